@@ -1,0 +1,126 @@
+//! What a device is: one file a device under `hardware/`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::files::{Entry, EntryKind};
+use super::sourced::Sourced;
+use crate::units::{Bytes, BytesPerSecond, DType, FlopPerSecond, KgCo2e, Seconds, UsdPerHour, Watts};
+
+/// The kind of device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DeviceKind {
+    /// A graphics processor.
+    Gpu,
+    /// A tensor processor.
+    Tpu,
+    /// A central processor.
+    Cpu,
+}
+
+/// What the figures of a device are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Per {
+    /// The whole device.
+    #[default]
+    Device,
+    /// One virtual CPU, its share of the host included.
+    Vcpu,
+}
+
+/// How the device's own power sensor behaves.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PowerSensor {
+    /// Whether it has a total-energy counter.
+    pub energy_counter: bool,
+    /// Time between two readings.
+    pub update: Option<Sourced<Seconds>>,
+    /// Time that one reading covers; shorter than `update` means that part of the time goes unseen.
+    pub window: Option<Sourced<Seconds>>,
+}
+
+/// A GPU, TPU or CPU.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Device {
+    /// The name on the command line.
+    pub id: String,
+    /// The name for people.
+    pub name: String,
+    /// GPU, TPU or CPU.
+    pub kind: DeviceKind,
+    /// Who makes it.
+    pub vendor: String,
+    /// The maker's name of the design.
+    pub architecture: Option<String>,
+    /// Month of release.
+    pub released: Option<String>,
+    /// Whether the figures are for the device or for one virtual CPU.
+    #[serde(default)]
+    pub per: Per,
+    /// What drivers and operating systems call it.
+    #[serde(default)]
+    pub names: Vec<String>,
+    /// Physical cores of a CPU.
+    pub cores: Option<u32>,
+    /// Hardware threads of a CPU.
+    pub threads: Option<u32>,
+    /// Thermal design power, or the power limit as sold.
+    pub tdp: Option<Sourced<Watts>>,
+    /// Power when idle.
+    pub idle_power: Option<Sourced<Watts>>,
+    /// Memory on the device.
+    pub memory: Option<Sourced<Bytes>>,
+    /// Bandwidth of that memory.
+    pub memory_bandwidth: Option<Sourced<BytesPerSecond>>,
+    /// Dense peak rate by dtype; sparse rates are never given.
+    #[serde(default)]
+    pub peak: BTreeMap<DType, Sourced<FlopPerSecond>>,
+    /// Rental offers, per device-hour.
+    #[serde(default)]
+    pub prices: Vec<Sourced<UsdPerHour>>,
+    /// Emissions of making it.
+    pub embodied: Option<Sourced<KgCo2e>>,
+    /// Its power sensor.
+    pub power_sensor: Option<PowerSensor>,
+    /// A caveat.
+    pub notes: Option<String>,
+}
+
+impl Device {
+    /// The offer to calculate with: the median of the on-demand offers, of all offers if there are none.
+    #[must_use]
+    pub fn usual_price(&self) -> Option<&Sourced<UsdPerHour>> {
+        let on_demand = |offer: &&Sourced<UsdPerHour>| offer.basis.as_deref() == Some("on-demand");
+        let mut offers: Vec<_> = self.prices.iter().filter(on_demand).collect();
+        if offers.is_empty() {
+            offers = self.prices.iter().collect();
+        }
+        offers.sort_by(|a, b| a.base().total_cmp(&b.base()));
+        offers.get(offers.len().saturating_sub(1) / 2).copied()
+    }
+}
+
+impl Entry for Device {
+    const KIND: EntryKind = EntryKind::Hardware;
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn check(&self) -> Result<(), (&'static str, String)> {
+        if self.per == Per::Vcpu && self.kind != DeviceKind::Cpu {
+            return Err(("per", "only a CPU can be given per vCPU".to_owned()));
+        }
+        if let (Some(idle), Some(tdp)) = (&self.idle_power, &self.tdp)
+            && idle.base() > tdp.base()
+        {
+            return Err(("idle_power", format!("{} is above the TDP, {}", idle.value, tdp.value)));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,79 @@
+//! What can be wrong with a catalog file or a name.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// Why an entry could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogError {
+    /// No entry has this name.
+    #[error("unknown {what} `{name}`{}", suggestions(near, what))]
+    Unknown {
+        /// `device`, `grid`, `site` or `workload`.
+        what: &'static str,
+        /// What was typed.
+        name: String,
+        /// Names that look like it.
+        near: Vec<String>,
+    },
+    /// Several entries begin with this text.
+    #[error("`{name}` could be several entries: {}", list(among))]
+    Ambiguous {
+        /// What was typed.
+        name: String,
+        /// The entries that begin with it.
+        among: Vec<String>,
+    },
+    /// The file cannot be read.
+    #[error("cannot read `{}`", path.display())]
+    Read {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is larger than any profile.
+    #[error("`{}` is larger than {limit} bytes: not a profile", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The most that is read.
+        limit: u64,
+    },
+    /// The file is not what it should be.
+    #[error("{0}")]
+    Invalid(Box<Invalid>),
+}
+
+/// A fault in a file, with the place and the line itself.
+#[derive(Debug)]
+pub struct Invalid {
+    /// The file, as the user knows it.
+    pub file: String,
+    /// Line and column, both from 1, where known.
+    pub place: Option<(usize, usize)>,
+    /// The text of that line.
+    pub line: String,
+    /// What is wrong and what is allowed.
+    pub message: String,
+}
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some((line, column)) = self.place else {
+            return write!(f, "`{}` is not valid: {}", self.file, self.message);
+        };
+        writeln!(f, "`{}` is not valid: line {line} column {column}: {}", self.file, self.message)?;
+        writeln!(f, "{line:5} | {}", self.line)?;
+        write!(f, "      | {:>column$}", "^")
+    }
+}
+
+fn suggestions(near: &[String], what: &str) -> String {
+    let all = format!("\nhint: `greenformers catalog list {what}` shows all of them");
+    if near.is_empty() { all } else { format!(": did you mean {}?{all}", list(near)) }
+}
+
+fn list(names: &[String]) -> String {
+    names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ")
+}

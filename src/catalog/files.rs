@@ -1,0 +1,315 @@
+//! Finding and reading entries: embedded files, a folder of the user's over them, or one file.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use include_dir::{Dir, include_dir};
+use serde::de::DeserializeOwned;
+
+use super::device::{Device, DeviceKind};
+use super::error::{CatalogError, Invalid};
+use super::grid::{Grid, GridEntry};
+use super::identify::same_device_name;
+
+static HARDWARE: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/hardware");
+static PROFILES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/profiles");
+
+/// The text of `hardware/published_runs.csv`.
+pub(super) fn published_runs_csv() -> &'static str {
+    HARDWARE.get_file("published_runs.csv").and_then(|f| f.contents_utf8()).unwrap_or_default()
+}
+
+/// No profile is larger than this.
+const MAX_BYTES: u64 = 1 << 20;
+/// No folder of the user's is searched deeper than this.
+const MAX_DEPTH: usize = 4;
+
+/// The four sorts of entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EntryKind {
+    /// `hardware/`
+    Hardware,
+    /// `profiles/grid/`
+    Grid,
+    /// `profiles/site/`
+    Site,
+    /// `profiles/workload/`
+    Workload,
+}
+
+impl EntryKind {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Hardware, Self::Grid, Self::Site, Self::Workload];
+
+    /// The word for one on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hardware => "hardware",
+            Self::Grid => "grid",
+            Self::Site => "site",
+            Self::Workload => "workload",
+        }
+    }
+
+    /// The folder its files lie in.
+    fn folder(self) -> &'static str {
+        match self {
+            Self::Hardware => "hardware",
+            Self::Grid => "profiles/grid",
+            Self::Site => "profiles/site",
+            Self::Workload => "profiles/workload",
+        }
+    }
+
+    fn embedded(self) -> Option<&'static Dir<'static>> {
+        match self {
+            Self::Hardware => Some(&HARDWARE),
+            Self::Grid => PROFILES.get_dir("grid"),
+            Self::Site => PROFILES.get_dir("site"),
+            Self::Workload => PROFILES.get_dir("workload"),
+        }
+    }
+}
+
+impl fmt::Display for EntryKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Something that is read from one YAML file.
+pub trait Entry: DeserializeOwned {
+    /// Which sort it is.
+    const KIND: EntryKind;
+    /// Its name on the command line.
+    fn id(&self) -> &str;
+    /// What types cannot say: the key at fault and what is wrong with it.
+    ///
+    /// # Errors
+    /// If the entry contradicts itself.
+    fn check(&self) -> Result<(), (&'static str, String)>;
+}
+
+/// The embedded entries, with a folder of the user's over them.
+#[derive(Debug, Clone, Default)]
+pub struct Catalog {
+    folder: Option<PathBuf>,
+}
+
+/// Where an entry's text is.
+enum Place {
+    Embedded(&'static str),
+    File(PathBuf),
+}
+
+impl Catalog {
+    /// The embedded entries, overridden and extended by the files of the same layout in `folder`.
+    #[must_use]
+    pub fn with_folder(folder: PathBuf) -> Self {
+        Self { folder: Some(folder) }
+    }
+
+    /// The entry called `name`: a path to a YAML file, an id, or the beginning of just one id.
+    ///
+    /// # Errors
+    /// If there is no such entry, or if its file is not valid.
+    pub fn load<E: Entry>(&self, name: &str) -> Result<E, CatalogError> {
+        if looks_like_a_path(name) {
+            return read_file(Path::new(name));
+        }
+        let places = self.places(E::KIND)?;
+        let found = if places.contains_key(name) {
+            name.to_owned()
+        } else {
+            let matches: Vec<_> = places.keys().filter(|id| id.starts_with(name)).cloned().collect();
+            match matches.as_slice() {
+                [only] if !name.is_empty() => only.clone(),
+                [] | [_] => {
+                    return Err(CatalogError::Unknown {
+                        what: E::KIND.name(),
+                        name: name.to_owned(),
+                        near: near(name, places.keys()),
+                    });
+                }
+                _ => return Err(CatalogError::Ambiguous { name: name.to_owned(), among: matches }),
+            }
+        };
+        read_place(&found, &places[&found], E::KIND)
+    }
+
+    /// Every entry of one sort, by id.
+    ///
+    /// # Errors
+    /// If a file is not valid.
+    pub fn all<E: Entry>(&self) -> Result<Vec<E>, CatalogError> {
+        self.places(E::KIND)?.iter().map(|(id, place)| read_place(id, place, E::KIND)).collect()
+    }
+
+    /// The ids of one sort.
+    ///
+    /// # Errors
+    /// If the user's folder cannot be read.
+    pub fn ids(&self, kind: EntryKind) -> Result<Vec<String>, CatalogError> {
+        Ok(self.places(kind)?.into_keys().collect())
+    }
+
+    /// A grid with the intensity of the zone that feeds it.
+    ///
+    /// # Errors
+    /// As [`Catalog::load`], also for the zone that the entry names.
+    pub fn grid(&self, name: &str) -> Result<Grid, CatalogError> {
+        let entry: GridEntry = self.load(name)?;
+        let zone = match (&entry.intensity, &entry.zone) {
+            (None, Some(zone)) => Grid::resolve(self.load(zone)?, None),
+            _ => None,
+        };
+        let unresolved = || CatalogError::Unknown {
+            what: "grid",
+            name: entry.zone.clone().unwrap_or_default(),
+            near: Vec::new(),
+        };
+        Grid::resolve(entry.clone(), zone).ok_or_else(unresolved)
+    }
+
+    /// The device of this kind that drivers or the operating system call `name`.
+    ///
+    /// # Errors
+    /// If a file of the user's folder is not valid.
+    pub fn identify(&self, kind: DeviceKind, name: &str) -> Result<Option<Device>, CatalogError> {
+        let known = |device: &Device| {
+            device.kind == kind && device.names.iter().any(|n| same_device_name(n, name))
+        };
+        Ok(self.all::<Device>()?.into_iter().find(known))
+    }
+
+    fn places(&self, kind: EntryKind) -> Result<BTreeMap<String, Place>, CatalogError> {
+        let mut places = BTreeMap::new();
+        if let Some(dir) = kind.embedded() {
+            collect_embedded(dir, &mut places);
+        }
+        if let Some(folder) = &self.folder {
+            let root = folder.join(kind.folder());
+            if root.is_dir() {
+                collect_files(&root, MAX_DEPTH, &mut places)?;
+            } else if !folder.is_dir() {
+                let source = std::io::Error::from(std::io::ErrorKind::NotFound);
+                return Err(CatalogError::Read { path: folder.clone(), source });
+            }
+        }
+        Ok(places)
+    }
+}
+
+fn looks_like_a_path(name: &str) -> bool {
+    let path = Path::new(name);
+    path.components().count() > 1
+        || path.extension().is_some_and(|e| e.eq_ignore_ascii_case("yaml") || e.eq_ignore_ascii_case("yml"))
+}
+
+fn is_yaml(path: &Path) -> bool {
+    path.extension().is_some_and(|e| e == "yaml" || e == "yml")
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn collect_embedded(dir: &'static Dir<'static>, places: &mut BTreeMap<String, Place>) {
+    for file in dir.files().filter(|f| is_yaml(f.path())) {
+        if let Some(text) = file.contents_utf8() {
+            places.insert(stem(file.path()), Place::Embedded(text));
+        }
+    }
+    for sub in dir.dirs() {
+        collect_embedded(sub, places);
+    }
+}
+
+fn collect_files(dir: &Path, depth: usize, places: &mut BTreeMap<String, Place>) -> Result<(), CatalogError> {
+    let failed = |source| CatalogError::Read { path: dir.to_owned(), source };
+    for entry in std::fs::read_dir(dir).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if path.is_dir() && depth > 0 {
+            collect_files(&path, depth - 1, places)?;
+        } else if is_yaml(&path) {
+            places.insert(stem(&path), Place::File(path));
+        }
+    }
+    Ok(())
+}
+
+/// Reads an entry and holds it to the name of its file.
+fn read_place<E: Entry>(id: &str, place: &Place, kind: EntryKind) -> Result<E, CatalogError> {
+    let (file, entry): (String, E) = match place {
+        Place::Embedded(text) => {
+            let file = format!("{}/{id}.yaml", kind.folder());
+            (file.clone(), parse(&file, text)?)
+        }
+        Place::File(path) => (path.display().to_string(), read_file(path)?),
+    };
+    if entry.id() == id {
+        return Ok(entry);
+    }
+    Err(invalid(&file, "", None, format!("it is called `{}`: expected the name of its file, `{id}`", entry.id())))
+}
+
+fn read_file<E: Entry>(path: &Path) -> Result<E, CatalogError> {
+    let failed = |source| CatalogError::Read { path: path.to_owned(), source };
+    let mut text = String::new();
+    let file = std::fs::File::open(path).map_err(failed)?;
+    file.take(MAX_BYTES + 1).read_to_string(&mut text).map_err(failed)?;
+    if text.len() as u64 > MAX_BYTES {
+        return Err(CatalogError::TooLarge { path: path.to_owned(), limit: MAX_BYTES });
+    }
+    parse(&path.display().to_string(), &text)
+}
+
+/// Reads an entry from `text`; `file` is what messages call it.
+fn parse<E: Entry>(file: &str, text: &str) -> Result<E, CatalogError> {
+    let entry: E = serde_yaml::from_str(text).map_err(|error| {
+        let place = error.location().map(|l| (l.line(), l.column()));
+        invalid(file, text, place, without_place(&error.to_string()))
+    })?;
+    match entry.check() {
+        Ok(()) => Ok(entry),
+        Err((key, message)) => Err(invalid(file, text, place_of(text, key), message)),
+    }
+}
+
+fn invalid(file: &str, text: &str, place: Option<(usize, usize)>, message: String) -> CatalogError {
+    let line = place.and_then(|(line, _)| text.lines().nth(line.saturating_sub(1))).unwrap_or_default();
+    CatalogError::Invalid(Box::new(Invalid {
+        file: file.to_owned(),
+        place,
+        line: line.chars().take(200).collect(),
+        message,
+    }))
+}
+
+/// The message without the place that the parser appends, since the place is shown by itself.
+fn without_place(message: &str) -> String {
+    match message.rfind(" at line ") {
+        Some(at) => message[..at].to_owned(),
+        None => message.to_owned(),
+    }
+}
+
+/// Where `key:` stands, from 1.
+fn place_of(text: &str, key: &str) -> Option<(usize, usize)> {
+    let key = format!("{key}:");
+    text.lines().enumerate().find_map(|(i, line)| line.find(&key).map(|column| (i + 1, column + 1)))
+}
+
+/// Up to five ids that look like `name`, best first.
+fn near<'a>(name: &str, ids: impl Iterator<Item = &'a String>) -> Vec<String> {
+    let name = name.to_lowercase();
+    let mut scored: Vec<(f64, &String)> = ids
+        .map(|id| (strsim::jaro_winkler(&name, id) + if id.contains(&name) { 1.0 } else { 0.0 }, id))
+        .filter(|(score, _)| *score > 0.75)
+        .collect();
+    scored.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1)));
+    scored.into_iter().take(5).map(|(_, id)| id.clone()).collect()
+}

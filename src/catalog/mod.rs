@@ -1,0 +1,24 @@
+//! What is known of hardware, grids, sites and workloads: YAML files, each number with its source.
+//!
+//! The files under `hardware/` and `profiles/` are embedded in the program. A file of the user's is taken
+//! by its path, or by its name from a folder laid over the embedded ones ([`Catalog::with_folder`]).
+
+mod device;
+mod error;
+mod files;
+mod grid;
+mod identify;
+mod published;
+mod site;
+mod sourced;
+mod workload;
+
+pub use device::{Device, DeviceKind, Per, PowerSensor};
+pub use error::CatalogError;
+pub use files::{Catalog, Entry, EntryKind};
+pub use grid::{Grid, GridEntry};
+pub use identify::same_device_name;
+pub use published::{PublishedRun, published_runs};
+pub use site::Site;
+pub use sourced::{Quantity, Sourced};
+pub use workload::{Optimizer, Phase, Shape, Workload};

@@ -1,0 +1,106 @@
+//! What is trained: one file a workload under `profiles/workload/`.
+//!
+//! The shape of the model is a type parameter: the catalog knows how a run is written down, not what a
+//! transformer is.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::files::{Entry, EntryKind};
+
+/// What a workload needs to know of its model.
+pub trait Shape: DeserializeOwned {
+    /// The longest sequence it takes.
+    fn max_seq_len(&self) -> usize;
+    /// Positions with a loss in a sequence, unless the file says otherwise.
+    fn default_losses(&self, seq_len: usize) -> usize;
+}
+
+/// How weights are updated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Optimizer {
+    /// Adam with decoupled weight decay: two moments a parameter.
+    #[serde(alias = "adam")]
+    AdamW,
+}
+
+/// Steps of one sequence length and batch size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Phase {
+    /// Optimizer steps.
+    pub steps: u64,
+    /// Sequences in a step, over all devices.
+    pub batch_size: usize,
+    /// Tokens in a sequence.
+    pub seq_len: usize,
+    /// Positions of a sequence that have a loss.
+    pub masked_per_seq: Option<usize>,
+}
+
+/// A training run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Workload<M> {
+    /// The name on the command line.
+    pub name: String,
+    /// Where the recipe is published.
+    pub source: String,
+    /// The shape of the model.
+    pub model: M,
+    /// How weights are updated.
+    pub optimizer: Optimizer,
+    /// The phases, in order.
+    pub phases: Vec<Phase>,
+}
+
+impl<M: Shape> Workload<M> {
+    /// Tokens of the whole run.
+    #[must_use]
+    pub fn tokens(&self) -> f64 {
+        self.phases.iter().map(|p| p.steps as f64 * p.batch_size as f64 * p.seq_len as f64).sum()
+    }
+
+    /// Positions with a loss in a sequence of `phase`.
+    #[must_use]
+    pub fn losses(&self, phase: &Phase) -> usize {
+        phase.masked_per_seq.unwrap_or_else(|| self.model.default_losses(phase.seq_len))
+    }
+}
+
+impl<M: Shape> Entry for Workload<M> {
+    const KIND: EntryKind = EntryKind::Workload;
+
+    fn id(&self) -> &str {
+        &self.name
+    }
+
+    fn check(&self) -> Result<(), (&'static str, String)> {
+        if self.source.trim().is_empty() {
+            return Err(("source", "`source` is empty: say where the recipe is published".to_owned()));
+        }
+        if self.phases.is_empty() {
+            return Err(("phases", "expected at least one phase".to_owned()));
+        }
+        for phase in &self.phases {
+            let max = self.model.max_seq_len();
+            if phase.seq_len == 0 || phase.seq_len > max {
+                return Err(("seq_len", format!("`seq_len` is {}: expected 1 to `max_seq_len`, {max}", phase.seq_len)));
+            }
+            if phase.steps == 0 || phase.steps > 1_000_000_000_000 {
+                return Err(("steps", format!("`steps` is {}: expected 1 to 1e12", phase.steps)));
+            }
+            if phase.batch_size == 0 || phase.batch_size > 1_000_000_000 {
+                return Err(("batch_size", format!("`batch_size` is {}: expected 1 to 1e9", phase.batch_size)));
+            }
+            if self.losses(phase) > phase.seq_len {
+                return Err((
+                    "masked_per_seq",
+                    format!("`masked_per_seq` is {}: expected at most `seq_len`, {}", self.losses(phase), phase.seq_len),
+                ));
+            }
+        }
+        Ok(())
+    }
+}

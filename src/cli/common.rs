@@ -1,0 +1,130 @@
+//! Options that several commands share, and what they resolve to.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::ValueEnum;
+use greenformers::catalog::{Catalog, Device, DeviceKind, Site};
+use greenformers::estimate::{Conditions, ConditionsBuilder};
+use greenformers::model::Arch;
+use greenformers::record::Workload;
+use greenformers::sensor::Coverage;
+
+/// The zone that is assumed when none is named.
+const ASSUMED_GRID: &str = "world";
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// Tables for people
+    Text,
+    /// JSON, data alone
+    Json,
+    /// CSV, data alone
+    Csv,
+}
+
+/// Grid, site and prices.
+#[derive(Debug, clap::Args)]
+pub(super) struct ConditionsArgs {
+    /// Whose electricity: a name (`fra`, `us-egrid-camx`, `aws-eu-north-1`) or a YAML file
+    #[arg(long, value_name = "NAME|FILE", help_heading = "Grid, site, prices")]
+    grid: Option<String>,
+    /// Emissions of a kilowatt-hour in gCO2e, instead of the grid's
+    #[arg(long, value_name = "G_PER_KWH", help_heading = "Grid, site, prices")]
+    grid_intensity: Option<f64>,
+    /// Where the machine stands: a name (`workstation`, `aws`) or a YAML file
+    #[arg(long, value_name = "NAME|FILE", help_heading = "Grid, site, prices")]
+    site: Option<String>,
+    /// Facility energy over IT energy, instead of the site's
+    #[arg(long, value_name = "RATIO", help_heading = "Grid, site, prices")]
+    pue: Option<f64>,
+    /// Rent of one device
+    #[arg(long, value_name = "USD", help_heading = "Grid, site, prices")]
+    usd_per_hour: Option<f64>,
+    /// Price of electricity, for machines that are not rented
+    #[arg(long, value_name = "USD", help_heading = "Grid, site, prices")]
+    usd_per_kwh: Option<f64>,
+}
+
+impl ConditionsArgs {
+    /// Resolves names through the catalog. `share` is the part of a machine that is used.
+    pub(super) fn resolve(
+        &self,
+        catalog: &Catalog,
+        device: Option<Device>,
+        coverage: Option<Coverage>,
+        share: f64,
+        hours_are_known: bool,
+    ) -> Result<Conditions> {
+        let rented = device.as_ref().is_some_and(|d| d.kind != DeviceKind::Cpu);
+        let default_site: Site = catalog.load(if rented { "industry-2025" } else { "workstation" })?;
+        let builder = ConditionsBuilder {
+            grid: Some(catalog.grid(self.grid.as_deref().unwrap_or(ASSUMED_GRID))?),
+            grid_is_assumed: self.grid.is_none(),
+            site: self.site.as_deref().map(|name| catalog.load(name)).transpose()?,
+            pue: self.pue,
+            intensity: self.grid_intensity,
+            usd_per_hour: self.usd_per_hour,
+            usd_per_kwh: self.usd_per_kwh,
+            device,
+            coverage,
+            share,
+            hours_are_known,
+            default_site: Some(default_site),
+        };
+        Ok(builder.build()?)
+    }
+}
+
+/// The workload called `name`.
+pub(super) fn workload(catalog: &Catalog, name: &str) -> Result<Workload> {
+    Ok(catalog.load(name)?)
+}
+
+/// The architectures that are compared unless others are named.
+pub(super) fn default_archs() -> Vec<Arch> {
+    ["dense", "lrt:rank=256", "linformer:k=128"].iter().filter_map(|spec| spec.parse().ok()).collect()
+}
+
+/// `1%` or `0.01` as 0.01.
+pub(super) fn parse_ratio(text: &str) -> Result<f64, String> {
+    let (number, scale) = text.strip_suffix('%').map_or((text, 1.0), |n| (n, 100.0));
+    match number.trim().parse::<f64>() {
+        Ok(x) if x.is_finite() && x > 0.0 && x / scale < 1.0 => Ok(x / scale),
+        _ => Err(format!("expected a ratio between 0 and 1 such as `1%` or `0.01`, got `{text}`")),
+    }
+}
+
+/// A time in seconds above 0.
+pub(super) fn parse_seconds(text: &str) -> Result<f64, String> {
+    match text.strip_suffix('s').unwrap_or(text).trim().parse::<f64>() {
+        Ok(x) if x.is_finite() && x > 0.0 => Ok(x),
+        _ => Err(format!("expected a time in seconds above 0, got `{text}`")),
+    }
+}
+
+/// Text to stdout; a reader that has gone away is no panic.
+pub(super) fn print(text: &str) -> Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()?;
+    Ok(())
+}
+
+/// A value as indented JSON to stdout.
+pub(super) fn print_json(value: &impl serde::Serialize) -> Result<()> {
+    print(&(serde_json::to_string_pretty(value)? + "\n"))
+}
+
+/// A folder for today's campaign on this machine that does not exist yet.
+pub(super) fn new_campaign_folder(host: &str) -> PathBuf {
+    let host: String = host.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
+    let name = format!("{}-{}", host.trim_matches('-'), chrono::Local::now().format("%Y-%m-%d"));
+    let root = PathBuf::from("reports");
+    (1..)
+        .map(|n| root.join(if n == 1 { name.clone() } else { format!("{name}-{n}") }))
+        .find(|folder| !folder.exists())
+        .unwrap_or_else(|| root.join(name))
+}

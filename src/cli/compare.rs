@@ -1,0 +1,58 @@
+//! `compare`: architectures side by side.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use greenformers::estimate::compare;
+use greenformers::record::Record;
+use greenformers::report::{cells_frame, comparison_text, to_csv};
+
+use super::common::{Format, print, print_json};
+use super::Context;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  greenformers compare reports/mine
+  greenformers compare reports/mine/record.json --format json")]
+pub(super) struct Args {
+    /// A record.json, or the folder that holds one [default: the newest below reports/]
+    record: Option<PathBuf>,
+    /// Seed of the draws
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// How results are printed
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+}
+
+pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
+    let path = match &args.record {
+        Some(path) => path.clone(),
+        None => {
+            let newest = newest_record()?;
+            context.note(format_args!("record: {}", newest.display()));
+            newest
+        }
+    };
+    let record = Record::load(&path)?;
+    let comparison = compare(&record, args.seed);
+    match args.format {
+        Format::Json => print_json(&comparison),
+        Format::Csv => {
+            let cells: Vec<_> = record.cells.iter().map(|c| c.summary(&record.environment)).collect();
+            print(&to_csv(&mut cells_frame(&cells)?)?)
+        }
+        Format::Text => print(&comparison_text(&comparison)),
+    }
+}
+
+/// The record below `reports/` that was written last.
+fn newest_record() -> Result<PathBuf> {
+    let folders = std::fs::read_dir("reports").into_iter().flatten().filter_map(Result::ok);
+    let records = folders.map(|f| f.path().join(greenformers::record::RECORD_FILE));
+    let dated = records.filter_map(|p| Some((std::fs::metadata(&p).ok()?.modified().ok()?, p)));
+    match dated.max() {
+        Some((_, path)) => Ok(path),
+        None => bail!("there is no record below `reports/`\nhint: `greenformers profile` makes one, or give its path"),
+    }
+}

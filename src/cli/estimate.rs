@@ -1,0 +1,230 @@
+//! `estimate`: the whole run.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use greenformers::catalog::{Device, DeviceKind};
+use greenformers::estimate::{Estimate, Hardware, Request, estimate};
+use greenformers::model::Arch;
+use greenformers::record::{Record, Warning, Workload};
+use greenformers::report::{assumptions_table, estimates_frame, estimates_table, to_csv};
+use greenformers::sensor::Coverage;
+use greenformers::units::DType;
+use serde::Serialize;
+
+use super::common::{ConditionsArgs, Format, default_archs, parse_seconds, print, print_json, workload};
+use super::Context;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  greenformers estimate reports/mine                         the machine that was measured
+  greenformers estimate --hardware a100-sxm4-80gb --devices 8 --grid aws-eu-north-1
+  greenformers estimate --hardware rtx-4090-24gb --workload my-model.yaml --arch dense --arch lrt:rank=128
+  greenformers estimate --step-time 0.42 --power 350 --usd-per-hour 1.10")]
+pub(super) struct Args {
+    /// A record.json, or the folder that holds one
+    record: Option<PathBuf>,
+    /// What is trained: a name or a YAML file [default: the record's, or bert-base]
+    #[arg(long, value_name = "NAME|FILE")]
+    workload: Option<String>,
+    /// What it runs on: a name of the catalog or a YAML file [default: the record's machine]
+    #[arg(long, value_name = "NAME|FILE")]
+    hardware: Option<String>,
+    /// How many devices
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    devices: u32,
+    /// Number format [default: the record's, or the fastest 16-bit format of the device]
+    #[arg(long, value_name = "DTYPE")]
+    dtype: Option<DType>,
+    /// Architecture, repeatable [default: the record's, or dense, lrt:rank=256 and linformer:k=128]
+    #[arg(long = "arch", value_name = "SPEC")]
+    archs: Vec<Arch>,
+    /// Sequences on a device at a time [default: the largest power of two that fits]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    micro_batch: Option<u32>,
+    /// Seconds of an optimizer step that you measured, of the whole batch on all devices
+    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds, conflicts_with = "record")]
+    step_time: Option<f64>,
+    /// Watts of a device at the wall, with `--step-time`
+    #[arg(long, value_name = "WATTS", requires = "step_time")]
+    power: Option<f64>,
+    #[command(flatten)]
+    conditions: ConditionsArgs,
+    /// Seed of the draws: the same seed gives the same output
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// How results are printed
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+}
+
+#[derive(Serialize)]
+struct Output<'a> {
+    schema: u32,
+    estimates: &'a [Estimate],
+}
+
+pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
+    let record = args.record.as_deref().map(Record::load).transpose()?;
+    let device: Option<Device> = args.hardware.as_deref().map(|name| context.catalog.load(name)).transpose()?;
+    let estimates = match (record, device) {
+        (Some(record), device) if measured_there(&record, device.as_ref()) => {
+            let known = record.environment.compute.hardware.as_deref().map(|id| context.catalog.load(id)).transpose()?;
+            on_machine(args, &record, known, context)?
+        }
+        (record, device) => {
+            let mut estimates = elsewhere(args, device, context)?;
+            if let Some(record) = record {
+                for estimate in &mut estimates {
+                    estimate.warnings.push(not_used(&record));
+                }
+            }
+            estimates
+        }
+    };
+    match args.format {
+        Format::Json => print_json(&Output { schema: 1, estimates: &estimates }),
+        Format::Csv => print(&to_csv(&mut estimates_frame(&estimates)?)?),
+        Format::Text => print(&text(&estimates)),
+    }
+}
+
+/// Whether the record was made on the hardware that is asked for.
+fn measured_there(record: &Record, device: Option<&Device>) -> bool {
+    device.is_none_or(|d| record.environment.compute.hardware.as_deref() == Some(d.id.as_str()))
+}
+
+fn not_used(record: &Record) -> Warning {
+    Warning::new(
+        format!("the record is of `{}`", record.environment.compute.name),
+        "it is not used: this estimate models the hardware that was asked for",
+        "leave out `--hardware` for the machine of the record",
+    )
+}
+
+fn on_machine(args: &Args, record: &Record, device: Option<Device>, context: &Context) -> Result<Vec<Estimate>> {
+    let workload = match &args.workload {
+        Some(name) => workload(&context.catalog, name)?,
+        None => record.settings.workload.clone(),
+    };
+    let archs = if args.archs.is_empty() { archs_of(record) } else { args.archs.clone() };
+    let conditions = args.conditions.resolve(&context.catalog, device, coverage(record), share(record), false)?;
+    Ok(estimate(&Request {
+        workload: &workload,
+        archs: &archs,
+        hardware: Hardware::Measured(record),
+        devices: args.devices,
+        dtype: args.dtype.unwrap_or(record.settings.dtype),
+        micro_batch: None,
+        conditions: &conditions,
+        seed: args.seed,
+    })?)
+}
+
+/// The workload of a record on the machine of the record.
+pub(super) fn estimate_on_machine(
+    record: &Record,
+    device: Option<Device>,
+    conditions: &ConditionsArgs,
+    context: &Context,
+    seed: u64,
+) -> Result<Vec<Estimate>> {
+    let conditions = conditions.resolve(&context.catalog, device, coverage(record), share(record), false)?;
+    Ok(estimate(&Request {
+        workload: &record.settings.workload,
+        archs: &archs_of(record),
+        hardware: Hardware::Measured(record),
+        devices: 1,
+        dtype: record.settings.dtype,
+        micro_batch: None,
+        conditions: &conditions,
+        seed,
+    })?)
+}
+
+fn elsewhere(args: &Args, device: Option<Device>, context: &Context) -> Result<Vec<Estimate>> {
+    let workload: Workload = workload(&context.catalog, args.workload.as_deref().unwrap_or("bert-base"))?;
+    let archs = match (args.archs.is_empty(), args.step_time) {
+        (false, _) => args.archs.clone(),
+        // A step time of the user's is of one architecture.
+        (true, Some(_)) => vec![Arch::Dense],
+        (true, None) => default_archs(),
+    };
+    let dtype = args.dtype.unwrap_or_else(|| device.as_ref().map_or(DType::F32, fastest_dtype));
+    let coverage = match (args.step_time, &device) {
+        (Some(_), _) => Some(Coverage::NodeShare),
+        (None, Some(device)) if device.kind == DeviceKind::Cpu => Some(Coverage::CpuPackage),
+        _ => Some(Coverage::Gpu),
+    };
+    let conditions = args.conditions.resolve(&context.catalog, device.clone(), coverage, 1.0, false)?;
+    let hardware = match (args.step_time, device) {
+        (Some(step_s), device) => Hardware::Given { step_s, power_w: args.power, device },
+        (None, Some(device)) => Hardware::Catalog(device),
+        (None, None) => bail!(greenformers::estimate::EstimateError::NoSource),
+    };
+    Ok(estimate(&Request {
+        workload: &workload,
+        archs: &archs,
+        hardware,
+        devices: args.devices,
+        dtype,
+        micro_batch: args.micro_batch.map(|n| n as usize),
+        conditions: &conditions,
+        seed: args.seed,
+    })?)
+}
+
+fn fastest_dtype(device: &Device) -> DType {
+    [DType::Bf16, DType::F16, DType::F32].into_iter().find(|d| device.peak.contains_key(d)).unwrap_or(DType::F32)
+}
+
+/// The architectures of a record, dense first.
+pub(super) fn archs_of(record: &Record) -> Vec<Arch> {
+    let mut archs: Vec<Arch> = record.cells.iter().map(|c| c.arch).collect();
+    archs.sort_unstable();
+    archs.dedup();
+    archs
+}
+
+fn coverage(record: &Record) -> Option<Coverage> {
+    record.environment.meters.first().map(|m| m.coverage)
+}
+
+/// The part of its machine that a record used.
+fn share(record: &Record) -> f64 {
+    record.environment.compute.hardware_share.min(1.0)
+}
+
+fn text(estimates: &[Estimate]) -> String {
+    let mut text = String::new();
+    if let Some(first) = estimates.first() {
+        text.push_str(&format!(
+            "{} on {} x {}, {}\n\n",
+            first.workload.as_deref().unwrap_or("run"),
+            first.devices,
+            first.hardware.as_deref().unwrap_or("a machine of which the step time was given"),
+            first.dtype.map_or("", DType::name),
+        ));
+    }
+    text.push_str(&estimates_table(estimates).render());
+    let Some(first) = estimates.first() else { return text };
+    text.push('\n');
+    for (name, reason) in &first.missing {
+        text.push_str(&format!("{name}: {reason}\n"));
+    }
+    text.push('\n');
+    text.push_str(&assumptions_table(first).render());
+    let mut warnings: Vec<&Warning> = Vec::new();
+    for warning in estimates.iter().flat_map(|e| &e.warnings) {
+        if !warnings.contains(&warning) {
+            warnings.push(warning);
+        }
+    }
+    for warning in warnings {
+        text.push_str(&format!("\nwarning: {warning}"));
+    }
+    if !first.warnings.is_empty() {
+        text.push('\n');
+    }
+    text
+}

@@ -1,0 +1,132 @@
+//! The command line: one file a command.
+
+mod catalog;
+mod common;
+mod compare;
+mod completions;
+mod devices;
+mod estimate;
+mod footprint;
+mod profile;
+mod progress;
+mod report;
+mod run;
+
+use std::io::ErrorKind;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// What training a transformer will cost in time, money and CO2e, before it is trained, and what a low-rank
+/// (LRT) or Linformer variant would save.
+#[derive(Debug, Parser)]
+#[command(name = "greenformers", version, propagate_version = true, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+
+    /// Folder laid over the built-in catalog: hardware/, profiles/grid/, profiles/site/, profiles/workload/
+    #[arg(long, global = true, value_name = "DIR")]
+    catalog: Option<PathBuf>,
+
+    /// Print no progress and no notes
+    #[arg(long, short, global = true)]
+    quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Profile this machine, estimate the whole run on it, and write a report
+    Run(run::Args),
+    /// Show what can compute and what can be metered here, and why the rest cannot
+    Devices(devices::Args),
+    /// Measure train steps on this machine; writes DIR/record.json
+    Profile(profile::Args),
+    /// Estimate time, energy, money and CO2e of one full training run
+    Estimate(estimate::Args),
+    /// Compare the architectures of a record, length by length
+    Compare(compare::Args),
+    /// Work out the footprint of a run whose hours or energy are known
+    Footprint(footprint::Args),
+    /// Write the report of a record: tables, charts, HTML, Markdown
+    Report(report::Args),
+    /// Show what is known of hardware, grids, sites and workloads; check a file of yours
+    Catalog(catalog::Args),
+    /// Print a completion script for a shell
+    Completions(completions::Args),
+}
+
+/// What every command is given.
+struct Context {
+    catalog: greenformers::catalog::Catalog,
+    quiet: bool,
+}
+
+impl Context {
+    /// A note for people, on stderr.
+    fn note(&self, text: impl std::fmt::Display) {
+        if !self.quiet {
+            eprintln!("{text}");
+        }
+    }
+}
+
+/// Parses, runs, prints the error. Exit code 0 done, 1 failed, 2 usage.
+pub(crate) fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let context = Context {
+        catalog: cli.catalog.map_or_else(Default::default, greenformers::catalog::Catalog::with_folder),
+        quiet: cli.quiet,
+    };
+    let result = match cli.command {
+        Command::Run(args) => run::run(&args, &context),
+        Command::Devices(args) => devices::run(&args, &context),
+        Command::Profile(args) => profile::run(&args, &context),
+        Command::Estimate(args) => estimate::run(&args, &context),
+        Command::Compare(args) => compare::run(&args, &context),
+        Command::Footprint(args) => footprint::run(&args, &context),
+        Command::Report(args) => report::run(&args, &context),
+        Command::Catalog(args) => catalog::run(&args, &context),
+        Command::Completions(args) => completions::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        // The reader of a pipe may have seen enough.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", with_causes(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|e| e.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == ErrorKind::BrokenPipe))
+}
+
+/// The chain of causes in one line, with a hint at its end where one is given.
+fn with_causes(error: &anyhow::Error) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    let mut hints: Vec<String> = Vec::new();
+    for cause in error.chain() {
+        let text = cause.to_string();
+        let (message, hint) = text.split_once("\nhint: ").map_or((text.as_str(), None), |(m, h)| (m, Some(h)));
+        if !lines.iter().any(|line| line.contains(message)) {
+            lines.push(message.to_owned());
+        }
+        hints.extend(hint.map(|h| format!("\nhint: {h}")));
+    }
+    lines.join(": ") + &hints.join("")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_contradicts_itself_nowhere() {
+        Cli::command().debug_assert();
+    }
+}

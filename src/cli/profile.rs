@@ -1,0 +1,218 @@
+//! `profile`: measure.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use greenformers::catalog::Device;
+use greenformers::measure::{self, ComputeDevice, DeviceChoice, MachineFacts, MeterChoice, Plan};
+use greenformers::model::Arch;
+use greenformers::record::{CellSummary, Environment, Pass, RECORD_FILE, Record, Settings};
+use greenformers::report::{cells_frame, profile_table, to_csv};
+use greenformers::sensor::DEFAULT_POWERCAP_ROOT;
+use greenformers::units::DType;
+use serde::Serialize;
+
+use super::common::{Format, default_archs, new_campaign_folder, parse_ratio, parse_seconds, print, print_json, workload};
+use super::progress::Bar;
+use super::Context;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  greenformers profile
+  greenformers profile --arch dense --arch lrt:rank=64 --seq-len 128,256 -o reports/mine
+  greenformers profile --layers 2 --max-time 10 --format json")]
+pub(super) struct Args {
+    #[command(flatten)]
+    pub(super) what: WhatArgs,
+    /// Most time spent measuring a cell
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = parse_seconds)]
+    max_time: f64,
+    /// Folder for record.json and measurements.csv [default: reports/HOST-DATE]
+    #[arg(short, long, value_name = "DIR")]
+    output: Option<PathBuf>,
+    /// Go on with the campaign in the folder given with `-o`
+    #[arg(long, requires = "output")]
+    resume: bool,
+    /// How results are printed
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+}
+
+/// What is measured, shared with `run`.
+#[derive(Debug, clap::Args)]
+pub(super) struct WhatArgs {
+    /// What is trained: a name (`bert-base`) or a YAML file
+    #[arg(long, value_name = "NAME|FILE", default_value = "bert-base")]
+    pub(super) workload: String,
+    /// Architecture, repeatable: dense | lrt:rank=256 | linformer:k=128,share=model|layer|kv|none,order=input|projected
+    /// [default: dense, lrt:rank=256, linformer:k=128]
+    #[arg(long = "arch", value_name = "SPEC")]
+    pub(super) archs: Vec<Arch>,
+    /// Tokens of a sequence [default: those of the workload's phases]
+    #[arg(long = "seq-len", value_name = "N,N", value_delimiter = ',')]
+    seq_lens: Vec<usize>,
+    /// Sequences of a step: `auto`, or a number
+    #[arg(long, value_name = "auto|N", default_value = "auto", value_parser = parse_batch_size)]
+    batch_size: BatchSize,
+    /// Layers to build [default: the workload's]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    layers: Option<u32>,
+    /// Train steps, or forward passes
+    #[arg(long, value_name = "train|infer", default_value = "train", value_parser = parse_pass)]
+    pass: Pass,
+    /// Probability of dropout in train steps
+    #[arg(long, value_name = "P", default_value_t = 0.1, value_parser = parse_dropout)]
+    dropout: f64,
+    /// What computes: auto | cpu | cuda[:N]
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    device: DeviceChoice,
+    /// Number format: f32 | tf32 | bf16 | f16
+    #[arg(long, value_name = "DTYPE", default_value = "f32")]
+    dtype: DType,
+    /// What meters: auto | nvml | rapl | model | none
+    #[arg(long, value_name = "METER", default_value = "auto")]
+    meter: MeterChoice,
+    /// The catalog entry, or a YAML file, that describes this machine [default: recognised by its name]
+    #[arg(long, value_name = "NAME|FILE")]
+    pub(super) hardware: Option<String>,
+    /// A cell is done when the 95 % interval of its step time is this narrow
+    #[arg(long, value_name = "RATIO", default_value = "1%", value_parser = parse_ratio)]
+    precision: f64,
+    /// Least time spent measuring a cell
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = parse_seconds)]
+    min_time: f64,
+    /// Seed of weights, tokens, dropout and of the draws of estimates
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(super) seed: u64,
+    /// Folder of the kernel's energy counters
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_POWERCAP_ROOT, hide = true)]
+    powercap_root: PathBuf,
+}
+
+/// `auto` or a number.
+#[derive(Debug, Clone, Copy)]
+struct BatchSize(Option<usize>);
+
+fn parse_batch_size(text: &str) -> Result<BatchSize, String> {
+    match (text, text.parse::<usize>()) {
+        ("auto", _) => Ok(BatchSize(None)),
+        (_, Ok(n)) if (1..=1_000_000).contains(&n) => Ok(BatchSize(Some(n))),
+        _ => Err(format!("expected `auto` or a number from 1 to 1000000, got `{text}`")),
+    }
+}
+
+fn parse_pass(text: &str) -> Result<Pass, String> {
+    match text {
+        "train" => Ok(Pass::Train),
+        "infer" => Ok(Pass::Infer),
+        _ => Err(format!("expected `train` or `infer`, got `{text}`")),
+    }
+}
+
+fn parse_dropout(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(p) if (0.0..1.0).contains(&p) => Ok(p),
+        _ => Err(format!("expected a probability from 0 to below 1, got `{text}`")),
+    }
+}
+
+#[derive(Serialize)]
+struct Output<'a> {
+    schema: u32,
+    cells: &'a [CellSummary],
+}
+
+pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
+    let facts = measure::machine_facts();
+    let folder = args.output.clone().unwrap_or_else(|| new_campaign_folder(&facts.host));
+    let campaign = measure_into(&args.what, args.max_time, &folder, args.resume, &facts, context)?;
+    let mut cells: Vec<_> = campaign.record.cells.iter().collect();
+    cells.sort_by_key(|c| (c.shape.seq_len, c.shape.batch_size, c.arch));
+    let summaries: Vec<CellSummary> = cells.iter().map(|c| c.summary(&campaign.record.environment)).collect();
+    let csv = to_csv(&mut cells_frame(&summaries)?)?;
+    greenformers::record::write_whole(&folder.join("measurements.csv"), csv.as_bytes())?;
+    match args.format {
+        Format::Text => {
+            print(&profile_table(&summaries).render())?;
+            for unmetered in &campaign.record.environment.unmetered {
+                context.note(format_args!("not metered: {}: {}", unmetered.what, unmetered.reason));
+            }
+            context.note(format_args!("record: {}", folder.join(RECORD_FILE).display()));
+            Ok(())
+        }
+        Format::Json => print_json(&Output { schema: 1, cells: &summaries }),
+        Format::Csv => print(&csv),
+    }
+}
+
+/// A finished campaign, and what the catalog knows of the machine.
+pub(super) struct Campaign {
+    pub(super) record: Record,
+    pub(super) device: Option<Device>,
+}
+
+/// Runs the campaign that `args` describe into `folder`.
+pub(super) fn measure_into(
+    args: &WhatArgs,
+    max_time: f64,
+    folder: &Path,
+    resume: bool,
+    facts: &MachineFacts,
+    context: &Context,
+) -> Result<Campaign> {
+    let existing = folder.join(RECORD_FILE).exists();
+    if existing && !resume {
+        bail!(
+            "`{}` already holds a record\nhint: `--resume` goes on with it; `-o DIR` writes another",
+            folder.display()
+        );
+    }
+    let previous = if existing { Some(Record::load(folder)?) } else { None };
+    let workload = workload(&context.catalog, &args.workload)?;
+    let n_layers = args.layers.map_or(workload.model.n_layers, |n| n as usize);
+    let archs = if args.archs.is_empty() { default_archs() } else { args.archs.clone() };
+    let seq_lens = if args.seq_lens.is_empty() {
+        let mut lens: Vec<usize> = workload.phases.iter().map(|p| p.seq_len).collect();
+        lens.sort_unstable();
+        lens.dedup();
+        lens
+    } else {
+        args.seq_lens.clone()
+    };
+    let settings = Settings {
+        workload,
+        n_layers,
+        pass: args.pass,
+        dropout: args.dropout,
+        dtype: args.dtype,
+        precision: args.precision,
+        min_time_s: args.min_time.min(max_time),
+        max_time_s: max_time,
+        seed: args.seed,
+    };
+    let compute_device = ComputeDevice::open(args.device, args.dtype)?;
+    let plan = Plan::new(settings, &archs, &seq_lens, args.batch_size.0, compute_device.is_cpu())?;
+    let given: Option<Device> = args.hardware.as_deref().map(|name| context.catalog.load(name)).transpose()?;
+    let (compute, device) =
+        measure::describe_compute(&compute_device, args.dtype, facts, &context.catalog, given.as_ref())?;
+    let meters =
+        measure::open_meters(args.meter, &compute_device, &compute, device.as_ref(), facts, &args.powercap_root)?;
+    let environment = Environment {
+        host: facts.host.clone(),
+        os: facts.os.clone(),
+        cpu: facts.cpu.clone(),
+        logical_cpus: facts.logical_cpus,
+        threads: measure::compute_threads(),
+        memory_bytes: facts.memory_bytes,
+        compute,
+        meters: meters.meters.iter().map(|m| m.info().clone()).collect(),
+        unmetered: meters.unmetered,
+    };
+    let created = chrono::Local::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, false);
+    let mut bar = Bar::new(context.quiet);
+    let result =
+        measure::run(&plan, &compute_device, environment, meters.meters, created, previous, folder, &mut bar);
+    bar.finish();
+    let record = result.with_context(|| format!("the campaign in `{}` stopped", folder.display()))?;
+    Ok(Campaign { record, device })
+}

@@ -1,0 +1,217 @@
+//! Architectures side by side: who wins at which length, and what the thesis says of it.
+
+use serde::Serialize;
+
+use super::Estimate;
+use crate::model::Arch;
+use crate::record::{Cell, Pass, Record, Status};
+use crate::stats::{Distribution, Interval, Stream};
+
+/// Draws of each step time.
+const TRIALS: usize = 10_000;
+
+/// One architecture at one length.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ArchRow {
+    /// The architecture.
+    pub spec: String,
+    /// Its name for people.
+    pub label: String,
+    /// Microseconds of a token: step time over tokens.
+    pub us_per_token: Interval,
+    /// Ratio of step times to dense; 0.7 is 30 % faster.
+    pub time_vs_dense: Option<Interval>,
+    /// Ratio of energies to dense.
+    pub energy_vs_dense: Option<Interval>,
+    /// Ratio of FLOPs to dense: what the ratio of times would be if only FLOPs counted.
+    pub flop_vs_dense: Option<f64>,
+    /// Ratio of peak memories to dense.
+    pub memory_vs_dense: Option<f64>,
+}
+
+/// One sequence length.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LengthComparison {
+    /// Tokens of a sequence.
+    pub seq_len: usize,
+    /// Sequences of a step.
+    pub batch_size: usize,
+    /// The architectures, fastest first.
+    pub rows: Vec<ArchRow>,
+    /// The fastest, if its lead is larger than the uncertainty.
+    pub winner: Option<String>,
+}
+
+/// Where two architectures change places.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Crossover {
+    /// Faster below.
+    pub below: String,
+    /// Faster above.
+    pub above: String,
+    /// The length between the two measured ones, log-linear in both.
+    pub seq_len: f64,
+}
+
+/// A whole record.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Comparison {
+    /// Version of the schema.
+    pub schema: u32,
+    /// Length by length.
+    pub lengths: Vec<LengthComparison>,
+    /// Where architectures change places between the measured lengths.
+    pub crossovers: Vec<Crossover>,
+}
+
+/// Compares the train steps of a record.
+#[must_use]
+pub fn compare(record: &Record, seed: u64) -> Comparison {
+    let mut cells: Vec<&Cell> = record
+        .cells
+        .iter()
+        .filter(|c| c.pass == Pass::Train && c.status == Status::Ok && c.step_mean().is_some())
+        .collect();
+    cells.sort_by_key(|c| (c.shape.seq_len, c.shape.batch_size, c.arch));
+    let lengths: Vec<LengthComparison> = cells
+        .chunk_by(|a, b| a.shape == b.shape && a.dtype == b.dtype)
+        .map(|group| at_length(group, seed))
+        .collect();
+    Comparison { schema: 1, crossovers: crossovers(&lengths), lengths }
+}
+
+fn at_length(cells: &[&Cell], seed: u64) -> LengthComparison {
+    let shape = cells[0].shape;
+    let tokens = (shape.batch_size * shape.seq_len) as f64;
+    let dense = cells.iter().find(|c| c.arch == Arch::Dense);
+    let mut rows: Vec<ArchRow> = cells
+        .iter()
+        .map(|cell| {
+            let other = dense.filter(|d| d.arch != cell.arch);
+            ArchRow {
+                spec: cell.arch.to_string(),
+                label: cell.arch.label(),
+                us_per_token: Interval::of_draws(time_draws(cell, seed)).scaled(1e6 / tokens),
+                time_vs_dense: other.map(|d| ratio(&time_draws(cell, seed), &time_draws(d, seed))),
+                energy_vs_dense: other.and_then(|d| Some(ratio(&energy_draws(cell, seed)?, &energy_draws(d, seed)?))),
+                flop_vs_dense: other.map(|d| cell.flop_per_step / d.flop_per_step),
+                memory_vs_dense: other.and_then(|d| Some(cell.peak_memory_bytes? as f64 / d.peak_memory_bytes? as f64)),
+            }
+        })
+        .collect();
+    rows.sort_by(|a, b| a.us_per_token.mid.total_cmp(&b.us_per_token.mid));
+    let winner = clear_winner(cells, &rows, seed);
+    LengthComparison { seq_len: shape.seq_len, batch_size: shape.batch_size, rows, winner }
+}
+
+/// The fastest, if the interval of its ratio to the next lies below 1.
+fn clear_winner(cells: &[&Cell], rows: &[ArchRow], seed: u64) -> Option<String> {
+    let cell = |row: &ArchRow| cells.iter().find(|c| c.arch.to_string() == row.spec);
+    let (first, second) = (rows.first()?, rows.get(1)?);
+    let lead = ratio(&time_draws(cell(first)?, seed), &time_draws(cell(second)?, seed));
+    (lead.high < 1.0).then(|| first.spec.clone())
+}
+
+fn stream(cell: &Cell, seed: u64, what: &str) -> Stream {
+    Stream::new(seed, &format!("{what} {} {}", cell.arch, cell.shape.seq_len))
+}
+
+fn time_draws(cell: &Cell, seed: u64) -> Vec<f64> {
+    let Some(mean) = cell.step_mean() else { return Vec::new() };
+    let step = mean.total;
+    let t = Distribution::StudentT(step.mean, step.standard_error, step.degrees_of_freedom);
+    stream(cell, seed, "time").draws(t, TRIALS).into_iter().map(|x| x.max(step.mean * 1e-3)).collect()
+}
+
+/// The gain of the meter is the same for all architectures and is left out.
+fn energy_draws(cell: &Cell, seed: u64) -> Option<Vec<f64>> {
+    let (power, spread) = cell.mean_power()?;
+    let noise = stream(cell, seed, "power").draws(Distribution::LogNormal(power, 1.0 + spread), TRIALS);
+    Some(noise.iter().zip(time_draws(cell, seed)).map(|(p, t)| p * t).collect())
+}
+
+fn ratio(a: &[f64], b: &[f64]) -> Interval {
+    Interval::of_draws(a.iter().zip(b).map(|(a, b)| a / b).collect())
+}
+
+fn crossovers(lengths: &[LengthComparison]) -> Vec<Crossover> {
+    let mut found = Vec::new();
+    for pair in lengths.windows(2) {
+        let time = |l: &LengthComparison, spec: &str| l.rows.iter().find(|r| r.spec == spec).map(|r| r.us_per_token.mid);
+        for (i, a) in pair[0].rows.iter().enumerate() {
+            for b in &pair[0].rows[i + 1..] {
+                // `a` is faster at the shorter length.
+                let times = || {
+                    Some((time(&pair[0], &a.spec)?, time(&pair[0], &b.spec)?, time(&pair[1], &a.spec)?, time(&pair[1], &b.spec)?))
+                };
+                let Some((a0, b0, a1, b1)) = times() else { continue };
+                let (gap0, gap1) = ((b0 / a0).ln(), (b1 / a1).ln());
+                if gap0 > 0.0 && gap1 < 0.0 {
+                    let (x0, x1) = ((pair[0].seq_len as f64).ln(), (pair[1].seq_len as f64).ln());
+                    let x = x0 + (x1 - x0) * gap0 / (gap0 - gap1);
+                    found.push(Crossover { below: a.label.clone(), above: b.label.clone(), seq_len: x.exp() });
+                }
+            }
+        }
+    }
+    found
+}
+
+/// A claim of the thesis and what was found.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ThesisClaim {
+    /// What the thesis says.
+    pub claim: &'static str,
+    /// What was found here.
+    pub found: String,
+    /// Whether they agree; `None` if it was not measured.
+    pub agrees: Option<bool>,
+}
+
+/// The claims of Cahyawijaya 2021 (arXiv 2108.10808, abstract) against a record and its estimates.
+#[must_use]
+pub fn thesis_claims(comparison: &Comparison, estimates: &[Estimate]) -> Vec<ThesisClaim> {
+    let fastest = |claim, kind: &str, lengths: Vec<&LengthComparison>| {
+        let said: Vec<String> = lengths
+            .iter()
+            .map(|l| match (&l.winner, l.rows.first()) {
+                (Some(_), Some(first)) => format!("{} tokens: {}", l.seq_len, first.label),
+                _ => format!("{} tokens: no difference seen", l.seq_len),
+            })
+            .collect();
+        let compared = lengths.iter().any(|l| l.rows.iter().any(|r| r.spec.starts_with(kind)) && l.rows.len() > 1);
+        let agrees = lengths.iter().all(|l| l.winner.as_deref().is_some_and(|w| w.starts_with(kind)));
+        ThesisClaim {
+            claim,
+            found: if compared { format!("fastest train step at {}", said.join("; ")) } else { "not measured".to_owned() },
+            agrees: compared.then_some(agrees),
+        }
+    };
+    let lengths = |keep: fn(usize) -> bool| comparison.lengths.iter().filter(|l| keep(l.seq_len)).collect();
+    let mut claims = vec![
+        fastest("LRT is the efficient choice for sequences up to 512", "lrt", lengths(|s| s <= 512)),
+        fastest("Linformer is the efficient choice for sequences from 512", "linformer", lengths(|s| s >= 512)),
+    ];
+    let savings: Vec<(&Estimate, Interval)> = estimates
+        .iter()
+        .filter(|e| e.arch.as_deref() == Some("lrt"))
+        .filter_map(|e| e.vs_dense.map(|v| (e, v.wall_h)))
+        .collect();
+    let found = savings.iter().map(|(e, ratio)| {
+        let percent = |x: f64| 100.0 * (1.0 - x);
+        format!(
+            "{} saves {:.0} % [{:.0} to {:.0}] of the time of {}",
+            e.label.as_deref().unwrap_or("LRT"),
+            percent(ratio.mid),
+            percent(ratio.high),
+            percent(ratio.low),
+            e.workload.as_deref().unwrap_or("the run"),
+        )
+    });
+    claims.push(ThesisClaim {
+        claim: "LRT saves more than 30 % of the cost of BERT-base",
+        found: if savings.is_empty() { "not measured".to_owned() } else { found.collect::<Vec<_>>().join("; ") },
+        agrees: (!savings.is_empty()).then(|| savings.iter().any(|(_, ratio)| ratio.mid < 0.7)),
+    });
+    claims
+}

@@ -1,0 +1,270 @@
+//! What all architectures of an estimate share: the grid, the site, the prices.
+
+use super::{Assumption, EstimateError, Input};
+use crate::catalog::{Device, Grid, Per, Site};
+use crate::sensor::Coverage;
+use crate::stats::Distribution;
+
+/// The shared inputs, each with its distribution and source.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Conditions {
+    /// Facility energy over IT energy.
+    pub pue: Input,
+    /// gCO2e of a kilowatt-hour.
+    pub intensity: Input,
+    /// USD of a device-hour, where known.
+    pub usd_per_device_hour: Option<Input>,
+    /// USD of a kilowatt-hour, where known.
+    pub usd_per_kwh: Option<Input>,
+    /// Litres of water that the site uses for a kilowatt-hour of IT energy.
+    pub site_water: Option<Input>,
+    /// Litres of water that a kilowatt-hour takes to generate.
+    pub grid_water: Option<Input>,
+    /// kgCO2e of making a device, and its working life in hours.
+    pub embodied: Option<(Input, Input)>,
+    /// Productive time over wall time.
+    pub goodput: Input,
+    /// Watts at the wall for one watt of what the meter covers: a factor, and watts on top.
+    pub wall: Wall,
+    /// Choices that are no numbers.
+    pub choices: Vec<Assumption>,
+    /// Why something is not known, by the name of the output.
+    pub missing: Vec<(&'static str, String)>,
+}
+
+/// From the power of a component to the power of the machine.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Wall {
+    /// Power of the host over the power of its GPUs.
+    pub host_share: Option<Input>,
+    /// Watts of board, disks and fans.
+    pub other_w: Option<Input>,
+    /// Efficiency of the power supply.
+    pub psu: Option<Input>,
+}
+
+impl Wall {
+    /// What lies between the joules that `coverage` names and the wall socket. `share` is the part of a
+    /// machine that is used.
+    #[must_use]
+    pub fn around(coverage: Coverage, share: f64) -> Self {
+        match coverage {
+            // Figures of a node's share were taken at the wall.
+            Coverage::NodeShare => Self::default(),
+            Coverage::Gpu => Self {
+                host_share: Some(Input::new(
+                    "host power over GPU power",
+                    Distribution::Triangular(0.15, 0.20, 0.45),
+                    "1",
+                    "8 x H100: AC power 1.22 x the GPUs' TDP (MLPerf Training 4.0 power submissions); range of the literature",
+                )),
+                psu: Some(Input::new(
+                    "power supply efficiency",
+                    Distribution::Uniform(0.965, 0.98),
+                    "1",
+                    "DC over AC of six workloads on 8 x H100 (MLPerf Training 4.0): 0.972 to 0.978",
+                )),
+                other_w: None,
+            },
+            Coverage::CpuPackage | Coverage::Dram => Self {
+                host_share: None,
+                other_w: Some(Input::new(
+                    "power of board, disks and fans",
+                    Distribution::between(40.0 * share, 60.0 * share, 110.0 * share),
+                    "W",
+                    "wall power less RAPL of a workstation, 72 to 129 W (CodeCarbon calibration files); range widened by judgement",
+                )),
+                psu: Some(Input::new(
+                    "power supply efficiency",
+                    Distribution::Uniform(0.85, 0.94),
+                    "1",
+                    "80 PLUS Bronze to Titanium at half load",
+                )),
+            },
+        }
+    }
+
+    fn inputs(&self) -> impl Iterator<Item = &Input> {
+        [&self.host_share, &self.other_w, &self.psu].into_iter().flatten()
+    }
+}
+
+/// What the user gave, and the catalog entries behind it.
+#[derive(Debug, Clone, Default)]
+pub struct ConditionsBuilder {
+    /// The zone whose electricity is used.
+    pub grid: Option<Grid>,
+    /// Whether the grid was named, or is the world's for want of a name.
+    pub grid_is_assumed: bool,
+    /// The site, if one was named.
+    pub site: Option<Site>,
+    /// `--pue`
+    pub pue: Option<f64>,
+    /// `--grid-intensity`
+    pub intensity: Option<f64>,
+    /// `--usd-per-hour`
+    pub usd_per_hour: Option<f64>,
+    /// `--usd-per-kwh`
+    pub usd_per_kwh: Option<f64>,
+    /// The device, for its price and what went into making it.
+    pub device: Option<Device>,
+    /// What the energy figures cover.
+    pub coverage: Option<Coverage>,
+    /// The part of a machine that is used.
+    pub share: f64,
+    /// Whether wall time is already known, so that nothing is lost to restarts.
+    pub hours_are_known: bool,
+    /// Used where neither a site nor a region gives a PUE.
+    pub default_site: Option<Site>,
+}
+
+impl ConditionsBuilder {
+    /// Resolves every input.
+    ///
+    /// # Errors
+    /// If a number that the user gave makes no sense.
+    pub fn build(self) -> Result<Conditions, EstimateError> {
+        for (name, value, least) in [
+            ("--pue", self.pue, 1.0),
+            ("--grid-intensity", self.intensity, 0.0),
+            ("--usd-per-hour", self.usd_per_hour, 0.0),
+            ("--usd-per-kwh", self.usd_per_kwh, 0.0),
+        ] {
+            if let Some(value) = value
+                && !(value.is_finite() && value >= least)
+            {
+                let allowed = if least > 0.0 { "a finite number of at least 1" } else { "a finite number of at least 0" };
+                return Err(EstimateError::Number { name, value, allowed });
+            }
+        }
+        let mut choices = Vec::new();
+        let mut missing = Vec::new();
+        let pue = self.pue_input(&mut choices);
+        let intensity = self.intensity_input(&mut choices);
+        let usd_per_device_hour = self.price_input();
+        let usd_per_kwh = match (self.usd_per_kwh, &self.grid) {
+            (Some(price), _) => Some(Input::given("electricity price", price, "USD/kWh", "--usd-per-kwh")),
+            (None, Some(grid)) => {
+                grid.electricity_price.as_ref().map(|p| Input::of_catalog("electricity price", p))
+            }
+            (None, None) => None,
+        };
+        if usd_per_device_hour.is_none() && usd_per_kwh.is_none() {
+            missing.push((
+                "cost_usd",
+                "no rental price is known for this hardware and no electricity price for this grid: give \
+                 --usd-per-hour or --usd-per-kwh"
+                    .to_owned(),
+            ));
+        }
+        let site_water = self.site.as_ref().and_then(|s| s.wue.as_ref()).or(self.grid.as_ref().and_then(|g| g.wue.as_ref()));
+        let grid_water = self.grid.as_ref().and_then(|g| g.water.as_ref());
+        if grid_water.is_none() {
+            missing.push(("water_l", "the catalog gives this grid no water use of generation".to_owned()));
+        }
+        let embodied = self.device.as_ref().and_then(|d| d.embodied.as_ref()).map(|kg| {
+            let life = Input::new(
+                "working hours of a device",
+                Distribution::Triangular(3.0 * 8766.0 * 0.3, 4.0 * 8766.0 * 0.6, 6.0 * 8766.0 * 0.9),
+                "h",
+                "3 to 6 years (Cloud Carbon Footprint 4, EcoLogits 3, LLMCarbon 5) at 30 to 90 % use (judgement)",
+            );
+            (Input::of_catalog("embodied emissions of a device", kg), life)
+        });
+        if embodied.is_none() {
+            missing.push(("embodied_kgco2e", "no sourced figure for the making of this hardware".to_owned()));
+        }
+        Ok(Conditions {
+            pue,
+            intensity,
+            usd_per_device_hour,
+            usd_per_kwh,
+            site_water: site_water.map(|w| Input::of_catalog("water used on site", w)),
+            grid_water: grid_water.map(|w| Input::of_catalog("water used by generation", w)),
+            embodied,
+            goodput: self.goodput_input(),
+            wall: self.coverage.map(|c| Wall::around(c, self.share)).unwrap_or_default(),
+            choices,
+            missing,
+        })
+    }
+
+    fn pue_input(&self, choices: &mut Vec<Assumption>) -> Input {
+        if let Some(pue) = self.pue {
+            return Input::given("PUE", pue, "1", "--pue");
+        }
+        if let Some(site) = &self.site {
+            return Input::of_catalog("PUE", &site.pue);
+        }
+        if let Some(pue) = self.grid.as_ref().and_then(|g| g.pue.as_ref()) {
+            return Input::of_catalog("PUE", pue);
+        }
+        if let Some(site) = &self.default_site {
+            choices.push(Assumption::choice("site", site.name.clone(), "assumed: give `--site` or `--pue`"));
+            return Input::of_catalog("PUE", &site.pue);
+        }
+        Input::new(
+            "PUE",
+            Distribution::Triangular(1.1, 1.4, 1.8),
+            "1",
+            "unknown site: from efficient clouds to old machine rooms (give `--site` or `--pue`)",
+        )
+    }
+
+    fn intensity_input(&self, choices: &mut Vec<Assumption>) -> Input {
+        const NAME: &str = "grid intensity";
+        if let Some(intensity) = self.intensity {
+            return Input::given(NAME, intensity, "gCO2e/kWh", "--grid-intensity");
+        }
+        let Some(grid) = &self.grid else {
+            return Input::new(NAME, Distribution::Point(f64::NAN), "gCO2e/kWh", "unknown");
+        };
+        let why = if self.grid_is_assumed { "assumed: give `--grid`, see `greenformers catalog list grid`" } else { "chosen" };
+        choices.push(Assumption::choice("grid", format!("{} ({})", grid.name, grid.id), why));
+        let mut input = Input::of_catalog(NAME, &grid.intensity);
+        if let Distribution::Point(mid) = input.distribution {
+            // One source alone does not make it exact: years differ.
+            input.distribution = Distribution::Normal(mid, 0.08 * mid);
+            input.source.push_str("; standard uncertainty 8 % between years");
+        }
+        input
+    }
+
+    fn price_input(&self) -> Option<Input> {
+        const NAME: &str = "price of a device";
+        if let Some(price) = self.usd_per_hour {
+            return Some(Input::given(NAME, price, "USD/h", "--usd-per-hour"));
+        }
+        let device = self.device.as_ref().filter(|d| d.per == Per::Device)?;
+        let usual = device.usual_price()?;
+        let prices = || device.prices.iter().map(crate::catalog::Sourced::base);
+        let (low, high) = (prices().fold(f64::INFINITY, f64::min), prices().fold(0.0, f64::max));
+        let what = usual.what.as_deref().map(|w| format!("{w}; ")).unwrap_or_default();
+        let source = format!("{what}{}; range over {} dated offers", usual.provenance(), device.prices.len());
+        Some(Input::new(NAME, Distribution::between(low, usual.base(), high), "USD/h", source))
+    }
+
+    fn goodput_input(&self) -> Input {
+        if self.hours_are_known {
+            return Input::new("goodput", Distribution::Point(1.0), "1", "the hours are known");
+        }
+        Input::new(
+            "goodput",
+            Distribution::Triangular(0.90, 0.97, 1.0),
+            "1",
+            "share of wall time that trains: evaluation, checkpoints, data and restarts take the rest (Llama 3: above 0.9)",
+        )
+    }
+}
+
+impl Conditions {
+    /// Every input.
+    pub fn inputs(&self) -> impl Iterator<Item = &Input> {
+        let embodied = self.embodied.iter().flat_map(|(kg, life)| [kg, life]);
+        [&self.pue, &self.intensity, &self.goodput]
+            .into_iter()
+            .chain([&self.usd_per_device_hour, &self.usd_per_kwh, &self.site_water, &self.grid_water].into_iter().flatten())
+            .chain(embodied)
+            .chain(self.wall.inputs())
+    }
+}

@@ -1,0 +1,68 @@
+//! Why an estimate cannot be made.
+
+use crate::model::ArchError;
+use crate::units::DType;
+
+/// Why an estimate cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum EstimateError {
+    /// The architecture does not fit the workload.
+    #[error(transparent)]
+    Arch(#[from] ArchError),
+    /// There is nothing to compute on.
+    #[error("`--devices 0`: expected at least 1")]
+    NoDevices,
+    /// Some devices would have nothing to do.
+    #[error("a batch of {batch_size} sequences cannot be spread over {devices} devices: expected at most {batch_size} devices")]
+    BatchTooSmall {
+        /// Sequences in a step.
+        batch_size: usize,
+        /// Devices.
+        devices: u32,
+    },
+    /// The device does not compute in this format.
+    #[error("the catalog gives `{device}` no peak for `{dtype}`: expected one of {}", list(allowed))]
+    DType {
+        /// The device.
+        device: String,
+        /// The format.
+        dtype: DType,
+        /// The formats it has.
+        allowed: Vec<DType>,
+    },
+    /// The record holds nothing for this architecture.
+    #[error("the record has no measured train step of `{arch}` in `{dtype}`: it has {}\nhint: profile it, or give `--hardware` for an estimate without a record", if have.is_empty() { "none".to_owned() } else { have.join(", ") })]
+    NotMeasured {
+        /// What was asked for.
+        arch: String,
+        /// The format.
+        dtype: DType,
+        /// What the record has.
+        have: Vec<String>,
+    },
+    /// Neither a record nor a device was given.
+    #[error("nothing to estimate from\nhint: give a record, `--hardware NAME` or `--step-time SECONDS`")]
+    NoSource,
+    /// The device has no figure that a model of it needs.
+    #[error("the catalog gives `{device}` no {what}, which an estimate without a record needs")]
+    MissingFigure {
+        /// The device.
+        device: String,
+        /// The figure.
+        what: &'static str,
+    },
+    /// A number that makes no sense.
+    #[error("`{name}` is {value}: expected {allowed}")]
+    Number {
+        /// The option.
+        name: &'static str,
+        /// What it was.
+        value: f64,
+        /// What it may be.
+        allowed: &'static str,
+    },
+}
+
+fn list(dtypes: &[DType]) -> String {
+    dtypes.iter().map(|d| format!("`{d}`")).collect::<Vec<_>>().join(", ")
+}

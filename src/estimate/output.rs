@@ -1,0 +1,114 @@
+//! What an estimate says.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::Assumption;
+use crate::record::Warning;
+use crate::stats::Interval;
+use crate::units::DType;
+
+/// What an estimate stands on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Basis {
+    /// A step of this shape on this hardware was measured.
+    Measured,
+    /// A step was measured at another shape.
+    Scaled,
+    /// Nothing was measured: a model of the hardware.
+    Analytic,
+    /// The hours or the energy were given.
+    Given,
+}
+
+impl Basis {
+    /// The word for it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Measured => "measured",
+            Self::Scaled => "scaled",
+            Self::Analytic => "analytic",
+            Self::Given => "given",
+        }
+    }
+}
+
+/// Ratios to the dense architecture under the same conditions: 0.7 saves 30 %.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct VsDense {
+    /// Ratio of wall times.
+    pub wall_h: Interval,
+    /// Ratio of energies.
+    pub facility_energy_kwh: Option<Interval>,
+    /// Ratio of costs.
+    pub cost_usd: Option<Interval>,
+    /// Ratio of operational emissions.
+    pub operational_kgco2e: Option<Interval>,
+}
+
+/// One training run of one architecture. Every number is a 95 % interval; `missing` says why a number is
+/// not there.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Estimate {
+    /// `dense`, `lrt` or `linformer`; `None` where only hours are known.
+    pub arch: Option<String>,
+    /// The whole specification, as on the command line.
+    pub spec: Option<String>,
+    /// A name of the architecture for people.
+    pub label: Option<String>,
+    /// Inner width of LRT.
+    pub rank: Option<usize>,
+    /// Rows of a Linformer's keys.
+    pub k: Option<usize>,
+    /// The run.
+    pub workload: Option<String>,
+    /// The hardware.
+    pub hardware: Option<String>,
+    /// How many devices.
+    pub devices: u32,
+    /// Number format.
+    pub dtype: Option<DType>,
+    /// What the estimate stands on.
+    pub basis: Basis,
+    /// Parameters of the model.
+    pub n_params: Option<u64>,
+    /// FLOPs of the whole run.
+    pub flop_total: Option<f64>,
+    /// Seconds of an optimizer step, by phase.
+    pub step_s: Vec<Interval>,
+    /// Tokens a second over the whole run.
+    pub tokens_per_s: Option<Interval>,
+    /// FLOP/s reached over the peak.
+    pub mfu: Option<Interval>,
+    /// Hours from start to end.
+    pub wall_h: Option<Interval>,
+    /// Hours times devices.
+    pub device_h: Option<Interval>,
+    /// Energy of the machines.
+    pub it_energy_kwh: Option<Interval>,
+    /// Energy of machines and building.
+    pub facility_energy_kwh: Option<Interval>,
+    /// Emissions of the electricity, location-based.
+    pub operational_kgco2e: Option<Interval>,
+    /// This run's share of the emissions of making the devices.
+    pub embodied_kgco2e: Option<Interval>,
+    /// Rent of the devices, or the electricity bill.
+    pub cost_usd: Option<Interval>,
+    /// Water used on site and in generation.
+    pub water_l: Option<Interval>,
+    /// Memory that training takes on a device.
+    pub memory_per_device_bytes: Option<u64>,
+    /// Whether that is there.
+    pub fits: Option<bool>,
+    /// Ratios to dense.
+    pub vs_dense: Option<VsDense>,
+    /// Why numbers are missing, by name.
+    pub missing: BTreeMap<&'static str, String>,
+    /// What was taken for granted.
+    pub assumptions: Vec<Assumption>,
+    /// Caveats.
+    pub warnings: Vec<Warning>,
+}

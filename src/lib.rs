@@ -1,0 +1,25 @@
+//! What training a transformer will cost in time, money and CO2e, **before** it is trained, and what a
+//! low-rank (LRT) or Linformer variant would save.
+//!
+//! The house has floors; a module imports from lower floors only, and neighbours do not see each other. A
+//! test reads the sources and enforces it.
+//!
+//! | floor | modules | outside crates named there alone |
+//! |---|---|---|
+//! | 5 | the program: `main`, `cli` | clap, anyhow, indicatif; prints |
+//! | 4 | [`report`]: records and estimates to bytes | polars, plotters |
+//! | 3 | [`measure`]: runs a campaign; [`estimate`]: pure arithmetic on a record | candle (in `measure`) |
+//! | 2 | [`nn`]: candle modules; [`record`]: what was measured, as a schema | candle (in `nn`) |
+//! | 1 | [`model`]: shapes, parameters, FLOPs; [`catalog`]: YAML; [`sensor`]: meters; [`stats`] | serde_yaml (in `catalog`), NVML (in `sensor`) |
+//! | 0 | [`units`]: quantities as types | |
+
+pub mod catalog;
+pub mod estimate;
+pub mod measure;
+pub mod model;
+pub mod nn;
+pub mod record;
+pub mod report;
+pub mod sensor;
+pub mod stats;
+pub mod units;

@@ -1,0 +1,104 @@
+//! Opening the device that computes.
+
+use std::fmt;
+use std::str::FromStr;
+
+use candle_core::Device;
+
+use super::MeasureError;
+use crate::units::DType;
+
+/// Which device was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeviceChoice {
+    /// A GPU if this build and machine have one, the CPU otherwise.
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// A CUDA device by its ordinal.
+    Cuda(usize),
+}
+
+impl fmt::Display for DeviceChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(ordinal) => write!(f, "cuda:{ordinal}"),
+        }
+    }
+}
+
+impl FromStr for DeviceChoice {
+    type Err = MeasureError;
+
+    fn from_str(text: &str) -> Result<Self, MeasureError> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "cpu" => Ok(Self::Cpu),
+            "cuda" => Ok(Self::Cuda(0)),
+            _ => text
+                .strip_prefix("cuda:")
+                .and_then(|n| n.parse().ok())
+                .map(Self::Cuda)
+                .ok_or_else(|| MeasureError::UnknownDevice(text.to_owned())),
+        }
+    }
+}
+
+/// An open device.
+pub struct ComputeDevice {
+    pub(super) device: Device,
+    /// `cpu` or `cuda:0`.
+    pub name: String,
+}
+
+impl ComputeDevice {
+    /// Opens what was asked for; `auto` falls back to the CPU.
+    ///
+    /// # Errors
+    /// If an explicit choice cannot be had, or does not compute in `dtype`.
+    pub fn open(choice: DeviceChoice, dtype: DType) -> Result<Self, MeasureError> {
+        let opened = match choice {
+            DeviceChoice::Cpu => Self::cpu(),
+            DeviceChoice::Cuda(ordinal) => open_cuda(ordinal)?,
+            DeviceChoice::Auto => open_cuda(0).unwrap_or_else(|_| Self::cpu()),
+        };
+        if opened.is_cpu() && dtype == DType::Tf32 {
+            return Err(MeasureError::DType { device: opened.name, dtype });
+        }
+        Ok(opened)
+    }
+
+    /// Whether the CPU computes.
+    #[must_use]
+    pub fn is_cpu(&self) -> bool {
+        self.device.is_cpu()
+    }
+
+    /// Waits until everything that was queued has been computed.
+    pub(super) fn synchronize(&self) -> Result<(), MeasureError> {
+        self.device.synchronize().map_err(|e| MeasureError::Model(e.into()))
+    }
+
+    fn cpu() -> Self {
+        Self { device: Device::Cpu, name: "cpu".to_owned() }
+    }
+}
+
+/// Whether this program was built to use CUDA.
+#[must_use]
+pub fn cuda_available() -> bool {
+    cfg!(feature = "cuda")
+}
+
+fn open_cuda(ordinal: usize) -> Result<ComputeDevice, MeasureError> {
+    let name = format!("cuda:{ordinal}");
+    if !cuda_available() {
+        return Err(MeasureError::NoCudaBuild(name));
+    }
+    match Device::new_cuda(ordinal) {
+        Ok(device) => Ok(ComputeDevice { device, name }),
+        Err(error) => Err(MeasureError::NoCudaDevice { device: name, reason: error.to_string() }),
+    }
+}

@@ -1,0 +1,237 @@
+//! One architecture at one shape, ready to run steps.
+
+use std::time::{Duration, Instant};
+
+use super::memory;
+use super::{ComputeDevice, MeasureError, Point};
+use crate::model::{Config, train_step_flop};
+use crate::nn::{AdamW, AdamWConfig, Batch, BertForPreTraining, NnError, Params, PassConfig, tensor_dtype};
+use crate::record::{Cell, MeterTrace, Pass, Settings, Status, Step, Warning};
+use crate::sensor::MeterLog;
+use crate::stats::batch_means;
+
+/// Batches that take turns, so that no step sees the tokens of the one before.
+const BATCHES: usize = 4;
+/// Warm-up ends when a step takes at most this much less than the one before it.
+const SETTLED: f64 = 0.05;
+/// Least and most warm-up steps.
+const WARMUP_STEPS: (usize, usize) = (2, 5);
+
+pub(super) struct Runner<'a> {
+    device: &'a ComputeDevice,
+    settings: &'a Settings,
+    epoch: Instant,
+    model: BertForPreTraining,
+    optimizer: Option<AdamW>,
+    batches: Vec<Batch>,
+    steps_run: u64,
+    visits: u32,
+    pub(super) measured: Duration,
+    precise: u32,
+    pub(super) cell: Cell,
+}
+
+impl<'a> Runner<'a> {
+    /// Builds the model and runs it until its step time has settled. The peak of memory over both is the
+    /// cell's.
+    pub(super) fn prepare(
+        device: &'a ComputeDevice,
+        settings: &'a Settings,
+        config: &Config,
+        point: Point,
+        epoch: Instant,
+    ) -> Result<Self, MeasureError> {
+        let before = memory::resident_bytes();
+        let counted = memory::reset_peak();
+        let params = Params::random(settings.seed, candle_core::DType::F32, &device.device);
+        let model = BertForPreTraining::new(config, point.arch, params)?;
+        let optimizer = match settings.pass {
+            Pass::Train => Some(AdamW::new(&model, AdamWConfig::default())?),
+            Pass::Infer => None,
+        };
+        let shape = point.shape(settings);
+        let batches = (0..BATCHES as u64)
+            .map(|i| Batch::random(config, shape, settings.seed.wrapping_add(1 + i), &device.device))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(NnError::from)?;
+        let cell = empty_cell(device, settings, config, point, model.params().count());
+        let mut runner = Self {
+            device,
+            settings,
+            epoch,
+            model,
+            optimizer,
+            batches,
+            steps_run: 0,
+            visits: 0,
+            measured: Duration::ZERO,
+            precise: 0,
+            cell,
+        };
+        runner.warm_up()?;
+        if device.is_cpu() && counted {
+            let grown = |peak: u64| peak.saturating_sub(before.unwrap_or(0));
+            runner.cell.peak_memory_bytes = memory::peak_bytes().map(grown);
+        }
+        Ok(runner)
+    }
+
+    fn warm_up(&mut self) -> Result<(), MeasureError> {
+        let mut last = f64::INFINITY;
+        loop {
+            let step = self.step()?.total_s();
+            self.cell.warmup_steps += 1;
+            let settled = step >= last * (1.0 - SETTLED);
+            if self.cell.warmup_steps >= WARMUP_STEPS.1 || (self.cell.warmup_steps >= WARMUP_STEPS.0 && settled) {
+                return Ok(());
+            }
+            last = step;
+        }
+    }
+
+    /// Runs steps for at least `shortest`, as one visit.
+    pub(super) fn visit(&mut self, shortest: Duration) -> Result<(), MeasureError> {
+        let began = Instant::now();
+        self.visits += 1;
+        loop {
+            let step = self.step()?;
+            self.cell.steps.push(step);
+            if began.elapsed() >= shortest {
+                break;
+            }
+        }
+        self.measured += began.elapsed();
+        Ok(())
+    }
+
+    /// Whether the cell is as precise as was asked for, twice in a row, or out of time.
+    pub(super) fn is_done(&mut self) -> bool {
+        if self.measured.as_secs_f64() >= self.settings.max_time_s {
+            return true;
+        }
+        let times: Vec<f64> = self.cell.steps.iter().map(Step::total_s).collect();
+        let reached = batch_means(&times).is_some_and(|m| {
+            times.len() >= 5 && m.interval().relative_half_width() <= self.settings.precision
+        });
+        self.precise = if reached { self.precise + 1 } else { 0 };
+        self.precise >= 2 && self.measured.as_secs_f64() >= self.settings.min_time_s
+    }
+
+    /// Adds what the meters read during a visit.
+    pub(super) fn add_readings(&mut self, logs: Vec<MeterLog>) {
+        for log in logs {
+            match self.cell.meters.iter_mut().find(|m| m.meter == log.info) {
+                Some(trace) => {
+                    trace.samples.extend(log.samples);
+                    trace.failure = log.failure;
+                }
+                None => self.cell.meters.push(MeterTrace {
+                    meter: log.info,
+                    samples: log.samples,
+                    failure: log.failure,
+                }),
+            }
+        }
+    }
+
+    /// The finished cell.
+    pub(super) fn finish(mut self) -> Cell {
+        let times: Vec<f64> = self.cell.steps.iter().map(Step::total_s).collect();
+        let reached = batch_means(&times).map_or(f64::INFINITY, |m| m.interval().relative_half_width());
+        if reached > self.settings.precision {
+            self.cell.warnings.push(Warning::new(
+                format!("the step time is known to {:.1} %, not to {:.1} %", 100.0 * reached, 100.0 * self.settings.precision),
+                "its interval is that wide",
+                "give more time with `--max-time`",
+            ));
+        }
+        for trace in &self.cell.meters {
+            if let Some(failure) = &trace.failure {
+                self.cell.warnings.push(Warning::new(
+                    format!("the meter {} stopped: {failure}", trace.meter.domain),
+                    "the energy of this cell is unknown",
+                    "see `greenformers devices`",
+                ));
+            }
+        }
+        self.cell
+    }
+
+    /// One step, each phase timed between synchronisations.
+    fn step(&mut self) -> Result<Step, MeasureError> {
+        let batch = &self.batches[usize::try_from(self.steps_run).unwrap_or(0) % BATCHES];
+        let train = self.optimizer.is_some();
+        let pass = PassConfig {
+            dtype: tensor_dtype(self.settings.dtype),
+            dropout: if train { self.settings.dropout } else { 0.0 },
+            // Far enough apart that no two steps share a mask.
+            dropout_seed: self.settings.seed.wrapping_add(self.steps_run.wrapping_mul(1 << 20)),
+        };
+        self.steps_run += 1;
+
+        self.device.synchronize()?;
+        let start = Instant::now();
+        let loss = self.model.losses(batch, &pass)?.total()?;
+        self.device.synchronize()?;
+        let forward = Instant::now();
+        let value = loss.to_dtype(candle_core::DType::F64).and_then(|l| l.to_scalar::<f64>()).map_err(NnError::from)?;
+        self.cell.last_loss = value.is_finite().then_some(value);
+        let (backward, optimized) = if let Some(optimizer) = &mut self.optimizer {
+            let grads = loss.backward().map_err(NnError::from)?;
+            drop(loss);
+            self.device.synchronize()?;
+            let backward = Instant::now();
+            optimizer.step(&self.model, &grads)?;
+            drop(grads);
+            self.device.synchronize()?;
+            (backward, Instant::now())
+        } else {
+            (forward, forward)
+        };
+        Ok(Step {
+            visit: self.visits,
+            start_s: (start - self.epoch).as_secs_f64(),
+            forward_s: (forward - start).as_secs_f64(),
+            backward_s: (backward - forward).as_secs_f64(),
+            optimizer_s: (optimized - backward).as_secs_f64(),
+        })
+    }
+}
+
+/// A cell of which nothing has been measured yet.
+pub(super) fn empty_cell(
+    device: &ComputeDevice,
+    settings: &Settings,
+    config: &Config,
+    point: Point,
+    n_params: u64,
+) -> Cell {
+    let shape = point.shape(settings);
+    let train_flop = train_step_flop(config, point.arch, shape);
+    let mut warnings = Vec::new();
+    if point.arch.k().is_some_and(|k| k >= point.seq_len) {
+        warnings.push(Warning::new(
+            format!("{} has at least as many projected rows as the sequence has tokens", point.arch.label()),
+            "it costs more than dense attention at this length",
+            "choose k below the sequence length",
+        ));
+    }
+    Cell {
+        arch: point.arch,
+        shape,
+        n_layers: config.n_layers,
+        dtype: settings.dtype,
+        pass: settings.pass,
+        device: device.name.clone(),
+        status: Status::Ok,
+        error: None,
+        n_params,
+        flop_per_step: if settings.pass == Pass::Train { train_flop } else { train_flop / 3.0 },
+        warmup_steps: 0,
+        steps: Vec::new(),
+        meters: Vec::new(),
+        peak_memory_bytes: None,
+        last_loss: None,
+        warnings,
+    }
+}

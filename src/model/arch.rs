@@ -1,0 +1,284 @@
+//! The architectures that are compared.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::Config;
+
+/// Which matrices a Linformer shares (Wang et al. 2020, §4 "Parameter sharing").
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Share {
+    /// One E for all layers, heads, keys and values (the paper's layer-wise sharing).
+    Model,
+    /// One E and one F in each layer, shared by its heads (the paper's head-wise sharing).
+    Layer,
+    /// E = F in each layer (the paper's key-value sharing).
+    Kv,
+    /// An E and an F for each head.
+    None,
+}
+
+/// Whether a Linformer shortens its input before or after the key and value linears.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Order {
+    /// K = (E x) W: the linears see k rows (the authors' code).
+    Input,
+    /// K = E (x W): the linears see every row (the paper's equation 7).
+    Projected,
+}
+
+/// An architecture and its parameter.
+///
+/// Written `dense`, `lrt:rank=256` or `linformer:k=128,share=model,order=input`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Arch {
+    /// The transformer as published.
+    Dense,
+    /// Low-rank transformer (Winata et al. 2020): every linear of the encoder layers is D (E x) + b
+    /// with inner width `rank`.
+    Lrt {
+        /// The inner width.
+        rank: usize,
+    },
+    /// Linformer (Wang et al. 2020): keys and values have `k` rows, whatever the sequence length.
+    Linformer {
+        /// Rows of the shortened keys and values.
+        k: usize,
+        /// Which matrices are shared.
+        share: Share,
+        /// Where the input is shortened.
+        order: Order,
+    },
+}
+
+impl Arch {
+    /// `dense`, `lrt` or `linformer`.
+    #[must_use]
+    pub fn kind(self) -> &'static str {
+        match self {
+            Self::Dense => "dense",
+            Self::Lrt { .. } => "lrt",
+            Self::Linformer { .. } => "linformer",
+        }
+    }
+
+    /// The inner width of LRT.
+    #[must_use]
+    pub fn rank(self) -> Option<usize> {
+        if let Self::Lrt { rank } = self { Some(rank) } else { None }
+    }
+
+    /// The projected length of Linformer.
+    #[must_use]
+    pub fn k(self) -> Option<usize> {
+        if let Self::Linformer { k, .. } = self { Some(k) } else { None }
+    }
+
+    /// A name for people: `LRT r=256`.
+    #[must_use]
+    pub fn label(self) -> String {
+        match self {
+            Self::Dense => "dense".to_owned(),
+            Self::Lrt { rank } => format!("LRT r={rank}"),
+            Self::Linformer { .. } => {
+                let spec = self.to_string();
+                let (_, options) = spec.split_once(':').unwrap_or_default();
+                format!("Linformer {}", options.replace(',', " "))
+            }
+        }
+    }
+
+    /// Checks the parameter against the model it is to be used in.
+    ///
+    /// # Errors
+    /// If the rank exceeds the smaller side of the smallest linear, or k the longest sequence.
+    pub fn check(self, config: &Config) -> Result<(), ArchError> {
+        let (name, value, max) = match self {
+            Self::Dense => return Ok(()),
+            Self::Lrt { rank } => ("rank", rank, config.d_model.min(config.d_ff)),
+            Self::Linformer { k, .. } => ("k", k, config.max_seq_len),
+        };
+        if value > max {
+            return Err(ArchError::TooLarge { arch: self.to_string(), name, max });
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Arch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dense => f.write_str("dense"),
+            Self::Lrt { rank } => write!(f, "lrt:rank={rank}"),
+            Self::Linformer { k, share, order } => {
+                write!(f, "linformer:k={k}")?;
+                match share {
+                    Share::Model => {}
+                    Share::Layer => f.write_str(",share=layer")?,
+                    Share::Kv => f.write_str(",share=kv")?,
+                    Share::None => f.write_str(",share=none")?,
+                }
+                match order {
+                    Order::Input => Ok(()),
+                    Order::Projected => f.write_str(",order=projected"),
+                }
+            }
+        }
+    }
+}
+
+/// An architecture that cannot be understood or built.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ArchError {
+    /// No such architecture.
+    #[error(
+        "unknown architecture `{0}`: expected `dense`, `lrt:rank=256` or \
+         `linformer:k=128,share=model|layer|kv|none,order=input|projected`"
+    )]
+    Unknown(String),
+    /// An option that the architecture does not have.
+    #[error("`{arch}` has no option `{option}`: expected {allowed}")]
+    Option {
+        /// What was typed.
+        arch: String,
+        /// The part that is wrong.
+        option: String,
+        /// What it may be.
+        allowed: &'static str,
+    },
+    /// A parameter above what the model allows.
+    #[error("`{name}` of `{arch}` is larger than it can be: at most {max} in this model")]
+    TooLarge {
+        /// What was typed.
+        arch: String,
+        /// The parameter.
+        name: &'static str,
+        /// Its limit.
+        max: usize,
+    },
+    /// Separate matrices for each head cannot shorten the shared input.
+    #[error(
+        "`{0}`: matrices of their own for each head need `order=projected`, since all heads share one input"
+    )]
+    HeadwiseInput(String),
+}
+
+impl FromStr for Arch {
+    type Err = ArchError;
+
+    fn from_str(text: &str) -> Result<Self, ArchError> {
+        let (kind, options) = text.split_once(':').unwrap_or((text, ""));
+        let options = options.split(',').filter(|o| !o.is_empty()).map(|option| {
+            (option, option.split_once('=').unwrap_or((option, "")))
+        });
+        let unknown = |option: &str, allowed| ArchError::Option {
+            arch: text.to_owned(),
+            option: option.to_owned(),
+            allowed,
+        };
+        let positive = |option: &str, value: &str, allowed| {
+            value.parse().ok().filter(|n| *n > 0).ok_or_else(|| unknown(option, allowed))
+        };
+        match kind {
+            "dense" => match options.into_iter().next() {
+                None => Ok(Self::Dense),
+                Some((option, _)) => Err(unknown(option, "no option")),
+            },
+            "lrt" => {
+                const ALLOWED: &str = "`rank=N` with N of at least 1";
+                let mut rank = 256;
+                for (option, (name, value)) in options {
+                    match name {
+                        "rank" | "r" => rank = positive(option, value, ALLOWED)?,
+                        _ => return Err(unknown(option, ALLOWED)),
+                    }
+                }
+                Ok(Self::Lrt { rank })
+            }
+            "linformer" => {
+                const ALLOWED: &str =
+                    "`k=N` with N of at least 1, `share=model|layer|kv|none` or `order=input|projected`";
+                let (mut k, mut share, mut order) = (128, Share::Model, None);
+                for (option, (name, value)) in options {
+                    match (name, value) {
+                        ("k", _) => k = positive(option, value, ALLOWED)?,
+                        ("share", "model") => share = Share::Model,
+                        ("share", "layer") => share = Share::Layer,
+                        ("share", "kv") => share = Share::Kv,
+                        ("share", "none") => share = Share::None,
+                        ("order", "input") => order = Some(Order::Input),
+                        ("order", "projected") => order = Some(Order::Projected),
+                        _ => return Err(unknown(option, ALLOWED)),
+                    }
+                }
+                let order = match (share, order) {
+                    (Share::None, Some(Order::Input)) => {
+                        return Err(ArchError::HeadwiseInput(text.to_owned()));
+                    }
+                    (Share::None, None) => Order::Projected,
+                    (_, order) => order.unwrap_or(Order::Input),
+                };
+                Ok(Self::Linformer { k, share, order })
+            }
+            _ => Err(ArchError::Unknown(text.to_owned())),
+        }
+    }
+}
+
+impl Serialize for Arch {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Arch {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_architecture_is_read_as_it_is_written() {
+        for spec in [
+            "dense",
+            "lrt:rank=64",
+            "linformer:k=128",
+            "linformer:k=64,share=layer",
+            "linformer:k=64,share=kv,order=projected",
+            "linformer:k=64,share=none,order=projected",
+        ] {
+            assert_eq!(spec.parse::<Arch>().expect("valid").to_string(), spec);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_understood_is_refused_with_what_is_allowed() {
+        for (spec, part) in [
+            ("lowrank", "unknown architecture `lowrank`"),
+            ("lrt:rank=0", "has no option `rank=0`"),
+            ("lrt:k=3", "has no option `k=3`"),
+            ("linformer:share=all", "has no option `share=all`"),
+            ("linformer:share=none,order=input", "order=projected"),
+            ("dense:rank=3", "has no option `rank=3`"),
+        ] {
+            let error = spec.parse::<Arch>().expect_err(spec).to_string();
+            assert!(error.contains(part), "{spec}: {error}");
+        }
+    }
+
+    #[test]
+    fn rank_and_k_have_limits() {
+        let config = crate::model::config::tests::bert_base();
+        let check = |spec: &str| spec.parse::<Arch>().expect("valid").check(&config);
+        assert!(check("lrt:rank=768").is_ok());
+        assert!(check("lrt:rank=769").is_err());
+        assert!(check("linformer:k=512").is_ok());
+        assert!(check("linformer:k=513").is_err());
+    }
+}

@@ -1,0 +1,180 @@
+//! The shape of a transformer.
+
+use serde::{Deserialize, Serialize};
+
+/// No dimension may be larger: far above any model, far below where counts would overflow.
+const MAX_DIM: usize = 100_000_000;
+
+/// What kind of transformer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Family {
+    /// Bidirectional attention, masked-LM loss on some positions (BERT).
+    Encoder,
+    /// Causal attention, loss on every position (GPT). Estimated, not profiled.
+    Decoder,
+}
+
+/// The shape of a transformer. Hugging Face's names are accepted as well.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Unchecked")]
+pub struct Config {
+    /// Encoder or decoder.
+    pub family: Family,
+    /// Number of layers.
+    pub n_layers: usize,
+    /// Width of the residual stream.
+    pub d_model: usize,
+    /// Number of attention heads; divides `d_model`.
+    pub n_heads: usize,
+    /// Inner width of the feed-forward block.
+    pub d_ff: usize,
+    /// Number of tokens in the vocabulary.
+    pub vocab_size: usize,
+    /// Number of position embeddings, and so the longest sequence.
+    pub max_seq_len: usize,
+    /// Number of segment embeddings (2 in BERT).
+    pub type_vocab_size: usize,
+}
+
+impl Config {
+    /// Width of one head.
+    #[must_use]
+    pub fn d_head(&self) -> usize {
+        self.d_model / self.n_heads
+    }
+
+    /// The same model with another number of layers.
+    #[must_use]
+    pub fn with_layers(mut self, n_layers: usize) -> Self {
+        self.n_layers = n_layers;
+        self
+    }
+}
+
+/// BERT masks 15 % of the tokens; this is how many positions a sequence has a loss on (Devlin et al.
+/// 2018, §3.1; rounded up as in the peer implementation).
+#[must_use]
+pub fn masked_per_seq(seq_len: usize) -> usize {
+    (seq_len * 15).div_ceil(100)
+}
+
+/// A shape that cannot be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// A dimension is 0 or absurd.
+    #[error("`{name}` is {value}: expected 1 to {MAX_DIM}")]
+    Dimension {
+        /// The field.
+        name: &'static str,
+        /// What it was.
+        value: usize,
+    },
+    /// The heads do not share the width evenly.
+    #[error("`n_heads` is {n_heads} and does not divide `d_model`, {d_model}")]
+    Heads {
+        /// The heads.
+        n_heads: usize,
+        /// The width.
+        d_model: usize,
+    },
+}
+
+/// What stands in a file, before it has been checked.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Unchecked {
+    #[serde(default = "encoder")]
+    family: Family,
+    #[serde(alias = "num_hidden_layers")]
+    n_layers: usize,
+    #[serde(alias = "hidden_size")]
+    d_model: usize,
+    #[serde(alias = "num_attention_heads")]
+    n_heads: usize,
+    #[serde(alias = "intermediate_size")]
+    d_ff: usize,
+    vocab_size: usize,
+    #[serde(alias = "max_position_embeddings")]
+    max_seq_len: usize,
+    #[serde(default = "two")]
+    type_vocab_size: usize,
+}
+
+fn encoder() -> Family {
+    Family::Encoder
+}
+
+fn two() -> usize {
+    2
+}
+
+impl TryFrom<Unchecked> for Config {
+    type Error = ConfigError;
+
+    fn try_from(raw: Unchecked) -> Result<Self, ConfigError> {
+        for (name, value) in [
+            ("n_layers", raw.n_layers),
+            ("d_model", raw.d_model),
+            ("n_heads", raw.n_heads),
+            ("d_ff", raw.d_ff),
+            ("vocab_size", raw.vocab_size),
+            ("max_seq_len", raw.max_seq_len),
+            ("type_vocab_size", raw.type_vocab_size),
+        ] {
+            if value == 0 || value > MAX_DIM {
+                return Err(ConfigError::Dimension { name, value });
+            }
+        }
+        if !raw.d_model.is_multiple_of(raw.n_heads) {
+            return Err(ConfigError::Heads { n_heads: raw.n_heads, d_model: raw.d_model });
+        }
+        Ok(Self {
+            family: raw.family,
+            n_layers: raw.n_layers,
+            d_model: raw.d_model,
+            n_heads: raw.n_heads,
+            d_ff: raw.d_ff,
+            vocab_size: raw.vocab_size,
+            max_seq_len: raw.max_seq_len,
+            type_vocab_size: raw.type_vocab_size,
+        })
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(in crate::model) fn bert_base() -> Config {
+        Config {
+            family: Family::Encoder,
+            n_layers: 12,
+            d_model: 768,
+            n_heads: 12,
+            d_ff: 3072,
+            vocab_size: 30522,
+            max_seq_len: 512,
+            type_vocab_size: 2,
+        }
+    }
+
+    #[test]
+    fn hugging_face_names_are_understood() {
+        let hf = r#"{"num_hidden_layers":12,"hidden_size":768,"num_attention_heads":12,
+            "intermediate_size":3072,"vocab_size":30522,"max_position_embeddings":512}"#;
+        assert_eq!(serde_json::from_str::<Config>(hf).expect("valid"), bert_base());
+    }
+
+    #[test]
+    fn heads_that_do_not_divide_the_width_are_refused() {
+        let bad = r#"{"n_layers":1,"d_model":100,"n_heads":3,"d_ff":1,"vocab_size":1,"max_seq_len":1}"#;
+        let error = serde_json::from_str::<Config>(bad).expect_err("refused").to_string();
+        assert!(error.contains("`n_heads` is 3 and does not divide `d_model`, 100"), "{error}");
+    }
+
+    #[test]
+    fn fifteen_percent_is_rounded_up() {
+        assert_eq!([masked_per_seq(128), masked_per_seq(512), masked_per_seq(1)], [20, 77, 1]);
+    }
+}

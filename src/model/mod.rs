@@ -1,0 +1,13 @@
+//! What is computed: model shapes, and exact counts of parameters, FLOPs and bytes. No tensors.
+
+mod arch;
+mod config;
+mod memory;
+mod operators;
+mod params;
+
+pub use arch::{Arch, ArchError, Order, Share};
+pub use config::{Config, ConfigError, Family, masked_per_seq};
+pub use memory::{MemoryEstimate, training_memory};
+pub use operators::{Operator, OperatorKind, StepShape, forward_operators, train_step_flop};
+pub use params::count_params;

@@ -1,0 +1,68 @@
+//! How many parameters a model has: exact.
+
+use super::{Arch, Config, Share};
+
+/// Parameters of a BERT pre-training model (encoder, pooler, masked-LM and next-sentence heads; the
+/// masked-LM decoder is tied to the token embedding).
+///
+/// Matches `BertForPreTraining` of Hugging Face transformers for `dense`.
+#[must_use]
+pub fn count_params(config: &Config, arch: Arch) -> u64 {
+    let d = config.d_model as u64;
+    let d_ff = config.d_ff as u64;
+    let linear = |i: u64, o: u64| match arch {
+        Arch::Lrt { rank } => rank as u64 * (i + o) + o,
+        Arch::Dense | Arch::Linformer { .. } => i * o + o,
+    };
+    let layer_norm = 2 * d;
+    let embeddings =
+        (config.vocab_size + config.max_seq_len + config.type_vocab_size) as u64 * d + layer_norm;
+    let layer = 4 * linear(d, d) + linear(d, d_ff) + linear(d_ff, d) + 2 * layer_norm;
+    let pooler = d * d + d;
+    let masked_lm = d * d + d + layer_norm + config.vocab_size as u64;
+    let next_sentence = 2 * d + 2;
+    embeddings
+        + config.n_layers as u64 * layer
+        + pooler
+        + masked_lm
+        + next_sentence
+        + linformer_params(config, arch)
+}
+
+/// Parameters of the Linformer's projections, each k x `max_seq_len`.
+fn linformer_params(config: &Config, arch: Arch) -> u64 {
+    let Arch::Linformer { k, share, .. } = arch else { return 0 };
+    let layers = config.n_layers as u64;
+    let matrices = match share {
+        Share::Model => 1,
+        Share::Kv => layers,
+        Share::Layer => 2 * layers,
+        Share::None => 2 * layers * config.n_heads as u64,
+    };
+    matrices * (k * config.max_seq_len) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::config::tests::bert_base;
+
+    fn count(spec: &str) -> u64 {
+        count_params(&bert_base(), spec.parse().expect("valid"))
+    }
+
+    #[test]
+    fn bert_base_has_the_published_number_of_parameters() {
+        assert_eq!(count("dense"), 110_106_428);
+        assert_eq!(count("lrt:rank=256"), 67_639_100);
+        assert_eq!(count("linformer:k=128"), 110_171_964);
+    }
+
+    #[test]
+    fn sharing_less_adds_the_number_of_matrices_of_the_paper() {
+        let matrices = |spec: &str| (count(spec) - count("dense")) / (128 * 512);
+        assert_eq!(matrices("linformer:k=128,share=kv"), 12);
+        assert_eq!(matrices("linformer:k=128,share=layer"), 24);
+        assert_eq!(matrices("linformer:k=128,share=none"), 288);
+    }
+}

@@ -1,0 +1,161 @@
+//! Self-attention over all tokens, or over a Linformer's shortened keys and values.
+
+use candle_core::{D, DType, Tensor};
+
+use super::linear::Linear;
+use super::params::Init;
+use super::{NnError, Params, PassConfig, ops};
+use crate::model::{Arch, Config, Order, Share};
+
+/// Added to the scores of padding: far below any score, and finite in half precision.
+const MASKED_SCORE: f64 = -1e4;
+
+/// The matrices that shorten keys (E) and values (F).
+#[derive(Clone)]
+pub(super) struct Projection {
+    /// `(k, max_seq_len)`, or `(n_heads, k, max_seq_len)` if each head has its own.
+    e: Tensor,
+    /// As `e`; `None` where values share E.
+    f: Option<Tensor>,
+    order: Order,
+}
+
+impl Projection {
+    /// The matrix that the whole model shares, if the architecture shares one.
+    pub(super) fn of_model(params: &mut Params, config: &Config, arch: Arch) -> Result<Option<Self>, NnError> {
+        match arch {
+            Arch::Linformer { k, share: Share::Model, order } => {
+                let e = create(params, "bert.encoder.linformer.e", &[k, config.max_seq_len])?;
+                Ok(Some(Self { e, f: None, order }))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The matrices of one layer, if it has its own.
+    fn of_layer(params: &mut Params, name: &str, config: &Config, arch: Arch) -> Result<Option<Self>, NnError> {
+        let Arch::Linformer { k, share, order } = arch else { return Ok(None) };
+        let (heads, matrices) = match share {
+            Share::Model => return Ok(None),
+            Share::Kv => (None, 1),
+            Share::Layer => (None, 2),
+            Share::None => (Some(config.n_heads), 2),
+        };
+        let shape: Vec<usize> = heads.into_iter().chain([k, config.max_seq_len]).collect();
+        let e = create(params, &format!("{name}.linformer.e"), &shape)?;
+        let f = if matrices == 2 { Some(create(params, &format!("{name}.linformer.f"), &shape)?) } else { None };
+        Ok(Some(Self { e, f, order }))
+    }
+
+    /// The first `seq_len` columns of `matrix`, in the type of the activations: shorter inputs use a part of
+    /// the projection, as in the authors' code.
+    fn columns(matrix: &Tensor, seq_len: usize, dtype: DType) -> Result<Tensor, NnError> {
+        Ok(matrix.narrow(D::Minus1, 0, seq_len)?.to_dtype(dtype)?)
+    }
+}
+
+/// Normal with variance 1/k, as Johnson-Lindenstrauss has it (Wang et al. 2020, theorem 1).
+fn create(params: &mut Params, name: &str, shape: &[usize]) -> Result<Tensor, NnError> {
+    #[expect(clippy::cast_possible_truncation, reason = "a standard deviation")]
+    let std = (1.0 / (shape[shape.len() - 2] as f64).sqrt()) as f32;
+    params.create(name, shape, Init::NormalStd(std))
+}
+
+/// Multi-head self-attention with its output linear, without dropout and residual after it.
+pub(super) struct Attention {
+    query: Linear,
+    key: Linear,
+    value: Linear,
+    output: Linear,
+    projection: Option<Projection>,
+    n_heads: usize,
+}
+
+impl Attention {
+    pub(super) fn new(
+        params: &mut Params,
+        name: &str,
+        config: &Config,
+        arch: Arch,
+        shared: Option<&Projection>,
+    ) -> Result<Self, NnError> {
+        let d = config.d_model;
+        let mut linear = |part: &str| Linear::new(params, &format!("{name}.{part}"), d, d, arch);
+        let (query, key, value) = (linear("self.query")?, linear("self.key")?, linear("self.value")?);
+        let output = linear("output.dense")?;
+        let own = Projection::of_layer(params, &format!("{name}.self"), config, arch)?;
+        let projection = own.or_else(|| shared.cloned());
+        Ok(Self { query, key, value, output, projection, n_heads: config.n_heads })
+    }
+
+    /// # Shapes
+    /// x `(B, T, D)`, mask `(B, T)` with 1 for tokens and 0 for padding; result `(B, T, D)`.
+    pub(super) fn forward(
+        &self,
+        x: &Tensor,
+        mask: Option<&Tensor>,
+        pass: &PassConfig,
+        seed: u64,
+    ) -> Result<Tensor, NnError> {
+        let (b, t, d) = x.dims3()?;
+        let q = self.split_heads(&self.query.forward(x)?)?;
+        let (k, v) = self.keys_and_values(x, mask)?;
+        // Scaling the queries is cheaper than scaling the scores: T x D against T x T numbers a head.
+        let scale = 1.0 / ((d / self.n_heads) as f64).sqrt();
+        let mut scores = (q * scale)?.matmul(&k.transpose(2, 3)?.contiguous()?)?; // (B, H, T, keys)
+        // A Linformer's keys are mixtures of tokens: padding is taken out before they are mixed.
+        if let (Some(mask), None) = (mask, &self.projection) {
+            let bias = ((1.0 - mask.to_dtype(DType::F32)?)? * MASKED_SCORE)?.to_dtype(scores.dtype())?;
+            scores = scores.broadcast_add(&bias.reshape((b, 1, 1, t))?)?;
+        }
+        let weights = ops::dropout(&ops::softmax(&scores)?, pass.dropout, seed)?;
+        let mixed = weights.matmul(&v)?; // (B, H, T, D/H)
+        self.output.forward(&mixed.transpose(1, 2)?.reshape((b, t, d))?)
+    }
+
+    /// Keys and values by head, `(B, H, keys, D/H)` each.
+    fn keys_and_values(&self, x: &Tensor, mask: Option<&Tensor>) -> Result<(Tensor, Tensor), NnError> {
+        let Some(projection) = &self.projection else {
+            return Ok((self.split_heads(&self.key.forward(x)?)?, self.split_heads(&self.value.forward(x)?)?));
+        };
+        let (b, t, _) = x.dims3()?;
+        let visible = |y: &Tensor| -> Result<Tensor, NnError> {
+            Ok(match mask {
+                Some(mask) => y.broadcast_mul(&mask.to_dtype(y.dtype())?.reshape((b, t, 1))?)?,
+                None => y.clone(),
+            })
+        };
+        let e = Projection::columns(&projection.e, t, x.dtype())?;
+        let f = projection.f.as_ref().map(|f| Projection::columns(f, t, x.dtype())).transpose()?;
+        match projection.order {
+            Order::Input => {
+                let x = visible(x)?;
+                let short = e.broadcast_left(b)?.matmul(&x)?; // (B, k, D)
+                let for_values = match &f {
+                    Some(f) => f.broadcast_left(b)?.matmul(&x)?,
+                    None => short.clone(),
+                };
+                let k = self.split_heads(&self.key.forward(&short)?)?;
+                Ok((k, self.split_heads(&self.value.forward(&for_values)?)?))
+            }
+            Order::Projected => {
+                let k = self.split_heads(&visible(&self.key.forward(x)?)?)?;
+                let v = self.split_heads(&visible(&self.value.forward(x)?)?)?;
+                Ok((shorten(&e, &k)?, shorten(f.as_ref().unwrap_or(&e), &v)?))
+            }
+        }
+    }
+
+    /// `(B, T, D)` to `(B, H, T, D/H)`.
+    fn split_heads(&self, x: &Tensor) -> Result<Tensor, NnError> {
+        let (b, t, d) = x.dims3()?;
+        Ok(x.reshape((b, t, self.n_heads, d / self.n_heads))?.transpose(1, 2)?.contiguous()?)
+    }
+}
+
+/// `(k, T)` or `(H, k, T)` times `(B, H, T, D/H)`.
+fn shorten(matrix: &Tensor, x: &Tensor) -> Result<Tensor, NnError> {
+    let (b, h, ..) = x.dims4()?;
+    let wide = if matrix.rank() == 2 { matrix.broadcast_left((b, h))? } else { matrix.broadcast_left(b)? };
+    Ok(wide.contiguous()?.matmul(x)?)
+}

@@ -1,0 +1,71 @@
+//! The stack of post-norm encoder layers (Vaswani et al. 2017; Devlin et al. 2018).
+
+use candle_core::Tensor;
+
+use super::attention::{Attention, Projection};
+use super::linear::{LayerNorm, Linear};
+use super::{NnError, Params, PassConfig, ops};
+use crate::model::{Arch, Config};
+
+struct Layer {
+    attention: Attention,
+    attention_norm: LayerNorm,
+    intermediate: Linear,
+    output: Linear,
+    output_norm: LayerNorm,
+}
+
+impl Layer {
+    fn new(
+        params: &mut Params,
+        name: &str,
+        config: &Config,
+        arch: Arch,
+        shared: Option<&Projection>,
+    ) -> Result<Self, NnError> {
+        let (d, d_ff) = (config.d_model, config.d_ff);
+        Ok(Self {
+            attention: Attention::new(params, &format!("{name}.attention"), config, arch, shared)?,
+            attention_norm: LayerNorm::new(params, &format!("{name}.attention.output.LayerNorm"), d)?,
+            intermediate: Linear::new(params, &format!("{name}.intermediate.dense"), d, d_ff, arch)?,
+            output: Linear::new(params, &format!("{name}.output.dense"), d_ff, d, arch)?,
+            output_norm: LayerNorm::new(params, &format!("{name}.output.LayerNorm"), d)?,
+        })
+    }
+
+    /// # Shapes
+    /// x `(B, T, D)`, mask `(B, T)`; result `(B, T, D)`.
+    fn forward(&self, x: &Tensor, mask: Option<&Tensor>, pass: &PassConfig, seed: u64) -> Result<Tensor, NnError> {
+        let attended = self.attention.forward(x, mask, pass, seed)?;
+        let x = self.attention_norm.forward(&(x + ops::dropout(&attended, pass.dropout, seed + 1)?)?)?;
+        let inner = ops::gelu(&self.intermediate.forward(&x)?)?;
+        let fed = self.output.forward(&inner)?;
+        self.output_norm.forward(&(&x + ops::dropout(&fed, pass.dropout, seed + 2)?)?)
+    }
+}
+
+/// All layers.
+pub(super) struct Encoder {
+    layers: Vec<Layer>,
+}
+
+impl Encoder {
+    pub(super) fn new(params: &mut Params, config: &Config, arch: Arch) -> Result<Self, NnError> {
+        let shared = Projection::of_model(params, config, arch)?;
+        let layers = (0..config.n_layers)
+            .map(|i| Layer::new(params, &format!("bert.encoder.layer.{i}"), config, arch, shared.as_ref()))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { layers })
+    }
+
+    /// # Shapes
+    /// x `(B, T, D)`, mask `(B, T)`; result `(B, T, D)`.
+    pub(super) fn forward(&self, x: &Tensor, mask: Option<&Tensor>, pass: &PassConfig) -> Result<Tensor, NnError> {
+        let mut x = x.clone();
+        for (i, layer) in self.layers.iter().enumerate() {
+            // Three masks a layer; the embeddings have the first.
+            x = layer.forward(&x, mask, pass, pass.dropout_seed.wrapping_add(1 + 3 * i as u64))?;
+        }
+        Ok(x)
+    }
+}

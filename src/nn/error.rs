@@ -1,0 +1,56 @@
+//! What can go wrong with a model.
+
+use std::path::PathBuf;
+
+use crate::model::ArchError;
+
+/// Why a model cannot be built or run.
+#[derive(Debug, thiserror::Error)]
+pub enum NnError {
+    /// The architecture does not fit the model.
+    #[error(transparent)]
+    Arch(#[from] ArchError),
+    /// The sequences are longer than the model takes.
+    #[error("sequences of {seq_len} tokens: the model takes at most {max}")]
+    SeqLen {
+        /// What was given.
+        seq_len: usize,
+        /// The number of position embeddings.
+        max: usize,
+    },
+    /// A checkpoint lacks a weight.
+    #[error("the checkpoint `{}` has no tensor `{name}`", path.display())]
+    MissingWeight {
+        /// The file.
+        path: PathBuf,
+        /// The weight.
+        name: String,
+    },
+    /// A weight of a checkpoint has another shape.
+    #[error("`{name}` of the checkpoint `{}` has shape {found:?}: expected {expected:?}", path.display())]
+    WeightShape {
+        /// The file.
+        path: PathBuf,
+        /// The weight.
+        name: String,
+        /// Its shape in the file.
+        found: Vec<usize>,
+        /// The shape of the model.
+        expected: Vec<usize>,
+    },
+    /// A parameter that the loss does not depend on: a cut in the graph.
+    #[error("`{0}` got no gradient: the graph is cut somewhere above it")]
+    NoGradient(String),
+    /// The tensor library failed.
+    #[error(transparent)]
+    Tensor(#[from] candle_core::Error),
+}
+
+impl NnError {
+    /// Whether the device ran out of memory.
+    #[must_use]
+    pub fn is_out_of_memory(&self) -> bool {
+        let text = self.to_string().to_lowercase();
+        matches!(self, Self::Tensor(_)) && (text.contains("out of memory") || text.contains("out_of_memory"))
+    }
+}

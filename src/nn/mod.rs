@@ -1,0 +1,54 @@
+//! BERT pre-training in candle: dense, low-rank (LRT) and Linformer encoders with their real forward and
+//! backward passes.
+//!
+//! Weights are f32 and carry the names of Hugging Face's `BertForPreTraining`; activations have the compute
+//! dtype, as under PyTorch's autocast.
+
+mod attention;
+mod batch;
+mod bert;
+mod encoder;
+mod error;
+mod linear;
+mod optimizer;
+pub mod ops;
+mod params;
+
+pub use batch::Batch;
+pub use bert::{BertForPreTraining, Losses};
+pub use error::NnError;
+pub use optimizer::{AdamW, AdamWConfig};
+pub use params::Params;
+
+use candle_core::DType as TensorDType;
+
+use crate::units::DType;
+
+/// How a pass computes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PassConfig {
+    /// Type of the activations.
+    pub dtype: TensorDType,
+    /// Probability of dropout; 0 in inference.
+    pub dropout: f64,
+    /// Seed of this step's dropout masks.
+    pub dropout_seed: u64,
+}
+
+impl PassConfig {
+    /// A pass without dropout.
+    #[must_use]
+    pub fn deterministic(dtype: TensorDType) -> Self {
+        Self { dtype, dropout: 0.0, dropout_seed: 0 }
+    }
+}
+
+/// candle's type for a dtype. TF32 is f32 in memory: it is a mode of the device's matrix products.
+#[must_use]
+pub fn tensor_dtype(dtype: DType) -> TensorDType {
+    match dtype {
+        DType::F32 | DType::Tf32 => TensorDType::F32,
+        DType::Bf16 => TensorDType::BF16,
+        DType::F16 => TensorDType::F16,
+    }
+}

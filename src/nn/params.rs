@@ -1,0 +1,143 @@
+//! The weights of a model by name: drawn from a seed, or read from a checkpoint.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use candle_core::safetensors::MmapedSafetensors;
+use candle_core::{DType, Device, Tensor, Var};
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
+use rand_distr::{Distribution, StandardNormal};
+use rayon::prelude::*;
+
+use super::NnError;
+
+/// Standard deviation of BERT's initial weights (Devlin et al.'s code, `initializer_range`).
+const INIT_STD: f32 = 0.02;
+/// Values drawn by one generator; each block of a tensor has a seed of its own, so threads do not matter.
+const BLOCK: usize = 1 << 16;
+
+/// Trainable weights, in the order of their names.
+pub struct Params {
+    vars: BTreeMap<String, Var>,
+    device: Device,
+    dtype: DType,
+    source: Source,
+}
+
+enum Source {
+    Seed(u64),
+    Checkpoint { path: PathBuf, file: MmapedSafetensors },
+}
+
+/// How a weight begins.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Init {
+    /// Normal with the standard deviation of BERT.
+    Normal,
+    /// Normal with this standard deviation.
+    NormalStd(f32),
+    Zeros,
+    Ones,
+}
+
+impl Params {
+    /// Weights of `dtype` drawn from `seed`: never zeros or constants, on which a processor would use less
+    /// power. Training uses f32; f64 is for checking gradients.
+    #[must_use]
+    pub fn random(seed: u64, dtype: DType, device: &Device) -> Self {
+        Self::new(device, dtype, Source::Seed(seed))
+    }
+
+    /// Weights of a safetensors checkpoint with Hugging Face's names, as `dtype`.
+    ///
+    /// # Errors
+    /// If the file is not a safetensors file.
+    pub fn from_safetensors(path: &Path, dtype: DType, device: &Device) -> Result<Self, NnError> {
+        // SAFETY: the file is mapped for reading; as with every mapped file, another process must not
+        // truncate it meanwhile. The header is checked by the safetensors library.
+        #[expect(unsafe_code, reason = "memory-mapping a checkpoint of several hundred megabytes")]
+        let file = unsafe { MmapedSafetensors::new(path)? };
+        Ok(Self::new(device, dtype, Source::Checkpoint { path: path.to_owned(), file }))
+    }
+
+    fn new(device: &Device, dtype: DType, source: Source) -> Self {
+        Self { vars: BTreeMap::new(), device: device.clone(), dtype, source }
+    }
+
+    /// Every weight and its name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Var)> {
+        self.vars.iter().map(|(name, var)| (name.as_str(), var))
+    }
+
+    /// The weight called `name`.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Var> {
+        self.vars.get(name)
+    }
+
+    /// How many numbers all weights hold.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.vars.values().map(|v| v.elem_count() as u64).sum()
+    }
+
+    /// Where the weights lie.
+    #[must_use]
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Makes the weight `name`, or reads it from the checkpoint.
+    pub(super) fn create(&mut self, name: &str, shape: &[usize], init: Init) -> Result<Tensor, NnError> {
+        let tensor = match &self.source {
+            Source::Seed(seed) => initial(name, *seed, shape, init, &self.device)?,
+            Source::Checkpoint { path, file } => read(path, file, name, shape, &self.device)?,
+        };
+        let var = Var::from_tensor(&tensor.to_dtype(self.dtype)?)?;
+        let tensor = var.as_tensor().clone();
+        self.vars.insert(name.to_owned(), var);
+        Ok(tensor)
+    }
+}
+
+fn initial(name: &str, seed: u64, shape: &[usize], init: Init, device: &Device) -> Result<Tensor, NnError> {
+    Ok(match init {
+        Init::Zeros => Tensor::zeros(shape, DType::F32, device)?,
+        Init::Ones => Tensor::ones(shape, DType::F32, device)?,
+        Init::Normal => normal(name, seed, shape, INIT_STD, device)?,
+        Init::NormalStd(std) => normal(name, seed, shape, std, device)?,
+    })
+}
+
+fn normal(name: &str, seed: u64, shape: &[usize], std: f32, device: &Device) -> Result<Tensor, NnError> {
+    let mut values = vec![0f32; shape.iter().product()];
+    let hash = name.bytes().fold(seed, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+    values.par_chunks_mut(BLOCK).enumerate().for_each(|(block, values)| {
+        let mut rng = SmallRng::seed_from_u64(hash.wrapping_add(block as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        for value in values {
+            let draw: f32 = StandardNormal.sample(&mut rng);
+            *value = std * draw;
+        }
+    });
+    Ok(Tensor::from_vec(values, shape, device)?)
+}
+
+/// Checkpoints of Google's release call the gain and bias of a layer norm gamma and beta.
+fn read(path: &Path, file: &MmapedSafetensors, name: &str, shape: &[usize], device: &Device) -> Result<Tensor, NnError> {
+    let old_name = name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta");
+    let present = [name, &old_name].into_iter().find(|n| file.get(n).is_ok());
+    let Some(present) = present else {
+        return Err(NnError::MissingWeight { path: path.to_owned(), name: name.to_owned() });
+    };
+    let tensor = file.load(present, device)?;
+    if tensor.dims() != shape {
+        return Err(NnError::WeightShape {
+            path: path.to_owned(),
+            name: name.to_owned(),
+            found: tensor.dims().to_vec(),
+            expected: shape.to_vec(),
+        });
+    }
+    Ok(tensor)
+}

@@ -1,0 +1,136 @@
+//! One cell of a campaign: an architecture at a sequence length and batch size.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::Warning;
+use crate::model::{Arch, StepShape};
+use crate::sensor::{MeterInfo, Sample};
+use crate::units::DType;
+
+/// What a step does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Pass {
+    /// Forward, backward and optimizer.
+    Train,
+    /// Forward alone.
+    Infer,
+}
+
+impl fmt::Display for Pass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Train => "train",
+            Self::Infer => "infer",
+        })
+    }
+}
+
+/// How a cell ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// It was measured.
+    Ok,
+    /// It did not fit.
+    OutOfMemory,
+    /// It failed for another reason.
+    Failed,
+}
+
+/// One measured step.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// Steps of the same visit ran one after the other; between visits the other architectures ran.
+    pub visit: u32,
+    /// When it began, in seconds since the campaign did.
+    pub start_s: f64,
+    /// Forward pass with the loss, in seconds.
+    pub forward_s: f64,
+    /// Backward pass; 0 in inference.
+    pub backward_s: f64,
+    /// Optimizer update; 0 in inference.
+    pub optimizer_s: f64,
+}
+
+impl Step {
+    /// The whole step in seconds.
+    #[must_use]
+    pub fn total_s(&self) -> f64 {
+        self.forward_s + self.backward_s + self.optimizer_s
+    }
+
+    /// When it ended, in seconds since the campaign began.
+    #[must_use]
+    pub fn end_s(&self) -> f64 {
+        self.start_s + self.total_s()
+    }
+}
+
+/// What one meter read while the cell ran.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MeterTrace {
+    /// Which meter.
+    pub meter: MeterInfo,
+    /// Raw readings, in order.
+    pub samples: Vec<Sample>,
+    /// Why it stopped, if it did.
+    pub failure: Option<String>,
+}
+
+/// What was measured of one architecture at one shape.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cell {
+    /// The architecture.
+    pub arch: Arch,
+    /// Sequences, tokens and masked positions of a step.
+    pub shape: StepShape,
+    /// Layers of the model that was built.
+    pub n_layers: usize,
+    /// Number format.
+    pub dtype: DType,
+    /// What a step does.
+    pub pass: Pass,
+    /// `cpu` or `cuda:0`.
+    pub device: String,
+    /// How it ended.
+    pub status: Status,
+    /// Why, if it did not end well.
+    pub error: Option<String>,
+    /// Parameters of the model.
+    pub n_params: u64,
+    /// FLOPs of one step.
+    pub flop_per_step: f64,
+    /// Steps that ran before the measured ones.
+    pub warmup_steps: usize,
+    /// Measured steps, in order.
+    pub steps: Vec<Step>,
+    /// What the meters read meanwhile.
+    pub meters: Vec<MeterTrace>,
+    /// Peak resident memory on account of this cell.
+    pub peak_memory_bytes: Option<u64>,
+    /// Loss of the last step: shows that something real was computed.
+    pub last_loss: Option<f64>,
+    /// Caveats.
+    pub warnings: Vec<Warning>,
+}
+
+impl Cell {
+    /// Whether two cells are the same point of a campaign.
+    #[must_use]
+    pub fn same_point(&self, other: &Self) -> bool {
+        let key = |c: &Self| (c.arch, c.shape.seq_len, c.shape.batch_size, c.n_layers, c.dtype, c.pass);
+        key(self) == key(other)
+    }
+
+    /// A short name for people: `LRT r=256, 8 x 128, f32`.
+    #[must_use]
+    pub fn label(&self) -> String {
+        format!("{}, {} x {}, {}", self.arch.label(), self.shape.batch_size, self.shape.seq_len, self.dtype)
+    }
+}

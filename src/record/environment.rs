@@ -1,0 +1,58 @@
+//! The machine that was measured.
+
+use serde::{Deserialize, Serialize};
+
+use crate::sensor::MeterInfo;
+
+/// What computed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Compute {
+    /// `cpu` or `cuda:0`.
+    pub device: String,
+    /// Brand string of the CPU, or the driver's name of the GPU.
+    pub name: String,
+    /// Its id in the catalog, if the catalog knows it.
+    pub hardware: Option<String>,
+    /// How many units of that catalog entry this machine has of it: 1 for a GPU, the visible share of a
+    /// CPU, the number of virtual CPUs.
+    pub hardware_share: f64,
+    /// Peak rate for the dtype that was used, of that share, in FLOP/s.
+    pub peak_flop_per_s: Option<f64>,
+    /// Memory of the device in bytes: the machine's for a CPU.
+    pub memory_bytes: Option<u64>,
+}
+
+/// Something that could not be metered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Unmetered {
+    /// What.
+    pub what: String,
+    /// Why, and what would help.
+    pub reason: String,
+}
+
+/// The machine and the program.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Environment {
+    /// Name of the machine.
+    pub host: String,
+    /// Operating system and its version.
+    pub os: String,
+    /// Brand string of the CPU.
+    pub cpu: String,
+    /// CPUs that the system shows.
+    pub logical_cpus: usize,
+    /// Threads that computed.
+    pub threads: usize,
+    /// Memory of the machine in bytes.
+    pub memory_bytes: u64,
+    /// What computed.
+    pub compute: Compute,
+    /// Meters that were read.
+    pub meters: Vec<MeterInfo>,
+    /// What was not metered, and why.
+    pub unmetered: Vec<Unmetered>,
+}

@@ -1,0 +1,23 @@
+//! What was measured: the schema of `record.json`, and the figures that follow from it alone.
+//!
+//! A record holds raw steps and raw power readings. Everything shown elsewhere is a function of it.
+
+mod atomic;
+mod cell;
+mod environment;
+mod error;
+mod file;
+mod settings;
+mod summary;
+mod warning;
+mod workload;
+
+pub use atomic::write_whole;
+pub use cell::{Cell, MeterTrace, Pass, Status, Step};
+pub use environment::{Compute, Environment, Unmetered};
+pub use error::RecordError;
+pub use file::{RECORD_FILE, Record, SCHEMA};
+pub use settings::Settings;
+pub use summary::{CellSummary, StepMean};
+pub use warning::Warning;
+pub use workload::{Workload, phase_shape};

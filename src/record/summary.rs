@@ -1,0 +1,215 @@
+//! What follows from the raw steps and readings of a cell.
+
+use serde::Serialize;
+
+use super::{Cell, Environment, MeterTrace, Pass, Status, Step, Warning};
+use crate::sensor::{EnergySource, Sample};
+use crate::stats::{Interval, Mean, batch_means, counter_total, trapezoid};
+use crate::units::DType;
+
+/// The mean parts of a step, in seconds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StepMean {
+    /// The whole step.
+    pub total: Mean,
+    /// Forward pass.
+    pub forward: Mean,
+    /// Backward pass.
+    pub backward: Mean,
+    /// Optimizer.
+    pub optimizer: Mean,
+}
+
+/// The figures of a cell, as `profile --format json` prints them.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CellSummary {
+    /// `dense`, `lrt` or `linformer`.
+    pub arch: &'static str,
+    /// Inner width of LRT.
+    pub rank: Option<usize>,
+    /// Rows of a Linformer's keys.
+    pub k: Option<usize>,
+    /// The whole specification, as on the command line.
+    pub spec: String,
+    /// Tokens of a sequence.
+    pub seq_len: usize,
+    /// Sequences of a step.
+    pub batch_size: usize,
+    /// Layers of the model.
+    pub n_layers: usize,
+    /// Number format.
+    pub dtype: DType,
+    /// What a step does.
+    pub pass: Pass,
+    /// `cpu` or `cuda:0`.
+    pub device: String,
+    /// How the cell ended.
+    pub status: Status,
+    /// Why, if it did not end well.
+    pub error: Option<String>,
+    /// Parameters.
+    pub n_params: u64,
+    /// FLOPs of a step.
+    pub flop_per_step: f64,
+    /// Measured steps.
+    pub n_steps: usize,
+    /// Seconds of a step.
+    pub step_s: Option<Interval>,
+    /// Median seconds of a step.
+    pub step_median_s: Option<f64>,
+    /// Seconds of the forward pass.
+    pub forward_s: Option<Interval>,
+    /// Seconds of the backward pass.
+    pub backward_s: Option<Interval>,
+    /// Seconds of the optimizer.
+    pub optimizer_s: Option<Interval>,
+    /// Tokens a second.
+    pub tokens_per_s: Option<Interval>,
+    /// Joules of a step, of what the meters cover.
+    pub energy_j_per_step: Option<Interval>,
+    /// Mean power in watts, of what the meters cover.
+    pub power_w: Option<Interval>,
+    /// Where the joules come from.
+    pub energy_source: Option<EnergySource>,
+    /// Peak memory.
+    pub peak_memory_bytes: Option<u64>,
+    /// FLOP/s reached over the peak.
+    pub mfu: Option<Interval>,
+    /// Caveats.
+    pub warnings: Vec<Warning>,
+}
+
+impl Cell {
+    /// Mean step times, by batch means; `None` below two steps.
+    #[must_use]
+    pub fn step_mean(&self) -> Option<StepMean> {
+        let part = |of: fn(&Step) -> f64| batch_means(&self.steps.iter().map(of).collect::<Vec<_>>());
+        Some(StepMean {
+            total: part(Step::total_s)?,
+            forward: part(|s| s.forward_s)?,
+            backward: part(|s| s.backward_s)?,
+            optimizer: part(|s| s.optimizer_s)?,
+        })
+    }
+
+    /// Joules per step of each visit, all meters added up; `None` if a meter did not cover a visit.
+    #[must_use]
+    pub fn energy_per_step_by_visit(&self) -> Option<Vec<f64>> {
+        if self.meters.is_empty() || self.steps.is_empty() {
+            return None;
+        }
+        self.steps
+            .chunk_by(|a, b| a.visit == b.visit)
+            .map(|visit| {
+                let (first, last) = (visit.first()?, visit.last()?);
+                let energies = self.meters.iter().map(|m| m.energy_between(first.start_s, last.end_s()));
+                Some(energies.sum::<Option<f64>>()? / visit.len() as f64)
+            })
+            .collect()
+    }
+
+    /// Mean power of what the meters cover, in watts, with its relative standard error from the spread
+    /// between visits alone.
+    #[must_use]
+    pub fn mean_power(&self) -> Option<(f64, f64)> {
+        let by_visit = self.energy_per_step_by_visit()?;
+        let visits = self.steps.chunk_by(|a, b| a.visit == b.visit);
+        let powers: Vec<f64> = by_visit
+            .iter()
+            .zip(visits)
+            .map(|(energy, visit)| energy * visit.len() as f64 / (visit[visit.len() - 1].end_s() - visit[0].start_s))
+            .collect();
+        let mean = batch_means(&powers);
+        let power = powers.iter().sum::<f64>() / powers.len() as f64;
+        let spread = mean.map_or(0.0, |m| m.standard_error / m.mean.abs().max(f64::MIN_POSITIVE));
+        (power.is_finite() && power > 0.0).then_some((power, spread))
+    }
+
+    /// Relative standard uncertainty of the gain of the meters: the largest of them.
+    #[must_use]
+    pub fn gain_uncertainty(&self) -> f64 {
+        self.meters.iter().map(|m| m.meter.gain_uncertainty).fold(0.0, f64::max)
+    }
+
+    /// The figures of the cell.
+    #[must_use]
+    pub fn summary(&self, environment: &Environment) -> CellSummary {
+        let mean = self.step_mean();
+        let step_s = mean.map(|m| positive(m.total.interval(), m.total.mean));
+        let part = |of: fn(&StepMean) -> Mean| mean.map(|m| positive(of(&m).interval(), of(&m).mean));
+        let train = self.pass == Pass::Train;
+        let tokens = (self.shape.batch_size * self.shape.seq_len) as f64;
+        let power_w = self.mean_power().map(|(power, spread)| with_gain(power, spread, self.gain_uncertainty()));
+        let energy_j_per_step = power_w.zip(mean).map(|(power, m)| power.scaled(m.total.mean));
+        let peak = environment.compute.peak_flop_per_s;
+        let times: Vec<f64> = self.steps.iter().map(Step::total_s).collect();
+        CellSummary {
+            arch: self.arch.kind(),
+            rank: self.arch.rank(),
+            k: self.arch.k(),
+            spec: self.arch.to_string(),
+            seq_len: self.shape.seq_len,
+            batch_size: self.shape.batch_size,
+            n_layers: self.n_layers,
+            dtype: self.dtype,
+            pass: self.pass,
+            device: self.device.clone(),
+            status: self.status,
+            error: self.error.clone(),
+            n_params: self.n_params,
+            flop_per_step: self.flop_per_step,
+            n_steps: self.steps.len(),
+            step_s,
+            step_median_s: crate::stats::median(&times),
+            forward_s: part(|m| m.forward),
+            backward_s: part(|m| m.backward).filter(|_| train),
+            optimizer_s: part(|m| m.optimizer).filter(|_| train),
+            tokens_per_s: step_s.map(|s| inverse(s, tokens)),
+            energy_j_per_step,
+            power_w,
+            energy_source: energy_j_per_step.and(self.meters.first().map(|m| m.meter.source)),
+            peak_memory_bytes: self.peak_memory_bytes,
+            mfu: step_s.zip(peak).map(|(s, peak)| inverse(s, self.flop_per_step / peak)),
+            warnings: self.warnings.clone(),
+        }
+    }
+}
+
+impl MeterTrace {
+    /// Joules between two moments, from the counter or from the integral of power.
+    #[must_use]
+    pub fn energy_between(&self, start_s: f64, end_s: f64) -> Option<f64> {
+        let series = |of: fn(&Sample) -> Option<f64>| -> Vec<(f64, f64)> {
+            self.samples.iter().filter_map(|s| of(s).map(|y| (s.time_s, y))).collect()
+        };
+        let counter = series(|s| s.energy_j);
+        let energy = if counter.is_empty() {
+            trapezoid(&series(|s| s.power_w), start_s, end_s)
+        } else {
+            counter_total(&counter, start_s, end_s)
+        };
+        energy.filter(|e| *e > 0.0)
+    }
+}
+
+/// `numerator / interval`.
+fn inverse(interval: Interval, numerator: f64) -> Interval {
+    Interval { mid: numerator / interval.mid, low: numerator / interval.high, high: numerator / interval.low }
+}
+
+/// A t interval of a positive quantity whose lower end fell to 0 or below is reflected in its ratio.
+fn positive(interval: Interval, mean: f64) -> Interval {
+    if interval.low > 0.0 || mean <= 0.0 {
+        Interval { low: interval.low.max(0.0), ..interval }
+    } else {
+        Interval { low: mean * mean / interval.high, ..interval }
+    }
+}
+
+/// A power whose readings scatter by `spread` and are all off by `gain` together: a log-normal 95 %
+/// interval.
+fn with_gain(power: f64, spread: f64, gain: f64) -> Interval {
+    let sigma = ((1.0 + spread).ln().powi(2) + (1.0 + gain).ln().powi(2)).sqrt();
+    let factor = (1.96 * sigma).exp();
+    Interval { mid: power, low: power / factor, high: power * factor }
+}

@@ -1,0 +1,22 @@
+//! Records and estimates as tables, charts, Markdown and HTML: pure functions to text or bytes, and one
+//! that writes them all into a folder.
+
+mod charts;
+mod error;
+mod figures;
+mod folder;
+mod html;
+mod markdown;
+mod numbers;
+mod tables;
+mod text;
+
+pub use charts::Chart;
+pub use error::ReportError;
+pub use figures::{Report, figures};
+pub use folder::write_report;
+pub use html::html;
+pub use markdown::markdown;
+pub use numbers::{human_hours, interval, percent_saved, significant};
+pub use tables::{cells_frame, estimates_frame, to_csv, to_parquet};
+pub use text::{TextTable, assumptions_table, claims_text, comparison_text, estimates_table, profile_table};

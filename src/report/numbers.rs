@@ -1,0 +1,111 @@
+//! Numbers as people read them: three significant digits, with their interval.
+
+use crate::stats::Interval;
+
+/// A number with three significant digits and no exponent below a million: `0.0123`, `4.57`, `1 230`.
+#[must_use]
+pub fn significant(x: f64) -> String {
+    if !x.is_finite() {
+        return "not known".to_owned();
+    }
+    if x == 0.0 {
+        return "0".to_owned();
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "a decimal exponent")]
+    let mut exponent = x.abs().log10().floor() as i32;
+    // 9.996 has three digits as 10.0, not as 10.00.
+    if (x.abs() / 10f64.powi(exponent) * 100.0).round() >= 1000.0 {
+        exponent += 1;
+    }
+    if !(-4..9).contains(&exponent) {
+        return format!("{x:.2e}");
+    }
+    let decimals = usize::try_from(2 - exponent).unwrap_or(0);
+    if decimals > 0 {
+        return format!("{x:.decimals$}");
+    }
+    let unit = 10f64.powi(exponent - 2);
+    group_thousands(&format!("{:.0}", (x / unit).round() * unit))
+}
+
+/// `1234567` as `1 234 567`.
+fn group_thousands(digits: &str) -> String {
+    let (sign, digits) = digits.strip_prefix('-').map_or(("", digits), |d| ("-", d));
+    let mut grouped = String::from(sign);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) && digits.len() > 4 {
+            grouped.push(' ');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// `4.57 [4.50 to 4.63]`; a bare number if the interval is a point.
+#[must_use]
+pub fn interval(interval: Interval) -> String {
+    if interval.low == interval.high {
+        return significant(interval.mid);
+    }
+    format!("{} [{} to {}]", significant(interval.mid), significant(interval.low), significant(interval.high))
+}
+
+/// Hours in the unit that suits them: `5.21 min`, `79.2 h`, `12.3 days`, `4.56 years`.
+#[must_use]
+pub fn human_hours(hours: Interval) -> String {
+    let (unit, per_hour) = match hours.mid {
+        h if h < 1.0 => ("min", 60.0),
+        h if h < 96.0 => ("h", 1.0),
+        h if h < 2.0 * 8766.0 => ("days", 1.0 / 24.0),
+        _ => ("years", 1.0 / 8766.0),
+    };
+    format!("{} {unit}", interval(hours.scaled(per_hour)))
+}
+
+/// A ratio to dense as what it saves: `32 % [28 to 36]`, or costs: `-5 % [-9 to -1]`.
+#[must_use]
+pub fn percent_saved(ratio: Interval) -> String {
+    let percent = |x: f64| {
+        let rounded = (100.0 * (1.0 - x)).round();
+        format!("{:.0}", if rounded == 0.0 { 0.0 } else { rounded })
+    };
+    format!("{} % [{} to {}]", percent(ratio.mid), percent(ratio.high), percent(ratio.low))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_significant_digits_at_every_magnitude() {
+        let pairs = [
+            (0.0, "0"),
+            (0.012_345, "0.0123"),
+            (4.567, "4.57"),
+            (9.996, "10.0"),
+            (45.67, "45.7"),
+            (456.7, "457"),
+            (4567.0, "4570"),
+            (1_234_567.0, "1 230 000"),
+            (2.38e19, "2.38e19"),
+            (0.000_001_2, "1.20e-6"),
+            (f64::NAN, "not known"),
+        ];
+        for (x, expected) in pairs {
+            assert_eq!(significant(x), expected);
+        }
+    }
+
+    #[test]
+    fn a_saving_of_a_third() {
+        assert_eq!(percent_saved(Interval { mid: 0.68, low: 0.64, high: 0.72 }), "32 % [28 to 36]");
+        assert_eq!(percent_saved(Interval { mid: 1.001, low: 0.95, high: 1.05 }), "0 % [-5 to 5]");
+    }
+
+    #[test]
+    fn hours_become_years() {
+        assert_eq!(human_hours(Interval::point(79.2)), "79.2 h");
+        assert_eq!(human_hours(Interval::point(240.0)), "10.0 days");
+        assert_eq!(human_hours(Interval::point(40_000.0)), "4.56 years");
+    }
+}

@@ -1,0 +1,115 @@
+//! Tables for other programs: polars frames as CSV and Parquet, in full precision and fixed units.
+
+use polars::prelude::{Column, CsvWriter, DataFrame, IntoColumn, NamedFrom, ParquetWriter, SerWriter, Series};
+
+use super::ReportError;
+use crate::estimate::Estimate;
+use crate::record::CellSummary;
+use crate::stats::Interval;
+
+/// A row a cell.
+///
+/// # Errors
+/// If the columns do not make a table.
+pub fn cells_frame(cells: &[CellSummary]) -> Result<DataFrame, ReportError> {
+    let mut columns = vec![
+        text("arch", cells, |c| Some(c.arch.to_owned())),
+        text("spec", cells, |c| Some(c.spec.clone())),
+        count("rank", cells, |c| c.rank.map(|r| r as u64)),
+        count("k", cells, |c| c.k.map(|k| k as u64)),
+        count("seq_len", cells, |c| Some(c.seq_len as u64)),
+        count("batch_size", cells, |c| Some(c.batch_size as u64)),
+        count("n_layers", cells, |c| Some(c.n_layers as u64)),
+        text("dtype", cells, |c| Some(c.dtype.name().to_owned())),
+        text("pass", cells, |c| Some(c.pass.to_string())),
+        text("device", cells, |c| Some(c.device.clone())),
+        text("status", cells, |c| Some(format!("{:?}", c.status).to_lowercase().replace("outof", "out_of_"))),
+        count("n_params", cells, |c| Some(c.n_params)),
+        number("flop_per_step", cells, |c| Some(c.flop_per_step)),
+        count("n_steps", cells, |c| Some(c.n_steps as u64)),
+    ];
+    columns.extend(with_ends("step_s", cells, |c| c.step_s));
+    columns.push(number("step_median_s", cells, |c| c.step_median_s));
+    columns.extend(with_ends("forward_s", cells, |c| c.forward_s));
+    columns.extend(with_ends("backward_s", cells, |c| c.backward_s));
+    columns.extend(with_ends("optimizer_s", cells, |c| c.optimizer_s));
+    columns.extend(with_ends("tokens_per_s", cells, |c| c.tokens_per_s));
+    columns.extend(with_ends("energy_j_per_step", cells, |c| c.energy_j_per_step));
+    columns.extend(with_ends("power_w", cells, |c| c.power_w));
+    columns.push(text("energy_source", cells, |c| c.energy_source.map(|s| s.name().to_owned())));
+    columns.push(count("peak_memory_bytes", cells, |c| c.peak_memory_bytes));
+    columns.extend(with_ends("mfu", cells, |c| c.mfu));
+    Ok(DataFrame::new_infer_height(columns)?)
+}
+
+/// A row an estimate.
+///
+/// # Errors
+/// If the columns do not make a table.
+pub fn estimates_frame(estimates: &[Estimate]) -> Result<DataFrame, ReportError> {
+    let mut columns = vec![
+        text("arch", estimates, |e| e.arch.clone()),
+        text("spec", estimates, |e| e.spec.clone()),
+        text("workload", estimates, |e| e.workload.clone()),
+        text("hardware", estimates, |e| e.hardware.clone()),
+        count("devices", estimates, |e| Some(u64::from(e.devices))),
+        text("dtype", estimates, |e| e.dtype.map(|d| d.name().to_owned())),
+        text("basis", estimates, |e| Some(e.basis.name().to_owned())),
+        count("n_params", estimates, |e| e.n_params),
+        number("flop_total", estimates, |e| e.flop_total),
+    ];
+    columns.extend(with_ends("tokens_per_s", estimates, |e| e.tokens_per_s));
+    columns.extend(with_ends("mfu", estimates, |e| e.mfu));
+    columns.extend(with_ends("wall_h", estimates, |e| e.wall_h));
+    columns.extend(with_ends("device_h", estimates, |e| e.device_h));
+    columns.extend(with_ends("it_energy_kwh", estimates, |e| e.it_energy_kwh));
+    columns.extend(with_ends("facility_energy_kwh", estimates, |e| e.facility_energy_kwh));
+    columns.extend(with_ends("operational_kgco2e", estimates, |e| e.operational_kgco2e));
+    columns.extend(with_ends("embodied_kgco2e", estimates, |e| e.embodied_kgco2e));
+    columns.extend(with_ends("cost_usd", estimates, |e| e.cost_usd));
+    columns.extend(with_ends("water_l", estimates, |e| e.water_l));
+    columns.push(count("memory_per_device_bytes", estimates, |e| e.memory_per_device_bytes));
+    columns.extend(with_ends("wall_h_vs_dense", estimates, |e| e.vs_dense.map(|v| v.wall_h)));
+    Ok(DataFrame::new_infer_height(columns)?)
+}
+
+/// The table as CSV with a header.
+///
+/// # Errors
+/// If polars cannot write it.
+pub fn to_csv(frame: &mut DataFrame) -> Result<String, ReportError> {
+    let mut bytes = Vec::new();
+    CsvWriter::new(&mut bytes).finish(frame)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// The table as Parquet.
+///
+/// # Errors
+/// If polars cannot write it.
+pub fn to_parquet(frame: &mut DataFrame) -> Result<Vec<u8>, ReportError> {
+    let mut bytes = Vec::new();
+    ParquetWriter::new(&mut bytes).finish(frame)?;
+    Ok(bytes)
+}
+
+fn text<T>(name: &str, rows: &[T], of: impl Fn(&T) -> Option<String>) -> Column {
+    Series::new(name.into(), rows.iter().map(of).collect::<Vec<_>>()).into_column()
+}
+
+fn count<T>(name: &str, rows: &[T], of: impl Fn(&T) -> Option<u64>) -> Column {
+    Series::new(name.into(), rows.iter().map(of).collect::<Vec<_>>()).into_column()
+}
+
+fn number<T>(name: &str, rows: &[T], of: impl Fn(&T) -> Option<f64>) -> Column {
+    Series::new(name.into(), rows.iter().map(of).collect::<Vec<_>>()).into_column()
+}
+
+/// Three columns: the middle under the name itself, and both ends.
+fn with_ends<T>(name: &str, rows: &[T], of: impl Fn(&T) -> Option<Interval>) -> [Column; 3] {
+    [
+        number(name, rows, |r| of(r).map(|i| i.mid)),
+        number(&format!("{name}_low"), rows, |r| of(r).map(|i| i.low)),
+        number(&format!("{name}_high"), rows, |r| of(r).map(|i| i.high)),
+    ]
+}

@@ -1,0 +1,61 @@
+//! A meter for tests: power as a function of time.
+
+use std::time::Instant;
+
+use super::{Coverage, EnergySource, Meter, MeterInfo, Reading, SensorError};
+use crate::units::{Seconds, Watts};
+
+/// Reads a given power, or fails from a given reading on.
+pub struct FakeMeter {
+    info: MeterInfo,
+    opened: Instant,
+    power: fn(Seconds) -> Watts,
+    cumulative: bool,
+    readings_left: usize,
+}
+
+impl FakeMeter {
+    /// A meter of the power that `power` gives at a time since now.
+    #[must_use]
+    pub fn new(power: fn(Seconds) -> Watts) -> Self {
+        let info = MeterInfo {
+            source: EnergySource::Fake,
+            domain: "fake".to_owned(),
+            coverage: Coverage::CpuPackage,
+            gain_uncertainty: 0.0,
+            note: "made up, for tests".to_owned(),
+        };
+        Self { info, opened: Instant::now(), power, cumulative: false, readings_left: usize::MAX }
+    }
+
+    /// The same power, read from an energy counter (for constant powers).
+    #[must_use]
+    pub fn counting(mut self) -> Self {
+        self.cumulative = true;
+        self
+    }
+
+    /// Fails after `readings` readings.
+    #[must_use]
+    pub fn failing_after(mut self, readings: usize) -> Self {
+        self.readings_left = readings;
+        self
+    }
+}
+
+impl Meter for FakeMeter {
+    fn info(&self) -> &MeterInfo {
+        &self.info
+    }
+
+    fn read(&mut self) -> Result<Reading, SensorError> {
+        self.readings_left = self.readings_left.checked_sub(1).ok_or(SensorError::Fake)?;
+        let time = Seconds(self.opened.elapsed().as_secs_f64());
+        let power = (self.power)(time);
+        Ok(if self.cumulative { Reading::Cumulative(power * time) } else { Reading::Instant(power) })
+    }
+
+    fn period(&self) -> Seconds {
+        Seconds(0.01)
+    }
+}

@@ -1,0 +1,106 @@
+//! What can be metered: one trait, four meters, and a thread that samples them.
+//!
+//! A meter returns what it read, in joules or watts, and never a zero for a reading that failed. Energy is
+//! worked out later, from the raw samples.
+
+mod error;
+mod fake;
+mod load_model;
+mod nvml;
+mod rapl;
+mod sampler;
+
+use serde::{Deserialize, Serialize};
+
+pub use error::SensorError;
+pub use fake::FakeMeter;
+pub use load_model::LoadModel;
+pub use nvml::{GpuInfo, NvmlMeter, list_gpus};
+pub use rapl::{DEFAULT_POWERCAP_ROOT, RaplZone, open_rapl};
+pub use sampler::{MeterLog, Sample, Sampler};
+
+use crate::units::{Joules, Seconds, Watts};
+
+/// One reading, and which kind of number it is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Reading {
+    /// Energy since some fixed moment; only differences mean anything.
+    Cumulative(Joules),
+    /// Power now, or averaged over the sensor's window.
+    Instant(Watts),
+}
+
+/// Where an energy comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EnergySource {
+    /// NVML's total-energy counter.
+    NvmlCounter,
+    /// NVML power readings, integrated.
+    NvmlPower,
+    /// RAPL counters through the kernel's powercap files.
+    Rapl,
+    /// Not measured: modelled from the load of the CPU.
+    Model,
+    /// Made up, for tests.
+    Fake,
+}
+
+impl EnergySource {
+    /// The name in JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NvmlCounter => "nvml-counter",
+            Self::NvmlPower => "nvml-power",
+            Self::Rapl => "rapl",
+            Self::Model => "model",
+            Self::Fake => "fake",
+        }
+    }
+}
+
+/// Which part of the machine a meter's joules are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Coverage {
+    /// A GPU board.
+    Gpu,
+    /// The CPU package.
+    CpuPackage,
+    /// The memory of the CPU.
+    Dram,
+    /// A share of a whole server.
+    NodeShare,
+}
+
+/// What a meter is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MeterInfo {
+    /// Where its joules come from.
+    pub source: EnergySource,
+    /// Which device or zone it is (`package-0`).
+    pub domain: String,
+    /// What its joules are for.
+    pub coverage: Coverage,
+    /// Relative standard uncertainty of its gain: all its readings are too high or too low together.
+    pub gain_uncertainty: f64,
+    /// How that uncertainty is known, and how the reading is made.
+    pub note: String,
+}
+
+/// Something that can be read.
+pub trait Meter: Send {
+    /// What it is.
+    fn info(&self) -> &MeterInfo;
+
+    /// One poll: no history, nothing filled in.
+    ///
+    /// # Errors
+    /// If the hardware gives no reading.
+    fn read(&mut self) -> Result<Reading, SensorError>;
+
+    /// How often it is worth reading.
+    fn period(&self) -> Seconds;
+}

@@ -1,0 +1,164 @@
+//! A thread that reads meters and keeps what they said.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Meter, MeterInfo, Reading};
+
+/// One raw reading.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sample {
+    /// Seconds since the campaign began.
+    pub time_s: f64,
+    /// Energy since a fixed moment, of a counter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub energy_j: Option<f64>,
+    /// Power, of a power sensor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub power_w: Option<f64>,
+}
+
+/// What one meter said.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MeterLog {
+    /// Which meter.
+    pub info: MeterInfo,
+    /// Its readings, in order.
+    pub samples: Vec<Sample>,
+    /// Why it stopped, if it did.
+    pub failure: Option<String>,
+}
+
+struct Slot {
+    meter: Box<dyn Meter>,
+    samples: Vec<Sample>,
+    failure: Option<String>,
+}
+
+struct Shared {
+    epoch: Instant,
+    slots: Mutex<Vec<Slot>>,
+    stop: Mutex<bool>,
+    wake: Condvar,
+}
+
+/// Reads a set of meters until it is dropped.
+pub struct Sampler {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Sampler {
+    /// Starts to read `meters`, with times counted from `epoch`.
+    #[must_use]
+    pub fn start(epoch: Instant, meters: Vec<Box<dyn Meter>>) -> Self {
+        let period = meters.iter().map(|m| m.period().0).fold(f64::INFINITY, f64::min);
+        let slots = meters
+            .into_iter()
+            .map(|meter| Slot { meter, samples: Vec::new(), failure: None })
+            .collect();
+        let shared = Arc::new(Shared { epoch, slots: Mutex::new(slots), stop: Mutex::new(false), wake: Condvar::new() });
+        let thread = period.is_finite().then(|| {
+            let shared = Arc::clone(&shared);
+            std::thread::spawn(move || sample_until_stopped(&shared, Duration::from_secs_f64(period)))
+        });
+        Self { shared, thread }
+    }
+
+    /// Reads every meter now, so that a window begins or ends on a reading.
+    pub fn read_now(&self) {
+        read_all(&self.shared);
+    }
+
+    /// The readings since the last call, and why a meter stopped. The newest reading stays behind as well,
+    /// so that the next window begins with one.
+    #[must_use]
+    pub fn take(&self) -> Vec<MeterLog> {
+        lock(&self.shared.slots)
+            .iter_mut()
+            .map(|slot| {
+                let keep = slot.samples.last().copied();
+                let samples = std::mem::take(&mut slot.samples);
+                slot.samples.extend(keep);
+                MeterLog { info: slot.meter.info().clone(), samples, failure: slot.failure.clone() }
+            })
+            .collect()
+    }
+}
+
+impl Drop for Sampler {
+    fn drop(&mut self) {
+        *lock(&self.shared.stop) = true;
+        self.shared.wake.notify_all();
+        if let Some(thread) = self.thread.take() {
+            // A sampler that panicked has already shown its message; its samples stand.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn sample_until_stopped(shared: &Shared, period: Duration) {
+    let mut stop = lock(&shared.stop);
+    while !*stop {
+        drop(stop);
+        read_all(shared);
+        stop = lock(&shared.stop);
+        if !*stop {
+            let waited = shared.wake.wait_timeout(stop, period).unwrap_or_else(PoisonError::into_inner);
+            stop = waited.0;
+        }
+    }
+}
+
+fn read_all(shared: &Shared) {
+    for slot in lock(&shared.slots).iter_mut().filter(|slot| slot.failure.is_none()) {
+        match slot.meter.read() {
+            Ok(reading) => {
+                let time_s = shared.epoch.elapsed().as_secs_f64();
+                slot.samples.push(match reading {
+                    Reading::Cumulative(energy) => Sample { time_s, energy_j: Some(energy.0), power_w: None },
+                    Reading::Instant(power) => Sample { time_s, energy_j: None, power_w: Some(power.0) },
+                });
+            }
+            Err(error) => slot.failure = Some(error.to_string()),
+        }
+    }
+}
+
+/// Samples stay valid whatever another thread did while it held the lock.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sensor::FakeMeter;
+    use crate::units::Watts;
+
+    #[test]
+    fn windows_share_the_reading_between_them() {
+        let sampler = Sampler::start(Instant::now(), vec![Box::new(FakeMeter::new(|_| Watts(5.0)))]);
+        sampler.read_now();
+        let first = sampler.take().remove(0);
+        sampler.read_now();
+        let second = sampler.take().remove(0);
+        assert_eq!(first.samples.last(), second.samples.first());
+        assert!(second.samples.len() >= 2);
+        assert!(second.samples.iter().all(|s| s.power_w == Some(5.0)));
+    }
+
+    #[test]
+    fn a_meter_that_fails_says_why_and_reads_no_zeros() {
+        let sampler = Sampler::start(Instant::now(), vec![Box::new(FakeMeter::new(|_| Watts(5.0)).failing_after(1))]);
+        sampler.read_now();
+        sampler.read_now();
+        let log = sampler.take().remove(0);
+        assert_eq!(log.samples.len(), 1);
+        assert!(log.failure.expect("it failed").contains("fails as it was told"));
+    }
+}

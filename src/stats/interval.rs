@@ -1,0 +1,92 @@
+//! A point with its 95 % interval.
+
+use serde::{Deserialize, Serialize};
+
+use super::quantile_sorted;
+
+/// An estimate: the middle and the ends of its 95 % interval, in the unit of the field that holds it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Interval {
+    /// The best single value.
+    pub mid: f64,
+    /// The 2.5 % end.
+    pub low: f64,
+    /// The 97.5 % end.
+    pub high: f64,
+}
+
+impl Interval {
+    /// A value without uncertainty.
+    #[must_use]
+    pub fn point(value: f64) -> Self {
+        Self { mid: value, low: value, high: value }
+    }
+
+    /// `mid` plus or minus `half_width`.
+    #[must_use]
+    pub fn around(mid: f64, half_width: f64) -> Self {
+        Self { mid, low: mid - half_width, high: mid + half_width }
+    }
+
+    /// Median and 2.5 % / 97.5 % quantiles of Monte Carlo draws (JCGM 101, §7.7).
+    ///
+    /// # Panics
+    /// If `draws` is empty.
+    #[must_use]
+    pub fn of_draws(mut draws: Vec<f64>) -> Self {
+        draws.sort_by(f64::total_cmp);
+        Self {
+            mid: quantile_sorted(&draws, 0.5),
+            low: quantile_sorted(&draws, 0.025),
+            high: quantile_sorted(&draws, 0.975),
+        }
+    }
+
+    /// The same interval in another unit.
+    #[must_use]
+    pub fn scaled(self, factor: f64) -> Self {
+        let (a, b) = (self.low * factor, self.high * factor);
+        Self { mid: self.mid * factor, low: a.min(b), high: a.max(b) }
+    }
+
+    /// Half the width over the middle; 0 for a point at 0.
+    #[must_use]
+    pub fn relative_half_width(self) -> f64 {
+        let half = (self.high - self.low) / 2.0;
+        if half == 0.0 { 0.0 } else { half / self.mid.abs() }
+    }
+
+    /// Whether `value` lies inside, ends included.
+    #[must_use]
+    pub fn contains(self, value: f64) -> bool {
+        self.low <= value && value <= self.high
+    }
+
+    /// Whether the three numbers are finite and in order.
+    #[must_use]
+    pub fn is_valid(self) -> bool {
+        [self.mid, self.low, self.high].iter().all(|x| x.is_finite())
+            && self.low <= self.mid
+            && self.mid <= self.high
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_of_a_hundred_and_one_draws() {
+        let interval = Interval::of_draws((0..=1000).rev().map(f64::from).collect());
+        assert_eq!(interval, Interval { mid: 500.0, low: 25.0, high: 975.0 });
+    }
+
+    #[test]
+    fn a_negative_factor_keeps_the_ends_in_order() {
+        assert_eq!(
+            Interval { mid: 2.0, low: 1.0, high: 4.0 }.scaled(-1.0),
+            Interval { mid: -2.0, low: -4.0, high: -1.0 }
+        );
+    }
+}

@@ -1,0 +1,13 @@
+//! Statistics on slices of numbers; knows nothing of transformers or hardware.
+
+mod batch_means;
+mod integrate;
+mod interval;
+mod quantile;
+mod uncertain;
+
+pub use batch_means::{Mean, batch_means};
+pub use integrate::{counter_total, trapezoid};
+pub use interval::Interval;
+pub use quantile::{median, quantile_sorted};
+pub use uncertain::{Distribution, Stream};

@@ -1,0 +1,101 @@
+//! Every file of the catalog loads, has sources, and lies in a sane range.
+
+use greenformers::catalog::{Catalog, Device, DeviceKind, EntryKind, GridEntry, Per, Site};
+use greenformers::record::Workload;
+use greenformers::units::DType;
+
+#[test]
+fn every_device_loads_and_its_figures_are_of_its_size() {
+    let devices: Vec<Device> = Catalog::default().all().unwrap();
+    for d in &devices {
+        if let Some(tdp) = &d.tdp {
+            let range = if d.per == Per::Vcpu { 0.5..20.0 } else { 35.0..1500.0 };
+            assert!(range.contains(&tdp.base()), "{}: TDP {}", d.id, tdp.value);
+        }
+        for (dtype, peak) in &d.peak {
+            assert!((1e11..1e16).contains(&peak.base()), "{}: {dtype} {}", d.id, peak.value);
+        }
+        if let (Some(f32), Some(bf16)) = (d.peak.get(&DType::F32), d.peak.get(&DType::Bf16)) {
+            assert!(bf16.base() >= f32.base(), "{}: bf16 below f32", d.id);
+        }
+        for price in &d.prices {
+            assert!((0.05..15.0).contains(&price.base()), "{}: {}", d.id, price.value);
+        }
+        assert!(d.kind == DeviceKind::Cpu || d.memory.is_some(), "{} has no memory", d.id);
+    }
+    let gpus = devices.iter().filter(|d| d.kind == DeviceKind::Gpu).count();
+    let cpus = devices.iter().filter(|d| d.kind == DeviceKind::Cpu).count();
+    assert!(gpus >= 12 && cpus >= 10, "{gpus} GPUs, {cpus} CPUs");
+}
+
+#[test]
+fn the_devices_that_people_ask_for_are_there_under_their_names() {
+    for id in [
+        "v100-sxm2-16gb", "v100-sxm2-32gb", "a100-sxm4-40gb", "a100-sxm4-80gb", "a100-pcie-80gb", "h100-sxm5-80gb",
+        "h100-pcie-80gb", "h200-sxm5-141gb", "t4-16gb", "l4-24gb", "a10g-24gb", "l40s-48gb", "rtx-3090-24gb",
+        "rtx-4090-24gb", "b200-sxm6-180gb",
+    ] {
+        let device: Device = Catalog::default().load(id).unwrap();
+        assert!(!device.names.is_empty(), "{id} cannot be recognised");
+    }
+}
+
+#[test]
+fn every_grid_resolves_to_an_intensity_of_the_right_size() {
+    let catalog = Catalog::default();
+    let ids = catalog.ids(EntryKind::Grid).unwrap();
+    for id in &ids {
+        let grid = catalog.grid(id).unwrap();
+        let g = grid.intensity.base();
+        assert!((1.0..1300.0).contains(&g), "{id}: {g} g/kWh");
+        if let Some(pue) = grid.pue {
+            assert!((1.0..2.0).contains(&pue.base()), "{id}: PUE {}", pue.base());
+        }
+    }
+    let countries = ids.iter().filter(|id| id.len() == 3).count();
+    let subregions = ids.iter().filter(|id| id.starts_with("us-egrid-")).count();
+    let clouds = catalog.all::<GridEntry>().unwrap().iter().filter(|g| g.provider.is_some()).count();
+    assert!(countries >= 60 && subregions >= 26 && clouds >= 40, "{countries}, {subregions}, {clouds}");
+    for id in ["usa", "fra", "us-egrid-camx", "aws-eu-north-1", "world"] {
+        assert!(catalog.grid(id).is_ok(), "{id}");
+    }
+}
+
+#[test]
+fn share_alike_data_is_not_shipped() {
+    for entry in Catalog::default().all::<GridEntry>().unwrap() {
+        for source in [entry.intensity.as_ref().map(|i| i.source.clone()), entry.water.as_ref().map(|w| w.source.clone())] {
+            let source = source.unwrap_or_default();
+            assert!(!source.contains("Electricity Maps") && !source.contains("WattTime"), "{}: {source}", entry.id);
+        }
+    }
+}
+
+#[test]
+fn sites_and_workloads_load() {
+    let catalog = Catalog::default();
+    assert!(catalog.all::<Site>().unwrap().len() >= 5);
+    let bert: Workload = catalog.load("bert-base").unwrap();
+    assert!((bert.tokens() - 42.6e9).abs() < 0.01e9, "{:e}", bert.tokens());
+    let names: Vec<String> = catalog.all::<Workload>().unwrap().into_iter().map(|w| w.name).collect();
+    assert_eq!(names, ["bert-base", "bert-large", "roberta-base"]);
+}
+
+#[test]
+fn the_beginning_of_a_name_is_enough_if_it_is_unique() {
+    let catalog = Catalog::default();
+    assert_eq!(catalog.load::<Device>("rtx-4090").unwrap().id, "rtx-4090-24gb");
+    let error = catalog.load::<Device>("a100").unwrap_err().to_string();
+    assert!(error.contains("could be several entries") && error.contains("`a100-sxm4-80gb`"), "{error}");
+    let error = catalog.load::<Device>("rtx-4900-24gb").unwrap_err().to_string();
+    assert!(error.contains("unknown hardware `rtx-4900-24gb`: did you mean `rtx-4090-24gb`"), "{error}");
+}
+
+#[test]
+fn machines_are_recognised_by_what_systems_call_them() {
+    let identify = |kind, name: &str| Catalog::default().identify(kind, name).unwrap().map(|d| d.id);
+    assert_eq!(identify(DeviceKind::Gpu, "NVIDIA H200").as_deref(), Some("h200-sxm5-141gb"));
+    assert_eq!(identify(DeviceKind::Cpu, "AMD EPYC 7763 64-Core Processor").as_deref(), Some("amd-epyc-7763"));
+    assert_eq!(identify(DeviceKind::Cpu, "Intel(R) Xeon(R) Processor @ 2.60GHz").as_deref(), Some("cloud-vcpu-x86"));
+    assert_eq!(identify(DeviceKind::Cpu, "Unheard-of 9000"), None);
+}

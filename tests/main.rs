@@ -1,0 +1,8 @@
+//! Tests of the whole: the program, the numbers against PyTorch, the data, the architecture of the sources.
+
+#![expect(clippy::unwrap_used, reason = "a test that unwraps says where it failed")]
+
+mod cli;
+mod data;
+mod floors;
+mod nn;

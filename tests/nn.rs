@@ -1,0 +1,304 @@
+//! The models against PyTorch, against finite differences, and against themselves.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use candle_core::{DType, Device, Tensor};
+use greenformers::model::{Arch, Config, Family, StepShape, count_params};
+use greenformers::nn::{AdamW, AdamWConfig, Batch, BertForPreTraining, Params, PassConfig};
+
+const ARCHS: [&str; 6] = [
+    "dense",
+    "lrt:rank=5",
+    "linformer:k=4",
+    "linformer:k=4,share=layer",
+    "linformer:k=4,share=kv,order=projected",
+    "linformer:k=4,share=none,order=projected",
+];
+const GOLDENS: [&str; 6] =
+    ["dense", "lrt", "linformer_model", "linformer_layer", "linformer_kv", "linformer_none"];
+
+/// The configuration of `goldens/generate.py`.
+fn tiny() -> Config {
+    Config {
+        family: Family::Encoder,
+        n_layers: 2,
+        d_model: 12,
+        n_heads: 3,
+        d_ff: 20,
+        vocab_size: 29,
+        max_seq_len: 11,
+        type_vocab_size: 2,
+    }
+}
+
+fn shape() -> StepShape {
+    StepShape { batch_size: 3, seq_len: 7, masked_per_seq: 2 }
+}
+
+fn model(spec: &str, dtype: DType) -> BertForPreTraining {
+    BertForPreTraining::new(&tiny(), spec.parse().unwrap(), Params::random(3, dtype, &Device::Cpu)).unwrap()
+}
+
+fn golden(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/goldens").join(name)
+}
+
+fn numbers(tensor: &Tensor) -> Vec<f64> {
+    tensor.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+}
+
+/// The largest difference, relative to the largest number.
+fn difference(a: &Tensor, b: &Tensor) -> f64 {
+    assert_eq!(a.dims(), b.dims());
+    let (a, b) = (numbers(a), numbers(b));
+    let size = b.iter().fold(0.0f64, |m, x| m.max(x.abs()));
+    a.iter().zip(&b).fold(0.0f64, |m, (a, b)| m.max((a - b).abs())) / size.max(1e-12)
+}
+
+fn batch_of(expected: &HashMap<String, Tensor>) -> Batch {
+    let get = |name: &str| expected[name].clone();
+    Batch {
+        input_ids: get("input_ids"),
+        token_type_ids: get("token_type_ids"),
+        attention_mask: Some(get("attention_mask")),
+        masked_positions: get("masked_positions"),
+        masked_labels: get("masked_labels"),
+        next_sentence_labels: get("next_sentence_labels"),
+    }
+}
+
+#[test]
+fn logits_losses_and_every_gradient_agree_with_pytorch() {
+    for (spec, name) in ARCHS.iter().zip(GOLDENS) {
+        for (dtype, tolerance) in [(DType::F64, 1e-12), (DType::F32, 2e-5)] {
+            let params =
+                Params::from_safetensors(&golden(&format!("{name}.safetensors")), dtype, &Device::Cpu).unwrap();
+            let expected =
+                candle_core::safetensors::load(golden(&format!("{name}.expected.safetensors")), &Device::Cpu).unwrap();
+            let model = BertForPreTraining::new(&tiny(), spec.parse().unwrap(), params).unwrap();
+            let pass = PassConfig::deterministic(dtype);
+            let batch = batch_of(&expected);
+            let (masked, next_sentence) = model.logits(&batch, &pass).unwrap();
+            let losses = model.losses(&batch, &pass).unwrap();
+            for (what, ours) in [
+                ("masked_logits", &masked),
+                ("next_sentence_logits", &next_sentence),
+                ("masked_lm", &losses.masked_lm),
+                ("next_sentence", &losses.next_sentence),
+            ] {
+                let off = difference(ours, &expected[what]);
+                assert!(off < tolerance, "{spec} {dtype:?}: {what} is off by {off:e}");
+            }
+            let grads = losses.total().unwrap().backward().unwrap();
+            let mut compared = 0;
+            for (weight, var) in model.named_vars() {
+                let ours = grads.get(var).unwrap_or_else(|| panic!("{spec}: {weight} has no gradient"));
+                let theirs = &expected[&format!("grad.{weight}")];
+                // A gradient that is zero in exact arithmetic (a key bias: softmax ignores it) is noise in both.
+                let scale = numbers(theirs).iter().fold(0.0f64, |m, x| m.max(x.abs()));
+                let off = difference(ours, theirs) * if scale < 1e-10 { 1e-9 } else { 1.0 };
+                assert!(off < tolerance * 10.0, "{spec} {dtype:?}: gradient of {weight} is off by {off:e}");
+                compared += 1;
+            }
+            assert_eq!(compared, expected.keys().filter(|k| k.starts_with("grad.")).count(), "{spec}");
+        }
+    }
+}
+
+#[test]
+fn every_weight_gets_a_gradient_in_every_architecture_with_dropout() {
+    for spec in ARCHS {
+        let model = model(spec, DType::F32);
+        let batch = Batch::random(&tiny(), shape(), 1, &Device::Cpu).unwrap();
+        let pass = PassConfig { dtype: DType::F32, dropout: 0.1, dropout_seed: 9 };
+        let grads = model.losses(&batch, &pass).unwrap().total().unwrap().backward().unwrap();
+        for (name, var) in model.named_vars() {
+            let grad = grads.get(var).unwrap_or_else(|| panic!("{spec}: {name} has no gradient"));
+            // A key bias adds the same to all scores of a row: its gradient is zero but for rounding.
+            let largest = numbers(grad).iter().fold(0.0f64, |m, x| m.max(x.abs()));
+            assert!(largest > 0.0 || name.contains("key"), "{spec}: the gradient of {name} is zero");
+        }
+    }
+}
+
+#[test]
+fn gradients_agree_with_central_differences() {
+    for spec in ARCHS {
+        let model = model(spec, DType::F64);
+        let batch = Batch::random(&tiny(), shape(), 2, &Device::Cpu).unwrap();
+        let pass = PassConfig { dtype: DType::F64, dropout: 0.2, dropout_seed: 5 };
+        let loss = || model.losses(&batch, &pass).unwrap().total().unwrap();
+        let value = || loss().to_scalar::<f64>().unwrap();
+        let grads = loss().backward().unwrap();
+        for (name, var) in model.named_vars() {
+            let analytic = numbers(grads.get(var).unwrap());
+            let original = var.as_tensor().copy().unwrap();
+            let values = numbers(&original);
+            for entry in [0, values.len() / 2, values.len() - 1] {
+                let step = 1e-5;
+                let at = |delta: f64| {
+                    let mut moved = values.clone();
+                    moved[entry] += delta;
+                    var.set(&Tensor::from_vec(moved, original.shape(), &Device::Cpu).unwrap()).unwrap();
+                    value()
+                };
+                let numeric = (at(step) - at(-step)) / (2.0 * step);
+                let allowed = 1e-6 * (1.0 + numeric.abs());
+                assert!(
+                    (numeric - analytic[entry]).abs() < allowed,
+                    "{spec} {name}[{entry}]: {numeric} by differences, {} by backward",
+                    analytic[entry]
+                );
+            }
+            var.set(&original).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_train_step_is_finite_in_every_dtype() {
+    for spec in ARCHS {
+        for dtype in [DType::F32, DType::BF16, DType::F16] {
+            let model = model(spec, DType::F32);
+            let mut optimizer = AdamW::new(&model, AdamWConfig::default()).unwrap();
+            let mut batch = Batch::random(&tiny(), shape(), 1, &Device::Cpu).unwrap();
+            // With and without padding: the mask is where half precision has overflowed before.
+            let ones = Tensor::ones((3, 7), DType::U32, &Device::Cpu).unwrap();
+            for mask in [None, Some(ones)] {
+                batch.attention_mask = mask;
+                let pass = PassConfig { dtype, dropout: 0.1, dropout_seed: 1 };
+                let loss = model.losses(&batch, &pass).unwrap().total().unwrap();
+                let value = numbers(&loss)[0];
+                assert!((1.0..10.0).contains(&value), "{spec} {dtype:?}: loss {value}");
+                let grads = loss.backward().unwrap();
+                optimizer.step(&model, &grads).unwrap();
+            }
+            for (name, var) in model.named_vars() {
+                assert!(numbers(var).iter().all(|x| x.is_finite()), "{spec} {dtype:?}: {name} is not finite");
+            }
+        }
+    }
+}
+
+#[test]
+fn half_precision_stays_near_single_precision() {
+    let batch = Batch::random(&tiny(), shape(), 1, &Device::Cpu).unwrap();
+    for spec in ARCHS {
+        let model = model(spec, DType::F32);
+        let loss = |dtype| numbers(&model.losses(&batch, &PassConfig::deterministic(dtype)).unwrap().total().unwrap())[0];
+        let exact = loss(DType::F32);
+        for dtype in [DType::BF16, DType::F16] {
+            assert!((loss(dtype) / exact - 1.0).abs() < 1e-2, "{spec} {dtype:?}: {} against {exact}", loss(dtype));
+        }
+    }
+}
+
+#[test]
+fn what_stands_in_padding_does_not_change_the_rest() {
+    for spec in ARCHS {
+        let model = model(spec, DType::F64);
+        let mut batch = Batch::random(&tiny(), shape(), 4, &Device::Cpu).unwrap();
+        let mask: Vec<u32> = (0..21).map(|i| u32::from(i % 7 < 5)).collect();
+        batch.attention_mask = Some(Tensor::from_vec(mask.clone(), (3, 7), &Device::Cpu).unwrap());
+        let pass = PassConfig::deterministic(DType::F64);
+        let before = model.encode(&batch, &pass).unwrap().narrow(1, 0, 5).unwrap();
+        let ids: Vec<u32> = batch.input_ids.flatten_all().unwrap().to_vec1().unwrap();
+        let changed: Vec<u32> = ids.iter().zip(&mask).map(|(id, m)| if *m == 1 { *id } else { (id + 1) % 29 }).collect();
+        batch.input_ids = Tensor::from_vec(changed, (3, 7), &Device::Cpu).unwrap();
+        let after = model.encode(&batch, &pass).unwrap().narrow(1, 0, 5).unwrap();
+        assert!(difference(&after, &before) < 1e-12, "{spec}");
+        batch.attention_mask = None;
+        let unmasked = model.encode(&batch, &pass).unwrap().narrow(1, 0, 5).unwrap();
+        assert!(difference(&unmasked, &before) > 1e-6, "{spec}: the mask does nothing");
+    }
+}
+
+#[test]
+fn the_built_model_has_the_number_of_parameters_that_is_counted() {
+    let mut wide = tiny();
+    (wide.n_layers, wide.vocab_size) = (3, 31);
+    for spec in ARCHS {
+        let arch: Arch = spec.parse().unwrap();
+        for config in [tiny(), wide.clone()] {
+            let model = BertForPreTraining::new(&config, arch, Params::random(1, DType::F32, &Device::Cpu)).unwrap();
+            assert_eq!(model.params().count(), count_params(&config, arch), "{spec}");
+        }
+    }
+}
+
+#[test]
+fn bert_base_is_built_with_its_published_number_of_parameters() {
+    let config = Config {
+        n_layers: 12,
+        d_model: 768,
+        n_heads: 12,
+        d_ff: 3072,
+        vocab_size: 30522,
+        max_seq_len: 512,
+        ..tiny()
+    };
+    for (spec, count) in [("dense", 110_106_428), ("lrt:rank=256", 67_639_100), ("linformer:k=128", 110_171_964)] {
+        let params = Params::random(0, DType::F32, &Device::Cpu);
+        let model = BertForPreTraining::new(&config, spec.parse().unwrap(), params).unwrap();
+        assert_eq!(model.params().count(), count, "{spec}");
+    }
+}
+
+#[test]
+fn the_first_update_of_adamw_is_the_one_worked_out_by_hand() {
+    let model = model("dense", DType::F64);
+    let batch = Batch::random(&tiny(), shape(), 1, &Device::Cpu).unwrap();
+    let grads =
+        model.losses(&batch, &PassConfig::deterministic(DType::F64)).unwrap().total().unwrap().backward().unwrap();
+    let before: Vec<Vec<f64>> = model.named_vars().map(|(_, v)| numbers(v)).collect();
+    let config = AdamWConfig { lr: 0.01, weight_decay: 0.1, ..AdamWConfig::default() };
+    AdamW::new(&model, config).unwrap().step(&model, &grads).unwrap();
+    for ((name, var), before) in model.named_vars().zip(before) {
+        let grad = numbers(grads.get(var).unwrap());
+        for ((after, before), g) in numbers(var).iter().zip(before).zip(grad) {
+            // Both bias corrections cancel in the first step: w (1 - 0.01 x 0.1) - 0.01 g / (|g| + 1e-6).
+            let expected = before * 0.999 - 0.01 * g / (g.abs() + 1e-6);
+            assert!((after - expected).abs() < 1e-12, "{name}: {after}, expected {expected}");
+        }
+    }
+}
+
+#[test]
+fn training_on_one_batch_lowers_the_loss() {
+    for spec in ARCHS {
+        let model = model(spec, DType::F32);
+        let mut optimizer = AdamW::new(&model, AdamWConfig { lr: 5e-3, ..AdamWConfig::default() }).unwrap();
+        let batch = Batch::random(&tiny(), shape(), 1, &Device::Cpu).unwrap();
+        let pass = PassConfig::deterministic(DType::F32);
+        let mut losses = Vec::new();
+        for _ in 0..30 {
+            let loss = model.losses(&batch, &pass).unwrap().total().unwrap();
+            losses.push(numbers(&loss)[0]);
+            optimizer.step(&model, &loss.backward().unwrap()).unwrap();
+        }
+        assert!(losses[29] < 0.6 * losses[0], "{spec}: {} to {}", losses[0], losses[29]);
+    }
+}
+
+#[test]
+fn a_checkpoint_that_does_not_fit_says_which_weight() {
+    let load = |name: &str, config: &Config, arch: &str| {
+        let params = Params::from_safetensors(&golden(name), DType::F32, &Device::Cpu).unwrap();
+        BertForPreTraining::new(config, arch.parse().unwrap(), params).err().unwrap().to_string()
+    };
+    let missing = load("dense.safetensors", &tiny(), "lrt:rank=5");
+    assert!(missing.contains("has no tensor `bert.encoder.layer.0.attention.self.query.encode.weight`"), "{missing}");
+    let wider = Config { vocab_size: 30, ..tiny() };
+    let shape = load("dense.safetensors", &wider, "dense");
+    assert!(shape.contains("has shape [29, 12]: expected [30, 12]"), "{shape}");
+}
+
+#[test]
+fn sequences_longer_than_the_model_are_refused() {
+    let model = model("dense", DType::F32);
+    let long = StepShape { batch_size: 1, seq_len: 12, masked_per_seq: 2 };
+    let batch = Batch::random(&tiny(), long, 1, &Device::Cpu).unwrap();
+    let error = model.encode(&batch, &PassConfig::deterministic(DType::F32)).unwrap_err().to_string();
+    assert_eq!(error, "sequences of 12 tokens: the model takes at most 11");
+}
