@@ -31,9 +31,21 @@ fn every_device_loads_and_its_figures_are_of_its_size() {
 #[test]
 fn the_devices_that_people_ask_for_are_there_under_their_names() {
     for id in [
-        "v100-sxm2-16gb", "v100-sxm2-32gb", "a100-sxm4-40gb", "a100-sxm4-80gb", "a100-pcie-80gb", "h100-sxm5-80gb",
-        "h100-pcie-80gb", "h200-sxm5-141gb", "t4-16gb", "l4-24gb", "a10g-24gb", "l40s-48gb", "rtx-3090-24gb",
-        "rtx-4090-24gb", "b200-sxm6-180gb",
+        "v100-sxm2-16gb",
+        "v100-sxm2-32gb",
+        "a100-sxm4-40gb",
+        "a100-sxm4-80gb",
+        "a100-pcie-80gb",
+        "h100-sxm5-80gb",
+        "h100-pcie-80gb",
+        "h200-sxm5-141gb",
+        "t4-16gb",
+        "l4-24gb",
+        "a10g-24gb",
+        "l40s-48gb",
+        "rtx-3090-24gb",
+        "rtx-4090-24gb",
+        "b200-sxm6-180gb",
     ] {
         let device: Device = Catalog::default().load(id).unwrap();
         assert!(!device.names.is_empty(), "{id} cannot be recognised");
@@ -64,7 +76,9 @@ fn every_grid_resolves_to_an_intensity_of_the_right_size() {
 #[test]
 fn share_alike_data_is_not_shipped() {
     for entry in Catalog::default().all::<GridEntry>().unwrap() {
-        for source in [entry.intensity.as_ref().map(|i| i.source.clone()), entry.water.as_ref().map(|w| w.source.clone())] {
+        for source in
+            [entry.intensity.as_ref().map(|i| i.source.clone()), entry.water.as_ref().map(|w| w.source.clone())]
+        {
             let source = source.unwrap_or_default();
             assert!(!source.contains("Electricity Maps") && !source.contains("WattTime"), "{}: {source}", entry.id);
         }

@@ -15,8 +15,7 @@ const ARCHS: [&str; 6] = [
     "linformer:k=4,share=kv,order=projected",
     "linformer:k=4,share=none,order=projected",
 ];
-const GOLDENS: [&str; 6] =
-    ["dense", "lrt", "linformer_model", "linformer_layer", "linformer_kv", "linformer_none"];
+const GOLDENS: [&str; 6] = ["dense", "lrt", "linformer_model", "linformer_layer", "linformer_kv", "linformer_none"];
 
 /// The configuration of `goldens/generate.py`.
 fn tiny() -> Config {
@@ -186,7 +185,8 @@ fn half_precision_stays_near_single_precision() {
     let batch = Batch::random(&tiny(), shape(), 1, &Device::Cpu).unwrap();
     for spec in ARCHS {
         let model = model(spec, DType::F32);
-        let loss = |dtype| numbers(&model.losses(&batch, &PassConfig::deterministic(dtype)).unwrap().total().unwrap())[0];
+        let loss =
+            |dtype| numbers(&model.losses(&batch, &PassConfig::deterministic(dtype)).unwrap().total().unwrap())[0];
         let exact = loss(DType::F32);
         for dtype in [DType::BF16, DType::F16] {
             assert!((loss(dtype) / exact - 1.0).abs() < 1e-2, "{spec} {dtype:?}: {} against {exact}", loss(dtype));
@@ -204,7 +204,8 @@ fn what_stands_in_padding_does_not_change_the_rest() {
         let pass = PassConfig::deterministic(DType::F64);
         let before = model.encode(&batch, &pass).unwrap().narrow(1, 0, 5).unwrap();
         let ids: Vec<u32> = batch.input_ids.flatten_all().unwrap().to_vec1().unwrap();
-        let changed: Vec<u32> = ids.iter().zip(&mask).map(|(id, m)| if *m == 1 { *id } else { (id + 1) % 29 }).collect();
+        let changed: Vec<u32> =
+            ids.iter().zip(&mask).map(|(id, m)| if *m == 1 { *id } else { (id + 1) % 29 }).collect();
         batch.input_ids = Tensor::from_vec(changed, (3, 7), &Device::Cpu).unwrap();
         let after = model.encode(&batch, &pass).unwrap().narrow(1, 0, 5).unwrap();
         assert!(difference(&after, &before) < 1e-12, "{spec}");
@@ -229,15 +230,8 @@ fn the_built_model_has_the_number_of_parameters_that_is_counted() {
 
 #[test]
 fn bert_base_is_built_with_its_published_number_of_parameters() {
-    let config = Config {
-        n_layers: 12,
-        d_model: 768,
-        n_heads: 12,
-        d_ff: 3072,
-        vocab_size: 30522,
-        max_seq_len: 512,
-        ..tiny()
-    };
+    let config =
+        Config { n_layers: 12, d_model: 768, n_heads: 12, d_ff: 3072, vocab_size: 30522, max_seq_len: 512, ..tiny() };
     for (spec, count) in [("dense", 110_106_428), ("lrt:rank=256", 67_639_100), ("linformer:k=128", 110_171_964)] {
         let params = Params::random(0, DType::F32, &Device::Cpu);
         let model = BertForPreTraining::new(&config, spec.parse().unwrap(), params).unwrap();

@@ -166,11 +166,8 @@ impl Catalog {
             (None, Some(zone)) => Grid::resolve(self.load(zone)?, None),
             _ => None,
         };
-        let unresolved = || CatalogError::Unknown {
-            what: "grid",
-            name: entry.zone.clone().unwrap_or_default(),
-            near: Vec::new(),
-        };
+        let unresolved =
+            || CatalogError::Unknown { what: "grid", name: entry.zone.clone().unwrap_or_default(), near: Vec::new() };
         Grid::resolve(entry.clone(), zone).ok_or_else(unresolved)
     }
 
@@ -179,9 +176,7 @@ impl Catalog {
     /// # Errors
     /// If a file of the user's folder is not valid.
     pub fn identify(&self, kind: DeviceKind, name: &str) -> Result<Option<Device>, CatalogError> {
-        let known = |device: &Device| {
-            device.kind == kind && device.names.iter().any(|n| same_device_name(n, name))
-        };
+        let known = |device: &Device| device.kind == kind && device.names.iter().any(|n| same_device_name(n, name));
         Ok(self.all::<Device>()?.into_iter().find(known))
     }
 

@@ -44,7 +44,9 @@ impl Entry for GridEntry {
             return Err(("id", "expected an `intensity`, or the `zone` that feeds it".to_owned()));
         }
         match &self.pue {
-            Some(pue) if pue.base() < 1.0 => Err(("pue", format!("{} is below 1: expected facility energy over IT energy", pue.base()))),
+            Some(pue) if pue.base() < 1.0 => {
+                Err(("pue", format!("{} is below 1: expected facility energy over IT energy", pue.base())))
+            }
             _ => Ok(()),
         }
     }

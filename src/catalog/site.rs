@@ -31,7 +31,10 @@ impl Entry for Site {
 
     fn check(&self) -> Result<(), (&'static str, String)> {
         if self.pue.low_mid_high().0 < 1.0 {
-            return Err(("pue", format!("{} is below 1: expected facility energy over IT energy", self.pue.low_mid_high().0)));
+            return Err((
+                "pue",
+                format!("{} is below 1: expected facility energy over IT energy", self.pue.low_mid_high().0),
+            ));
         }
         Ok(())
     }

@@ -97,7 +97,11 @@ impl<M: Shape> Entry for Workload<M> {
             if self.losses(phase) > phase.seq_len {
                 return Err((
                     "masked_per_seq",
-                    format!("`masked_per_seq` is {}: expected at most `seq_len`, {}", self.losses(phase), phase.seq_len),
+                    format!(
+                        "`masked_per_seq` is {}: expected at most `seq_len`, {}",
+                        self.losses(phase),
+                        phase.seq_len
+                    ),
                 ));
             }
         }

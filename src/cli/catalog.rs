@@ -6,8 +6,8 @@ use greenformers::catalog::{Device, EntryKind, Grid, GridEntry, Quantity, Site, 
 use greenformers::record::Workload;
 use greenformers::report::{TextTable, significant};
 
-use super::common::{print, print_json};
 use super::Context;
+use super::common::{print, print_json};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:

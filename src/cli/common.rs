@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::ValueEnum;
 use greenformers::catalog::{Catalog, Device, DeviceKind, Site};
 use greenformers::estimate::{Conditions, ConditionsBuilder};
-use greenformers::model::Arch;
+use greenformers::model::{Arch, Config, Order, Share};
 use greenformers::record::Workload;
 use greenformers::sensor::Coverage;
 
@@ -83,9 +83,12 @@ pub(super) fn workload(catalog: &Catalog, name: &str) -> Result<Workload> {
     Ok(catalog.load(name)?)
 }
 
-/// The architectures that are compared unless others are named.
-pub(super) fn default_archs() -> Vec<Arch> {
-    ["dense", "lrt:rank=256", "linformer:k=128"].iter().filter_map(|spec| spec.parse().ok()).collect()
+/// The architectures that are compared unless others are named: for BERT-base, LRT of rank 256 and Linformer
+/// of k 128; for other models the same shares of their width and length.
+pub(super) fn default_archs(model: &Config) -> Vec<Arch> {
+    let rank = (model.d_model / 3).max(1);
+    let k = (model.max_seq_len / 4).max(1);
+    vec![Arch::Dense, Arch::Lrt { rank }, Arch::Linformer { k, share: Share::Model, order: Order::Input }]
 }
 
 /// `1%` or `0.01` as 0.01.
@@ -120,7 +123,8 @@ pub(super) fn print_json(value: &impl serde::Serialize) -> Result<()> {
 
 /// A folder for today's campaign on this machine that does not exist yet.
 pub(super) fn new_campaign_folder(host: &str) -> PathBuf {
-    let host: String = host.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
+    let host: String =
+        host.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
     let name = format!("{}-{}", host.trim_matches('-'), chrono::Local::now().format("%Y-%m-%d"));
     let root = PathBuf::from("reports");
     (1..)

@@ -7,8 +7,8 @@ use greenformers::estimate::compare;
 use greenformers::record::Record;
 use greenformers::report::{cells_frame, comparison_text, to_csv};
 
-use super::common::{Format, print, print_json};
 use super::Context;
+use super::common::{Format, print, print_json};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:

@@ -9,8 +9,8 @@ use greenformers::report::{TextTable, significant};
 use greenformers::sensor::{self, DEFAULT_POWERCAP_ROOT, Meter};
 use serde::Serialize;
 
-use super::common::{Format, print, print_json};
 use super::Context;
+use super::common::{Format, print, print_json};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -86,10 +86,15 @@ fn rows(powercap: &Path, context: &Context) -> Result<Vec<Row>> {
             let domains: Vec<_> = zones.iter().map(|z| z.info().domain.clone()).collect();
             (Some("rapl"), Some(format!("RAPL reads {}", domains.join(", "))))
         }
-        (Err(error), true) => (Some("model"), Some(format!("{error}\nits energy is modelled from its load instead, to about 40 %"))),
+        (Err(error), true) => {
+            (Some("model"), Some(format!("{error}\nits energy is modelled from its load instead, to about 40 %")))
+        }
         (Err(error), false) => (
             None,
-            Some(format!("{error}\nthe catalog does not know `{}`, so its energy cannot be modelled either\nhint: `--hardware FILE` with its TDP", facts.cpu)),
+            Some(format!(
+                "{error}\nthe catalog does not know `{}`, so its energy cannot be modelled either\nhint: `--hardware FILE` with its TDP",
+                facts.cpu
+            )),
         ),
     };
     let mut rows = vec![Row {

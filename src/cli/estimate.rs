@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use greenformers::catalog::{Device, DeviceKind};
-use greenformers::estimate::{Estimate, Hardware, Request, estimate};
+use greenformers::estimate::{Conditions, Estimate, Hardware, Request, estimate};
 use greenformers::model::Arch;
 use greenformers::record::{Record, Warning, Workload};
 use greenformers::report::{assumptions_table, estimates_frame, estimates_table, to_csv};
@@ -12,8 +12,8 @@ use greenformers::sensor::Coverage;
 use greenformers::units::DType;
 use serde::Serialize;
 
-use super::common::{ConditionsArgs, Format, default_archs, parse_seconds, print, print_json, workload};
 use super::Context;
+use super::common::{ConditionsArgs, Format, default_archs, parse_seconds, print, print_json, workload};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -68,10 +68,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let record = args.record.as_deref().map(Record::load).transpose()?;
     let device: Option<Device> = args.hardware.as_deref().map(|name| context.catalog.load(name)).transpose()?;
     let estimates = match (record, device) {
-        (Some(record), device) if measured_there(&record, device.as_ref()) => {
-            let known = record.environment.compute.hardware.as_deref().map(|id| context.catalog.load(id)).transpose()?;
-            on_machine(args, &record, known, context)?
-        }
+        (Some(record), device) if measured_there(&record, device.as_ref()) => on_machine(args, &record, context)?,
         (record, device) => {
             let mut estimates = elsewhere(args, device, context)?;
             if let Some(record) = record {
@@ -91,7 +88,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
 
 /// Whether the record was made on the hardware that is asked for.
 fn measured_there(record: &Record, device: Option<&Device>) -> bool {
-    device.is_none_or(|d| record.environment.compute.hardware.as_deref() == Some(d.id.as_str()))
+    let measured = record.environment.compute.hardware.as_ref();
+    device.is_none_or(|d| measured.is_some_and(|m| m.id == d.id))
 }
 
 fn not_used(record: &Record) -> Warning {
@@ -102,13 +100,13 @@ fn not_used(record: &Record) -> Warning {
     )
 }
 
-fn on_machine(args: &Args, record: &Record, device: Option<Device>, context: &Context) -> Result<Vec<Estimate>> {
+fn on_machine(args: &Args, record: &Record, context: &Context) -> Result<Vec<Estimate>> {
     let workload = match &args.workload {
         Some(name) => workload(&context.catalog, name)?,
         None => record.settings.workload.clone(),
     };
     let archs = if args.archs.is_empty() { archs_of(record) } else { args.archs.clone() };
-    let conditions = args.conditions.resolve(&context.catalog, device, coverage(record), share(record), false)?;
+    let conditions = conditions_of(record, &args.conditions, context)?;
     Ok(estimate(&Request {
         workload: &workload,
         archs: &archs,
@@ -124,12 +122,11 @@ fn on_machine(args: &Args, record: &Record, device: Option<Device>, context: &Co
 /// The workload of a record on the machine of the record.
 pub(super) fn estimate_on_machine(
     record: &Record,
-    device: Option<Device>,
     conditions: &ConditionsArgs,
     context: &Context,
     seed: u64,
 ) -> Result<Vec<Estimate>> {
-    let conditions = conditions.resolve(&context.catalog, device, coverage(record), share(record), false)?;
+    let conditions = conditions_of(record, conditions, context)?;
     Ok(estimate(&Request {
         workload: &record.settings.workload,
         archs: &archs_of(record),
@@ -148,7 +145,7 @@ fn elsewhere(args: &Args, device: Option<Device>, context: &Context) -> Result<V
         (false, _) => args.archs.clone(),
         // A step time of the user's is of one architecture.
         (true, Some(_)) => vec![Arch::Dense],
-        (true, None) => default_archs(),
+        (true, None) => default_archs(&workload.model),
     };
     let dtype = args.dtype.unwrap_or_else(|| device.as_ref().map_or(DType::F32, fastest_dtype));
     let coverage = match (args.step_time, &device) {
@@ -186,13 +183,12 @@ pub(super) fn archs_of(record: &Record) -> Vec<Arch> {
     archs
 }
 
-fn coverage(record: &Record) -> Option<Coverage> {
-    record.environment.meters.first().map(|m| m.coverage)
-}
-
-/// The part of its machine that a record used.
-fn share(record: &Record) -> f64 {
-    record.environment.compute.hardware_share.min(1.0)
+/// Grid, site and prices for the machine of a record.
+fn conditions_of(record: &Record, args: &ConditionsArgs, context: &Context) -> Result<Conditions> {
+    let compute = &record.environment.compute;
+    let coverage = record.environment.meters.first().map(|m| m.coverage);
+    // A virtual machine uses a part of its host.
+    args.resolve(&context.catalog, compute.hardware.clone(), coverage, compute.hardware_share.min(1.0), false)
 }
 
 fn text(estimates: &[Estimate]) -> String {

@@ -5,8 +5,8 @@ use greenformers::catalog::Device;
 use greenformers::estimate::{FootprintRequest, footprint};
 use greenformers::report::{assumptions_table, estimates_frame, human_hours, interval, to_csv};
 
-use super::common::{ConditionsArgs, Format, print, print_json};
 use super::Context;
+use super::common::{ConditionsArgs, Format, print, print_json};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:

@@ -12,9 +12,11 @@ use greenformers::sensor::DEFAULT_POWERCAP_ROOT;
 use greenformers::units::DType;
 use serde::Serialize;
 
-use super::common::{Format, default_archs, new_campaign_folder, parse_ratio, parse_seconds, print, print_json, workload};
-use super::progress::Bar;
 use super::Context;
+use super::common::{
+    Format, default_archs, new_campaign_folder, parse_ratio, parse_seconds, print, print_json, workload,
+};
+use super::progress::Bar;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -45,7 +47,7 @@ pub(super) struct WhatArgs {
     #[arg(long, value_name = "NAME|FILE", default_value = "bert-base")]
     pub(super) workload: String,
     /// Architecture, repeatable: dense | lrt:rank=256 | linformer:k=128,share=model|layer|kv|none,order=input|projected
-    /// [default: dense, lrt:rank=256, linformer:k=128]
+    /// [default: dense, lrt with rank d_model/3, linformer with k max_seq_len/4]
     #[arg(long = "arch", value_name = "SPEC")]
     pub(super) archs: Vec<Arch>,
     /// Tokens of a sequence [default: those of the workload's phases]
@@ -125,16 +127,16 @@ struct Output<'a> {
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let facts = measure::machine_facts();
     let folder = args.output.clone().unwrap_or_else(|| new_campaign_folder(&facts.host));
-    let campaign = measure_into(&args.what, args.max_time, &folder, args.resume, &facts, context)?;
-    let mut cells: Vec<_> = campaign.record.cells.iter().collect();
+    let record = measure_into(&args.what, args.max_time, &folder, args.resume, &facts, context)?;
+    let mut cells: Vec<_> = record.cells.iter().collect();
     cells.sort_by_key(|c| (c.shape.seq_len, c.shape.batch_size, c.arch));
-    let summaries: Vec<CellSummary> = cells.iter().map(|c| c.summary(&campaign.record.environment)).collect();
+    let summaries: Vec<CellSummary> = cells.iter().map(|c| c.summary(&record.environment)).collect();
     let csv = to_csv(&mut cells_frame(&summaries)?)?;
     greenformers::record::write_whole(&folder.join("measurements.csv"), csv.as_bytes())?;
     match args.format {
         Format::Text => {
             print(&profile_table(&summaries).render())?;
-            for unmetered in &campaign.record.environment.unmetered {
+            for unmetered in &record.environment.unmetered {
                 context.note(format_args!("not metered: {}: {}", unmetered.what, unmetered.reason));
             }
             context.note(format_args!("record: {}", folder.join(RECORD_FILE).display()));
@@ -145,12 +147,6 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     }
 }
 
-/// A finished campaign, and what the catalog knows of the machine.
-pub(super) struct Campaign {
-    pub(super) record: Record,
-    pub(super) device: Option<Device>,
-}
-
 /// Runs the campaign that `args` describe into `folder`.
 pub(super) fn measure_into(
     args: &WhatArgs,
@@ -159,7 +155,7 @@ pub(super) fn measure_into(
     resume: bool,
     facts: &MachineFacts,
     context: &Context,
-) -> Result<Campaign> {
+) -> Result<Record> {
     let existing = folder.join(RECORD_FILE).exists();
     if existing && !resume {
         bail!(
@@ -170,7 +166,7 @@ pub(super) fn measure_into(
     let previous = if existing { Some(Record::load(folder)?) } else { None };
     let workload = workload(&context.catalog, &args.workload)?;
     let n_layers = args.layers.map_or(workload.model.n_layers, |n| n as usize);
-    let archs = if args.archs.is_empty() { default_archs() } else { args.archs.clone() };
+    let archs = if args.archs.is_empty() { default_archs(&workload.model) } else { args.archs.clone() };
     let seq_lens = if args.seq_lens.is_empty() {
         let mut lens: Vec<usize> = workload.phases.iter().map(|p| p.seq_len).collect();
         lens.sort_unstable();
@@ -193,10 +189,8 @@ pub(super) fn measure_into(
     let compute_device = ComputeDevice::open(args.device, args.dtype)?;
     let plan = Plan::new(settings, &archs, &seq_lens, args.batch_size.0, compute_device.is_cpu())?;
     let given: Option<Device> = args.hardware.as_deref().map(|name| context.catalog.load(name)).transpose()?;
-    let (compute, device) =
-        measure::describe_compute(&compute_device, args.dtype, facts, &context.catalog, given.as_ref())?;
-    let meters =
-        measure::open_meters(args.meter, &compute_device, &compute, device.as_ref(), facts, &args.powercap_root)?;
+    let compute = measure::describe_compute(&compute_device, args.dtype, facts, &context.catalog, given)?;
+    let meters = measure::open_meters(args.meter, &compute_device, &compute, facts, &args.powercap_root)?;
     let environment = Environment {
         host: facts.host.clone(),
         os: facts.os.clone(),
@@ -210,9 +204,7 @@ pub(super) fn measure_into(
     };
     let created = chrono::Local::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, false);
     let mut bar = Bar::new(context.quiet);
-    let result =
-        measure::run(&plan, &compute_device, environment, meters.meters, created, previous, folder, &mut bar);
+    let result = measure::run(&plan, &compute_device, environment, meters.meters, created, previous, folder, &mut bar);
     bar.finish();
-    let record = result.with_context(|| format!("the campaign in `{}` stopped", folder.display()))?;
-    Ok(Campaign { record, device })
+    result.with_context(|| format!("the campaign in `{}` stopped", folder.display()))
 }

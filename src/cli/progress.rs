@@ -36,7 +36,14 @@ impl Observer for Bar {
         if let Some(bar) = &self.bar {
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "thousandths")]
             bar.set_position((1000.0 * done / of.max(1e-9)) as u64);
-            bar.set_message(format!("{} {} (step {}, cell {} of {})", p.doing, p.cell, p.steps, p.cells.0 + 1, p.cells.1));
+            bar.set_message(format!(
+                "{} {} (step {}, cell {} of {})",
+                p.doing,
+                p.cell,
+                p.steps,
+                p.cells.0 + 1,
+                p.cells.1
+            ));
         } else if !self.quiet {
             let line = format!("{} {}", p.doing, p.cell);
             if !self.said.contains(&line) {

@@ -6,9 +6,9 @@ use anyhow::Result;
 use greenformers::record::Record;
 use greenformers::report::{figures, write_report};
 
+use super::Context;
 use super::common::{ConditionsArgs, print};
 use super::estimate::estimate_on_machine;
-use super::Context;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -34,8 +34,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         None if args.record.is_dir() => args.record.clone(),
         None => args.record.parent().map_or_else(PathBuf::new, std::path::Path::to_owned),
     };
-    let device = record.environment.compute.hardware.as_deref().map(|id| context.catalog.load(id)).transpose()?;
-    let estimates = estimate_on_machine(&record, device, &args.conditions, context, args.seed);
+    let estimates = estimate_on_machine(&record, &args.conditions, context, args.seed);
     let report = figures(&record, estimates.map_err(|e| format!("{e:#}")), args.seed);
     let page = write_report(&report, &folder)?;
     print(&format!("{}\n", page.display()))

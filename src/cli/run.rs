@@ -4,14 +4,12 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use greenformers::measure;
-use greenformers::report::{
-    claims_text, comparison_text, estimates_table, figures, profile_table, write_report,
-};
+use greenformers::report::{claims_text, comparison_text, estimates_table, figures, profile_table, write_report};
 
+use super::Context;
 use super::common::{ConditionsArgs, new_campaign_folder, parse_seconds, print};
 use super::estimate::estimate_on_machine;
 use super::profile::{WhatArgs, measure_into};
-use super::Context;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -37,10 +35,9 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let facts = measure::machine_facts();
     let folder = args.output.clone().unwrap_or_else(|| new_campaign_folder(&facts.host));
-    let campaign = measure_into(&args.what, args.max_time, &folder, args.resume, &facts, context)?;
-    let estimates =
-        estimate_on_machine(&campaign.record, campaign.device, &args.conditions, context, args.what.seed);
-    let report = figures(&campaign.record, estimates.map_err(|e| format!("{e:#}")), args.what.seed);
+    let record = measure_into(&args.what, args.max_time, &folder, args.resume, &facts, context)?;
+    let estimates = estimate_on_machine(&record, &args.conditions, context, args.what.seed);
+    let report = figures(&record, estimates.map_err(|e| format!("{e:#}")), args.what.seed);
     let page = write_report(&report, &folder)?;
 
     let mut text = profile_table(&report.cells).render();

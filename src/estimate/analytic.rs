@@ -3,7 +3,7 @@
 //! Ideal time of an operator = max(FLOP / peak, bytes / bandwidth) (Williams et al. 2009). Published
 //! throughputs take longer by a factor; its median and its spread are fitted to them, never typed in.
 
-use super::step::PhaseStep;
+use super::step::{PhaseStep, SCALING_UNCERTAINTY};
 use super::{Basis, EstimateError, StepSource};
 use crate::catalog::{Catalog, Device, PublishedRun, published_runs};
 use crate::model::{Arch, Config, Family, OperatorKind, StepShape, count_params, forward_operators};
@@ -65,9 +65,8 @@ fn factor_of(run: &PublishedRun, device: &Device) -> Option<f64> {
         Family::Decoder => run.seq_len,
     };
     let shape = StepShape { batch_size, seq_len: run.seq_len, masked_per_seq };
-    let (pass, optimizer) = roofline(&config, Arch::Dense, shape, device, run.dtype)?;
     // Published throughputs spread the optimizer over many micro-batches.
-    let _ = optimizer;
+    let (pass, _) = roofline(&config, Arch::Dense, shape, device, run.dtype)?;
     let measured = (batch_size * run.seq_len) as f64 / (run.tokens_per_s / f64::from(run.devices));
     Some(measured / pass)
 }
@@ -133,6 +132,7 @@ pub(super) fn analytic_step(
     Ok(StepSource {
         phases,
         basis: Basis::Analytic,
+        own_scale: Distribution::LogNormal(1.0, 1.0 + SCALING_UNCERTAINTY),
         coverage: Some(Coverage::Gpu),
         gain_uncertainty: 0.0,
         description: format!(

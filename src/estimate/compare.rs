@@ -73,10 +73,8 @@ pub fn compare(record: &Record, seed: u64) -> Comparison {
         .filter(|c| c.pass == Pass::Train && c.status == Status::Ok && c.step_mean().is_some())
         .collect();
     cells.sort_by_key(|c| (c.shape.seq_len, c.shape.batch_size, c.arch));
-    let lengths: Vec<LengthComparison> = cells
-        .chunk_by(|a, b| a.shape == b.shape && a.dtype == b.dtype)
-        .map(|group| at_length(group, seed))
-        .collect();
+    let lengths: Vec<LengthComparison> =
+        cells.chunk_by(|a, b| a.shape == b.shape && a.dtype == b.dtype).map(|group| at_length(group, seed)).collect();
     Comparison { schema: 1, crossovers: crossovers(&lengths), lengths }
 }
 
@@ -137,12 +135,18 @@ fn ratio(a: &[f64], b: &[f64]) -> Interval {
 fn crossovers(lengths: &[LengthComparison]) -> Vec<Crossover> {
     let mut found = Vec::new();
     for pair in lengths.windows(2) {
-        let time = |l: &LengthComparison, spec: &str| l.rows.iter().find(|r| r.spec == spec).map(|r| r.us_per_token.mid);
+        let time =
+            |l: &LengthComparison, spec: &str| l.rows.iter().find(|r| r.spec == spec).map(|r| r.us_per_token.mid);
         for (i, a) in pair[0].rows.iter().enumerate() {
             for b in &pair[0].rows[i + 1..] {
                 // `a` is faster at the shorter length.
                 let times = || {
-                    Some((time(&pair[0], &a.spec)?, time(&pair[0], &b.spec)?, time(&pair[1], &a.spec)?, time(&pair[1], &b.spec)?))
+                    Some((
+                        time(&pair[0], &a.spec)?,
+                        time(&pair[0], &b.spec)?,
+                        time(&pair[1], &a.spec)?,
+                        time(&pair[1], &b.spec)?,
+                    ))
                 };
                 let Some((a0, b0, a1, b1)) = times() else { continue };
                 let (gap0, gap1) = ((b0 / a0).ln(), (b1 / a1).ln());
@@ -183,7 +187,11 @@ pub fn thesis_claims(comparison: &Comparison, estimates: &[Estimate]) -> Vec<The
         let agrees = lengths.iter().all(|l| l.winner.as_deref().is_some_and(|w| w.starts_with(kind)));
         ThesisClaim {
             claim,
-            found: if compared { format!("fastest train step at {}", said.join("; ")) } else { "not measured".to_owned() },
+            found: if compared {
+                format!("fastest train step at {}", said.join("; "))
+            } else {
+                "not measured".to_owned()
+            },
             agrees: compared.then_some(agrees),
         }
     };

@@ -133,7 +133,8 @@ impl ConditionsBuilder {
             if let Some(value) = value
                 && !(value.is_finite() && value >= least)
             {
-                let allowed = if least > 0.0 { "a finite number of at least 1" } else { "a finite number of at least 0" };
+                let allowed =
+                    if least > 0.0 { "a finite number of at least 1" } else { "a finite number of at least 0" };
                 return Err(EstimateError::Number { name, value, allowed });
             }
         }
@@ -144,9 +145,7 @@ impl ConditionsBuilder {
         let usd_per_device_hour = self.price_input();
         let usd_per_kwh = match (self.usd_per_kwh, &self.grid) {
             (Some(price), _) => Some(Input::given("electricity price", price, "USD/kWh", "--usd-per-kwh")),
-            (None, Some(grid)) => {
-                grid.electricity_price.as_ref().map(|p| Input::of_catalog("electricity price", p))
-            }
+            (None, Some(grid)) => grid.electricity_price.as_ref().map(|p| Input::of_catalog("electricity price", p)),
             (None, None) => None,
         };
         if usd_per_device_hour.is_none() && usd_per_kwh.is_none() {
@@ -157,7 +156,8 @@ impl ConditionsBuilder {
                     .to_owned(),
             ));
         }
-        let site_water = self.site.as_ref().and_then(|s| s.wue.as_ref()).or(self.grid.as_ref().and_then(|g| g.wue.as_ref()));
+        let site_water =
+            self.site.as_ref().and_then(|s| s.wue.as_ref()).or(self.grid.as_ref().and_then(|g| g.wue.as_ref()));
         let grid_water = self.grid.as_ref().and_then(|g| g.water.as_ref());
         if grid_water.is_none() {
             missing.push(("water_l", "the catalog gives this grid no water use of generation".to_owned()));
@@ -219,7 +219,11 @@ impl ConditionsBuilder {
         let Some(grid) = &self.grid else {
             return Input::new(NAME, Distribution::Point(f64::NAN), "gCO2e/kWh", "unknown");
         };
-        let why = if self.grid_is_assumed { "assumed: give `--grid`, see `greenformers catalog list grid`" } else { "chosen" };
+        let why = if self.grid_is_assumed {
+            "assumed: give `--grid`, see `greenformers catalog list grid`"
+        } else {
+            "chosen"
+        };
         choices.push(Assumption::choice("grid", format!("{} ({})", grid.name, grid.id), why));
         let mut input = Input::of_catalog(NAME, &grid.intensity);
         if let Distribution::Point(mid) = input.distribution {
@@ -263,7 +267,11 @@ impl Conditions {
         let embodied = self.embodied.iter().flat_map(|(kg, life)| [kg, life]);
         [&self.pue, &self.intensity, &self.goodput]
             .into_iter()
-            .chain([&self.usd_per_device_hour, &self.usd_per_kwh, &self.site_water, &self.grid_water].into_iter().flatten())
+            .chain(
+                [&self.usd_per_device_hour, &self.usd_per_kwh, &self.site_water, &self.grid_water]
+                    .into_iter()
+                    .flatten(),
+            )
             .chain(embodied)
             .chain(self.wall.inputs())
     }

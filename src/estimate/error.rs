@@ -13,7 +13,9 @@ pub enum EstimateError {
     #[error("`--devices 0`: expected at least 1")]
     NoDevices,
     /// Some devices would have nothing to do.
-    #[error("a batch of {batch_size} sequences cannot be spread over {devices} devices: expected at most {batch_size} devices")]
+    #[error(
+        "a batch of {batch_size} sequences cannot be spread over {devices} devices: expected at most {batch_size} devices"
+    )]
     BatchTooSmall {
         /// Sequences in a step.
         batch_size: usize,

@@ -33,11 +33,9 @@ pub fn footprint(request: &FootprintRequest, conditions: &Conditions) -> Result<
     if request.devices == 0 {
         return Err(EstimateError::NoDevices);
     }
-    for (name, value) in [
-        ("--hours", request.hours),
-        ("--power", request.power_total_w),
-        ("--energy-kwh", request.energy_kwh),
-    ] {
+    for (name, value) in
+        [("--hours", request.hours), ("--power", request.power_total_w), ("--energy-kwh", request.energy_kwh)]
+    {
         if let Some(value) = value
             && !(value.is_finite() && value >= 0.0)
         {

@@ -9,7 +9,7 @@ use crate::units::DType;
 
 /// Relative standard uncertainty of a step time that is carried to another shape by its FLOPs: the mean
 /// error of published scaling methods (Habitat, 11.8 %).
-const SCALING_UNCERTAINTY: f64 = 0.12;
+pub(super) const SCALING_UNCERTAINTY: f64 = 0.12;
 /// Relative standard uncertainty of a later run on the same machine: between processes, as 10 runs of
 /// MLPerf's BERT on two nodes (0.3 % within a node; rounded up for machines that share their host).
 const RERUN_UNCERTAINTY: f64 = 0.01;
@@ -37,6 +37,8 @@ pub struct StepSource {
     pub phases: Vec<PhaseStep>,
     /// What they stand on.
     pub basis: Basis,
+    /// Factor by which a model of this architecture alone is off.
+    pub own_scale: Distribution,
     /// What the watts are of.
     pub coverage: Option<Coverage>,
     /// Relative standard uncertainty of the gain of the meter, shared by all architectures.
@@ -62,7 +64,8 @@ pub fn measured_step(
     devices: u32,
 ) -> Result<StepSource, EstimateError> {
     let usable = |c: &&Cell| c.pass == Pass::Train && c.status == Status::Ok && c.dtype == dtype;
-    let cells: Vec<&Cell> = record.cells.iter().filter(usable).filter(|c| c.arch == arch && c.steps.len() >= 2).collect();
+    let cells: Vec<&Cell> =
+        record.cells.iter().filter(usable).filter(|c| c.arch == arch && c.steps.len() >= 2).collect();
     if cells.is_empty() {
         let mut have: Vec<_> = record.cells.iter().filter(usable).map(|c| format!("`{}`", c.arch)).collect();
         have.sort();
@@ -102,6 +105,7 @@ pub fn measured_step(
     Ok(StepSource {
         phases,
         basis,
+        own_scale: Distribution::Point(1.0),
         coverage: metered.and_then(|c| c.meters.first()).map(|m| m.meter.coverage),
         gain_uncertainty: metered.map_or(0.0, Cell::gain_uncertainty),
         description: format!("{} on {}", shapes.join(" and "), record.environment.compute.name),

@@ -95,7 +95,7 @@ pub fn estimate(request: &Request<'_>) -> Result<Vec<Estimate>, EstimateError> {
     for &arch in request.archs {
         arch.check(&request.workload.model)?;
         let source = step_source(request, arch)?;
-        let draws = draw(request, &source);
+        let draws = draw(request, arch, &source);
         runs.push((arch, source, draws));
     }
     let dense = runs.iter().position(|(arch, ..)| *arch == Arch::Dense);
@@ -146,6 +146,7 @@ fn given_step(workload: &Workload, step_s: f64, power_w: Option<f64>) -> StepSou
     StepSource {
         phases: vec![phase; workload.phases.len()],
         basis: Basis::Given,
+        own_scale: Distribution::Point(1.0),
         coverage: power_w.map(|_| crate::sensor::Coverage::NodeShare),
         gain_uncertainty: 0.0,
         description: "step time given with `--step-time`, the same in every phase".to_owned(),
@@ -153,7 +154,7 @@ fn given_step(workload: &Workload, step_s: f64, power_w: Option<f64>) -> StepSou
     }
 }
 
-fn draw(request: &Request<'_>, source: &StepSource) -> Draws {
+fn draw(request: &Request<'_>, arch: Arch, source: &StepSource) -> Draws {
     let Request { workload, conditions, seed, .. } = *request;
     let shared = shared_draws(request, source);
     // The measurement noise of each architecture is its own.
@@ -161,14 +162,17 @@ fn draw(request: &Request<'_>, source: &StepSource) -> Draws {
     let mut step_s = Vec::new();
     let mut train_s = vec![0.0; TRIALS];
     let mut device_j = source.phases.iter().all(|p| p.power_w.is_some()).then(|| vec![0.0; TRIALS]);
-    let shared_scale = (source.basis == Basis::Analytic).then_some("analytic scale");
+    // A model that is off for one architecture is off for all, and by a part of its own besides.
+    let modelled = source.basis == Basis::Analytic;
+    let of_arch = Stream::new(seed, &format!("model of {arch}")).draws(source.own_scale, TRIALS);
     for (i, (phase, step)) in workload.phases.iter().zip(&source.phases).enumerate() {
         let mut own = Stream::new(seed, &format!("{name} {i}"));
-        // A model that is off for one architecture is off for all.
-        let scale = match shared_scale {
-            Some(name) => Stream::new(seed, name).draws(step.scale, TRIALS),
-            None => own.draws(step.scale, TRIALS),
+        let mut scale = if modelled {
+            Stream::new(seed, "analytic scale").draws(step.scale, TRIALS)
+        } else {
+            own.draws(step.scale, TRIALS)
         };
+        scale.iter_mut().zip(&of_arch).for_each(|(scale, own)| *scale *= own);
         let seconds: Vec<f64> = (0..TRIALS)
             .map(|trial| {
                 let pass = positive(own.draw(step.pass_s), step.pass_s);
@@ -180,8 +184,7 @@ fn draw(request: &Request<'_>, source: &StepSource) -> Draws {
             *total += phase.steps as f64 * seconds;
         }
         if let (Some(joules), Some(power)) = (&mut device_j, step.power_w) {
-            let shared_power = source.basis == Basis::Analytic;
-            let mut stream = if shared_power { Stream::new(seed, "analytic power") } else { own };
+            let mut stream = if modelled { Stream::new(seed, "analytic power") } else { own };
             for (trial, joules) in joules.iter_mut().enumerate() {
                 let watts = Watts(positive(stream.draw(power), power) * shared.gain[trial]);
                 *joules += (watts * Seconds(phase.steps as f64 * seconds[trial])).0 * shared.devices;
@@ -268,9 +271,7 @@ fn finish(
 fn cost(conditions: &Conditions, shared: &Shared, wall_s: &[f64], facility_j: Option<&[f64]>) -> Option<Vec<f64>> {
     if let Some(price) = &conditions.usd_per_device_hour {
         let price = price.draws(shared.seed, TRIALS);
-        return Some(
-            wall_s.iter().zip(price).map(|(s, p)| (Seconds(*s) * UsdPerHour(p)).0 * shared.devices).collect(),
-        );
+        return Some(wall_s.iter().zip(price).map(|(s, p)| (Seconds(*s) * UsdPerHour(p)).0 * shared.devices).collect());
     }
     let price = conditions.usd_per_kwh.as_ref()?.draws(shared.seed, TRIALS);
     Some(facility_j?.iter().zip(price).map(|(j, p)| (Joules(*j) * UsdPerKwh(p)).0).collect())
@@ -341,7 +342,8 @@ fn describe(request: &Request<'_>, arch: Arch, source: &StepSource, draws: &Draw
 
 fn ratios(draws: &Draws, dense: &Draws) -> VsDense {
     let ratio = |a: &[f64], b: &[f64]| Interval::of_draws(a.iter().zip(b).map(|(a, b)| a / b).collect());
-    let both = |a: &Option<Vec<f64>>, b: &Option<Vec<f64>>| Some(ratio(a.as_ref()?, b.as_ref()?)).filter(|r| r.is_valid());
+    let both =
+        |a: &Option<Vec<f64>>, b: &Option<Vec<f64>>| Some(ratio(a.as_ref()?, b.as_ref()?)).filter(|r| r.is_valid());
     VsDense {
         wall_h: ratio(&draws.wall_s, &dense.wall_s),
         facility_energy_kwh: both(&draws.facility_j, &dense.facility_j),
@@ -354,7 +356,7 @@ fn hardware_name(hardware: &Hardware<'_>) -> Option<String> {
     match hardware {
         Hardware::Measured(record) => {
             let compute = &record.environment.compute;
-            Some(compute.hardware.clone().unwrap_or_else(|| compute.name.clone()))
+            Some(compute.hardware.as_ref().map_or_else(|| compute.name.clone(), |d| d.id.clone()))
         }
         Hardware::Catalog(device) => Some(device.id.clone()),
         Hardware::Given { device, .. } => device.as_ref().map(|d| d.id.clone()),

@@ -74,12 +74,12 @@ impl Plan {
         if workload.model.family == Family::Decoder {
             return Err(MeasureError::Decoder(workload.name.clone()));
         }
-        for arch in archs {
-            arch.check(&workload.model).map_err(|e| MeasureError::Model(e.into()))?;
-        }
         let max = workload.model.max_seq_len;
         if let Some(seq_len) = seq_lens.iter().copied().find(|s| *s == 0 || *s > max) {
             return Err(MeasureError::SeqLen { seq_len, workload: workload.name.clone(), max });
+        }
+        for arch in archs {
+            arch.check(&workload.model).map_err(|e| MeasureError::Model(e.into()))?;
         }
         let mut points: Vec<Point> = Vec::new();
         for &seq_len in seq_lens {
@@ -172,8 +172,7 @@ pub fn run(
     };
     record.save(folder)?;
     let sampler = Sampler::start(epoch, meters);
-    let mut campaign =
-        Campaign { plan, config: plan.config(), device, sampler, epoch, record, folder, observer };
+    let mut campaign = Campaign { plan, config: plan.config(), device, sampler, epoch, record, folder, observer };
     for group in plan.points.chunk_by(|a, b| a.seq_len == b.seq_len) {
         let open: Vec<Point> = group.iter().copied().filter(|p| !campaign.has(*p)).collect();
         campaign.group(&open)?;

@@ -57,8 +57,8 @@ pub fn describe_compute(
     dtype: DType,
     facts: &MachineFacts,
     catalog: &Catalog,
-    given: Option<&Device>,
-) -> Result<(Compute, Option<Device>), MeasureError> {
+    given: Option<Device>,
+) -> Result<Compute, MeasureError> {
     let (name, kind, memory_bytes) = if compute.is_cpu() {
         (facts.cpu.clone(), DeviceKind::Cpu, Some(facts.memory_bytes))
     } else {
@@ -68,20 +68,19 @@ pub fn describe_compute(
         (gpu.name, DeviceKind::Gpu, memory)
     };
     let known = match given {
-        Some(device) => Some(device.clone()),
+        Some(device) => Some(device),
         None => catalog.identify(kind, &name)?,
     };
     let share = known.as_ref().map_or(1.0, |device| share_of(device, facts.logical_cpus));
     let peak = known.as_ref().and_then(|d| d.peak.get(&dtype)).map(|p| p.base() * share);
-    let compute = Compute {
+    Ok(Compute {
         device: compute.name.clone(),
         name,
-        hardware: known.as_ref().map(|d| d.id.clone()),
+        hardware: known,
         hardware_share: share,
         peak_flop_per_s: peak,
         memory_bytes,
-    };
-    Ok((compute, known))
+    })
 }
 
 /// How many units of a catalog entry `logical_cpus` CPUs are: a virtual machine that sees 2 of 128 threads
@@ -89,7 +88,9 @@ pub fn describe_compute(
 fn share_of(device: &Device, logical_cpus: usize) -> f64 {
     match (device.kind, device.per, device.threads) {
         (DeviceKind::Cpu, Per::Vcpu, _) => logical_cpus as f64,
-        (DeviceKind::Cpu, Per::Device, Some(threads)) => (logical_cpus as f64 / f64::from(threads)).max(f64::MIN_POSITIVE),
+        (DeviceKind::Cpu, Per::Device, Some(threads)) => {
+            (logical_cpus as f64 / f64::from(threads)).max(f64::MIN_POSITIVE)
+        }
         _ => 1.0,
     }
 }

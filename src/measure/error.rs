@@ -13,7 +13,9 @@ pub enum MeasureError {
     #[error("unknown device `{0}`: expected `auto`, `cpu`, `cuda` or `cuda:N`")]
     UnknownDevice(String),
     /// The program was built without CUDA.
-    #[error("`--device {0}` needs a build with CUDA, and this one has none\nhint: `cargo build --release --features cuda`, or `--device cpu`")]
+    #[error(
+        "`--device {0}` needs a build with CUDA, and this one has none\nhint: `cargo build --release --features cuda`, or `--device cpu`"
+    )]
     NoCudaBuild(String),
     /// There is no such GPU.
     #[error("cannot open `{device}`: {reason}\nhint: `nvidia-smi` should list the GPU; `--device cpu` always works")]
@@ -35,13 +37,19 @@ pub enum MeasureError {
     #[error("unknown meter `{0}`: expected `auto`, `nvml`, `rapl`, `model` or `none`")]
     UnknownMeter(String),
     /// NVML was asked for while the CPU computes.
-    #[error("`--meter nvml` measures GPUs, and this campaign runs on the CPU\nhint: `--meter auto` takes what there is")]
+    #[error(
+        "`--meter nvml` measures GPUs, and this campaign runs on the CPU\nhint: `--meter auto` takes what there is"
+    )]
     NvmlOnCpu,
     /// The load model needs figures that are not known.
-    #[error("`--meter model` needs the TDP of the CPU, and the catalog does not know `{0}`\nhint: `--hardware FILE` with its `tdp`, or `--meter none`")]
+    #[error(
+        "`--meter model` needs the TDP of the CPU, and the catalog does not know `{0}`\nhint: `--hardware FILE` with its `tdp`, or `--meter none`"
+    )]
     NoModel(String),
     /// Decoders are estimated, not run.
-    #[error("`{0}` is a decoder: decoders are estimated but not profiled\nhint: `greenformers estimate --workload {0}`")]
+    #[error(
+        "`{0}` is a decoder: decoders are estimated but not profiled\nhint: `greenformers estimate --workload {0}`"
+    )]
     Decoder(String),
     /// A sequence is longer than the workload's.
     #[error("`--seq-len {seq_len}` is longer than the workload `{workload}` allows: 1 to {max}")]
@@ -54,7 +62,9 @@ pub enum MeasureError {
         max: usize,
     },
     /// Two settings of a resumed campaign differ.
-    #[error("cannot resume: the record in this folder was made with other settings (`{0}`)\nhint: give another folder with `-o DIR`")]
+    #[error(
+        "cannot resume: the record in this folder was made with other settings (`{0}`)\nhint: give another folder with `-o DIR`"
+    )]
     Resume(&'static str),
     /// A thread pool or a file of the system failed.
     #[error(transparent)]

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use super::environment::gpu_of;
 use super::{ComputeDevice, MachineFacts, MeasureError};
-use crate::catalog::{Device, Per};
+use crate::catalog::Per;
 use crate::record::{Compute, Unmetered};
 use crate::sensor::{Coverage, LoadModel, Meter, NvmlMeter, open_rapl};
 
@@ -56,7 +56,6 @@ pub fn open_meters(
     choice: MeterChoice,
     device: &ComputeDevice,
     compute: &Compute,
-    known: Option<&Device>,
     facts: &MachineFacts,
     powercap: &Path,
 ) -> Result<Meters, MeasureError> {
@@ -69,7 +68,7 @@ pub fn open_meters(
         (MeterChoice::Nvml, true) => return Err(MeasureError::NvmlOnCpu),
         (MeterChoice::Nvml, false) => found.meters.push(nvml(device)?),
         (MeterChoice::Rapl, _) => found.meters = rapl(powercap)?,
-        (MeterChoice::Model, _) => found.meters.push(model(compute, known, facts)?),
+        (MeterChoice::Model, _) => found.meters.push(model(compute, facts)?),
         (MeterChoice::Auto, false) => match nvml(device) {
             Ok(meter) => found.meters.push(meter),
             Err(error) => missing("GPU", error.to_string()),
@@ -78,12 +77,11 @@ pub fn open_meters(
             Ok(zones) => found.meters = zones,
             Err(no_rapl) => {
                 missing("CPU package", no_rapl.to_string());
-                match model(compute, known, facts) {
+                match model(compute, facts) {
                     Ok(meter) => found.meters.push(meter),
-                    Err(no_model) => found.unmetered.push(Unmetered {
-                        what: "energy".to_owned(),
-                        reason: no_model.to_string(),
-                    }),
+                    Err(no_model) => {
+                        found.unmetered.push(Unmetered { what: "energy".to_owned(), reason: no_model.to_string() })
+                    }
                 }
             }
         },
@@ -100,9 +98,9 @@ fn rapl(powercap: &Path) -> Result<Vec<Box<dyn Meter>>, MeasureError> {
     Ok(zones.into_iter().map(|zone| Box::new(zone) as Box<dyn Meter>).collect())
 }
 
-fn model(compute: &Compute, known: Option<&Device>, facts: &MachineFacts) -> Result<Box<dyn Meter>, MeasureError> {
+fn model(compute: &Compute, facts: &MachineFacts) -> Result<Box<dyn Meter>, MeasureError> {
     let no_model = || MeasureError::NoModel(facts.cpu.clone());
-    let device = known.ok_or_else(no_model)?;
+    let device = compute.hardware.as_ref().ok_or_else(no_model)?;
     let share = compute.hardware_share;
     let full = device.tdp.as_ref().ok_or_else(no_model)?.value * share;
     let idle = device.idle_power.as_ref().map(|p| p.value * share);

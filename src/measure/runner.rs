@@ -110,9 +110,8 @@ impl<'a> Runner<'a> {
             return true;
         }
         let times: Vec<f64> = self.cell.steps.iter().map(Step::total_s).collect();
-        let reached = batch_means(&times).is_some_and(|m| {
-            times.len() >= 5 && m.interval().relative_half_width() <= self.settings.precision
-        });
+        let reached = batch_means(&times)
+            .is_some_and(|m| times.len() >= 5 && m.interval().relative_half_width() <= self.settings.precision);
         self.precise = if reached { self.precise + 1 } else { 0 };
         self.precise >= 2 && self.measured.as_secs_f64() >= self.settings.min_time_s
     }
@@ -125,11 +124,9 @@ impl<'a> Runner<'a> {
                     trace.samples.extend(log.samples);
                     trace.failure = log.failure;
                 }
-                None => self.cell.meters.push(MeterTrace {
-                    meter: log.info,
-                    samples: log.samples,
-                    failure: log.failure,
-                }),
+                None => {
+                    self.cell.meters.push(MeterTrace { meter: log.info, samples: log.samples, failure: log.failure })
+                }
             }
         }
     }
@@ -140,7 +137,11 @@ impl<'a> Runner<'a> {
         let reached = batch_means(&times).map_or(f64::INFINITY, |m| m.interval().relative_half_width());
         if reached > self.settings.precision {
             self.cell.warnings.push(Warning::new(
-                format!("the step time is known to {:.1} %, not to {:.1} %", 100.0 * reached, 100.0 * self.settings.precision),
+                format!(
+                    "the step time is known to {:.1} %, not to {:.1} %",
+                    100.0 * reached,
+                    100.0 * self.settings.precision
+                ),
                 "its interval is that wide",
                 "give more time with `--max-time`",
             ));

@@ -159,9 +159,7 @@ pub enum ArchError {
         max: usize,
     },
     /// Separate matrices for each head cannot shorten the shared input.
-    #[error(
-        "`{0}`: matrices of their own for each head need `order=projected`, since all heads share one input"
-    )]
+    #[error("`{0}`: matrices of their own for each head need `order=projected`, since all heads share one input")]
     HeadwiseInput(String),
 }
 
@@ -170,14 +168,12 @@ impl FromStr for Arch {
 
     fn from_str(text: &str) -> Result<Self, ArchError> {
         let (kind, options) = text.split_once(':').unwrap_or((text, ""));
-        let options = options.split(',').filter(|o| !o.is_empty()).map(|option| {
-            (option, option.split_once('=').unwrap_or((option, "")))
-        });
-        let unknown = |option: &str, allowed| ArchError::Option {
-            arch: text.to_owned(),
-            option: option.to_owned(),
-            allowed,
-        };
+        let options = options
+            .split(',')
+            .filter(|o| !o.is_empty())
+            .map(|option| (option, option.split_once('=').unwrap_or((option, ""))));
+        let unknown =
+            |option: &str, allowed| ArchError::Option { arch: text.to_owned(), option: option.to_owned(), allowed };
         let positive = |option: &str, value: &str, allowed| {
             value.parse().ok().filter(|n| *n > 0).ok_or_else(|| unknown(option, allowed))
         };

@@ -1,6 +1,10 @@
 //! The shape of a transformer.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// No dimension may be larger: far above any model, far below where counts would overflow.
 const MAX_DIM: usize = 100_000_000;
@@ -16,8 +20,7 @@ pub enum Family {
 }
 
 /// The shape of a transformer. Hugging Face's names are accepted as well.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Unchecked")]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Config {
     /// Encoder or decoder.
     pub family: Family,
@@ -107,6 +110,28 @@ fn encoder() -> Family {
 
 fn two() -> usize {
     2
+}
+
+impl<'de> Deserialize<'de> for Config {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ConfigVisitor)
+    }
+}
+
+/// Checks while the parser is still inside the shape, so that an error bears its line.
+struct ConfigVisitor;
+
+impl<'de> Visitor<'de> for ConfigVisitor {
+    type Value = Config;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the shape of a model: `{n_layers: .., d_model: .., n_heads: .., d_ff: .., vocab_size: .., max_seq_len: ..}`")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Config, A::Error> {
+        let unchecked = Unchecked::deserialize(MapAccessDeserializer::new(map))?;
+        Config::try_from(unchecked).map_err(Error::custom)
+    }
 }
 
 impl TryFrom<Unchecked> for Config {

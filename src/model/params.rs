@@ -15,18 +15,12 @@ pub fn count_params(config: &Config, arch: Arch) -> u64 {
         Arch::Dense | Arch::Linformer { .. } => i * o + o,
     };
     let layer_norm = 2 * d;
-    let embeddings =
-        (config.vocab_size + config.max_seq_len + config.type_vocab_size) as u64 * d + layer_norm;
+    let embeddings = (config.vocab_size + config.max_seq_len + config.type_vocab_size) as u64 * d + layer_norm;
     let layer = 4 * linear(d, d) + linear(d, d_ff) + linear(d_ff, d) + 2 * layer_norm;
     let pooler = d * d + d;
     let masked_lm = d * d + d + layer_norm + config.vocab_size as u64;
     let next_sentence = 2 * d + 2;
-    embeddings
-        + config.n_layers as u64 * layer
-        + pooler
-        + masked_lm
-        + next_sentence
-        + linformer_params(config, arch)
+    embeddings + config.n_layers as u64 * layer + pooler + masked_lm + next_sentence + linformer_params(config, arch)
 }
 
 /// Parameters of the Linformer's projections, each k x `max_seq_len`.

@@ -55,7 +55,8 @@ impl BertForPreTraining {
         let d = config.d_model;
         let p = &mut params;
         let word = p.create("bert.embeddings.word_embeddings.weight", &[config.vocab_size, d], Init::Normal)?;
-        let position = p.create("bert.embeddings.position_embeddings.weight", &[config.max_seq_len, d], Init::Normal)?;
+        let position =
+            p.create("bert.embeddings.position_embeddings.weight", &[config.max_seq_len, d], Init::Normal)?;
         let token_type =
             p.create("bert.embeddings.token_type_embeddings.weight", &[config.type_vocab_size, d], Init::Normal)?;
         Ok(Self {

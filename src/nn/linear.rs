@@ -8,9 +8,16 @@ use crate::model::Arch;
 
 /// `y = x W^T + b`, with W whole or as a product of two thin matrices.
 pub(super) enum Linear {
-    Dense { weight: Tensor, bias: Tensor },
+    Dense {
+        weight: Tensor,
+        bias: Tensor,
+    },
     /// Winata et al. 2020: E without a bias, D with one, and nothing between them.
-    LowRank { encode: Tensor, decode: Tensor, bias: Tensor },
+    LowRank {
+        encode: Tensor,
+        decode: Tensor,
+        bias: Tensor,
+    },
 }
 
 impl Linear {
@@ -37,9 +44,7 @@ impl Linear {
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor, NnError> {
         Ok(match self {
             Self::Dense { weight, bias } => ops::linear(x, weight, Some(bias))?,
-            Self::LowRank { encode, decode, bias } => {
-                ops::linear(&ops::linear(x, encode, None)?, decode, Some(bias))?
-            }
+            Self::LowRank { encode, decode, bias } => ops::linear(&ops::linear(x, encode, None)?, decode, Some(bias))?,
         })
     }
 }

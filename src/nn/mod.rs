@@ -10,8 +10,8 @@ mod bert;
 mod encoder;
 mod error;
 mod linear;
-mod optimizer;
 pub mod ops;
+mod optimizer;
 mod params;
 
 pub use batch::Batch;

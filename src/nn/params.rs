@@ -124,7 +124,13 @@ fn normal(name: &str, seed: u64, shape: &[usize], std: f32, device: &Device) -> 
 }
 
 /// Checkpoints of Google's release call the gain and bias of a layer norm gamma and beta.
-fn read(path: &Path, file: &MmapedSafetensors, name: &str, shape: &[usize], device: &Device) -> Result<Tensor, NnError> {
+fn read(
+    path: &Path,
+    file: &MmapedSafetensors,
+    name: &str,
+    shape: &[usize],
+    device: &Device,
+) -> Result<Tensor, NnError> {
     let old_name = name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta");
     let present = [name, &old_name].into_iter().find(|n| file.get(n).is_ok());
     let Some(present) = present else {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::catalog::Device;
 use crate::sensor::MeterInfo;
 
 /// What computed.
@@ -12,8 +13,9 @@ pub struct Compute {
     pub device: String,
     /// Brand string of the CPU, or the driver's name of the GPU.
     pub name: String,
-    /// Its id in the catalog, if the catalog knows it.
-    pub hardware: Option<String>,
+    /// What the catalog says of it, if the catalog knows it: kept here so that every number can be worked
+    /// out again from the record alone.
+    pub hardware: Option<Device>,
     /// How many units of that catalog entry this machine has of it: 1 for a GPU, the visible share of a
     /// CPU, the number of virtual CPUs.
     pub hardware_share: f64,

@@ -96,11 +96,9 @@ impl Record {
             steps.chain(readings).chain([cell.flop_per_step]).map(move |x| (cell, x))
         });
         let bad = |x: f64| !x.is_finite() || x < 0.0;
-        settings
-            .iter()
-            .find(|(_, x)| bad(*x))
-            .map(|(what, x)| ((*what).to_owned(), *x))
-            .or_else(|| cells.into_iter().find(|(_, x)| bad(*x)).map(|(c, x)| (format!("a number of cell `{}`", c.label()), x)))
+        settings.iter().find(|(_, x)| bad(*x)).map(|(what, x)| ((*what).to_owned(), *x)).or_else(|| {
+            cells.into_iter().find(|(_, x)| bad(*x)).map(|(c, x)| (format!("a number of cell `{}`", c.label()), x))
+        })
     }
 }
 

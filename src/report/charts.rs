@@ -108,7 +108,9 @@ impl Chart {
             .map_err(|e| failed(&e))?;
         let small = || ("sans-serif", 13).into_font().color(&INK);
         let name_of = |x: &SegmentValue<i32>| match x {
-            SegmentValue::CenterOf(i) => usize::try_from(*i).ok().and_then(|i| self.groups.get(i)).map_or(String::new(), |g| g.0.clone()),
+            SegmentValue::CenterOf(i) => {
+                usize::try_from(*i).ok().and_then(|i| self.groups.get(i)).map_or(String::new(), |g| g.0.clone())
+            }
             _ => String::new(),
         };
         chart
@@ -144,7 +146,11 @@ impl Chart {
             for (i, bar) in bars.iter().enumerate() {
                 let (x0, x1) = (first + i as f64 * bar_width, first + (i as f64 + 0.9) * bar_width);
                 let middle = pixel(f64::midpoint(x0, x1));
-                let anchored = |size: u32| TextStyle::from(("sans-serif", size).into_font()).color(&INK).pos(Pos::new(HPos::Center, VPos::Bottom));
+                let anchored = |size: u32| {
+                    TextStyle::from(("sans-serif", size).into_font())
+                        .color(&INK)
+                        .pos(Pos::new(HPos::Center, VPos::Bottom))
+                };
                 let Some(value) = bar.value else {
                     let text = Text::new("not known", (middle, y_of(0.0) - 4), anchored(11));
                     area.draw(&text).map_err(|e| failed(&e))?;
@@ -183,7 +189,8 @@ impl Chart {
         let small = TextStyle::from(("sans-serif", 13).into_font()).color(&INK);
         let mut x = 14;
         for label in labels {
-            area.draw(&Rectangle::new([(x, 42), (x + 12, 54)], colour(label, labels).filled())).map_err(|e| failed(&e))?;
+            area.draw(&Rectangle::new([(x, 42), (x + 12, 54)], colour(label, labels).filled()))
+                .map_err(|e| failed(&e))?;
             area.draw(&Text::new((*label).to_owned(), (x + 18, 41), small.clone())).map_err(|e| failed(&e))?;
             x += 46 + 7 * i32::try_from(label.chars().count()).unwrap_or(40);
         }
@@ -226,7 +233,14 @@ mod tests {
             reference: None,
         };
         let svg = chart.svg().expect("drawn");
-        for part in ["<title>Step &amp; time</title>", "dense 2.00 [1.50 to 2.50]", "tokens", "128", "not known", "LRT r=&lt;4&gt;"] {
+        for part in [
+            "<title>Step &amp; time</title>",
+            "dense 2.00 [1.50 to 2.50]",
+            "tokens",
+            "128",
+            "not known",
+            "LRT r=&lt;4&gt;",
+        ] {
             assert!(svg.contains(part), "{part} in {svg}");
         }
         assert!(!svg.contains("<4>"));

@@ -63,9 +63,8 @@ fn charts(cells: &[CellSummary], estimates: &[Estimate], comparison: &Comparison
     };
     let source = cells.iter().find_map(|c| c.energy_source).map_or("", |s| s.name());
     let energy_title = format!("Energy of the device by architecture (source: {source})");
-    let per_1000_tokens = |c: &CellSummary| {
-        c.energy_j_per_step.map(|e| e.scaled(1000.0 / (c.batch_size * c.seq_len) as f64))
-    };
+    let per_1000_tokens =
+        |c: &CellSummary| c.energy_j_per_step.map(|e| e.scaled(1000.0 / (c.batch_size * c.seq_len) as f64));
     let of_run = |name, title: &str, y_label: &str, value: &dyn Fn(&Estimate) -> Option<Interval>| Chart {
         name,
         title: title.to_owned(),

@@ -94,7 +94,12 @@ pub fn html(report: &Report) -> Result<String, ReportError> {
             Some(false) => "does not agree",
             None => "open",
         };
-        let _ = writeln!(page, "<li>Thesis: {}. Here: {} <b>({verdict})</b></li>", escape(claim.claim), escape(&claim.found));
+        let _ = writeln!(
+            page,
+            "<li>Thesis: {}. Here: {} <b>({verdict})</b></li>",
+            escape(claim.claim),
+            escape(&claim.found)
+        );
     }
     page.push_str("</ul>\n<p class=\"note\">Cahyawijaya 2021, arXiv 2108.10808, abstract.</p>\n");
     if let Some(first) = report.estimates.first() {
@@ -113,10 +118,10 @@ pub fn html(report: &Report) -> Result<String, ReportError> {
 
 /// Every caveat once, with the cell that it belongs to.
 pub(super) fn warnings(report: &Report) -> Vec<(String, Warning)> {
-    let mut all: Vec<(String, Warning)> =
-        report.record.warnings.iter().map(|w| (String::new(), w.clone())).collect();
+    let mut all: Vec<(String, Warning)> = report.record.warnings.iter().map(|w| (String::new(), w.clone())).collect();
     all.extend(report.estimates.iter().flat_map(|e| &e.warnings).map(|w| (String::new(), w.clone())));
-    let of_cells = report.record.cells.iter().flat_map(|c| c.warnings.iter().map(|w| (format!("{}: ", c.label()), w.clone())));
+    let of_cells =
+        report.record.cells.iter().flat_map(|c| c.warnings.iter().map(|w| (format!("{}: ", c.label()), w.clone())));
     all.extend(of_cells);
     let mut unique: Vec<(String, Warning)> = Vec::new();
     for warning in all {
@@ -135,9 +140,19 @@ pub(super) fn provenance(report: &Report) -> TextTable {
     row("measured", report.record.created.clone());
     row("program", report.record.tool.clone());
     row("machine", format!("{}, {}", environment.host, environment.os));
-    row("CPU", format!("{}, {} logical CPUs, {} threads used", environment.cpu, environment.logical_cpus, environment.threads));
+    row(
+        "CPU",
+        format!("{}, {} logical CPUs, {} threads used", environment.cpu, environment.logical_cpus, environment.threads),
+    );
     row("computed on", format!("{} ({})", environment.compute.name, environment.compute.device));
-    row("catalog entry", environment.compute.hardware.clone().unwrap_or_else(|| "none: the catalog does not know it".to_owned()));
+    row(
+        "catalog entry",
+        environment
+            .compute
+            .hardware
+            .as_ref()
+            .map_or_else(|| "none: the catalog does not know it".to_owned(), |d| d.id.clone()),
+    );
     row("memory", format!("{:.1} GB", environment.memory_bytes as f64 / 1e9));
     for meter in &environment.meters {
         row("meter", format!("{}: {}", meter.domain, meter.note));
@@ -146,7 +161,13 @@ pub(super) fn provenance(report: &Report) -> TextTable {
         row("not metered", format!("{}: {}", unmetered.what, unmetered.reason));
     }
     row("workload", format!("{} ({})", settings.workload.name, settings.workload.source));
-    row("step", format!("{} layers, {}, {}, dropout {}, seed {}", settings.n_layers, settings.dtype, settings.pass, settings.dropout, settings.seed));
+    row(
+        "step",
+        format!(
+            "{} layers, {}, {}, dropout {}, seed {}",
+            settings.n_layers, settings.dtype, settings.pass, settings.dropout, settings.seed
+        ),
+    );
     table
 }
 

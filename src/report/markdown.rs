@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
+use super::Report;
 use super::html::{answer, provenance, warnings};
 use super::text::{TextTable, assumptions_table, estimates_table, profile_table};
-use super::Report;
 
 /// The whole report; charts are linked from `charts/`.
 #[must_use]

@@ -72,7 +72,17 @@ fn or_dash<T>(value: Option<T>, show: impl Fn(T) -> String) -> String {
 #[must_use]
 pub fn profile_table(cells: &[CellSummary]) -> TextTable {
     let mut table = TextTable::new(&[
-        "seq_len", "batch", "architecture", "step s", "forward", "backward", "optim.", "tokens/s", "J/step", "memory GB", "source",
+        "seq_len",
+        "batch",
+        "architecture",
+        "step s",
+        "forward",
+        "backward",
+        "optim.",
+        "tokens/s",
+        "J/step",
+        "memory GB",
+        "source",
     ]);
     for cell in cells {
         let mid = |i: Option<crate::stats::Interval>| or_dash(i, |i| significant(i.mid));
@@ -141,8 +151,16 @@ pub fn assumptions_table(estimate: &Estimate) -> TextTable {
 /// Architectures by sequence length, with winners and crossovers.
 #[must_use]
 pub fn comparison_text(comparison: &Comparison) -> String {
-    let mut table =
-        TextTable::new(&["seq_len", "batch", "architecture", "us/token", "time saved", "energy saved", "FLOP saved", "fastest"]);
+    let mut table = TextTable::new(&[
+        "seq_len",
+        "batch",
+        "architecture",
+        "us/token",
+        "time saved",
+        "energy saved",
+        "FLOP saved",
+        "fastest",
+    ]);
     for length in &comparison.lengths {
         for (i, row) in length.rows.iter().enumerate() {
             let fastest = match (&length.winner, i) {

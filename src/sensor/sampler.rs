@@ -57,11 +57,9 @@ impl Sampler {
     #[must_use]
     pub fn start(epoch: Instant, meters: Vec<Box<dyn Meter>>) -> Self {
         let period = meters.iter().map(|m| m.period().0).fold(f64::INFINITY, f64::min);
-        let slots = meters
-            .into_iter()
-            .map(|meter| Slot { meter, samples: Vec::new(), failure: None })
-            .collect();
-        let shared = Arc::new(Shared { epoch, slots: Mutex::new(slots), stop: Mutex::new(false), wake: Condvar::new() });
+        let slots = meters.into_iter().map(|meter| Slot { meter, samples: Vec::new(), failure: None }).collect();
+        let shared =
+            Arc::new(Shared { epoch, slots: Mutex::new(slots), stop: Mutex::new(false), wake: Condvar::new() });
         let thread = period.is_finite().then(|| {
             let shared = Arc::clone(&shared);
             std::thread::spawn(move || sample_until_stopped(&shared, Duration::from_secs_f64(period)))

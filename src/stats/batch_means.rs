@@ -26,8 +26,7 @@ impl Mean {
     }
 
     fn t95(self) -> f64 {
-        StudentsT::new(0.0, 1.0, self.degrees_of_freedom)
-            .map_or(f64::INFINITY, |t| t.inverse_cdf(0.975))
+        StudentsT::new(0.0, 1.0, self.degrees_of_freedom).map_or(f64::INFINITY, |t| t.inverse_cdf(0.975))
     }
 }
 

@@ -66,9 +66,7 @@ impl Interval {
     /// Whether the three numbers are finite and in order.
     #[must_use]
     pub fn is_valid(self) -> bool {
-        [self.mid, self.low, self.high].iter().all(|x| x.is_finite())
-            && self.low <= self.mid
-            && self.mid <= self.high
+        [self.mid, self.low, self.high].iter().all(|x| x.is_finite()) && self.low <= self.mid && self.mid <= self.high
     }
 }
 

@@ -56,9 +56,9 @@ impl Stream {
     #[must_use]
     pub fn new(seed: u64, name: &str) -> Self {
         // FNV-1a: spreads names over seeds; no cryptographic claim is needed.
-        let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+        let hash = name
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
         Self(StdRng::seed_from_u64(hash ^ seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
     }
 
@@ -77,8 +77,9 @@ impl Stream {
         match distribution {
             Distribution::Point(x) => x,
             Distribution::Normal(mean, sd) => mean + sd * self.standard_normal(),
-            Distribution::StudentT(mean, scale, freedom) => StudentT::new(freedom)
-                .map_or(mean, |t| mean + scale * t.sample(&mut self.0)),
+            Distribution::StudentT(mean, scale, freedom) => {
+                StudentT::new(freedom).map_or(mean, |t| mean + scale * t.sample(&mut self.0))
+            }
             Distribution::LogNormal(median, gsd) => median * (gsd.ln() * self.standard_normal()).exp(),
             Distribution::Uniform(low, high) => low + (high - low) * self.uniform(),
             Distribution::Triangular(low, mode, high) => triangular(low, mode, high, self.uniform()),

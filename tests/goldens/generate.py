@@ -107,7 +107,8 @@ def write(name, change, padded):
         for weight in model.parameters():  # larger than usual, biases too: everything matters to the result
             weight.copy_(torch.randn_like(weight) * 0.3)
     model = model.double().eval()
-    ids = torch.randint(0, CONFIG.vocab_size, (BATCH, SEQ_LEN))
+    # Id 0 is padding to transformers, which gives it no gradient from the look-up; BERT as published does.
+    ids = torch.randint(1, CONFIG.vocab_size, (BATCH, SEQ_LEN))
     types = torch.randint(0, 2, (BATCH, SEQ_LEN))
     mask = torch.ones(BATCH, SEQ_LEN, dtype=torch.long)
     if padded:

@@ -72,12 +72,12 @@ impl CustomOp1 for Dropout {
         let out = match storage {
             CpuStorage::F32(x) => CpuStorage::F32(self.apply(&x[start..end], 0.0, |v| v * inverse32)),
             CpuStorage::F64(x) => CpuStorage::F64(self.apply(&x[start..end], 0.0, |v| v * inverse)),
-            CpuStorage::BF16(x) => CpuStorage::BF16(
-                self.apply(&x[start..end], bf16::ZERO, |v| bf16::from_f32(v.to_f32() * inverse32)),
-            ),
-            CpuStorage::F16(x) => CpuStorage::F16(
-                self.apply(&x[start..end], f16::ZERO, |v| f16::from_f32(v.to_f32() * inverse32)),
-            ),
+            CpuStorage::BF16(x) => {
+                CpuStorage::BF16(self.apply(&x[start..end], bf16::ZERO, |v| bf16::from_f32(v.to_f32() * inverse32)))
+            }
+            CpuStorage::F16(x) => {
+                CpuStorage::F16(self.apply(&x[start..end], f16::ZERO, |v| f16::from_f32(v.to_f32() * inverse32)))
+            }
             other => bail!("dropout of {:?}", DType::as_str(&other.dtype())),
         };
         Ok((out, layout.shape().clone()))

@@ -5,10 +5,12 @@
 //! half-precision inputs are taken in f32.
 
 mod dropout;
+mod gelu;
 
 use candle_core::{D, DType, Result, Tensor};
 
 pub use dropout::dropout;
+pub use gelu::gelu;
 
 /// `x W^T + b`.
 ///
@@ -62,17 +64,6 @@ pub fn softmax(x: &Tensor) -> Result<Tensor> {
     let shifted = x.broadcast_sub(&x.max_keepdim(D::Minus1)?.detach())?;
     let exp = shifted.exp()?;
     exp.broadcast_div(&exp.sum_keepdim(D::Minus1)?)?.to_dtype(dtype)
-}
-
-/// `x Phi(x)`, exact (Hendrycks and Gimpel 2016).
-///
-/// # Shapes
-/// Any; result as x.
-///
-/// # Errors
-/// If the dtype has no error function.
-pub fn gelu(x: &Tensor) -> Result<Tensor> {
-    x.gelu_erf()
 }
 
 /// The mean of `-log softmax(logits)[label]` over the rows.
