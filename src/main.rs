@@ -6,6 +6,10 @@ mod cli;
 
 use std::process::ExitCode;
 
+#[global_allocator]
+static ALLOCATOR: greenformers::measure::CountingAllocator = greenformers::measure::CountingAllocator;
+
 fn main() -> ExitCode {
+    greenformers::measure::keep_freed_memory();
     cli::main()
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use candle_core::{DType, Device, Tensor};
 use greenformers::model::{Arch, Config, Family, StepShape, count_params};
-use greenformers::nn::{AdamW, AdamWConfig, Batch, BertForPreTraining, Params, PassConfig};
+use greenformers::nn::{AdamW, AdamWConfig, Batch, BertForPreTraining, Ops, Params, PassConfig};
 
 const ARCHS: [&str; 6] = [
     "dense",
@@ -70,13 +70,15 @@ fn batch_of(expected: &HashMap<String, Tensor>) -> Batch {
 #[test]
 fn logits_losses_and_every_gradient_agree_with_pytorch() {
     for (spec, name) in ARCHS.iter().zip(GOLDENS) {
-        for (dtype, tolerance) in [(DType::F64, 1e-12), (DType::F32, 2e-5)] {
+        for (dtype, ops, tolerance) in
+            [(DType::F64, Ops::Fused, 1e-12), (DType::F64, Ops::Stock, 1e-12), (DType::F32, Ops::Fused, 2e-5)]
+        {
             let params =
                 Params::from_safetensors(&golden(&format!("{name}.safetensors")), dtype, &Device::Cpu).unwrap();
             let expected =
                 candle_core::safetensors::load(golden(&format!("{name}.expected.safetensors")), &Device::Cpu).unwrap();
             let model = BertForPreTraining::new(&tiny(), spec.parse().unwrap(), params).unwrap();
-            let pass = PassConfig::deterministic(dtype);
+            let pass = PassConfig { ops, ..PassConfig::deterministic(dtype) };
             let batch = batch_of(&expected);
             let (masked, next_sentence) = model.logits(&batch, &pass).unwrap();
             let losses = model.losses(&batch, &pass).unwrap();
@@ -87,7 +89,7 @@ fn logits_losses_and_every_gradient_agree_with_pytorch() {
                 ("next_sentence", &losses.next_sentence),
             ] {
                 let off = difference(ours, &expected[what]);
-                assert!(off < tolerance, "{spec} {dtype:?}: {what} is off by {off:e}");
+                assert!(off < tolerance, "{spec} {dtype:?} {ops}: {what} is off by {off:e}");
             }
             let grads = losses.total().unwrap().backward().unwrap();
             let mut compared = 0;
@@ -97,7 +99,7 @@ fn logits_losses_and_every_gradient_agree_with_pytorch() {
                 // A gradient that is zero in exact arithmetic (a key bias: softmax ignores it) is noise in both.
                 let scale = numbers(theirs).iter().fold(0.0f64, |m, x| m.max(x.abs()));
                 let off = difference(ours, theirs) * if scale < 1e-10 { 1e-9 } else { 1.0 };
-                assert!(off < tolerance * 10.0, "{spec} {dtype:?}: gradient of {weight} is off by {off:e}");
+                assert!(off < tolerance * 10.0, "{spec} {dtype:?} {ops}: gradient of {weight} is off by {off:e}");
                 compared += 1;
             }
             assert_eq!(compared, expected.keys().filter(|k| k.starts_with("grad.")).count(), "{spec}");
@@ -110,7 +112,7 @@ fn every_weight_gets_a_gradient_in_every_architecture_with_dropout() {
     for spec in ARCHS {
         let model = model(spec, DType::F32);
         let batch = Batch::random(&tiny(), shape(), 1, &Device::Cpu).unwrap();
-        let pass = PassConfig { dtype: DType::F32, dropout: 0.1, dropout_seed: 9 };
+        let pass = PassConfig { dtype: DType::F32, ops: Ops::Fused, dropout: 0.1, dropout_seed: 9 };
         let grads = model.losses(&batch, &pass).unwrap().total().unwrap().backward().unwrap();
         for (name, var) in model.named_vars() {
             let grad = grads.get(var).unwrap_or_else(|| panic!("{spec}: {name} has no gradient"));
@@ -126,7 +128,7 @@ fn gradients_agree_with_central_differences() {
     for spec in ARCHS {
         let model = model(spec, DType::F64);
         let batch = Batch::random(&tiny(), shape(), 2, &Device::Cpu).unwrap();
-        let pass = PassConfig { dtype: DType::F64, dropout: 0.2, dropout_seed: 5 };
+        let pass = PassConfig { dtype: DType::F64, ops: Ops::Fused, dropout: 0.2, dropout_seed: 5 };
         let loss = || model.losses(&batch, &pass).unwrap().total().unwrap();
         let value = || loss().to_scalar::<f64>().unwrap();
         let grads = loss().backward().unwrap();
@@ -160,13 +162,13 @@ fn a_train_step_is_finite_in_every_dtype() {
     for spec in ARCHS {
         for dtype in [DType::F32, DType::BF16, DType::F16] {
             let model = model(spec, DType::F32);
-            let mut optimizer = AdamW::new(&model, AdamWConfig::default()).unwrap();
+            let mut optimizer = AdamW::new(&model, AdamWConfig::default(), Ops::Fused).unwrap();
             let mut batch = Batch::random(&tiny(), shape(), 1, &Device::Cpu).unwrap();
             // With and without padding: the mask is where half precision has overflowed before.
             let ones = Tensor::ones((3, 7), DType::U32, &Device::Cpu).unwrap();
             for mask in [None, Some(ones)] {
                 batch.attention_mask = mask;
-                let pass = PassConfig { dtype, dropout: 0.1, dropout_seed: 1 };
+                let pass = PassConfig { dtype, ops: Ops::Fused, dropout: 0.1, dropout_seed: 1 };
                 let loss = model.losses(&batch, &pass).unwrap().total().unwrap();
                 let value = numbers(&loss)[0];
                 assert!((1.0..10.0).contains(&value), "{spec} {dtype:?}: loss {value}");
@@ -241,19 +243,22 @@ fn bert_base_is_built_with_its_published_number_of_parameters() {
 
 #[test]
 fn the_first_update_of_adamw_is_the_one_worked_out_by_hand() {
-    let model = model("dense", DType::F64);
-    let batch = Batch::random(&tiny(), shape(), 1, &Device::Cpu).unwrap();
-    let grads =
-        model.losses(&batch, &PassConfig::deterministic(DType::F64)).unwrap().total().unwrap().backward().unwrap();
-    let before: Vec<Vec<f64>> = model.named_vars().map(|(_, v)| numbers(v)).collect();
-    let config = AdamWConfig { lr: 0.01, weight_decay: 0.1, ..AdamWConfig::default() };
-    AdamW::new(&model, config).unwrap().step(&model, &grads).unwrap();
-    for ((name, var), before) in model.named_vars().zip(before) {
-        let grad = numbers(grads.get(var).unwrap());
-        for ((after, before), g) in numbers(var).iter().zip(before).zip(grad) {
-            // Both bias corrections cancel in the first step: w (1 - 0.01 x 0.1) - 0.01 g / (|g| + 1e-6).
-            let expected = before * 0.999 - 0.01 * g / (g.abs() + 1e-6);
-            assert!((after - expected).abs() < 1e-12, "{name}: {after}, expected {expected}");
+    // The fused update is of f32, the stock one of f64.
+    for (dtype, tolerance) in [(DType::F64, 1e-12), (DType::F32, 1e-6)] {
+        let model = model("dense", dtype);
+        let batch = Batch::random(&tiny(), shape(), 1, &Device::Cpu).unwrap();
+        let grads =
+            model.losses(&batch, &PassConfig::deterministic(dtype)).unwrap().total().unwrap().backward().unwrap();
+        let before: Vec<Vec<f64>> = model.named_vars().map(|(_, v)| numbers(v)).collect();
+        let config = AdamWConfig { lr: 0.01, weight_decay: 0.1, ..AdamWConfig::default() };
+        AdamW::new(&model, config, Ops::Fused).unwrap().step(&model, &grads).unwrap();
+        for ((name, var), before) in model.named_vars().zip(before) {
+            let grad = numbers(grads.get(var).unwrap());
+            for ((after, before), g) in numbers(var).iter().zip(before).zip(grad) {
+                // Both bias corrections cancel in the first step: w (1 - 0.01 x 0.1) - 0.01 g / (|g| + 1e-6).
+                let expected = before * 0.999 - 0.01 * g / (g.abs() + 1e-6);
+                assert!((after - expected).abs() < tolerance, "{name} {dtype:?}: {after}, expected {expected}");
+            }
         }
     }
 }
@@ -262,7 +267,7 @@ fn the_first_update_of_adamw_is_the_one_worked_out_by_hand() {
 fn training_on_one_batch_lowers_the_loss() {
     for spec in ARCHS {
         let model = model(spec, DType::F32);
-        let mut optimizer = AdamW::new(&model, AdamWConfig { lr: 5e-3, ..AdamWConfig::default() }).unwrap();
+        let mut optimizer = AdamW::new(&model, AdamWConfig { lr: 5e-3, ..AdamWConfig::default() }, Ops::Fused).unwrap();
         let batch = Batch::random(&tiny(), shape(), 1, &Device::Cpu).unwrap();
         let pass = PassConfig::deterministic(DType::F32);
         let mut losses = Vec::new();
@@ -295,4 +300,89 @@ fn sequences_longer_than_the_model_are_refused() {
     let batch = Batch::random(&tiny(), long, 1, &Device::Cpu).unwrap();
     let error = model.encode(&batch, &PassConfig::deterministic(DType::F32)).unwrap_err().to_string();
     assert_eq!(error, "sequences of 12 tokens: the model takes at most 11");
+}
+
+#[test]
+fn fused_operations_compute_what_the_stock_composition_does_with_the_same_dropout() {
+    for spec in ARCHS {
+        let model = model(spec, DType::F64);
+        let batch = Batch::random(&tiny(), shape(), 6, &Device::Cpu).unwrap();
+        let run = |ops| {
+            let pass = PassConfig { dtype: DType::F64, ops, dropout: 0.3, dropout_seed: 77 };
+            let loss = model.losses(&batch, &pass).unwrap().total().unwrap();
+            (numbers(&loss)[0], loss.backward().unwrap())
+        };
+        let ((fused, fused_grads), (stock, stock_grads)) = (run(Ops::Fused), run(Ops::Stock));
+        assert!((fused / stock - 1.0).abs() < 1e-12, "{spec}: {fused} and {stock}");
+        for (name, var) in model.named_vars() {
+            let (a, b) = (numbers(fused_grads.get(var).unwrap()), numbers(stock_grads.get(var).unwrap()));
+            let worst = a.iter().zip(&b).fold(0.0f64, |m, (a, b)| m.max((a - b).abs()));
+            assert!(worst < 1e-12, "{spec}: gradients of {name} differ by {worst:e}");
+        }
+    }
+}
+
+/// The result of an operation, and its gradients for the given inputs, under a fixed weighting of the result.
+fn with_gradients(inputs: &[&candle_core::Var], result: &Tensor) -> Vec<Tensor> {
+    let n = result.elem_count();
+    let weights: Vec<f64> = (0..n).map(|i| ((i * 37 % 101) as f64 - 50.0) / 50.0).collect();
+    let weights = Tensor::from_vec(weights, result.shape(), &Device::Cpu).unwrap().to_dtype(result.dtype()).unwrap();
+    let grads = (result * weights).unwrap().sum_all().unwrap().backward().unwrap();
+    let of = |var: &&candle_core::Var| grads.get(var).unwrap().clone();
+    std::iter::once(result.detach()).chain(inputs.iter().map(of)).collect()
+}
+
+#[test]
+fn each_operation_agrees_with_its_stock_composition_on_odd_shapes() {
+    use candle_core::Var;
+    use greenformers::nn::ops::{Dropout, Heads};
+    for dtype in [DType::F64, DType::F32] {
+        let tolerance = if dtype == DType::F64 { 1e-11 } else { 2e-5 };
+        let random = |shape: &[usize]| {
+            Var::from_tensor(&Tensor::randn(0f64, 1.0, shape, &Device::Cpu).unwrap().to_dtype(dtype).unwrap()).unwrap()
+        };
+        let agree = |what: &str, run: &dyn Fn(Ops) -> Vec<Tensor>| {
+            for (i, (fused, stock)) in run(Ops::Fused).iter().zip(run(Ops::Stock)).enumerate() {
+                let off = difference(fused, &stock);
+                assert!(off < tolerance, "{what} {dtype:?}, part {i}: off by {off:e}");
+            }
+        };
+        for (rows, columns) in [(1, 1), (1, 129), (3, 7), (13, 129), (129, 13), (257, 3)] {
+            let (x, y, w) = (random(&[rows, columns]), random(&[rows, columns]), random(&[5, columns]));
+            let (b, gain, bias) = (random(&[5]), random(&[columns]), random(&[columns]));
+            let what = |op: &str| format!("{op} of {rows} x {columns}");
+            agree(&what("linear"), &|ops| with_gradients(&[&x, &w, &b], &ops.linear(&x, &w, Some(&b)).unwrap()));
+            agree(&what("linear without bias"), &|ops| with_gradients(&[&x, &w], &ops.linear(&x, &w, None).unwrap()));
+            agree(&what("gelu"), &|ops| with_gradients(&[&x], &ops.gelu(&x).unwrap()));
+            let labels: Vec<u32> = (0..rows).map(|i| u32::try_from(i * 7 % columns).unwrap()).collect();
+            let labels = Tensor::from_vec(labels, rows, &Device::Cpu).unwrap();
+            agree(&what("cross-entropy"), &|ops| with_gradients(&[&x], &ops.cross_entropy(&x, &labels).unwrap()));
+            // A row of one number has no variance: its norm is all epsilon.
+            let eps = 1e-3;
+            let norm = |ops: Ops| with_gradients(&[&x, &gain, &bias], &ops.layer_norm(&x, &gain, &bias, eps).unwrap());
+            agree(&what("layer norm"), &norm);
+            agree(&what("residual and norm"), &|ops| {
+                let z = ops.add_norm(&x, &y, &gain, &bias, eps, Dropout { p: 0.4, seed: 3 }).unwrap();
+                with_gradients(&[&x, &y, &gain, &bias], &z)
+            });
+            // Not contiguous: transposed views.
+            let (wide, turned) = (random(&[columns, rows]), random(&[columns, 5]));
+            agree(&what("linear of transposed views"), &|ops| {
+                with_gradients(&[&wide, &turned], &ops.linear(&wide.t().unwrap(), &turned.t().unwrap(), None).unwrap())
+            });
+        }
+        for (b, t, keys, n_heads, d_head) in [(1, 1, 1, 1, 1), (2, 7, 3, 3, 5), (3, 129, 13, 2, 3), (1, 300, 300, 1, 7)]
+        {
+            let d = n_heads * d_head;
+            let (q, k, v) = (random(&[b, t, d]), random(&[b, keys, d]), random(&[b, keys, d]));
+            let mask: Vec<f64> = (0..b * keys).map(|i| if i % 5 == 4 { -1e4 } else { 0.0 }).collect();
+            let mask = Tensor::from_vec(mask, (b, keys), &Device::Cpu).unwrap();
+            for (mask, p) in [(None, 0.0), (Some(&mask), 0.3)] {
+                let heads = Heads { n_heads, dropout: Dropout { p, seed: 9 } };
+                agree(&format!("attention of {b} x {t} x {d} on {keys} keys, dropout {p}"), &|ops| {
+                    with_gradients(&[&q, &k, &v], &ops.attention(&q, &k, &v, mask, heads).unwrap())
+                });
+            }
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use greenformers::catalog::Device;
 use greenformers::measure::{self, ComputeDevice, DeviceChoice, MachineFacts, MeterChoice, Plan};
-use greenformers::model::Arch;
+use greenformers::model::{Arch, Ops};
 use greenformers::record::{CellSummary, Environment, Pass, RECORD_FILE, Record, Settings};
 use greenformers::report::{cells_frame, profile_table, to_csv};
 use greenformers::sensor::DEFAULT_POWERCAP_ROOT;
@@ -71,6 +71,9 @@ pub(super) struct WhatArgs {
     /// Number format: f32 | tf32 | bf16 | f16
     #[arg(long, value_name = "DTYPE", default_value = "f32")]
     dtype: DType,
+    /// Which make of the operations computes: fused | stock
+    #[arg(long, value_name = "OPS", default_value_t = Ops::Fused)]
+    ops: Ops,
     /// What meters: auto | nvml | rapl | model | none
     #[arg(long, value_name = "METER", default_value = "auto")]
     meter: MeterChoice,
@@ -181,6 +184,7 @@ pub(super) fn measure_into(
         pass: args.pass,
         dropout: args.dropout,
         dtype: args.dtype,
+        ops: args.ops,
         precision: args.precision,
         min_time_s: args.min_time.min(max_time),
         max_time_s: max_time,

@@ -189,6 +189,7 @@ fn continued(mut previous: Record, plan: &Plan, environment: &Environment) -> Re
         ("--pass", old.pass == new.pass),
         ("--dropout", (old.dropout - new.dropout).abs() < 1e-12),
         ("--dtype", old.dtype == new.dtype),
+        ("--ops", old.ops == new.ops),
         ("--seed", old.seed == new.seed),
         ("--device", previous.environment.compute == environment.compute),
     ] {

@@ -3,6 +3,7 @@
 //! The architectures of one sequence length take turns (A B C, C B A, ...), so that drift of clocks and
 //! temperature favours none of them.
 
+mod allocator;
 mod campaign;
 mod device;
 mod environment;
@@ -11,6 +12,7 @@ mod memory;
 mod meters;
 mod runner;
 
+pub use allocator::{CountingAllocator, keep_freed_memory};
 pub use campaign::{Observer, Plan, Point, Progress, auto_batch_size, run};
 pub use device::{ComputeDevice, DeviceChoice, cuda_available};
 pub use environment::{MachineFacts, compute_threads, describe_compute, machine_facts};

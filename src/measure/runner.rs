@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::memory;
+use super::allocator;
 use super::{ComputeDevice, MeasureError, Point};
 use crate::model::{Config, train_step_flop};
 use crate::nn::{AdamW, AdamWConfig, Batch, BertForPreTraining, NnError, Params, PassConfig, tensor_dtype};
@@ -41,12 +41,12 @@ impl<'a> Runner<'a> {
         point: Point,
         epoch: Instant,
     ) -> Result<Self, MeasureError> {
-        let before = memory::resident_bytes();
-        let counted = memory::reset_peak();
+        let before = allocator::in_use();
+        allocator::reset_peak();
         let params = Params::random(settings.seed, candle_core::DType::F32, &device.device);
         let model = BertForPreTraining::new(config, point.arch, params)?;
         let optimizer = match settings.pass {
-            Pass::Train => Some(AdamW::new(&model, AdamWConfig::default())?),
+            Pass::Train => Some(AdamW::new(&model, AdamWConfig::default(), settings.ops)?),
             Pass::Infer => None,
         };
         let shape = point.shape(settings);
@@ -69,9 +69,9 @@ impl<'a> Runner<'a> {
             cell,
         };
         runner.warm_up()?;
-        if device.is_cpu() && counted {
-            let grown = |peak: u64| peak.saturating_sub(before.unwrap_or(0));
-            runner.cell.peak_memory_bytes = memory::peak_bytes().map(grown);
+        if device.is_cpu() {
+            // What the other architectures hold meanwhile is not this cell's.
+            runner.cell.peak_memory_bytes = before.map(|before| allocator::peak().saturating_sub(before));
         }
         Ok(runner)
     }
@@ -164,6 +164,7 @@ impl<'a> Runner<'a> {
         let train = self.optimizer.is_some();
         let pass = PassConfig {
             dtype: tensor_dtype(self.settings.dtype),
+            ops: self.settings.ops,
             dropout: if train { self.settings.dropout } else { 0.0 },
             // Far enough apart that no two steps share a mask.
             dropout_seed: self.settings.seed.wrapping_add(self.steps_run.wrapping_mul(1 << 20)),

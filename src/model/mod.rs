@@ -4,10 +4,12 @@ mod arch;
 mod config;
 mod memory;
 mod operators;
+mod ops;
 mod params;
 
 pub use arch::{Arch, ArchError, Order, Share};
 pub use config::{Config, ConfigError, Family, masked_per_seq};
 pub use memory::{MemoryEstimate, training_memory};
 pub use operators::{Operator, OperatorKind, StepShape, forward_operators, train_step_flop};
+pub use ops::{Ops, UnknownOps};
 pub use params::count_params;

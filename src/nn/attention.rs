@@ -3,8 +3,9 @@
 use candle_core::{D, DType, Tensor};
 
 use super::linear::Linear;
+use super::ops::{Heads, Ops};
 use super::params::Init;
-use super::{NnError, Params, PassConfig, ops};
+use super::{NnError, Params, PassConfig};
 use crate::model::{Arch, Config, Order, Share};
 
 /// Added to the scores of padding: far below any score, and finite in half precision.
@@ -95,67 +96,61 @@ impl Attention {
         x: &Tensor,
         mask: Option<&Tensor>,
         pass: &PassConfig,
-        seed: u64,
+        place: u64,
     ) -> Result<Tensor, NnError> {
-        let (b, t, d) = x.dims3()?;
-        let q = self.split_heads(&self.query.forward(x)?)?;
-        let (k, v) = self.keys_and_values(x, mask)?;
-        // Scaling the queries is cheaper than scaling the scores: T x D against T x T numbers a head.
-        let scale = 1.0 / ((d / self.n_heads) as f64).sqrt();
-        let mut scores = (q * scale)?.matmul(&k.transpose(2, 3)?.contiguous()?)?; // (B, H, T, keys)
+        let ops = pass.ops;
+        let q = self.query.forward(x, ops)?;
+        let (k, v) = self.keys_and_values(x, mask, ops)?;
         // A Linformer's keys are mixtures of tokens: padding is taken out before they are mixed.
-        if let (Some(mask), None) = (mask, &self.projection) {
-            let bias = ((1.0 - mask.to_dtype(DType::F32)?)? * MASKED_SCORE)?.to_dtype(scores.dtype())?;
-            scores = scores.broadcast_add(&bias.reshape((b, 1, 1, t))?)?;
-        }
-        let weights = ops::dropout(&ops::softmax(&scores)?, pass.dropout, seed)?;
-        let mixed = weights.matmul(&v)?; // (B, H, T, D/H)
-        self.output.forward(&mixed.transpose(1, 2)?.reshape((b, t, d))?)
+        let bias = match (mask, &self.projection) {
+            (Some(mask), None) => Some(((mask.to_dtype(DType::F32)? - 1.0)? * -MASKED_SCORE)?),
+            _ => None,
+        };
+        let heads = Heads { n_heads: self.n_heads, dropout: pass.dropout(place) };
+        self.output.forward(&ops.attention(&q, &k, &v, bias.as_ref(), heads)?, ops)
     }
 
-    /// Keys and values by head, `(B, H, keys, D/H)` each.
-    fn keys_and_values(&self, x: &Tensor, mask: Option<&Tensor>) -> Result<(Tensor, Tensor), NnError> {
+    /// Keys and values, `(B, keys, D)` each.
+    fn keys_and_values(&self, x: &Tensor, mask: Option<&Tensor>, ops: Ops) -> Result<(Tensor, Tensor), NnError> {
         let Some(projection) = &self.projection else {
-            return Ok((self.split_heads(&self.key.forward(x)?)?, self.split_heads(&self.value.forward(x)?)?));
+            return Ok((self.key.forward(x, ops)?, self.value.forward(x, ops)?));
         };
         let (b, t, _) = x.dims3()?;
-        let visible = |y: &Tensor| -> Result<Tensor, NnError> {
+        let visible = |y: Tensor| -> Result<Tensor, NnError> {
             Ok(match mask {
                 Some(mask) => y.broadcast_mul(&mask.to_dtype(y.dtype())?.reshape((b, t, 1))?)?,
-                None => y.clone(),
+                None => y,
             })
         };
         let e = Projection::columns(&projection.e, t, x.dtype())?;
         let f = projection.f.as_ref().map(|f| Projection::columns(f, t, x.dtype())).transpose()?;
         match projection.order {
             Order::Input => {
-                let x = visible(x)?;
-                let short = e.broadcast_left(b)?.matmul(&x)?; // (B, k, D)
+                let x = visible(x.clone())?;
+                let short = self.shorten(&e, &x)?;
                 let for_values = match &f {
-                    Some(f) => f.broadcast_left(b)?.matmul(&x)?,
+                    Some(f) => self.shorten(f, &x)?,
                     None => short.clone(),
                 };
-                let k = self.split_heads(&self.key.forward(&short)?)?;
-                Ok((k, self.split_heads(&self.value.forward(&for_values)?)?))
+                Ok((self.key.forward(&short, ops)?, self.value.forward(&for_values, ops)?))
             }
             Order::Projected => {
-                let k = self.split_heads(&visible(&self.key.forward(x)?)?)?;
-                let v = self.split_heads(&visible(&self.value.forward(x)?)?)?;
-                Ok((shorten(&e, &k)?, shorten(f.as_ref().unwrap_or(&e), &v)?))
+                let k = visible(self.key.forward(x, ops)?)?;
+                let v = visible(self.value.forward(x, ops)?)?;
+                Ok((self.shorten(&e, &k)?, self.shorten(f.as_ref().unwrap_or(&e), &v)?))
             }
         }
     }
 
-    /// `(B, T, D)` to `(B, H, T, D/H)`.
-    fn split_heads(&self, x: &Tensor) -> Result<Tensor, NnError> {
+    /// Mixes the rows of x: `(k, T)`, or `(H, k, T)` with a matrix for each head's columns, times `(B, T, D)`.
+    fn shorten(&self, matrix: &Tensor, x: &Tensor) -> Result<Tensor, NnError> {
         let (b, t, d) = x.dims3()?;
-        Ok(x.reshape((b, t, self.n_heads, d / self.n_heads))?.transpose(1, 2)?.contiguous()?)
+        if matrix.rank() == 2 {
+            return Ok(matrix.broadcast_left(b)?.contiguous()?.matmul(x)?);
+        }
+        let (h, k) = (self.n_heads, matrix.dim(1)?);
+        let by_head = x.reshape((b, t, h, d / h))?.transpose(1, 2)?.contiguous()?; // (B, H, T, D/H)
+        let short = matrix.broadcast_left(b)?.contiguous()?.matmul(&by_head)?; // (B, H, k, D/H)
+        Ok(short.transpose(1, 2)?.reshape((b, k, d))?)
     }
-}
-
-/// `(k, T)` or `(H, k, T)` times `(B, H, T, D/H)`.
-fn shorten(matrix: &Tensor, x: &Tensor) -> Result<Tensor, NnError> {
-    let (b, h, ..) = x.dims4()?;
-    let wide = if matrix.rank() == 2 { matrix.broadcast_left((b, h))? } else { matrix.broadcast_left(b)? };
-    Ok(wide.contiguous()?.matmul(x)?)
 }

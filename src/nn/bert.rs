@@ -8,7 +8,7 @@ use candle_core::{Tensor, Var};
 use super::encoder::Encoder;
 use super::linear::{LayerNorm, Linear};
 use super::params::Init;
-use super::{Batch, NnError, Params, PassConfig, ops};
+use super::{Batch, NnError, Params, PassConfig};
 use crate::model::{Arch, Config};
 
 /// The two losses of pre-training, scalars.
@@ -98,8 +98,8 @@ impl BertForPreTraining {
         let position = self.position.narrow(0, 0, t)?;
         let x = (look_up(&self.word, &batch.input_ids)? + look_up(&self.token_type, &batch.token_type_ids)?)?
             .broadcast_add(&position)?;
-        let x = self.embedding_norm.forward(&x)?.to_dtype(pass.dtype)?;
-        let x = ops::dropout(&x, pass.dropout, pass.dropout_seed)?;
+        let x = self.embedding_norm.forward(&x, pass.ops)?.to_dtype(pass.dtype)?;
+        let x = pass.ops.dropout(&x, pass.dropout(0))?;
         self.encoder.forward(&x, batch.attention_mask.as_ref(), pass)
     }
 
@@ -111,10 +111,11 @@ impl BertForPreTraining {
     /// # Errors
     /// As [`Self::encode`].
     pub fn logits(&self, batch: &Batch, pass: &PassConfig) -> Result<(Tensor, Tensor), NnError> {
+        let ops = pass.ops;
         let hidden = self.encode(batch, pass)?;
         let (b, t, d) = hidden.dims3()?;
         let first = hidden.narrow(1, 0, 1)?.reshape((b, d))?;
-        let next_sentence = self.next_sentence.forward(&self.pooler.forward(&first)?.tanh()?)?;
+        let next_sentence = self.next_sentence.forward(&self.pooler.forward(&first, ops)?.tanh()?, ops)?;
 
         // Row of each masked position in the flattened batch.
         let m = batch.masked_positions.dim(1)?;
@@ -123,8 +124,8 @@ impl BertForPreTraining {
         let rows = batch.masked_positions.broadcast_add(&offsets)?.flatten_all()?;
         let masked = hidden.reshape((b * t, d))?.index_select(&rows, 0)?; // (B M, D)
         debug_assert_eq!(rows.elem_count(), b * m);
-        let masked = self.transform_norm.forward(&ops::gelu(&self.transform.forward(&masked)?)?)?;
-        Ok((ops::linear(&masked, &self.word, Some(&self.decoder_bias))?, next_sentence))
+        let masked = self.transform_norm.forward(&ops.gelu(&self.transform.forward(&masked, ops)?)?, ops)?;
+        Ok((ops.linear(&masked, &self.word, Some(&self.decoder_bias))?, next_sentence))
     }
 
     /// Both losses.
@@ -137,8 +138,8 @@ impl BertForPreTraining {
     pub fn losses(&self, batch: &Batch, pass: &PassConfig) -> Result<Losses, NnError> {
         let (masked, next_sentence) = self.logits(batch, pass)?;
         Ok(Losses {
-            masked_lm: ops::cross_entropy(&masked, &batch.masked_labels.flatten_all()?)?,
-            next_sentence: ops::cross_entropy(&next_sentence, &batch.next_sentence_labels)?,
+            masked_lm: pass.ops.cross_entropy(&masked, &batch.masked_labels.flatten_all()?)?,
+            next_sentence: pass.ops.cross_entropy(&next_sentence, &batch.next_sentence_labels)?,
         })
     }
 

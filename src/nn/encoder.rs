@@ -4,7 +4,7 @@ use candle_core::Tensor;
 
 use super::attention::{Attention, Projection};
 use super::linear::{LayerNorm, Linear};
-use super::{NnError, Params, PassConfig, ops};
+use super::{NnError, Params, PassConfig};
 use crate::model::{Arch, Config};
 
 struct Layer {
@@ -35,12 +35,13 @@ impl Layer {
 
     /// # Shapes
     /// x `(B, T, D)`, mask `(B, T)`; result `(B, T, D)`.
-    fn forward(&self, x: &Tensor, mask: Option<&Tensor>, pass: &PassConfig, seed: u64) -> Result<Tensor, NnError> {
-        let attended = self.attention.forward(x, mask, pass, seed)?;
-        let x = self.attention_norm.forward(&(x + ops::dropout(&attended, pass.dropout, seed + 1)?)?)?;
-        let inner = ops::gelu(&self.intermediate.forward(&x)?)?;
-        let fed = self.output.forward(&inner)?;
-        self.output_norm.forward(&(&x + ops::dropout(&fed, pass.dropout, seed + 2)?)?)
+    fn forward(&self, x: &Tensor, mask: Option<&Tensor>, pass: &PassConfig, place: u64) -> Result<Tensor, NnError> {
+        let ops = pass.ops;
+        let attended = self.attention.forward(x, mask, pass, place)?;
+        let x = self.attention_norm.of_sum(&attended, x, ops, pass.dropout(place + 1))?;
+        let inner = ops.gelu(&self.intermediate.forward(&x, ops)?)?;
+        let fed = self.output.forward(&inner, ops)?;
+        self.output_norm.of_sum(&fed, &x, ops, pass.dropout(place + 2))
     }
 }
 
@@ -64,7 +65,7 @@ impl Encoder {
         let mut x = x.clone();
         for (i, layer) in self.layers.iter().enumerate() {
             // Three masks a layer; the embeddings have the first.
-            x = layer.forward(&x, mask, pass, pass.dropout_seed.wrapping_add(1 + 3 * i as u64))?;
+            x = layer.forward(&x, mask, pass, 1 + 3 * i as u64)?;
         }
         Ok(x)
     }

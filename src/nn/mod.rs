@@ -17,11 +17,13 @@ mod params;
 pub use batch::Batch;
 pub use bert::{BertForPreTraining, Losses};
 pub use error::NnError;
+pub use ops::Ops;
 pub use optimizer::{AdamW, AdamWConfig};
 pub use params::Params;
 
 use candle_core::DType as TensorDType;
 
+use self::ops::Dropout;
 use crate::units::DType;
 
 /// How a pass computes.
@@ -29,6 +31,8 @@ use crate::units::DType;
 pub struct PassConfig {
     /// Type of the activations.
     pub dtype: TensorDType,
+    /// Which make of the operations computes.
+    pub ops: Ops,
     /// Probability of dropout; 0 in inference.
     pub dropout: f64,
     /// Seed of this step's dropout masks.
@@ -36,10 +40,15 @@ pub struct PassConfig {
 }
 
 impl PassConfig {
+    /// Dropout whose mask is the `place`-th of this pass.
+    fn dropout(&self, place: u64) -> Dropout {
+        Dropout { p: self.dropout, seed: self.dropout_seed.wrapping_add(place.wrapping_mul(0x9e37_79b9_7f4a_7c15)) }
+    }
+
     /// A pass without dropout.
     #[must_use]
     pub fn deterministic(dtype: TensorDType) -> Self {
-        Self { dtype, dropout: 0.0, dropout_seed: 0 }
+        Self { dtype, ops: Ops::Fused, dropout: 0.0, dropout_seed: 0 }
     }
 }
 

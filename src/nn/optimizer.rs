@@ -1,9 +1,9 @@
 //! AdamW (Loshchilov and Hutter 2019, algorithm 2).
 
-use candle_core::Tensor;
 use candle_core::backprop::GradStore;
 
-use super::{BertForPreTraining, NnError};
+use super::ops::{AdamWRates, Moments, adamw};
+use super::{BertForPreTraining, NnError, Ops};
 
 /// The constants of AdamW. The defaults are the peer's: BERT's rates (Devlin et al. 2018, appendix A.2).
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -29,7 +29,7 @@ impl Default for AdamWConfig {
 /// The moments of every weight.
 pub struct AdamW {
     config: AdamWConfig,
-    moments: Vec<(Tensor, Tensor)>,
+    moments: Vec<Moments>,
     steps: i32,
 }
 
@@ -38,10 +38,9 @@ impl AdamW {
     ///
     /// # Errors
     /// If memory runs out.
-    pub fn new(model: &BertForPreTraining, config: AdamWConfig) -> Result<Self, NnError> {
-        let zeros = model.named_vars().map(|(_, var)| Ok((var.zeros_like()?, var.zeros_like()?)));
-        let moments = zeros.collect::<Result<_, candle_core::Error>>()?;
-        Ok(Self { config, moments, steps: 0 })
+    pub fn new(model: &BertForPreTraining, config: AdamWConfig, ops: Ops) -> Result<Self, NnError> {
+        let zeros = model.named_vars().map(|(_, var)| Moments::zeros(var, ops == Ops::Fused));
+        Ok(Self { config, moments: zeros.collect::<Result<_, _>>()?, steps: 0 })
     }
 
     /// One update of every weight.
@@ -51,14 +50,10 @@ impl AdamW {
     pub fn step(&mut self, model: &BertForPreTraining, grads: &GradStore) -> Result<(), NnError> {
         self.steps += 1;
         let AdamWConfig { lr, beta1, beta2, eps, weight_decay } = self.config;
-        let (scale_m, scale_v) = (1.0 / (1.0 - beta1.powi(self.steps)), 1.0 / (1.0 - beta2.powi(self.steps)));
-        for ((name, var), (m, v)) in model.named_vars().zip(&mut self.moments) {
-            let g = grads.get(var).ok_or_else(|| NnError::NoGradient(name.to_owned()))?;
-            *m = ((m.detach() * beta1)? + (g * (1.0 - beta1))?)?;
-            *v = ((v.detach() * beta2)? + (g.sqr()? * (1.0 - beta2))?)?;
-            let update = ((&*m * scale_m)? / ((&*v * scale_v)?.sqrt()? + eps)?)?;
-            let decayed = (var.as_tensor().detach() * (1.0 - lr * weight_decay))?;
-            var.set(&(decayed - (update * lr)?)?)?;
+        let rates = AdamWRates { lr, beta1, beta2, eps, weight_decay, step: self.steps };
+        for ((name, var), moments) in model.named_vars().zip(&mut self.moments) {
+            let gradient = grads.get(var).ok_or_else(|| NnError::NoGradient(name.to_owned()))?;
+            adamw(var, gradient, moments, rates)?;
         }
         Ok(())
     }

@@ -112,7 +112,7 @@ pub struct Cell {
     pub steps: Vec<Step>,
     /// What the meters read meanwhile.
     pub meters: Vec<MeterTrace>,
-    /// Peak resident memory on account of this cell.
+    /// Most bytes that the cell had allocated at a time.
     pub peak_memory_bytes: Option<u64>,
     /// Loss of the last step: shows that something real was computed.
     pub last_loss: Option<f64>,

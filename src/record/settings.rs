@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Pass, Workload};
+use crate::model::Ops;
 use crate::units::DType;
 
 /// What every cell of a campaign shares.
@@ -19,6 +20,8 @@ pub struct Settings {
     pub dropout: f64,
     /// Number format.
     pub dtype: DType,
+    /// Which make of the operations computed.
+    pub ops: Ops,
     /// Relative half width of the 95 % interval of the step time at which a cell is done.
     pub precision: f64,
     /// Least time spent measuring a cell, in seconds.

@@ -164,8 +164,8 @@ pub(super) fn provenance(report: &Report) -> TextTable {
     row(
         "step",
         format!(
-            "{} layers, {}, {}, dropout {}, seed {}",
-            settings.n_layers, settings.dtype, settings.pass, settings.dropout, settings.seed
+            "{} layers, {}, {}, {} operations, dropout {}, seed {}",
+            settings.n_layers, settings.dtype, settings.pass, settings.ops, settings.dropout, settings.seed
         ),
     );
     table

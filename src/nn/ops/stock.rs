@@ -1,0 +1,83 @@
+//! The operations composed of candle's own. Sums and exponentials of half-precision inputs are taken in f32.
+
+use candle_core::{D, DType, Result, Tensor};
+
+use super::Heads;
+use super::dropout::dropout;
+
+/// Shapes as in [`super::Ops::linear`].
+pub(super) fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
+    let dims = x.dims();
+    let (rows, columns) = (dims[..dims.len() - 1].iter().product::<usize>(), dims[dims.len() - 1]);
+    let w = w.to_dtype(x.dtype())?;
+    let y = x.reshape((rows, columns))?.matmul(&w.t()?)?;
+    let y = match b {
+        Some(b) => y.broadcast_add(&b.to_dtype(x.dtype())?)?,
+        None => y,
+    };
+    let mut shape = dims.to_vec();
+    *shape.last_mut().expect("a tensor with a last axis") = w.dim(0)?;
+    y.reshape(shape)
+}
+
+/// Shapes as in [`super::Ops::layer_norm`].
+pub(super) fn layer_norm(x: &Tensor, gain: &Tensor, bias: &Tensor, eps: f64) -> Result<Tensor> {
+    let dtype = x.dtype();
+    let x = widen(x)?;
+    let d = x.dim(D::Minus1)? as f64;
+    let centred = x.broadcast_sub(&(x.sum_keepdim(D::Minus1)? / d)?)?;
+    let variance = (centred.sqr()?.sum_keepdim(D::Minus1)? / d)?;
+    let normed = centred.broadcast_div(&(variance + eps)?.sqrt()?)?;
+    normed.broadcast_mul(&gain.to_dtype(x.dtype())?)?.broadcast_add(&bias.to_dtype(x.dtype())?)?.to_dtype(dtype)
+}
+
+/// Softmax over the last axis.
+fn softmax(x: &Tensor) -> Result<Tensor> {
+    let dtype = x.dtype();
+    let x = widen(x)?;
+    // The maximum only shifts the exponent: it has no gradient of its own.
+    let shifted = x.broadcast_sub(&x.max_keepdim(D::Minus1)?.detach())?;
+    let exp = shifted.exp()?;
+    exp.broadcast_div(&exp.sum_keepdim(D::Minus1)?)?.to_dtype(dtype)
+}
+
+/// Shapes as in [`super::Ops::cross_entropy`].
+pub(super) fn cross_entropy(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
+    let logits = widen(logits)?;
+    let shifted = logits.broadcast_sub(&logits.max_keepdim(D::Minus1)?.detach())?;
+    let log_sum = shifted.exp()?.sum_keepdim(D::Minus1)?.log()?;
+    let picked = shifted.gather(&labels.unsqueeze(1)?, 1)?;
+    (log_sum - picked)?.mean_all()
+}
+
+/// Shapes as in [`super::Ops::gelu`]. candle's `gelu_erf` has a gradient that is off in the seventh digit.
+pub(super) fn gelu(x: &Tensor) -> Result<Tensor> {
+    let twice_phi = ((x * std::f64::consts::FRAC_1_SQRT_2)?.erf()? + 1.0)?;
+    (x * 0.5)?.mul(&twice_phi)
+}
+
+/// Shapes as in [`super::Ops::attention`].
+pub(super) fn attention(q: &Tensor, k: &Tensor, v: &Tensor, mask: Option<&Tensor>, heads: Heads) -> Result<Tensor> {
+    let (b, t, d) = q.dims3()?;
+    let d_head = d / heads.n_heads;
+    let split = |x: &Tensor| {
+        let (b, rows, _) = x.dims3()?;
+        x.reshape((b, rows, heads.n_heads, d_head))?.transpose(1, 2)?.contiguous() // (B, H, rows, D/H)
+    };
+    let q = (split(q)? / (d_head as f64).sqrt())?;
+    let mut scores = q.matmul(&split(k)?.transpose(2, 3)?.contiguous()?)?; // (B, H, T, K)
+    if let Some(mask) = mask {
+        let keys = k.dim(1)?;
+        scores = scores.broadcast_add(&mask.to_dtype(scores.dtype())?.reshape((b, 1, 1, keys))?)?;
+    }
+    let weights = dropout(&softmax(&scores)?, heads.dropout)?;
+    weights.matmul(&split(v)?)?.transpose(1, 2)?.reshape((b, t, d))
+}
+
+/// f32 for half precision; f32 and f64 as they are.
+fn widen(x: &Tensor) -> Result<Tensor> {
+    match x.dtype() {
+        DType::F16 | DType::BF16 => x.to_dtype(DType::F32),
+        _ => Ok(x.clone()),
+    }
+}
