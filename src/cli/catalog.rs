@@ -55,8 +55,7 @@ enum Action {
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     match &args.command {
-        None => list_all(context),
-        Some(Action::List { kind: None }) => list_all(context),
+        None | Some(Action::List { kind: None }) => list_all(context),
         Some(Action::List { kind: Some(kind) }) => print(&table(*kind, context)?.render()),
         Some(Action::Show { kind, name }) => show(*kind, name, context),
         Some(Action::Check { kind, file }) => {

@@ -127,7 +127,7 @@ pub(super) fn new_campaign_folder(host: &str) -> PathBuf {
         host.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
     let name = format!("{}-{}", host.trim_matches('-'), chrono::Local::now().format("%Y-%m-%d"));
     let root = PathBuf::from("reports");
-    (1..)
+    (1..1000)
         .map(|n| root.join(if n == 1 { name.clone() } else { format!("{name}-{n}") }))
         .find(|folder| !folder.exists())
         .unwrap_or_else(|| root.join(name))

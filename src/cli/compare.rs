@@ -26,13 +26,12 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
-    let path = match &args.record {
-        Some(path) => path.clone(),
-        None => {
-            let newest = newest_record()?;
-            context.note(format_args!("record: {}", newest.display()));
-            newest
-        }
+    let path = if let Some(path) = &args.record {
+        path.clone()
+    } else {
+        let newest = newest_record()?;
+        context.note(format_args!("record: {}", newest.display()));
+        newest
     };
     let record = Record::load(&path)?;
     let comparison = compare(&record, args.seed);

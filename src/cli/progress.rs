@@ -6,7 +6,7 @@ use greenformers::measure::{Observer, Progress};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 pub(super) struct Bar {
-    bar: Option<ProgressBar>,
+    drawn: Option<ProgressBar>,
     quiet: bool,
     said: Vec<String>,
 }
@@ -20,11 +20,11 @@ impl Bar {
             bar.enable_steady_tick(std::time::Duration::from_millis(250));
             bar
         });
-        Self { bar, quiet, said: Vec::new() }
+        Self { drawn: bar, quiet, said: Vec::new() }
     }
 
     pub(super) fn finish(&self) {
-        if let Some(bar) = &self.bar {
+        if let Some(bar) = &self.drawn {
             bar.finish_and_clear();
         }
     }
@@ -33,7 +33,7 @@ impl Bar {
 impl Observer for Bar {
     fn progress(&mut self, p: &Progress) {
         let (done, of) = p.seconds;
-        if let Some(bar) = &self.bar {
+        if let Some(bar) = &self.drawn {
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "thousandths")]
             bar.set_position((1000.0 * done / of.max(1e-9)) as u64);
             bar.set_message(format!(

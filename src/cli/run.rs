@@ -44,12 +44,11 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     text.push('\n');
     text.push_str(&comparison_text(&report.comparison));
     text.push('\n');
-    match &report.no_estimates {
-        Some(reason) => text.push_str(&format!("the whole run is not estimated: {reason}\n")),
-        None => {
-            text.push_str(&format!("{}, the whole run on this machine:\n", report.record.settings.workload.name));
-            text.push_str(&estimates_table(&report.estimates).render());
-        }
+    if let Some(reason) = &report.no_estimates {
+        text.push_str(&format!("the whole run is not estimated: {reason}\n"))
+    } else {
+        text.push_str(&format!("{}, the whole run on this machine:\n", report.record.settings.workload.name));
+        text.push_str(&estimates_table(&report.estimates).render());
     }
     for (name, reason) in report.estimates.first().into_iter().flat_map(|e| &e.missing) {
         text.push_str(&format!("{name}: {reason}\n"));

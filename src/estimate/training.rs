@@ -4,7 +4,7 @@
 use super::analytic::analytic_step;
 use super::step::PhaseStep;
 use super::{Assumption, Basis, Conditions, Estimate, EstimateError, Input, StepSource, VsDense, measured_step};
-use crate::catalog::Device;
+use crate::catalog::{Device, Sourced};
 use crate::model::{Arch, count_params, train_step_flop, training_memory};
 use crate::record::{Record, Warning, Workload, phase_shape};
 use crate::stats::{Distribution, Interval, Stream};
@@ -121,7 +121,7 @@ fn step_source(request: &Request<'_>, arch: Arch) -> Result<StepSource, Estimate
 
 /// The largest power of two of sequences that fits the device in the longest phase.
 fn largest_micro_batch(request: &Request<'_>, arch: Arch, device: &Device) -> usize {
-    let Some(memory) = device.memory.as_ref().map(|m| m.base()) else { return 1 };
+    let Some(memory) = device.memory.as_ref().map(Sourced::base) else { return 1 };
     let fits = |batch_size: usize| {
         request.workload.phases.iter().all(|phase| {
             let shape = phase_shape(request.workload, phase, batch_size);
@@ -158,7 +158,7 @@ fn draw(request: &Request<'_>, arch: Arch, source: &StepSource) -> Draws {
     let Request { workload, conditions, seed, .. } = *request;
     let shared = shared_draws(request, source);
     // The measurement noise of each architecture is its own.
-    let name = source.phases.iter().map(|p| format!("{p:?}")).collect::<String>();
+    let name = format!("measured {arch}");
     let mut step_s = Vec::new();
     let mut train_s = vec![0.0; TRIALS];
     let mut device_j = source.phases.iter().all(|p| p.power_w.is_some()).then(|| vec![0.0; TRIALS]);
@@ -364,7 +364,7 @@ fn hardware_name(hardware: &Hardware<'_>) -> Option<String> {
 }
 
 fn peak_flop_per_s(request: &Request<'_>) -> Option<f64> {
-    let of = |device: &Device| device.peak.get(&request.dtype).map(crate::catalog::Sourced::base);
+    let of = |device: &Device| device.peak.get(&request.dtype).map(Sourced::base);
     match &request.hardware {
         Hardware::Measured(record) => record.environment.compute.peak_flop_per_s,
         Hardware::Catalog(device) => of(device),
@@ -378,9 +378,9 @@ fn memory_per_device(request: &Request<'_>, arch: Arch, source: &StepSource) -> 
         Hardware::Measured(record) => (record.environment.compute.memory_bytes.map(|b| b as f64), 1),
         Hardware::Catalog(device) => {
             let micro_batch = request.micro_batch.unwrap_or_else(|| largest_micro_batch(request, arch, device));
-            (device.memory.as_ref().map(crate::catalog::Sourced::base), micro_batch)
+            (device.memory.as_ref().map(Sourced::base), micro_batch)
         }
-        Hardware::Given { device, .. } => (device.as_ref().and_then(|d| d.memory.as_ref()).map(|m| m.base()), 1),
+        Hardware::Given { device, .. } => (device.as_ref().and_then(|d| d.memory.as_ref()).map(Sourced::base), 1),
     };
     let modelled = request.workload.phases.iter().map(|phase| {
         let shape = phase_shape(request.workload, phase, batch_size.min(phase.batch_size));

@@ -1,68 +1,160 @@
-//! The allocator of the program: the system's, counting what is in use.
+//! The allocator of the program: the system's, counting what is in use and keeping large blocks for reuse.
 //!
-//! A train step allocates gigabytes and frees them again. Left alone, the C library returns each large block to the
-//! kernel and faults it in afresh the next time, which costs a third of the step; and since memory of earlier cells
-//! may stay resident, the resident size of the process is not that of a cell. So blocks are kept for reuse, and the
+//! A train step allocates gigabytes and frees them again, the same sizes every time. Left alone, the C library returns
+//! each large block to the kernel, which faults it in afresh for the next step: that cost a quarter of the step. And
+//! since memory of earlier cells may stay resident, the resident size of the process is not that of a cell; so the
 //! bytes in use are counted.
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::cell::UnsafeCell;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// Blocks from this size on are kept.
+const LARGE: usize = 1 << 18;
+/// No more blocks are kept.
+const SLOTS: usize = 4096;
+/// Alignment of kept blocks, enough for every vector.
+const ALIGN: usize = 64;
 
 static IN_USE: AtomicU64 = AtomicU64::new(0);
 static PEAK: AtomicU64 = AtomicU64::new(0);
 
-/// The system's allocator, counting. A program installs it with `#[global_allocator]`.
+/// The system's allocator, counting and keeping. A program installs it with `#[global_allocator]`.
 pub struct CountingAllocator;
 
-impl CountingAllocator {
-    fn add(bytes: usize) {
-        let now = IN_USE.fetch_add(bytes as u64, Ordering::Relaxed) + bytes as u64;
-        PEAK.fetch_max(now, Ordering::Relaxed);
+/// Freed large blocks with their sizes, behind a spin lock: an allocator cannot use locks that allocate.
+struct Kept {
+    locked: AtomicBool,
+    blocks: UnsafeCell<[(usize, *mut u8); SLOTS]>,
+    count: UnsafeCell<usize>,
+}
+
+// SAFETY: both cells are touched only between `lock` and `unlock`, by one thread at a time.
+#[expect(unsafe_code, reason = "a list shared between threads under its own lock")]
+unsafe impl Sync for Kept {}
+
+static KEPT: Kept = Kept {
+    locked: AtomicBool::new(false),
+    blocks: UnsafeCell::new([(0, std::ptr::null_mut()); SLOTS]),
+    count: UnsafeCell::new(0),
+};
+
+impl Kept {
+    /// Runs `f` on the list and its length, alone.
+    fn alone<R>(&self, f: impl FnOnce(&mut [(usize, *mut u8); SLOTS], &mut usize) -> R) -> R {
+        while self.locked.compare_exchange_weak(false, true, Ordering::Acquire, Ordering::Relaxed).is_err() {
+            std::hint::spin_loop();
+        }
+        // SAFETY: the flag was false and is now true, so no other thread is between these two lines; `f` neither
+        // allocates nor comes back here.
+        #[expect(unsafe_code, reason = "the lock above makes the access exclusive")]
+        let result = unsafe { f(&mut *self.blocks.get(), &mut *self.count.get()) };
+        self.locked.store(false, Ordering::Release);
+        result
+    }
+
+    /// A kept block of just this size, the newest: its pages are the warmest.
+    fn take(&self, size: usize) -> Option<*mut u8> {
+        self.alone(|blocks, count| {
+            let found = blocks[..*count].iter().rposition(|(s, _)| *s == size)?;
+            let block = blocks[found].1;
+            *count -= 1;
+            blocks.copy_within(found + 1..=*count, found);
+            Some(block)
+        })
+    }
+
+    /// Keeps a block; false if the list is full.
+    fn put(&self, size: usize, block: *mut u8) -> bool {
+        self.alone(|blocks, count| {
+            if *count == SLOTS {
+                return false;
+            }
+            blocks[*count] = (size, block);
+            *count += 1;
+            true
+        })
+    }
+
+    /// Takes any kept block out.
+    fn pop(&self) -> Option<(usize, *mut u8)> {
+        self.alone(|blocks, count| {
+            *count = count.checked_sub(1)?;
+            Some(blocks[*count])
+        })
     }
 }
 
-// SAFETY: every call is passed on to the system's allocator with its arguments unchanged, so its guarantees hold;
-// counting touches two integers of its own and cannot fail.
+fn add(bytes: usize) {
+    let now = IN_USE.fetch_add(bytes as u64, Ordering::Relaxed) + bytes as u64;
+    PEAK.fetch_max(now, Ordering::Relaxed);
+}
+
+/// The layout under which a kept block of this size was allocated.
+fn large(layout: Layout) -> Option<Layout> {
+    if layout.size() < LARGE || layout.align() > ALIGN {
+        return None;
+    }
+    Layout::from_size_align(layout.size(), ALIGN).ok()
+}
+
+// SAFETY: small requests are passed on to the system's allocator unchanged. A large block is allocated by the system
+// with its exact size and an alignment of `ALIGN`, at least what was asked for; when freed it goes into the list, and
+// out of it only for a request of the same size, so that it has one owner at a time. It is given back to the system
+// under the layout it was allocated with.
 #[expect(unsafe_code, reason = "the trait of allocators is unsafe")]
 unsafe impl GlobalAlloc for CountingAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        Self::add(layout.size());
-        // SAFETY: the caller's promises are those that the system's allocator asks for.
-        unsafe { System.alloc(layout) }
+        add(layout.size());
+        match large(layout) {
+            // SAFETY: the layout has a size above zero.
+            Some(layout) => KEPT.take(layout.size()).unwrap_or_else(|| unsafe { System.alloc(layout) }),
+            // SAFETY: the caller's promises are those that the system's allocator asks for.
+            None => unsafe { System.alloc(layout) },
+        }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        Self::add(layout.size());
-        // SAFETY: as above.
-        unsafe { System.alloc_zeroed(layout) }
+        add(layout.size());
+        let Some(layout) = large(layout) else {
+            // SAFETY: as in `alloc`.
+            return unsafe { System.alloc_zeroed(layout) };
+        };
+        match KEPT.take(layout.size()) {
+            Some(block) => {
+                // SAFETY: the block has `size` bytes and this is its only owner.
+                unsafe { block.write_bytes(0, layout.size()) };
+                block
+            }
+            // SAFETY: as in `alloc`.
+            None => unsafe { System.alloc_zeroed(layout) },
+        }
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         IN_USE.fetch_sub(layout.size() as u64, Ordering::Relaxed);
-        // SAFETY: as above.
-        unsafe { System.dealloc(block, layout) }
-    }
-
-    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        Self::add(size);
-        IN_USE.fetch_sub(layout.size() as u64, Ordering::Relaxed);
-        // SAFETY: as above.
-        unsafe { System.realloc(block, layout, size) }
+        match large(layout) {
+            Some(layout) => {
+                if !KEPT.put(layout.size(), block) {
+                    // SAFETY: the block was allocated under this layout.
+                    unsafe { System.dealloc(block, layout) }
+                }
+            }
+            // SAFETY: as in `alloc`.
+            None => unsafe { System.dealloc(block, layout) },
+        }
     }
 }
 
-/// Keeps freed blocks in the process for the next step. To be called once, before threads start.
-pub fn keep_freed_memory() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    {
-        // SAFETY: mallopt takes two integers and changes settings of the C library's allocator; it is called before
-        // other threads exist.
-        #[expect(unsafe_code, reason = "a setting of the C library")]
-        unsafe {
-            libc::mallopt(libc::M_MMAP_MAX, 0);
-            libc::mallopt(libc::M_TRIM_THRESHOLD, i32::MAX);
-            libc::mallopt(libc::M_TOP_PAD, 64 << 20);
-            libc::mallopt(libc::M_ARENA_MAX, 1);
+/// Gives the kept blocks back to the system: between models, whose sizes differ.
+pub(super) fn release_kept() {
+    while let Some((size, block)) = KEPT.pop() {
+        if let Ok(layout) = Layout::from_size_align(size, ALIGN) {
+            // SAFETY: the block was allocated under this layout, and the list no longer holds it.
+            #[expect(unsafe_code, reason = "freeing blocks of the list")]
+            unsafe {
+                System.dealloc(block, layout);
+            }
         }
     }
 }

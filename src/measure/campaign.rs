@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::allocator;
 use super::memory;
 use super::runner::{Runner, empty_cell};
 use super::{ComputeDevice, MeasureError};
@@ -11,7 +12,7 @@ use crate::record::{Cell, Environment, Pass, Record, SCHEMA, Settings, Status, W
 use crate::sensor::{Meter, Sampler};
 
 /// One visit lasts at least this long, so that a meter sees it.
-const VISIT: Duration = Duration::from_millis(1000);
+const VISIT: Duration = Duration::from_secs(1);
 /// Activations that candle's graph keeps, over the count of the literature: unfused operations keep each
 /// of their results.
 const GRAPH_OVERHEAD: f64 = 2.5;
@@ -263,6 +264,8 @@ impl Campaign<'_> {
     }
 
     fn take_turns(&mut self, points: &[Point]) -> Result<(), MeasureError> {
+        // Blocks of the shapes before fit none of these.
+        allocator::release_kept();
         let mut runners = Vec::new();
         for &point in points {
             self.tell(&self.blank(point), "preparing", 0.0);

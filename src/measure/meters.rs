@@ -80,7 +80,7 @@ pub fn open_meters(
                 match model(compute, facts) {
                     Ok(meter) => found.meters.push(meter),
                     Err(no_model) => {
-                        found.unmetered.push(Unmetered { what: "energy".to_owned(), reason: no_model.to_string() })
+                        found.unmetered.push(Unmetered { what: "energy".to_owned(), reason: no_model.to_string() });
                     }
                 }
             }

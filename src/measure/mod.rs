@@ -12,7 +12,7 @@ mod memory;
 mod meters;
 mod runner;
 
-pub use allocator::{CountingAllocator, keep_freed_memory};
+pub use allocator::CountingAllocator;
 pub use campaign::{Observer, Plan, Point, Progress, auto_batch_size, run};
 pub use device::{ComputeDevice, DeviceChoice, cuda_available};
 pub use environment::{MachineFacts, compute_threads, describe_compute, machine_facts};

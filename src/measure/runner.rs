@@ -125,7 +125,7 @@ impl<'a> Runner<'a> {
                     trace.failure = log.failure;
                 }
                 None => {
-                    self.cell.meters.push(MeterTrace { meter: log.info, samples: log.samples, failure: log.failure })
+                    self.cell.meters.push(MeterTrace { meter: log.info, samples: log.samples, failure: log.failure });
                 }
             }
         }

@@ -33,8 +33,7 @@ impl LoadModel {
         let mut system = System::new();
         system.refresh_cpu_usage();
         let note = format!(
-            "modelled, not measured: linear in CPU load between {:.1} and {:.1}, standard uncertainty 40 %",
-            idle, tdp
+            "modelled, not measured: linear in CPU load between {idle:.1} and {tdp:.1}, standard uncertainty 40 %"
         );
         Self {
             info: MeterInfo {

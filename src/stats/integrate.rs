@@ -19,7 +19,7 @@ pub fn trapezoid(samples: &[(f64, f64)], start: f64, end: f64) -> Option<f64> {
             continue;
         }
         let at = |t: f64| y0 + (y1 - y0) * (t - t0) / (t1 - t0);
-        total += (at(a) + at(b)) / 2.0 * (b - a);
+        total += f64::midpoint(at(a), at(b)) * (b - a);
     }
     Some(total)
 }

@@ -182,7 +182,7 @@ impl Attention {
 }
 
 /// `rows` rows of a matrix from `first` on.
-fn some_rows<T>(m: Matrix<'_, T>, first: usize, rows: usize) -> Matrix<'_, T> {
+fn some_rows<T: Copy>(m: Matrix<'_, T>, first: usize, rows: usize) -> Matrix<'_, T> {
     Matrix { data: &m.data[first * m.row_stride..], rows, ..m }
 }
 
