@@ -22,7 +22,7 @@ pub(super) struct Args {
     #[command(flatten)]
     conditions: ConditionsArgs,
     /// Most time spent measuring a cell
-    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = parse_seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "25", value_parser = parse_seconds)]
     max_time: f64,
     /// Folder for the record and the report [default: reports/HOST-DATE]
     #[arg(short, long, value_name = "DIR")]

@@ -15,7 +15,7 @@ const BATCHES: usize = 4;
 /// Warm-up ends when a step takes at most this much less than the one before it.
 const SETTLED: f64 = 0.05;
 /// Least and most warm-up steps.
-const WARMUP_STEPS: (usize, usize) = (2, 5);
+const WARMUP_STEPS: (usize, usize) = (2, 3);
 
 pub(super) struct Runner<'a> {
     device: &'a ComputeDevice,
