@@ -150,7 +150,9 @@ fn crossovers(lengths: &[LengthComparison]) -> Vec<Crossover> {
                 };
                 let Some((a0, b0, a1, b1)) = times() else { continue };
                 let (gap0, gap1) = ((b0 / a0).ln(), (b1 / a1).ln());
-                if gap0 > 0.0 && gap1 < 0.0 {
+                // Both differences must be seen, not only the change of sign.
+                let seen = pair.iter().all(|l| apart(l, &a.spec, &b.spec));
+                if gap0 > 0.0 && gap1 < 0.0 && seen {
                     let (x0, x1) = ((pair[0].seq_len as f64).ln(), (pair[1].seq_len as f64).ln());
                     let x = x0 + (x1 - x0) * gap0 / (gap0 - gap1);
                     found.push(Crossover { below: a.label.clone(), above: b.label.clone(), seq_len: x.exp() });
@@ -159,6 +161,12 @@ fn crossovers(lengths: &[LengthComparison]) -> Vec<Crossover> {
         }
     }
     found
+}
+
+/// Whether the intervals of two architectures do not overlap.
+fn apart(length: &LengthComparison, a: &str, b: &str) -> bool {
+    let time = |spec: &str| length.rows.iter().find(|r| r.spec == spec).map(|r| r.us_per_token);
+    time(a).zip(time(b)).is_some_and(|(a, b)| a.high < b.low || b.high < a.low)
 }
 
 /// A claim of the thesis and what was found.
