@@ -45,7 +45,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     text.push_str(&comparison_text(&report.comparison));
     text.push('\n');
     if let Some(reason) = &report.no_estimates {
-        text.push_str(&format!("the whole run is not estimated: {reason}\n"))
+        text.push_str(&format!("the whole run is not estimated: {reason}\n"));
     } else {
         text.push_str(&format!("{}, the whole run on this machine:\n", report.record.settings.workload.name));
         text.push_str(&estimates_table(&report.estimates).render());

@@ -7,15 +7,20 @@ use super::allocator;
 use super::memory;
 use super::runner::{Runner, empty_cell};
 use super::{ComputeDevice, MeasureError};
-use crate::model::{Arch, Config, Family, StepShape, count_params, training_memory};
+use crate::model::{Arch, Config, Family, Ops, StepShape, count_params, training_memory};
 use crate::record::{Cell, Environment, Pass, Record, SCHEMA, Settings, Status, Warning, Workload};
 use crate::sensor::{Meter, Sampler};
 
 /// One visit lasts at least this long, so that a meter sees it.
 const VISIT: Duration = Duration::from_secs(1);
-/// Activations that candle's graph keeps, over the count of the literature: unfused operations keep each
-/// of their results.
-const GRAPH_OVERHEAD: f64 = 2.5;
+/// Activations that the graph keeps, over the count of the literature: seen are 1.0 with fused operations and 3.2 with
+/// candle's own, each of which keeps its result (BERT-base, 4 x 128); rounded up.
+fn graph_overhead(ops: Ops) -> f64 {
+    match ops {
+        Ops::Fused => 1.3,
+        Ops::Stock => 3.5,
+    }
+}
 /// Tokens in a batch on a CPU: enough rows for its matrix products to be at their full rate, few enough
 /// for a step of BERT-base to take seconds.
 const CPU_TOKENS: usize = 512;
@@ -217,7 +222,7 @@ impl Campaign<'_> {
     fn need(&self, point: Point) -> u64 {
         let shape = point.shape(&self.plan.settings);
         let estimate = training_memory(&self.config, point.arch, shape, self.plan.settings.dtype);
-        let activations = (estimate.activations + estimate.logits) as f64 * GRAPH_OVERHEAD;
+        let activations = (estimate.activations + estimate.logits) as f64 * graph_overhead(self.plan.settings.ops);
         let state = match self.plan.settings.pass {
             Pass::Train => estimate.state,
             Pass::Infer => estimate.state / 4,
