@@ -14,7 +14,7 @@ pub(super) struct Bar {
 impl Bar {
     pub(super) fn new(quiet: bool) -> Self {
         let bar = (!quiet && std::io::stderr().is_terminal()).then(|| {
-            let style = ProgressStyle::with_template("{wide_bar:.cyan/black} {msg}  {elapsed} / about {eta} left")
+            let style = ProgressStyle::with_template("{wide_bar:.cyan/black} {msg}  {elapsed}")
                 .unwrap_or_else(|_| ProgressStyle::default_bar());
             let bar = ProgressBar::with_draw_target(Some(1000), ProgressDrawTarget::stderr()).with_style(style);
             bar.enable_steady_tick(std::time::Duration::from_millis(250));
@@ -37,12 +37,13 @@ impl Observer for Bar {
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "thousandths")]
             bar.set_position((1000.0 * done / of.max(1e-9)) as u64);
             bar.set_message(format!(
-                "{} {} (step {}, cell {} of {})",
+                "{} {} (step {}, cell {} of {}), at most {:.0} s left to measure",
                 p.doing,
                 p.cell,
                 p.steps,
                 p.cells.0 + 1,
-                p.cells.1
+                p.cells.1,
+                (of - done).max(0.0)
             ));
         } else if !self.quiet {
             let line = format!("{} {}", p.doing, p.cell);

@@ -144,6 +144,8 @@ struct Campaign<'a> {
     record: Record,
     folder: &'a Path,
     observer: &'a mut dyn Observer,
+    /// Seconds measured of all cells; a finished cell counts with the most it could have taken.
+    spent_s: f64,
 }
 
 /// Runs `plan` on `device` and writes the record into `folder` after each cell. Cells that `previous`
@@ -178,7 +180,8 @@ pub fn run(
     };
     record.save(folder)?;
     let sampler = Sampler::start(epoch, meters);
-    let mut campaign = Campaign { plan, config: plan.config(), device, sampler, epoch, record, folder, observer };
+    let mut campaign =
+        Campaign { plan, config: plan.config(), device, sampler, epoch, record, folder, observer, spent_s: 0.0 };
     for group in plan.points.chunk_by(|a, b| a.seq_len == b.seq_len) {
         let open: Vec<Point> = group.iter().copied().filter(|p| !campaign.has(*p)).collect();
         campaign.group(&open)?;
@@ -273,7 +276,7 @@ impl Campaign<'_> {
         allocator::release_kept();
         let mut runners = Vec::new();
         for &point in points {
-            self.tell(&self.blank(point), "preparing", 0.0);
+            self.tell(&self.blank(point), "preparing");
             match Runner::prepare(self.device, &self.plan.settings, &self.config, point, self.epoch) {
                 Ok(runner) => runners.push(runner),
                 Err(error) => self.keep_failure(self.blank(point), &error)?,
@@ -286,15 +289,21 @@ impl Campaign<'_> {
                 runners.reverse();
             }
             for mut runner in runners {
-                self.tell(&runner.cell, "measuring", runner.measured.as_secs_f64());
+                self.tell(&runner.cell, "measuring");
+                let before = runner.measured;
                 self.sampler.read_now();
                 let _ = self.sampler.take(); // what was read while others ran
                 let visited = runner.visit(VISIT);
+                self.spent_s += (runner.measured - before).as_secs_f64();
+                let left = self.plan.settings.max_time_s - runner.measured.as_secs_f64();
                 self.sampler.read_now();
                 runner.add_readings(self.sampler.take());
                 match visited {
                     Err(error) => self.keep_failure(runner.finish(), &error)?,
-                    Ok(()) if runner.is_done() => self.keep(runner.finish())?,
+                    Ok(()) if runner.is_done() => {
+                        self.spent_s += left.max(0.0);
+                        self.keep(runner.finish())?;
+                    }
                     Ok(()) => running.push(runner),
                 }
             }
@@ -321,15 +330,15 @@ impl Campaign<'_> {
         self.keep(cell)
     }
 
-    fn tell(&mut self, cell: &Cell, doing: &'static str, measured: f64) {
-        let most = self.plan.settings.max_time_s;
+    fn tell(&mut self, cell: &Cell, doing: &'static str) {
+        let all = self.plan.points.len() as f64 * self.plan.settings.max_time_s;
         let finished = self.record.cells.len();
         self.observer.progress(&Progress {
             cell: cell.label(),
             doing,
             steps: cell.steps.len(),
             cells: (finished, self.plan.points.len()),
-            seconds: (finished as f64 * most + measured, self.plan.points.len() as f64 * most),
+            seconds: (self.spent_s.min(all), all),
         });
     }
 }
