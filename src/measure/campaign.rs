@@ -294,7 +294,7 @@ impl Campaign<'_> {
                 self.sampler.read_now();
                 let _ = self.sampler.take(); // what was read while others ran
                 let visited = runner.visit(VISIT);
-                self.spent_s += (runner.measured - before).as_secs_f64();
+                self.spent_s += runner.measured.saturating_sub(before).as_secs_f64();
                 let left = self.plan.settings.max_time_s - runner.measured.as_secs_f64();
                 self.sampler.read_now();
                 runner.add_readings(self.sampler.take());
