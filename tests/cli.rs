@@ -260,6 +260,18 @@ fn an_estimate_for_hardware_that_was_not_measured_says_so() {
 }
 
 #[test]
+fn a_model_fitted_on_gpus_warns_when_it_is_asked_about_a_cpu() {
+    let folder = tempfile::tempdir().unwrap();
+    let warned = |hardware: &str| {
+        let result = json(&["estimate", "--hardware", hardware, "--format", "json"], folder.path());
+        let warnings = result["estimates"][0]["warnings"].as_array().unwrap().clone();
+        warnings.iter().any(|w| w["fact"].as_str().unwrap().contains("is no GPU"))
+    };
+    assert!(warned("amd-epyc-7763"));
+    assert!(!warned("a100-sxm4-80gb"));
+}
+
+#[test]
 fn a_step_time_of_the_users_own_is_taken_at_its_word() {
     let folder = folder();
     let args = [
@@ -497,6 +509,11 @@ fn bad_names_and_numbers_are_refused_before_anything_is_written() {
             vec!["estimate", "--hardware", "v100-sxm2-16gb", "--dtype", "bf16"],
             1,
             "no peak for `bf16`: expected one of `f32`, `f16`",
+        ),
+        (
+            vec!["estimate", "--hardware", "intel-core-i9-13900k"],
+            1,
+            "no peak for `f32`: expected another device, it has none",
         ),
         (vec!["estimate", "--hardware", "a100-sxm4-80gb", "--pue", "0.5"], 1, "`--pue` is 0.5"),
         (vec!["estimate"], 1, "nothing to estimate from"),

@@ -23,7 +23,7 @@ pub enum EstimateError {
         devices: u32,
     },
     /// The device does not compute in this format.
-    #[error("the catalog gives `{device}` no peak for `{dtype}`: expected one of {}", list(allowed))]
+    #[error("the catalog gives `{device}` no peak for `{dtype}`: expected {}", list(allowed))]
     DType {
         /// The device.
         device: String,
@@ -66,5 +66,8 @@ pub enum EstimateError {
 }
 
 fn list(dtypes: &[DType]) -> String {
-    dtypes.iter().map(|d| format!("`{d}`")).collect::<Vec<_>>().join(", ")
+    if dtypes.is_empty() {
+        return "another device, it has none".to_owned();
+    }
+    format!("one of {}", dtypes.iter().map(|d| format!("`{d}`")).collect::<Vec<_>>().join(", "))
 }

@@ -4,7 +4,7 @@
 use super::analytic::analytic_step;
 use super::step::PhaseStep;
 use super::{Assumption, Basis, Conditions, Estimate, EstimateError, Input, StepSource, VsDense, measured_step};
-use crate::catalog::{Device, Sourced};
+use crate::catalog::{Device, DeviceKind, Sourced};
 use crate::model::{Arch, count_params, train_step_flop, training_memory};
 use crate::record::{Record, Warning, Workload, phase_shape};
 use crate::stats::{Distribution, Interval, Stream};
@@ -428,6 +428,15 @@ fn warnings(request: &Request<'_>, source: &StepSource) -> Vec<Warning> {
             "a phase was not measured at its own length or model",
             "its step time is scaled by FLOPs from what was measured, to about 12 %",
             "profile every sequence length of the workload with all its layers",
+        ));
+    }
+    if let Hardware::Catalog(device) = &request.hardware
+        && device.kind != DeviceKind::Gpu
+    {
+        list.push(Warning::new(
+            format!("`{}` is no GPU, and the published runs behind the model are all of GPUs", device.id),
+            "its time and power can be off by more than the interval says",
+            "profile it with `greenformers profile` if you can",
         ));
     }
     if let Hardware::Measured(record) = &request.hardware {
