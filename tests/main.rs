@@ -6,3 +6,4 @@ mod cli;
 mod data;
 mod floors;
 mod nn;
+mod ops;

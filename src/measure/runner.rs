@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::allocator;
 use super::{ComputeDevice, MeasureError, Point};
 use crate::model::{Config, train_step_flop};
-use crate::nn::{AdamW, AdamWConfig, Batch, BertForPreTraining, NnError, Params, PassConfig, tensor_dtype};
+use crate::nn::{AdamW, AdamWConfig, Batch, BertForPreTraining, NnError, Params, PassConfig, Tape, tensor_dtype};
 use crate::record::{Cell, MeterTrace, Pass, Settings, Status, Step, Warning};
 use crate::sensor::MeterLog;
 use crate::stats::batch_means;
@@ -173,18 +173,19 @@ impl<'a> Runner<'a> {
 
         self.device.synchronize()?;
         let start = Instant::now();
-        let loss = self.model.losses(batch, &pass)?.total()?;
+        let device = &self.device.device;
+        let tape = if train { Tape::new(pass, device) } else { Tape::inference(pass, device) };
+        let loss = self.model.losses(batch, &tape)?.total;
         self.device.synchronize()?;
         let forward = Instant::now();
         let value = loss.to_dtype(candle_core::DType::F64).and_then(|l| l.to_scalar::<f64>()).map_err(NnError::from)?;
         self.cell.last_loss = value.is_finite().then_some(value);
         let (backward, optimized) = if let Some(optimizer) = &mut self.optimizer {
-            let grads = loss.backward().map_err(NnError::from)?;
-            drop(loss);
+            let gradients = tape.backward(&loss, None).map_err(NnError::from)?;
             self.device.synchronize()?;
             let backward = Instant::now();
-            optimizer.step(&self.model, &grads)?;
-            drop(grads);
+            optimizer.step(&self.model, &gradients)?;
+            drop(gradients);
             self.device.synchronize()?;
             (backward, Instant::now())
         } else {

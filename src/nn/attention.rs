@@ -3,9 +3,9 @@
 use candle_core::{D, DType, Tensor};
 
 use super::linear::Linear;
-use super::ops::{Heads, Ops};
+use super::ops::Heads;
 use super::params::Init;
-use super::{NnError, Params, PassConfig};
+use super::{NnError, Params, Tape};
 use crate::model::{Arch, Config, Order, Share};
 
 /// Added to the scores of padding: far below any score, and finite in half precision.
@@ -46,12 +46,6 @@ impl Projection {
         let e = create(params, &format!("{name}.linformer.e"), &shape)?;
         let f = if matrices == 2 { Some(create(params, &format!("{name}.linformer.f"), &shape)?) } else { None };
         Ok(Some(Self { e, f, order }))
-    }
-
-    /// The first `seq_len` columns of `matrix`, in the type of the activations: shorter inputs use a part of
-    /// the projection, as in the authors' code.
-    fn columns(matrix: &Tensor, seq_len: usize, dtype: DType) -> Result<Tensor, NnError> {
-        Ok(matrix.narrow(D::Minus1, 0, seq_len)?.to_dtype(dtype)?)
     }
 }
 
@@ -95,62 +89,61 @@ impl Attention {
         &self,
         x: &Tensor,
         mask: Option<&Tensor>,
-        pass: &PassConfig,
+        tape: &Tape,
         place: u64,
     ) -> Result<Tensor, NnError> {
-        let ops = pass.ops;
-        let q = self.query.forward(x, ops)?;
-        let (k, v) = self.keys_and_values(x, mask, ops)?;
+        let q = self.query.forward(x, tape)?;
+        let (k, v) = self.keys_and_values(x, mask, tape)?;
         // A Linformer's keys are mixtures of tokens: padding is taken out before they are mixed.
         let bias = match (mask, &self.projection) {
             (Some(mask), None) => Some(((mask.to_dtype(DType::F32)? - 1.0)? * -MASKED_SCORE)?),
             _ => None,
         };
-        let heads = Heads { n_heads: self.n_heads, dropout: pass.dropout(place) };
-        self.output.forward(&ops.attention(&q, &k, &v, bias.as_ref(), heads)?, ops)
+        let heads = Heads { n_heads: self.n_heads, dropout: tape.pass().dropout(place) };
+        self.output.forward(&tape.attention(&q, &k, &v, bias.as_ref(), heads)?, tape)
     }
 
     /// Keys and values, `(B, keys, D)` each.
-    fn keys_and_values(&self, x: &Tensor, mask: Option<&Tensor>, ops: Ops) -> Result<(Tensor, Tensor), NnError> {
-        let Some(projection) = &self.projection else {
-            return Ok((self.key.forward(x, ops)?, self.value.forward(x, ops)?));
+    fn keys_and_values(&self, x: &Tensor, mask: Option<&Tensor>, tape: &Tape) -> Result<(Tensor, Tensor), NnError> {
+        let Some(Projection { e, f, order }) = &self.projection else {
+            return Ok((self.key.forward(x, tape)?, self.value.forward(x, tape)?));
         };
-        let (b, t, _) = x.dims3()?;
         let visible = |y: Tensor| -> Result<Tensor, NnError> {
-            Ok(match mask {
-                Some(mask) => y.broadcast_mul(&mask.to_dtype(y.dtype())?.reshape((b, t, 1))?)?,
-                None => y,
-            })
+            let Some(mask) = mask else { return Ok(y) };
+            let mask = mask.to_dtype(y.dtype())?.unsqueeze(2)?; // (B, T, 1)
+            Ok(tape.composed([&y], |[y]| y.broadcast_mul(&mask))?)
         };
-        let e = Projection::columns(&projection.e, t, x.dtype())?;
-        let f = projection.f.as_ref().map(|f| Projection::columns(f, t, x.dtype())).transpose()?;
-        match projection.order {
+        match order {
             Order::Input => {
                 let x = visible(x.clone())?;
-                let short = self.shorten(&e, &x)?;
-                let for_values = match &f {
-                    Some(f) => self.shorten(f, &x)?,
-                    None => short.clone(),
+                let for_keys = self.shorten(e, &x, tape)?;
+                let for_values = match f {
+                    Some(f) => self.shorten(f, &x, tape)?,
+                    None => for_keys.clone(),
                 };
-                Ok((self.key.forward(&short, ops)?, self.value.forward(&for_values, ops)?))
+                Ok((self.key.forward(&for_keys, tape)?, self.value.forward(&for_values, tape)?))
             }
             Order::Projected => {
-                let k = visible(self.key.forward(x, ops)?)?;
-                let v = visible(self.value.forward(x, ops)?)?;
-                Ok((self.shorten(&e, &k)?, self.shorten(f.as_ref().unwrap_or(&e), &v)?))
+                let k = visible(self.key.forward(x, tape)?)?;
+                let v = visible(self.value.forward(x, tape)?)?;
+                Ok((self.shorten(e, &k, tape)?, self.shorten(f.as_ref().unwrap_or(e), &v, tape)?))
             }
         }
     }
 
-    /// Mixes the rows of x: `(k, T)`, or `(H, k, T)` with a matrix for each head's columns, times `(B, T, D)`.
-    fn shorten(&self, matrix: &Tensor, x: &Tensor) -> Result<Tensor, NnError> {
-        let (b, t, d) = x.dims3()?;
+    /// Mixes the rows of x: `(k, n)`, or `(H, k, n)` with a matrix for each head's columns, times `(B, T, D)`. Inputs
+    /// shorter than n use the first columns, as in the authors' code.
+    fn shorten(&self, matrix: &Tensor, x: &Tensor, tape: &Tape) -> Result<Tensor, NnError> {
         if matrix.rank() == 2 {
-            return Ok(matrix.broadcast_left(b)?.contiguous()?.matmul(x)?);
+            return Ok(tape.mix(matrix, x)?);
         }
+        let (b, t, d) = x.dims3()?;
         let (h, k) = (self.n_heads, matrix.dim(1)?);
-        let by_head = x.reshape((b, t, h, d / h))?.transpose(1, 2)?.contiguous()?; // (B, H, T, D/H)
-        let short = matrix.broadcast_left(b)?.contiguous()?.matmul(&by_head)?; // (B, H, k, D/H)
-        Ok(short.transpose(1, 2)?.reshape((b, k, d))?)
+        Ok(tape.composed([matrix, x], |[matrix, x]| {
+            let columns = matrix.narrow(D::Minus1, 0, t)?.to_dtype(x.dtype())?;
+            let by_head = x.reshape((b, t, h, d / h))?.transpose(1, 2)?.contiguous()?; // (B, H, T, D/H)
+            let short = columns.broadcast_left(b)?.contiguous()?.matmul(&by_head)?; // (B, H, k, D/H)
+            short.transpose(1, 2)?.reshape((b, k, d))
+        })?)
     }
 }

@@ -8,25 +8,17 @@ use candle_core::{Tensor, Var};
 use super::encoder::Encoder;
 use super::linear::{LayerNorm, Linear};
 use super::params::Init;
-use super::{Batch, NnError, Params, PassConfig};
+use super::{Batch, NnError, Params, Tape};
 use crate::model::{Arch, Config};
 
-/// The two losses of pre-training, scalars.
+/// The losses of pre-training, scalars.
 pub struct Losses {
     /// Mean cross-entropy of the masked positions.
     pub masked_lm: Tensor,
     /// Mean cross-entropy of the next-sentence prediction.
     pub next_sentence: Tensor,
-}
-
-impl Losses {
     /// What is minimised: their sum.
-    ///
-    /// # Errors
-    /// If the device fails.
-    pub fn total(&self) -> Result<Tensor, NnError> {
-        Ok((&self.masked_lm + &self.next_sentence)?)
-    }
+    pub total: Tensor,
 }
 
 /// Embeddings, encoder, pooler and both heads.
@@ -88,19 +80,22 @@ impl BertForPreTraining {
     ///
     /// # Errors
     /// If the sequences are longer than the model takes, or memory runs out.
-    pub fn encode(&self, batch: &Batch, pass: &PassConfig) -> Result<Tensor, NnError> {
+    pub fn encode(&self, batch: &Batch, tape: &Tape) -> Result<Tensor, NnError> {
         let (b, t) = batch.input_ids.dims2()?;
         if t > self.max_seq_len {
             return Err(NnError::SeqLen { seq_len: t, max: self.max_seq_len });
         }
-        let d = self.word.dim(1)?;
-        let look_up = |table: &Tensor, ids: &Tensor| table.index_select(&ids.flatten_all()?, 0)?.reshape((b, t, d));
-        let position = self.position.narrow(0, 0, t)?;
-        let x = (look_up(&self.word, &batch.input_ids)? + look_up(&self.token_type, &batch.token_type_ids)?)?
-            .broadcast_add(&position)?;
-        let x = self.embedding_norm.forward(&x, pass.ops)?.to_dtype(pass.dtype)?;
-        let x = pass.ops.dropout(&x, pass.dropout(0))?;
-        self.encoder.forward(&x, batch.attention_mask.as_ref(), pass)
+        let pass = tape.pass();
+        let positions = Tensor::arange(0, u32::try_from(t).unwrap_or(u32::MAX), batch.input_ids.device())?;
+        let x = tape.gather(&[
+            (&self.word, &batch.input_ids.flatten_all()?),
+            (&self.token_type, &batch.token_type_ids.flatten_all()?),
+            (&self.position, &positions.repeat(b)?),
+        ])?; // (B T, D)
+        let x = self.embedding_norm.forward(&x, tape)?.to_dtype(pass.dtype)?;
+        let x = tape.dropout(&x, pass.dropout(0))?;
+        let x = tape.reshape(&x, &[b, t, self.word.dim(1)?])?;
+        self.encoder.forward(&x, batch.attention_mask.as_ref(), tape)
     }
 
     /// Logits of the masked positions and of the next-sentence prediction.
@@ -110,37 +105,37 @@ impl BertForPreTraining {
     ///
     /// # Errors
     /// As [`Self::encode`].
-    pub fn logits(&self, batch: &Batch, pass: &PassConfig) -> Result<(Tensor, Tensor), NnError> {
-        let ops = pass.ops;
-        let hidden = self.encode(batch, pass)?;
+    pub fn logits(&self, batch: &Batch, tape: &Tape) -> Result<(Tensor, Tensor), NnError> {
+        let hidden = self.encode(batch, tape)?;
         let (b, t, d) = hidden.dims3()?;
-        let first = hidden.narrow(1, 0, 1)?.reshape((b, d))?;
-        let next_sentence = self.next_sentence.forward(&self.pooler.forward(&first, ops)?.tanh()?, ops)?;
-
-        // Row of each masked position in the flattened batch.
-        let m = batch.masked_positions.dim(1)?;
+        let hidden = tape.reshape(&hidden, &[b * t, d])?;
+        // Row of each sequence's first token in the flattened batch.
         let offsets: Vec<u32> = (0..b).map(|i| u32::try_from(i * t).unwrap_or(u32::MAX)).collect();
-        let offsets = Tensor::from_vec(offsets, (b, 1), hidden.device())?;
-        let rows = batch.masked_positions.broadcast_add(&offsets)?.flatten_all()?;
-        let masked = hidden.reshape((b * t, d))?.index_select(&rows, 0)?; // (B M, D)
-        debug_assert_eq!(rows.elem_count(), b * m);
-        let masked = self.transform_norm.forward(&ops.gelu(&self.transform.forward(&masked, ops)?)?, ops)?;
-        Ok((ops.linear(&masked, &self.word, Some(&self.decoder_bias))?, next_sentence))
+        let offsets = Tensor::from_vec(offsets, b, hidden.device())?;
+
+        let first = tape.gather(&[(&hidden, &offsets)])?; // (B, D)
+        let pooled = tape.composed([&self.pooler.forward(&first, tape)?], |[x]| x.tanh())?;
+        let next_sentence = self.next_sentence.forward(&pooled, tape)?;
+
+        let rows = batch.masked_positions.broadcast_add(&offsets.unsqueeze(1)?)?.flatten_all()?;
+        let masked = tape.gather(&[(&hidden, &rows)])?; // (B M, D)
+        let masked = self.transform_norm.forward(&tape.gelu(&self.transform.forward(&masked, tape)?)?, tape)?;
+        Ok((tape.linear(&masked, &self.word, Some(&self.decoder_bias))?, next_sentence))
     }
 
-    /// Both losses.
+    /// The losses.
     ///
     /// # Shapes
     /// `batch` of `(B, T)`; results are scalars.
     ///
     /// # Errors
     /// As [`Self::encode`].
-    pub fn losses(&self, batch: &Batch, pass: &PassConfig) -> Result<Losses, NnError> {
-        let (masked, next_sentence) = self.logits(batch, pass)?;
-        Ok(Losses {
-            masked_lm: pass.ops.cross_entropy(&masked, &batch.masked_labels.flatten_all()?)?,
-            next_sentence: pass.ops.cross_entropy(&next_sentence, &batch.next_sentence_labels)?,
-        })
+    pub fn losses(&self, batch: &Batch, tape: &Tape) -> Result<Losses, NnError> {
+        let (masked, next_sentence) = self.logits(batch, tape)?;
+        let masked_lm = tape.cross_entropy(&masked, &batch.masked_labels.flatten_all()?)?;
+        let next_sentence = tape.cross_entropy(&next_sentence, &batch.next_sentence_labels)?;
+        let total = tape.composed([&masked_lm, &next_sentence], |[a, b]| a.add(b))?;
+        Ok(Losses { masked_lm, next_sentence, total })
     }
 
     /// Every weight with its name, for an optimizer.

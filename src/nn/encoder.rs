@@ -4,7 +4,7 @@ use candle_core::Tensor;
 
 use super::attention::{Attention, Projection};
 use super::linear::{LayerNorm, Linear};
-use super::{NnError, Params, PassConfig};
+use super::{NnError, Params, Tape};
 use crate::model::{Arch, Config};
 
 struct Layer {
@@ -35,13 +35,13 @@ impl Layer {
 
     /// # Shapes
     /// x `(B, T, D)`, mask `(B, T)`; result `(B, T, D)`.
-    fn forward(&self, x: &Tensor, mask: Option<&Tensor>, pass: &PassConfig, place: u64) -> Result<Tensor, NnError> {
-        let ops = pass.ops;
-        let attended = self.attention.forward(x, mask, pass, place)?;
-        let x = self.attention_norm.of_sum(&attended, x, ops, pass.dropout(place + 1))?;
-        let inner = ops.gelu(&self.intermediate.forward(&x, ops)?)?;
-        let fed = self.output.forward(&inner, ops)?;
-        self.output_norm.of_sum(&fed, &x, ops, pass.dropout(place + 2))
+    fn forward(&self, x: &Tensor, mask: Option<&Tensor>, tape: &Tape, place: u64) -> Result<Tensor, NnError> {
+        let pass = tape.pass();
+        let attended = self.attention.forward(x, mask, tape, place)?;
+        let x = self.attention_norm.of_sum(&attended, x, tape, pass.dropout(place + 1))?;
+        let inner = tape.gelu(&self.intermediate.forward(&x, tape)?)?;
+        let fed = self.output.forward(&inner, tape)?;
+        self.output_norm.of_sum(&fed, &x, tape, pass.dropout(place + 2))
     }
 }
 
@@ -61,11 +61,11 @@ impl Encoder {
 
     /// # Shapes
     /// x `(B, T, D)`, mask `(B, T)`; result `(B, T, D)`.
-    pub(super) fn forward(&self, x: &Tensor, mask: Option<&Tensor>, pass: &PassConfig) -> Result<Tensor, NnError> {
+    pub(super) fn forward(&self, x: &Tensor, mask: Option<&Tensor>, tape: &Tape) -> Result<Tensor, NnError> {
         let mut x = x.clone();
         for (i, layer) in self.layers.iter().enumerate() {
             // Three masks a layer; the embeddings have the first.
-            x = layer.forward(&x, mask, pass, 1 + 3 * i as u64)?;
+            x = layer.forward(&x, mask, tape, 1 + 3 * i as u64)?;
         }
         Ok(x)
     }

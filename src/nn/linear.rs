@@ -2,9 +2,9 @@
 
 use candle_core::Tensor;
 
-use super::ops::{Dropout, Ops};
+use super::ops::Dropout;
 use super::params::Init;
-use super::{NnError, Params};
+use super::{NnError, Params, Tape};
 use crate::model::Arch;
 
 /// `y = x W^T + b`, with W whole or as a product of two thin matrices.
@@ -42,10 +42,12 @@ impl Linear {
 
     /// # Shapes
     /// x `(.., d_in)`; result `(.., d_out)`.
-    pub(super) fn forward(&self, x: &Tensor, ops: Ops) -> Result<Tensor, NnError> {
+    pub(super) fn forward(&self, x: &Tensor, tape: &Tape) -> Result<Tensor, NnError> {
         Ok(match self {
-            Self::Dense { weight, bias } => ops.linear(x, weight, Some(bias))?,
-            Self::LowRank { encode, decode, bias } => ops.linear(&ops.linear(x, encode, None)?, decode, Some(bias))?,
+            Self::Dense { weight, bias } => tape.linear(x, weight, Some(bias))?,
+            Self::LowRank { encode, decode, bias } => {
+                tape.linear(&tape.linear(x, encode, None)?, decode, Some(bias))?
+            }
         })
     }
 }
@@ -69,15 +71,21 @@ impl LayerNorm {
 
     /// # Shapes
     /// x `(.., d)`; result as x.
-    pub(super) fn forward(&self, x: &Tensor, ops: Ops) -> Result<Tensor, NnError> {
-        Ok(ops.layer_norm(x, &self.gain, &self.bias, Self::EPS)?)
+    pub(super) fn forward(&self, x: &Tensor, tape: &Tape) -> Result<Tensor, NnError> {
+        Ok(tape.layer_norm(x, &self.gain, &self.bias, Self::EPS)?)
     }
 
     /// The norm of a residual and the dropped-out branch `x` beside it.
     ///
     /// # Shapes
     /// x and residual `(.., d)`; result as x.
-    pub(super) fn of_sum(&self, x: &Tensor, residual: &Tensor, ops: Ops, dropout: Dropout) -> Result<Tensor, NnError> {
-        Ok(ops.add_norm(x, residual, &self.gain, &self.bias, Self::EPS, dropout)?)
+    pub(super) fn of_sum(
+        &self,
+        x: &Tensor,
+        residual: &Tensor,
+        tape: &Tape,
+        dropout: Dropout,
+    ) -> Result<Tensor, NnError> {
+        Ok(tape.add_norm(x, residual, &self.gain, &self.bias, Self::EPS, dropout)?)
     }
 }

@@ -13,13 +13,16 @@ mod linear;
 pub mod ops;
 mod optimizer;
 mod params;
+mod tape;
 
+pub use crate::model::Ops;
 pub use batch::Batch;
 pub use bert::{BertForPreTraining, Losses};
 pub use error::NnError;
-pub use ops::Ops;
+pub use ops::Gradients;
 pub use optimizer::{AdamW, AdamWConfig};
 pub use params::Params;
+pub use tape::Tape;
 
 use candle_core::DType as TensorDType;
 

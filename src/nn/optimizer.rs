@@ -1,8 +1,6 @@
 //! AdamW (Loshchilov and Hutter 2019, algorithm 2).
 
-use candle_core::backprop::GradStore;
-
-use super::ops::{AdamWRates, Moments, adamw};
+use super::ops::{AdamWRates, Gradients, Moments, adamw};
 use super::{BertForPreTraining, NnError, Ops};
 
 /// The constants of AdamW. The defaults are the peer's: BERT's rates (Devlin et al. 2018, appendix A.2).
@@ -47,12 +45,12 @@ impl AdamW {
     ///
     /// # Errors
     /// If a weight has no gradient: then part of the model was not computed.
-    pub fn step(&mut self, model: &BertForPreTraining, grads: &GradStore) -> Result<(), NnError> {
+    pub fn step(&mut self, model: &BertForPreTraining, gradients: &Gradients) -> Result<(), NnError> {
         self.steps += 1;
         let AdamWConfig { lr, beta1, beta2, eps, weight_decay } = self.config;
         let rates = AdamWRates { lr, beta1, beta2, eps, weight_decay, step: self.steps };
         for ((name, var), moments) in model.named_vars().zip(&mut self.moments) {
-            let gradient = grads.get(var).ok_or_else(|| NnError::NoGradient(name.to_owned()))?;
+            let gradient = gradients.get(var).ok_or_else(|| NnError::NoGradient(name.to_owned()))?;
             adamw(var, gradient, moments, rates)?;
         }
         Ok(())

@@ -1,12 +1,13 @@
 //! Attention over all heads at once, in tiles of query rows: no matrix of scores outlives its tile, and the
 //! backward pass computes the scores again (Dao et al. 2022, without the tiling over keys).
 
-use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
+use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 
 use super::dropout::Dropout;
 use super::gemm::{Matrix, Threads, product};
-use super::real::{Real, by_type, part, with_slice};
+use super::real::{Real, by_type, dispatch, dot, max, slices, sum};
+use super::{Gradients, Operation};
 
 /// Query rows of a tile.
 const TILE: usize = 128;
@@ -20,25 +21,8 @@ pub struct Heads {
     pub dropout: Dropout,
 }
 
-/// Shapes as in [`super::Ops::attention`].
-pub(super) fn attention(q: &Tensor, k: &Tensor, v: &Tensor, mask: Option<&Tensor>, heads: Heads) -> Result<Tensor> {
-    let (b, t, d) = q.dims3()?;
-    let (bk, keys, dk) = k.dims3()?;
-    if (bk, dk) != (b, d) || v.dims() != k.dims() || d % heads.n_heads != 0 {
-        bail!("attention of shapes {:?}, {:?}, {:?} in {} heads", q.dims(), k.dims(), v.dims(), heads.n_heads);
-    }
-    let mask = match mask {
-        Some(mask) if mask.dims() == [b, keys] => {
-            Some(mask.to_dtype(candle_core::DType::F64)?.flatten_all()?.to_vec1()?)
-        }
-        Some(mask) => bail!("a mask of shape {:?} for {b} x {keys} keys", mask.dims()),
-        None => None,
-    };
-    let op = Attention { b, t, d, keys, heads, mask };
-    q.contiguous()?.apply_op3(&k.contiguous()?, &v.contiguous()?, op)
-}
-
-struct Attention {
+/// Attention of `[q, k, v]` over all heads.
+pub(in crate::nn) struct Attention {
     b: usize,
     t: usize,
     d: usize,
@@ -58,6 +42,23 @@ struct Head<'a, T> {
 }
 
 impl Attention {
+    /// Checks shapes: q `(b, t, d)`, k and v `(b, keys, d)`, mask `(b, keys)`.
+    pub(in crate::nn) fn new(q: &Tensor, k: &Tensor, v: &Tensor, mask: Option<&Tensor>, heads: Heads) -> Result<Self> {
+        let (b, t, d) = q.dims3()?;
+        let (bk, keys, dk) = k.dims3()?;
+        if (bk, dk) != (b, d) || v.dims() != k.dims() || d % heads.n_heads != 0 {
+            bail!("attention of shapes {:?}, {:?}, {:?} in {} heads", q.dims(), k.dims(), v.dims(), heads.n_heads);
+        }
+        let mask = match mask {
+            Some(mask) if mask.dims() == [b, keys] => {
+                Some(mask.to_dtype(candle_core::DType::F64)?.flatten_all()?.to_vec1()?)
+            }
+            Some(mask) => bail!("a mask of shape {:?} for {b} x {keys} keys", mask.dims()),
+            None => None,
+        };
+        Ok(Self { b, t, d, keys, heads, mask })
+    }
+
     fn d_head(&self) -> usize {
         self.d / self.heads.n_heads
     }
@@ -91,10 +92,10 @@ impl Attention {
             if let Some(mask) = head.mask {
                 row.iter_mut().zip(mask).for_each(|(s, m)| *s += T::of(*m));
             }
-            pulp::Arch::new().dispatch(|| {
-                let max = row.iter().copied().fold(T::neg_infinity(), |a, b| if a > b { a } else { b });
+            dispatch(|| {
+                let max = max(row);
                 row.iter_mut().for_each(|s| *s = (*s - max).exponential());
-                let inverse = T::one() / row.iter().copied().sum::<T>();
+                let inverse = T::one() / sum(row, |x| x);
                 row.iter_mut().for_each(|s| *s *= inverse);
             });
         }
@@ -103,7 +104,7 @@ impl Attention {
 
     fn drop_out<T: Real>(&self, head: &Head<'_, T>, weights: &mut [T], first_row: usize) {
         let first = head.first_weight + first_row * self.keys;
-        pulp::Arch::new().dispatch(|| self.heads.dropout.apply(weights, first));
+        dispatch(|| self.heads.dropout.apply(weights, first));
     }
 
     fn forward<T: Real>(&self, q: &[T], k: &[T], v: &[T]) -> Vec<T> {
@@ -147,8 +148,8 @@ impl Attention {
                     product(&mut ds, dout, head.v.t(), 1.0, false, Threads::One);
                     self.drop_out(&head, &mut ds, first);
                     for (ds, p) in ds.chunks_exact_mut(self.keys).zip(weights.chunks_exact(self.keys)) {
-                        pulp::Arch::new().dispatch(|| {
-                            let sum = ds.iter().zip(p).map(|(ds, p)| *ds * *p).sum::<T>();
+                        dispatch(|| {
+                            let sum = dot(ds, p);
                             ds.iter_mut().zip(p).for_each(|(ds, p)| *ds = (*ds - sum) * *p);
                         });
                     }
@@ -186,44 +187,22 @@ fn some_rows<T: Copy>(m: Matrix<'_, T>, first: usize, rows: usize) -> Matrix<'_,
     Matrix { data: &m.data[first * m.row_stride..], rows, ..m }
 }
 
-impl CustomOp3 for Attention {
-    fn name(&self) -> &'static str {
-        "attention"
+impl Operation for Attention {
+    fn forward(&self, inputs: &[Tensor]) -> Result<Tensor> {
+        let [q, k, v] = [0, 1, 2].map(|i| &inputs[i]);
+        by_type!(q.dtype(), T => {
+            let y = slices::<T, _, _>([q, k, v], |[q, k, v]| Self::forward(self, q, k, v))?;
+            Tensor::from_vec(y, q.shape(), q.device())
+        })
     }
 
-    fn cpu_fwd(
-        &self,
-        q: &CpuStorage,
-        lq: &Layout,
-        k: &CpuStorage,
-        lk: &Layout,
-        v: &CpuStorage,
-        lv: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let dtype = candle_core::backend::BackendStorage::dtype(q);
-        let out = by_type!(dtype, T => <T as candle_core::WithDType>::to_cpu_storage_owned(self.forward::<T>(part(q, lq)?, part(k, lk)?, part(v, lv)?)));
-        Ok((out, lq.shape().clone()))
-    }
-
-    fn bwd(
-        &self,
-        q: &Tensor,
-        k: &Tensor,
-        v: &Tensor,
-        _out: &Tensor,
-        dout: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let dout = dout.contiguous()?;
-        let [dq, dk, dv] = by_type!(q.dtype(), T => with_slice::<T, _>(q, |qs| with_slice::<T, _>(k, |ks| with_slice::<T, _>(v, |vs| {
-            with_slice::<T, _>(&dout, |dout| {
-                let [dq, dk, dv] = self.backward(qs, ks, vs, dout);
-                Ok([
-                    Tensor::from_vec(dq, q.shape(), q.device())?,
-                    Tensor::from_vec(dk, k.shape(), k.device())?,
-                    Tensor::from_vec(dv, v.shape(), v.device())?,
-                ])
-            })
-        }))))?;
-        Ok((Some(dq), Some(dk), Some(dv)))
+    fn backward(&self, inputs: &[Tensor], _y: &Tensor, dy: &Tensor, gradients: &mut Gradients) -> Result<()> {
+        let [q, k, v] = [0, 1, 2].map(|i| &inputs[i]);
+        by_type!(q.dtype(), T => {
+            let [dq, dk, dv] = slices::<T, _, _>([q, k, v, dy], |[q, k, v, dy]| Self::backward(self, q, k, v, dy))?;
+            gradients.add(q, dq)?;
+            gradients.add(k, dk)?;
+            gradients.add(v, dv)
+        })
     }
 }

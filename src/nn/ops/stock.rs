@@ -1,12 +1,12 @@
 //! The operations composed of candle's own. Sums and exponentials of half-precision inputs are taken in f32.
 
-use candle_core::{D, DType, Result, Tensor};
+use candle_core::{D, DType, Device, Result, Tensor};
 
 use super::Heads;
-use super::dropout::dropout;
+use super::dropout::Dropout;
 
-/// Shapes as in [`super::Ops::linear`].
-pub(super) fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
+/// Shapes as in [`super::super::Tape::linear`].
+pub(in crate::nn) fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
     let dims = x.dims();
     let (rows, columns) = (dims[..dims.len() - 1].iter().product::<usize>(), dims[dims.len() - 1]);
     let w = w.to_dtype(x.dtype())?;
@@ -20,8 +20,8 @@ pub(super) fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tenso
     y.reshape(shape)
 }
 
-/// Shapes as in [`super::Ops::layer_norm`].
-pub(super) fn layer_norm(x: &Tensor, gain: &Tensor, bias: &Tensor, eps: f64) -> Result<Tensor> {
+/// Shapes as in [`super::super::Tape::layer_norm`].
+pub(in crate::nn) fn layer_norm(x: &Tensor, gain: &Tensor, bias: &Tensor, eps: f64) -> Result<Tensor> {
     let dtype = x.dtype();
     let x = widen(x)?;
     let d = x.dim(D::Minus1)? as f64;
@@ -29,6 +29,36 @@ pub(super) fn layer_norm(x: &Tensor, gain: &Tensor, bias: &Tensor, eps: f64) -> 
     let variance = (centred.sqr()?.sum_keepdim(D::Minus1)? / d)?;
     let normed = centred.broadcast_div(&(variance + eps)?.sqrt()?)?;
     normed.broadcast_mul(&gain.to_dtype(x.dtype())?)?.broadcast_add(&bias.to_dtype(x.dtype())?)?.to_dtype(dtype)
+}
+
+/// Shapes as in [`super::super::Tape::dropout`]. The mask is a tensor, kept for the backward pass.
+pub(in crate::nn) fn dropout(x: &Tensor, dropout: Dropout) -> Result<Tensor> {
+    if dropout.p <= 0.0 {
+        return Ok(x.clone());
+    }
+    let mask = match (x.device(), x.dtype()) {
+        (Device::Cpu, DType::F64) => Tensor::from_vec(dropout.factors::<f64>(x.elem_count()), x.shape(), x.device())?,
+        (Device::Cpu, _) => Tensor::from_vec(dropout.factors::<f32>(x.elem_count()), x.shape(), x.device())?,
+        // Elsewhere it is drawn where it is used, from the generator of the device.
+        _ => {
+            (Tensor::rand(0f32, 1f32, x.shape(), x.device())?.ge(dropout.p)?.to_dtype(DType::F32)?
+                * (1.0 / (1.0 - dropout.p)))?
+        }
+    };
+    x.mul(&mask.to_dtype(x.dtype())?)
+}
+
+/// Shapes as in [`super::super::Tape::gather`].
+pub(in crate::nn) fn gather(tables: &[(&Tensor, &Tensor)]) -> Result<Tensor> {
+    let mut rows = tables.iter().map(|(table, ids)| table.index_select(ids, 0));
+    let first = rows.next().expect("at least one table")?;
+    rows.try_fold(first, |sum, rows| sum.add(&rows?))
+}
+
+/// Shapes as in [`super::super::Tape::mix`].
+pub(in crate::nn) fn mix(e: &Tensor, x: &Tensor) -> Result<Tensor> {
+    let (b, t, _) = x.dims3()?;
+    e.narrow(1, 0, t)?.to_dtype(x.dtype())?.broadcast_left(b)?.contiguous()?.matmul(x)
 }
 
 /// Softmax over the last axis.
@@ -41,8 +71,8 @@ fn softmax(x: &Tensor) -> Result<Tensor> {
     exp.broadcast_div(&exp.sum_keepdim(D::Minus1)?)?.to_dtype(dtype)
 }
 
-/// Shapes as in [`super::Ops::cross_entropy`].
-pub(super) fn cross_entropy(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
+/// Shapes as in [`super::super::Tape::cross_entropy`].
+pub(in crate::nn) fn cross_entropy(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
     let logits = widen(logits)?;
     let shifted = logits.broadcast_sub(&logits.max_keepdim(D::Minus1)?.detach())?;
     let log_sum = shifted.exp()?.sum_keepdim(D::Minus1)?.log()?;
@@ -50,14 +80,20 @@ pub(super) fn cross_entropy(logits: &Tensor, labels: &Tensor) -> Result<Tensor> 
     (log_sum - picked)?.mean_all()
 }
 
-/// Shapes as in [`super::Ops::gelu`]. candle's `gelu_erf` has a gradient that is off in the seventh digit.
-pub(super) fn gelu(x: &Tensor) -> Result<Tensor> {
+/// Shapes as in [`super::super::Tape::gelu`]. candle's `gelu_erf` has a gradient that is off in the seventh digit.
+pub(in crate::nn) fn gelu(x: &Tensor) -> Result<Tensor> {
     let twice_phi = ((x * std::f64::consts::FRAC_1_SQRT_2)?.erf()? + 1.0)?;
     (x * 0.5)?.mul(&twice_phi)
 }
 
-/// Shapes as in [`super::Ops::attention`].
-pub(super) fn attention(q: &Tensor, k: &Tensor, v: &Tensor, mask: Option<&Tensor>, heads: Heads) -> Result<Tensor> {
+/// Shapes as in [`super::super::Tape::attention`].
+pub(in crate::nn) fn attention(
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    mask: Option<&Tensor>,
+    heads: Heads,
+) -> Result<Tensor> {
     let (b, t, d) = q.dims3()?;
     let d_head = d / heads.n_heads;
     let split = |x: &Tensor| {

@@ -1,0 +1,96 @@
+//! Gradients as they come in: the first is moved in, later ones are added in place.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+
+use candle_core::{CpuStorage, InplaceOp1, Layout, Result, Tensor, TensorId, bail};
+use rayon::prelude::*;
+
+use super::gemm::{Matrix, Threads, new_product, product};
+use super::real::{Real, dispatch};
+
+/// Elements that one task adds.
+const CHUNK: usize = 1 << 15;
+
+/// Gradients of a backward pass, by the tensor they are for.
+#[derive(Debug, Default)]
+pub struct Gradients(HashMap<TensorId, Tensor>);
+
+impl Gradients {
+    /// The gradient for `x`, with its shape; `None` if the result did not depend on it.
+    #[must_use]
+    pub fn get(&self, x: &Tensor) -> Option<&Tensor> {
+        self.0.get(&x.id())
+    }
+
+    /// Takes the gradient for `x` out.
+    pub(in crate::nn) fn take(&mut self, x: &Tensor) -> Option<Tensor> {
+        self.0.remove(&x.id())
+    }
+
+    /// Sets the gradient for `x`. Later ones are added in place, so nobody else may hold its storage.
+    pub(in crate::nn) fn set(&mut self, x: TensorId, gradient: Tensor) {
+        self.0.insert(x, gradient);
+    }
+
+    /// Adds `gradient`, which nobody else holds, to that for `x`.
+    pub(in crate::nn) fn add_tensor(&mut self, x: &Tensor, gradient: Tensor) -> Result<()> {
+        match self.0.get_mut(&x.id()) {
+            Some(sum) => *sum = sum.add(&gradient)?,
+            None => self.set(x.id(), gradient),
+        }
+        Ok(())
+    }
+
+    /// Adds `gradient` to that for `x`.
+    pub(super) fn add<T: Real>(&mut self, x: &Tensor, gradient: Vec<T>) -> Result<()> {
+        let Some(sum) = self.0.get(&x.id()) else {
+            self.set(x.id(), Tensor::from_vec(gradient, x.shape(), x.device())?);
+            return Ok(());
+        };
+        edit::<T>(sum, |sum| {
+            sum.par_chunks_mut(CHUNK).zip(gradient.par_chunks(CHUNK)).for_each(|(sum, gradient)| {
+                dispatch(|| sum.iter_mut().zip(gradient).for_each(|(s, g)| *s += *g));
+            });
+        })
+    }
+
+    /// Adds the product `a b * scale` to the gradient for `x`, which has as many elements.
+    pub(super) fn product<T: Real>(&mut self, x: &Tensor, a: Matrix<'_, T>, b: Matrix<'_, T>) -> Result<()> {
+        match self.0.get(&x.id()) {
+            Some(sum) => edit::<T>(sum, |sum| product(sum, a, b, 1.0, true, Threads::All)),
+            None => self.add(x, new_product(a, b, Threads::All)),
+        }
+    }
+
+    /// Changes the gradient for `x`, from zeros if there is none yet.
+    pub(super) fn edit<T: Real>(&mut self, x: &Tensor, change: impl FnOnce(&mut [T])) -> Result<()> {
+        if !self.0.contains_key(&x.id()) {
+            self.add(x, vec![T::zero(); x.elem_count()])?;
+        }
+        edit(&self.0[&x.id()], change)
+    }
+}
+
+/// Changes the elements of a contiguous tensor on the CPU.
+fn edit<T: Real>(x: &Tensor, change: impl FnOnce(&mut [T])) -> Result<()> {
+    struct Edit<F, T>(Cell<Option<F>>, std::marker::PhantomData<T>);
+
+    impl<T: Real, F: FnOnce(&mut [T])> InplaceOp1 for Edit<F, T> {
+        fn name(&self) -> &'static str {
+            "edit"
+        }
+
+        fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> Result<()> {
+            let (Some((start, end)), Some(values)) = (layout.contiguous_offsets(), T::slice_mut(storage)) else {
+                bail!("a gradient of another type or that is not contiguous");
+            };
+            if let Some(change) = self.0.take() {
+                change(&mut values[start..end]);
+            }
+            Ok(())
+        }
+    }
+
+    x.inplace_op1(&Edit(Cell::new(Some(change)), std::marker::PhantomData))
+}

@@ -1,0 +1,304 @@
+//! A pass through the model: its operations, and what they leave behind for the backward pass.
+//!
+//! Fused operations are recorded here rather than in candle's graph, in which each edge costs a fill with zeros and an
+//! addition, and every activation lives until the whole graph goes. The tape moves the first gradient of a tensor into
+//! its place, adds the others to it in place, and drops each activation as soon as it has been used.
+
+use std::cell::RefCell;
+
+use candle_core::{Device, Result, Tensor, Var};
+
+use super::ops::{
+    Attention, CrossEntropy, Dropout, Gather, Gelu, Gradients, Heads, LayerNorm, Linear, Mix, Operation, are_fused,
+    stock,
+};
+use super::{Ops, PassConfig};
+
+/// One pass. Every method is an operation whose gradient [`Tape::backward`] knows.
+pub struct Tape {
+    pass: PassConfig,
+    fused: bool,
+    /// What was computed, in order; `None` in inference.
+    nodes: Option<RefCell<Vec<Node>>>,
+}
+
+struct Node {
+    operation: Box<dyn Operation>,
+    inputs: Vec<Tensor>,
+    output: Tensor,
+}
+
+impl Tape {
+    /// A pass whose gradients will be asked for.
+    #[must_use]
+    pub fn new(pass: PassConfig, device: &Device) -> Self {
+        Self { nodes: Some(RefCell::default()), ..Self::inference(pass, device) }
+    }
+
+    /// A pass without a backward one: nothing is kept.
+    #[must_use]
+    pub fn inference(pass: PassConfig, device: &Device) -> Self {
+        Self { pass, fused: pass.ops == Ops::Fused && are_fused(pass.dtype, device), nodes: None }
+    }
+
+    /// How this pass computes.
+    #[must_use]
+    pub fn pass(&self) -> &PassConfig {
+        &self.pass
+    }
+
+    /// `x W^T + b`.
+    ///
+    /// # Shapes
+    /// x `(.., i)`, w `(o, i)`, b `(o)`; result `(.., o)`.
+    ///
+    /// # Errors
+    /// If the shapes do not fit.
+    pub fn linear(&self, x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
+        if !self.fused {
+            return stock::linear(x, w, b);
+        }
+        match b {
+            Some(b) => self.apply(Linear, &[x, w, b]),
+            None => self.apply(Linear, &[x, w]),
+        }
+    }
+
+    /// Layer normalisation over the last axis (Ba et al. 2016): `(x - mean) / sqrt(var + eps) * gain + bias`.
+    ///
+    /// # Shapes
+    /// x `(.., d)`, gain and bias `(d)`; result as x.
+    ///
+    /// # Errors
+    /// If the shapes do not fit.
+    pub fn layer_norm(&self, x: &Tensor, gain: &Tensor, bias: &Tensor, eps: f64) -> Result<Tensor> {
+        if self.fused {
+            self.apply(LayerNorm { eps, dropout: Dropout::NONE }, &[x, gain, bias])
+        } else {
+            stock::layer_norm(x, gain, bias, eps)
+        }
+    }
+
+    /// `layer_norm(residual + dropout(x))`: the end of each half of a post-norm layer.
+    ///
+    /// # Shapes
+    /// x and residual `(.., d)`, gain and bias `(d)`; result as x.
+    ///
+    /// # Errors
+    /// If the shapes do not fit.
+    pub fn add_norm(
+        &self,
+        x: &Tensor,
+        residual: &Tensor,
+        gain: &Tensor,
+        bias: &Tensor,
+        eps: f64,
+        dropout: Dropout,
+    ) -> Result<Tensor> {
+        if self.fused {
+            self.apply(LayerNorm { eps, dropout }, &[x, gain, bias, residual])
+        } else {
+            stock::layer_norm(&(residual + stock::dropout(x, dropout)?)?, gain, bias, eps)
+        }
+    }
+
+    /// Multi-head attention with dropout of its weights: `dropout(softmax(Q K^T / sqrt(d_head) + mask)) V`.
+    ///
+    /// # Shapes
+    /// q `(B, T, D)`, k and v `(B, K, D)`, mask `(B, K)` of what is added to the scores; result `(B, T, D)`.
+    ///
+    /// # Errors
+    /// If the shapes do not fit.
+    pub fn attention(&self, q: &Tensor, k: &Tensor, v: &Tensor, mask: Option<&Tensor>, heads: Heads) -> Result<Tensor> {
+        if self.fused {
+            self.apply(Attention::new(q, k, v, mask, heads)?, &[q, k, v])
+        } else {
+            stock::attention(q, k, v, mask, heads)
+        }
+    }
+
+    /// `x Phi(x)` with the distribution function of the normal, exact (Hendrycks and Gimpel 2016).
+    ///
+    /// # Shapes
+    /// Any; result as x.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn gelu(&self, x: &Tensor) -> Result<Tensor> {
+        if self.fused { self.apply(Gelu, &[x]) } else { stock::gelu(x) }
+    }
+
+    /// Sets each element to 0 with probability p and divides the others by `1 - p` (Srivastava et al. 2014).
+    ///
+    /// # Shapes
+    /// Any; result as x.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn dropout(&self, x: &Tensor, dropout: Dropout) -> Result<Tensor> {
+        if self.fused && dropout.p > 0.0 { self.apply(dropout, &[x]) } else { stock::dropout(x, dropout) }
+    }
+
+    /// The mean of `-log softmax(logits)[label]` over the rows.
+    ///
+    /// # Shapes
+    /// logits `(n, classes)`, labels `(n)` of u32; result a scalar.
+    ///
+    /// # Errors
+    /// If the shapes do not fit or a label is out of range.
+    pub fn cross_entropy(&self, logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
+        if self.fused {
+            self.apply(CrossEntropy::new(logits, labels)?, &[logits])
+        } else {
+            stock::cross_entropy(logits, labels)
+        }
+    }
+
+    /// Sums of rows: row r of the result is the sum over the tables of row `ids[r]`.
+    ///
+    /// # Shapes
+    /// tables `(n, d)`, at least one, each with ids `(r)` of u32; result `(r, d)`.
+    ///
+    /// # Errors
+    /// If the shapes do not fit or a row is out of range.
+    pub fn gather(&self, tables: &[(&Tensor, &Tensor)]) -> Result<Tensor> {
+        if !self.fused {
+            return stock::gather(tables);
+        }
+        let ids = tables.iter().map(|(_, ids)| ids.to_vec1()).collect::<Result<_>>()?;
+        self.apply(Gather { ids }, &tables.iter().map(|(table, _)| *table).collect::<Vec<_>>())
+    }
+
+    /// `E[:, ..t] x`: each sequence's rows mixed into fewer (Wang et al. 2020, equation 7).
+    ///
+    /// # Shapes
+    /// e `(k, n)` with n >= t, x `(B, t, D)`; result `(B, k, D)`.
+    ///
+    /// # Errors
+    /// If the shapes do not fit.
+    pub fn mix(&self, e: &Tensor, x: &Tensor) -> Result<Tensor> {
+        if self.fused { self.apply(Mix, &[e, x]) } else { stock::mix(e, x) }
+    }
+
+    /// The same elements in another shape.
+    ///
+    /// # Errors
+    /// If the numbers of elements differ.
+    pub fn reshape(&self, x: &Tensor, shape: &[usize]) -> Result<Tensor> {
+        if self.fused { self.apply(Reshape(shape.to_vec()), &[x]) } else { x.reshape(shape) }
+    }
+
+    /// Any composition of candle's operations, for what is too small or too rare for an operation of its own. Fused
+    /// passes hand it copies of the inputs.
+    ///
+    /// # Errors
+    /// Those of the composition.
+    pub fn composed<const N: usize>(
+        &self,
+        inputs: [&Tensor; N],
+        compose: impl FnOnce([&Tensor; N]) -> Result<Tensor>,
+    ) -> Result<Tensor> {
+        if !self.fused || self.nodes.is_none() {
+            return compose(inputs);
+        }
+        let copies = inputs.iter().map(|x| Var::from_tensor(&x.copy()?)).collect::<Result<Vec<Var>>>()?;
+        let result = compose(std::array::from_fn(|i| copies[i].as_tensor()))?.contiguous()?;
+        self.record(Composed { copies, result }, inputs.map(Tensor::clone).to_vec())
+    }
+
+    fn apply(&self, operation: impl Operation + 'static, inputs: &[&Tensor]) -> Result<Tensor> {
+        let contiguous = |x: &&Tensor| {
+            if x.is_contiguous() { Ok((*x).clone()) } else { self.record(Contiguous, vec![(*x).clone()]) }
+        };
+        self.record(operation, inputs.iter().map(contiguous).collect::<Result<_>>()?)
+    }
+
+    fn record(&self, operation: impl Operation + 'static, inputs: Vec<Tensor>) -> Result<Tensor> {
+        let output = operation.forward(&inputs)?;
+        if let Some(nodes) = &self.nodes {
+            nodes.borrow_mut().push(Node { operation: Box::new(operation), inputs, output: output.clone() });
+        }
+        Ok(output)
+    }
+
+    /// The gradients of `sum(of * upstream)` for every tensor that `of` was computed from, and the end of the tape.
+    /// Without an upstream gradient it is 1.
+    ///
+    /// # Errors
+    /// If memory runs out, or in a pass without gradients.
+    pub fn backward(self, of: &Tensor, upstream: Option<&Tensor>) -> Result<Gradients> {
+        let Some(nodes) = self.nodes else { candle_core::bail!("an inference pass keeps nothing for gradients") };
+        let mut gradients = Gradients::default();
+        if !self.fused {
+            let of = match upstream {
+                Some(upstream) => of.mul(upstream)?.sum_all()?,
+                None => of.sum_all()?,
+            };
+            let store = of.backward()?;
+            for id in store.get_ids() {
+                if let Some(gradient) = store.get_id(*id) {
+                    gradients.set(*id, gradient.clone());
+                }
+            }
+            return Ok(gradients);
+        }
+        let upstream = match upstream {
+            Some(upstream) => upstream.copy()?,
+            None => of.ones_like()?,
+        };
+        gradients.set(of.id(), upstream);
+        for Node { operation, inputs, output } in nodes.into_inner().into_iter().rev() {
+            if let Some(dy) = gradients.take(&output) {
+                operation.backward(&inputs, &output, &dy.contiguous()?, &mut gradients)?;
+            }
+        }
+        Ok(gradients)
+    }
+}
+
+/// Other strides or another shape: the gradient goes back into the shape of the input.
+struct Contiguous;
+
+struct Reshape(Vec<usize>);
+
+impl Operation for Contiguous {
+    fn forward(&self, inputs: &[Tensor]) -> Result<Tensor> {
+        inputs[0].contiguous()
+    }
+
+    fn backward(&self, inputs: &[Tensor], _y: &Tensor, dy: &Tensor, gradients: &mut Gradients) -> Result<()> {
+        gradients.add_tensor(&inputs[0], dy.clone())
+    }
+}
+
+impl Operation for Reshape {
+    fn forward(&self, inputs: &[Tensor]) -> Result<Tensor> {
+        inputs[0].reshape(self.0.as_slice())
+    }
+
+    fn backward(&self, inputs: &[Tensor], _y: &Tensor, dy: &Tensor, gradients: &mut Gradients) -> Result<()> {
+        gradients.add_tensor(&inputs[0], dy.reshape(inputs[0].shape())?)
+    }
+}
+
+/// A composition of candle's operations on copies of its inputs, with a graph of its own.
+struct Composed {
+    copies: Vec<Var>,
+    result: Tensor,
+}
+
+impl Operation for Composed {
+    fn forward(&self, _inputs: &[Tensor]) -> Result<Tensor> {
+        Ok(self.result.detach())
+    }
+
+    fn backward(&self, inputs: &[Tensor], _y: &Tensor, dy: &Tensor, gradients: &mut Gradients) -> Result<()> {
+        let store = self.result.mul(dy)?.sum_all()?.backward()?;
+        for (input, copy) in inputs.iter().zip(&self.copies) {
+            if let Some(gradient) = store.get(copy) {
+                gradients.add_tensor(input, gradient.contiguous()?.copy()?)?;
+            }
+        }
+        Ok(())
+    }
+}
