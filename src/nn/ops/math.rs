@@ -5,21 +5,24 @@
 ///
 /// `x = n ln 2 + r` with |r| <= ln 2 / 2; `e^r` by its Taylor series to r^7; `2^n` by the exponent's bits.
 #[inline(always)]
-#[expect(clippy::cast_possible_truncation, clippy::excessive_precision, reason = "constants of f32 arithmetic")]
+#[expect(clippy::excessive_precision, reason = "constants of f32 arithmetic")]
 pub(super) fn exp(x: f32) -> f32 {
     // ln 2 in two parts, so that n ln 2 is subtracted without loss (Cody and Waite 1980).
     const LN2_HIGH: f32 = 0.693_359_375;
     const LN2_LOW: f32 = -2.121_944_4e-4;
-    // Adding 1.5 * 2^23 rounds to the nearest integer.
+    // Adding 1.5 * 2^23 rounds to the nearest integer and leaves it in the last bits, from where it is read: a cast
+    // to an integer saturates, which the compiler cannot do to several at once.
     const ROUND: f32 = 12_582_912.0;
     let clamped = x.clamp(-87.0, 88.0);
-    let n = (clamped * std::f32::consts::LOG2_E + ROUND) - ROUND;
+    let rounded = clamped * std::f32::consts::LOG2_E + ROUND;
+    let n = rounded - ROUND;
     let r = (clamped - n * LN2_HIGH) - n * LN2_LOW;
     let mut p = 1.0 / 5040.0;
     for c in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
         p = p * r + c;
     }
-    let scaled = p * f32::from_bits((((n as i32) + 127) << 23).cast_unsigned());
+    let exponent = rounded.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127);
+    let scaled = p * f32::from_bits(exponent << 23);
     if x < -87.0 { 0.0 } else { scaled }
 }
 

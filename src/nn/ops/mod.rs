@@ -1,7 +1,7 @@
 //! Operations with gradients that are right, in two makes.
 //!
-//! Each file but [`stock`] holds one fused operation: one pass over its data, and an analytic gradient that recomputes
-//! what it can instead of keeping it. [`stock`] composes the same out of candle's operations.
+//! Each file but `stock` holds one fused operation: one pass over its data, and an analytic gradient that recomputes
+//! what it can instead of keeping it. `stock` composes the same out of candle's operations.
 //!
 //! candle's own fused softmax and layer norm cut the graph without a word (candle-nn 0.11.1, `ops.rs`:
 //! `apply_op*_no_bwd`), and its GELU has a gradient that is off in the seventh digit; none of them is used.
