@@ -5,5 +5,7 @@
 mod cli;
 mod data;
 mod floors;
+#[cfg(feature = "cuda")]
+mod gpu;
 mod nn;
 mod ops;

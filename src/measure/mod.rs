@@ -5,6 +5,8 @@
 
 mod allocator;
 mod campaign;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod device;
 mod environment;
 mod error;

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use super::allocator;
 use super::{ComputeDevice, MeasureError, Point};
 use crate::model::{Config, train_step_flop};
 use crate::nn::{AdamW, AdamWConfig, Batch, BertForPreTraining, NnError, Params, PassConfig, Tape, tensor_dtype};
@@ -41,8 +40,7 @@ impl<'a> Runner<'a> {
         point: Point,
         epoch: Instant,
     ) -> Result<Self, MeasureError> {
-        let before = allocator::in_use();
-        allocator::reset_peak();
+        let before = device.mark_memory();
         let params = Params::random(settings.seed, candle_core::DType::F32, &device.device);
         let model = BertForPreTraining::new(config, point.arch, params)?;
         let optimizer = match settings.pass {
@@ -69,10 +67,7 @@ impl<'a> Runner<'a> {
             cell,
         };
         runner.warm_up()?;
-        if device.is_cpu() {
-            // What the other architectures hold meanwhile is not this cell's.
-            runner.cell.peak_memory_bytes = before.map(|before| allocator::peak().saturating_sub(before));
-        }
+        runner.cell.peak_memory_bytes = device.peak_memory_since(before);
         Ok(runner)
     }
 
