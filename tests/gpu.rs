@@ -13,11 +13,18 @@ fn gpu() -> Device {
     Device::new_cuda(0).unwrap()
 }
 
+/// Compositions of candle's kernels are tried in f32 alone: in half precision they are candle's business.
+fn is_composed(what: &str) -> bool {
+    what.contains("composition") || what.contains("share=none")
+}
+
 /// Fused operations in each dtype against the composition in f64 on the CPU.
 fn check(case: &Case, gpu: &Device) {
     let exact = case.exact();
     for (dtype, tolerance) in [(DType::F32, 2e-5), (DType::F16, 2e-2), (DType::BF16, 1e-1)] {
-        case.agrees_on(gpu, (dtype, Ops::Fused), &exact, tolerance);
+        if dtype == DType::F32 || !is_composed(&case.what) {
+            case.agrees_on(gpu, (dtype, Ops::Fused), &exact, tolerance);
+        }
     }
 }
 
@@ -94,6 +101,9 @@ fn train_steps_in_every_dtype_follow_those_of_the_cpu() {
         let exact = losses(&Device::Cpu, DType::F32);
         assert!(exact[4] < exact[0], "{spec}: {exact:?}");
         for (dtype, tolerance) in [(DType::F32, 1e-4), (DType::F16, 1e-2), (DType::BF16, 3e-2)] {
+            if dtype != DType::F32 && is_composed(spec) {
+                continue;
+            }
             for (step, (ours, exact)) in losses(&gpu(), dtype).iter().zip(&exact).enumerate() {
                 assert!((ours / exact - 1.0).abs() < tolerance, "{spec} {dtype:?}, step {step}: {ours} and {exact}");
             }

@@ -11,7 +11,7 @@ type Run = dyn Fn(&Tape, &[&Tensor]) -> candle_core::Result<Tensor>;
 
 /// An operation on tensors that were drawn for it.
 pub(crate) struct Case {
-    what: String,
+    pub(crate) what: String,
     inputs: Vec<Tensor>,
     run: Box<Run>,
 }

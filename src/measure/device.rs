@@ -105,11 +105,11 @@ impl ComputeDevice {
 
     /// Gives memory that is kept for reuse back to the system.
     pub(super) fn release_kept(&self) {
-        allocator::release_kept();
-        #[cfg(feature = "cuda")]
-        if let Device::Cuda(cuda) = &self.device {
+        match &self.device {
             // What cannot be given back stays with the program, where later cells can use it.
-            let _ = super::cuda::release_unused(cuda);
+            #[cfg(feature = "cuda")]
+            Device::Cuda(cuda) => _ = super::cuda::release_unused(cuda),
+            _ => allocator::release_kept(),
         }
     }
 

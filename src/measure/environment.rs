@@ -117,7 +117,7 @@ pub(super) fn gpu_of(compute: &ComputeDevice) -> Result<sensor::GpuInfo, Measure
 fn cuda_uuid(compute: &ComputeDevice) -> Option<String> {
     let stream = compute.device.as_cuda_device().ok()?.cuda_stream();
     let bytes = stream.context().uuid().ok()?.bytes;
-    let hex: String = bytes.iter().map(|b| format!("{:02x}", b.cast_unsigned())).collect();
+    let hex = bytes.iter().fold(String::new(), |hex, b| hex + &format!("{:02x}", b.cast_unsigned()));
     Some(format!("GPU-{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]))
 }
 

@@ -36,6 +36,8 @@ def for_the_host(folder, out):
         text = path.read_text()
         text = re.sub(r"extern __shared__ (?:__align__\(\d+\) )?([\w ]+?) (\w+)\[\];",
                       r"\1 *\2 = reinterpret_cast<\1 *>(emulated::shared_memory);", text)
+        # Atomics that the host compiler does not know, for GPUs before half precision. candle's kernels of half
+        # precision are left out likewise, by their own conditions: a host has no __CUDA_ARCH__.
         (out / path.name).write_text("" if path.name == "compatibility.cuh" else text)
 
 

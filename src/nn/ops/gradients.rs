@@ -39,7 +39,7 @@ impl Gradients {
             #[cfg(feature = "cuda")]
             Some(sum) if sum.device().is_cuda() => super::cuda::add(sum, &gradient)?,
             Some(sum) => *sum = sum.add(&gradient)?,
-            None => self.set(x.id(), gradient.reshape(x.shape())?),
+            None => self.set(x.id(), gradient),
         }
         Ok(())
     }

@@ -27,18 +27,18 @@ struct Rows<'a, T> {
     d: usize,
 }
 
-impl LayerNorm {
-    /// Checks the shapes; rows and width.
-    pub(super) fn shapes(self, inputs: &[Tensor]) -> Result<(usize, usize)> {
-        let (x, gain, bias) = (&inputs[0], &inputs[1], &inputs[2]);
-        let d = gain.elem_count();
-        let fits = x.dims().last() == Some(&d) && gain.dims() == [d] && bias.dims() == [d];
-        if !fits || inputs.get(3).is_some_and(|r| r.dims() != x.dims()) {
-            bail!("a layer norm of width {d} on shape {:?}", x.dims());
-        }
-        Ok((x.elem_count() / d.max(1), d))
+/// Checks the shapes; rows and width.
+pub(super) fn shapes(inputs: &[Tensor]) -> Result<(usize, usize)> {
+    let (x, gain, bias) = (&inputs[0], &inputs[1], &inputs[2]);
+    let d = gain.elem_count();
+    let fits = x.dims().last() == Some(&d) && gain.dims() == [d] && bias.dims() == [d];
+    if !fits || inputs.get(3).is_some_and(|r| r.dims() != x.dims()) {
+        bail!("a layer norm of width {d} on shape {:?}", x.dims());
     }
+    Ok((x.elem_count() / d.max(1), d))
+}
 
+impl LayerNorm {
     /// The row whose first element is the `first` of the tensor.
     #[inline(always)]
     fn row<T: Real>(self, sum: &mut [T], rows: Rows<'_, T>, first: usize) {
@@ -116,7 +116,7 @@ impl Operation for LayerNorm {
     fn forward(&self, inputs: &[Tensor]) -> Result<Tensor> {
         let (x, gain, bias) = (&inputs[0], &inputs[1], &inputs[2]);
         let residual = inputs.get(3);
-        let (_, d) = self.shapes(inputs)?;
+        let (_, d) = shapes(inputs)?;
         by_type!(x.dtype(), T => {
             // Without a residual, x stands in for it, unused.
             let y = slices::<T, _, _>([x, gain, bias, residual.unwrap_or(x)], |[x, gain, bias, r]| {

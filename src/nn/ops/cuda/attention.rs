@@ -22,10 +22,10 @@ struct Tile {
 }
 
 impl Attention {
-    /// Tiles of at most `TILE_BYTES`, of which each score takes `bytes`.
-    fn tiles(&self, bytes: usize) -> Vec<Tile> {
+    /// Tiles of at most `tile_bytes`, of which each score takes `bytes`.
+    fn tiles(&self, tile_bytes: usize, bytes: usize) -> Vec<Tile> {
         let (heads, t) = (self.b * self.heads.n_heads, self.t);
-        let rows = (TILE_BYTES / (bytes * self.keys.max(1))).max(1);
+        let rows = (tile_bytes / (bytes * self.keys.max(1))).max(1);
         if rows >= t {
             let group = rows / t.max(1);
             let first = (0..heads).step_by(group);
@@ -91,6 +91,16 @@ impl Tile {
 
 impl Kernels for Attention {
     fn forward(&self, inputs: &[Tensor]) -> Result<Tensor> {
+        self.forward_in_tiles(inputs, TILE_BYTES)
+    }
+
+    fn backward(&self, inputs: &[Tensor], dy: &Tensor, gradients: &mut Gradients) -> Result<()> {
+        self.backward_in_tiles(inputs, dy, gradients, TILE_BYTES)
+    }
+}
+
+impl Attention {
+    fn forward_in_tiles(&self, inputs: &[Tensor], tile_bytes: usize) -> Result<Tensor> {
         let (x, dtype) = (&inputs[0], inputs[0].dtype());
         let mask = self.mask_f32()?;
         let mask = mask.as_ref().map_or(Ok(Argument::Address(0)), tensor)?;
@@ -98,22 +108,28 @@ impl Kernels for Attention {
             (self.split(&inputs[0], self.t)?, self.split(&inputs[1], self.keys)?, self.split(&inputs[2], self.keys)?);
         let y = empty(x.elem_count(), dtype, x)?;
         let (d_head, name) = (self.d_head(), format!("softmax_{}", suffix(dtype)?));
-        let [q_m, y_m] = [Matrix::new(&q, self.t, d_head)?, Matrix::new(&y, self.t, d_head)?];
-        let [k_m, v_m] = [Matrix::new(&k, self.keys, d_head)?, Matrix::new(&v, self.keys, d_head)?];
-        for tile in self.tiles(4 + dtype.size_in_bytes()) {
-            let scores = self.scores(x, tile, q_m, k_m)?;
+        let [queries, output] = [Matrix::new(&q, self.t, d_head)?, Matrix::new(&y, self.t, d_head)?];
+        let [keys, values] = [Matrix::new(&k, self.keys, d_head)?, Matrix::new(&v, self.keys, d_head)?];
+        for tile in self.tiles(tile_bytes, 4 + dtype.size_in_bytes()) {
+            let scores = self.scores(x, tile, queries, keys)?;
             let weights = empty(scores.shape(), dtype, x)?;
             let arguments = [&[tensor(&scores)?, mask, tensor(&weights)?][..], &self.rest(tile)].concat();
             launch(device(x)?, &name, tile.grid(), &arguments)?;
             let weights = Matrix::new(&weights, tile.rows, self.keys)?;
-            product(x, tile.queries(y_m), [weights, tile.keys(v_m)], tile.heads, 1.0, false)?;
+            product(x, tile.queries(output), [weights, tile.keys(values)], tile.heads, 1.0, false)?;
         }
         self.merge(&y, self.t)
     }
 
     /// As on the CPU, with A the weights after dropout: `dV = A^T dO`, `dA = dO V^T`, dS by the kernel,
     /// `dQ = dS K`, `dK = dS^T Q`.
-    fn backward(&self, inputs: &[Tensor], dy: &Tensor, gradients: &mut Gradients) -> Result<()> {
+    fn backward_in_tiles(
+        &self,
+        inputs: &[Tensor],
+        dy: &Tensor,
+        gradients: &mut Gradients,
+        tile_bytes: usize,
+    ) -> Result<()> {
         let (x, dtype) = (&inputs[0], inputs[0].dtype());
         let mask = self.mask_f32()?;
         let mask = mask.as_ref().map_or(Ok(Argument::Address(0)), tensor)?;
@@ -124,25 +140,59 @@ impl Kernels for Attention {
         let (d_head, name) = (self.d_head(), format!("softmax_backward_{}", suffix(dtype)?));
         let of_queries = |x: &Tensor| Matrix::new(x, self.t, d_head);
         let of_keys = |x: &Tensor| Matrix::new(x, self.keys, d_head);
-        let (q_m, dq_m, dout_m) = (of_queries(&q)?, of_queries(&dq)?, of_queries(&dout)?);
-        let (k_m, v_m, dk_m, dv_m) = (of_keys(&k)?, of_keys(&v)?, of_keys(&dk)?, of_keys(&dv)?);
-        for tile in self.tiles(8 + 2 * dtype.size_in_bytes()) {
+        let (queries, dqueries, doutput) = (of_queries(&q)?, of_queries(&dq)?, of_queries(&dout)?);
+        let (keys, values, dkeys, dvalues) = (of_keys(&k)?, of_keys(&v)?, of_keys(&dk)?, of_keys(&dv)?);
+        for tile in self.tiles(tile_bytes, 8 + 2 * dtype.size_in_bytes()) {
             let (heads, scale, later) = (tile.heads, self.scale(), tile.first_row > 0);
-            let scores = self.scores(x, tile, q_m, k_m)?;
+            let scores = self.scores(x, tile, queries, keys)?;
             let da = empty(scores.shape(), DType::F32, x)?;
-            let da_m = Matrix::new(&da, tile.rows, self.keys)?;
-            product(x, da_m, [tile.queries(dout_m), tile.keys(v_m).t()], heads, 1.0, false)?;
+            let slopes = Matrix::new(&da, tile.rows, self.keys)?;
+            product(x, slopes, [tile.queries(doutput), tile.keys(values).t()], heads, 1.0, false)?;
             let (weights, dscores) = (empty(scores.shape(), dtype, x)?, empty(scores.shape(), dtype, x)?);
             let tensors = [tensor(&scores)?, mask, tensor(&da)?, tensor(&weights)?, tensor(&dscores)?];
             launch(device(x)?, &name, tile.grid(), &[&tensors[..], &self.rest(tile)].concat())?;
             let weights = Matrix::new(&weights, tile.rows, self.keys)?;
             let dscores = Matrix::new(&dscores, tile.rows, self.keys)?;
-            product(x, tile.keys(dv_m), [weights.t(), tile.queries(dout_m)], heads, 1.0, later)?;
-            product(x, tile.queries(dq_m), [dscores, tile.keys(k_m)], heads, scale, false)?;
-            product(x, tile.keys(dk_m), [dscores.t(), tile.queries(q_m)], heads, scale, later)?;
+            product(x, tile.keys(dvalues), [weights.t(), tile.queries(doutput)], heads, 1.0, later)?;
+            product(x, tile.queries(dqueries), [dscores, tile.keys(keys)], heads, scale, false)?;
+            product(x, tile.keys(dkeys), [dscores.t(), tile.queries(queries)], heads, scale, later)?;
         }
         gradients.add_tensor(&inputs[0], self.merge(&dq, self.t)?)?;
         gradients.add_tensor(&inputs[1], self.merge(&dk, self.keys)?)?;
         gradients.add_tensor(&inputs[2], self.merge(&dv, self.keys)?)
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that unwraps says where it failed")]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+    use crate::nn::ops::{Dropout, Heads};
+
+    #[test]
+    #[ignore = "needs an NVIDIA GPU"]
+    fn tiles_of_any_size_compute_the_same() {
+        let gpu = Device::new_cuda(0).unwrap();
+        let (b, t, keys, heads) = (2, 9, 5, Heads { n_heads: 3, dropout: Dropout { p: 0.2, seed: 4 } });
+        let random = |rows: usize| Tensor::randn(0f32, 1.0, (b, rows, 12), &Device::Cpu).unwrap().to_device(&gpu);
+        let inputs = [random(t).unwrap(), random(keys).unwrap(), random(keys).unwrap()];
+        let dy = random(t).unwrap();
+        let attention = Attention::new(&inputs[0], &inputs[1], &inputs[2], None, heads).unwrap();
+        let run = |tile_bytes| {
+            let mut gradients = Gradients::default();
+            let y = attention.forward_in_tiles(&inputs, tile_bytes).unwrap();
+            attention.backward_in_tiles(&inputs, &dy, &mut gradients, tile_bytes).unwrap();
+            let all = inputs.iter().map(|x| gradients.get(x).unwrap()).chain([&y]);
+            all.flat_map(|x| x.flatten_all().unwrap().to_vec1::<f32>().unwrap()).collect::<Vec<f32>>()
+        };
+        let whole = run(TILE_BYTES);
+        // Of 16 bytes a score backward: two rows, all rows of a head, two heads.
+        for (tile_bytes, tiles) in [(2 * keys * 16, 6 * 5), (t * keys * 16, 6), (2 * t * keys * 16, 3)] {
+            assert_eq!(attention.tiles(tile_bytes, 16).len(), tiles);
+            let off = run(tile_bytes).iter().zip(&whole).fold(0f32, |m, (a, b)| m.max((a - b).abs()));
+            assert!(off < 1e-5, "tiles of {tile_bytes} bytes: off by {off:e}");
+        }
     }
 }

@@ -6,7 +6,8 @@ use super::Kernels;
 use super::elementwise::cast;
 use super::launch::{Argument, Grid, SHARED_BYTES, THREADS, WARP, device, empty, launch, suffix, tensor};
 use super::sums::column_sums;
-use crate::nn::ops::{Gradients, LayerNorm};
+use crate::nn::ops::Gradients;
+use crate::nn::ops::layer_norm::{LayerNorm, shapes};
 
 /// Blocks that work through the rows backward: several for each multiprocessor of the largest GPUs.
 const BLOCKS: usize = 1024;
@@ -30,8 +31,8 @@ fn shared_bytes(n: usize) -> Result<usize> {
 
 impl Kernels for LayerNorm {
     fn forward(&self, inputs: &[Tensor]) -> Result<Tensor> {
-        let (x, gain, bias) = (&inputs[0], &inputs[1], &inputs[2]);
-        let (rows, d) = self.shapes(inputs)?;
+        let (rows, d) = shapes(inputs)?;
+        let (x, gain, bias) = (&inputs[0], cast(&inputs[1], DType::F32)?, cast(&inputs[2], DType::F32)?);
         let y = empty(x.shape(), x.dtype(), x)?;
         let warps = (SHARED_BYTES / (4 * d)).clamp(1, THREADS / WARP);
         let grid = Grid {
@@ -43,8 +44,8 @@ impl Kernels for LayerNorm {
         let arguments = [
             tensor(x)?,
             residual,
-            tensor(&cast(gain, DType::F32)?)?,
-            tensor(&cast(bias, DType::F32)?)?,
+            tensor(&gain)?,
+            tensor(&bias)?,
             tensor(&y)?,
             rows.into(),
             d.into(),
@@ -58,7 +59,8 @@ impl Kernels for LayerNorm {
     fn backward(&self, inputs: &[Tensor], dy: &Tensor, gradients: &mut Gradients) -> Result<()> {
         let (x, gain, bias) = (&inputs[0], &inputs[1], &inputs[2]);
         let residual = inputs.get(3);
-        let (rows, d) = self.shapes(inputs)?;
+        let (rows, d) = shapes(inputs)?;
+        let gain_f32 = cast(gain, DType::F32)?;
         let blocks = rows.clamp(1, BLOCKS);
         let grid = Grid { shared_bytes: shared_bytes(3 * d + THREADS / WARP)?, ..Grid::of_blocks(blocks) };
         let dx = empty(x.shape(), x.dtype(), x)?;
@@ -67,7 +69,7 @@ impl Kernels for LayerNorm {
         let arguments = [
             tensor(x)?,
             residual.map_or(Ok(NULL), tensor)?,
-            tensor(&cast(gain, DType::F32)?)?,
+            tensor(&gain_f32)?,
             tensor(dy)?,
             tensor(&dx)?,
             dresidual.as_ref().map_or(Ok(NULL), tensor)?,
