@@ -7,7 +7,7 @@ use candle_core::cuda_backend::{CudaDevice, WrapErr, set_gemm_reduced_precision_
 use crate::units::DType;
 
 /// Opens a GPU by its ordinal and sets what costs nothing: freed memory stays with the program, no events are recorded
-/// around each use of a tensor, and products of f32 use TF32 if that is the dtype.
+/// around each use of a tensor, small uploads are kept, and products of f32 use TF32 if that is the dtype.
 pub(super) fn open(ordinal: usize, dtype: DType) -> candle_core::Result<Device> {
     let device = Device::new_cuda(ordinal)?;
     let cuda = device.as_cuda_device()?;
@@ -19,6 +19,8 @@ pub(super) fn open(ordinal: usize, dtype: DType) -> candle_core::Result<Device> 
     set_gemm_reduced_precision_f32(dtype == DType::Tf32);
     // Otherwise the pool gives all memory back to the driver at every synchronisation, and asks for it again.
     set(cuda, sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, u64::MAX)?;
+    // For as long as the program runs: the shapes that candle's kernels are given are sent once, not at every launch.
+    std::mem::forget(cuda.enable_cuda_graph_htod_cache());
     Ok(device)
 }
 
