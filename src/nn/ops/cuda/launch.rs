@@ -7,7 +7,7 @@ use candle_core::{DType, Device, Result, Shape, Storage, Tensor, bail};
 
 use crate::nn::ops::Dropout;
 
-/// The kernels, as assembly for the GPU that the program was built for and later ones.
+/// The kernels, as assembly for the kind of GPU that the program was built for.
 const KERNELS: &str = include_str!(concat!(env!("OUT_DIR"), "/all.ptx"));
 /// Threads of a block, and of a warp.
 pub(super) const THREADS: usize = 256;
