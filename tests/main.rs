@@ -7,3 +7,4 @@ mod data;
 mod floors;
 mod nn;
 mod ops;
+mod track;

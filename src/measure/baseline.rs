@@ -1,10 +1,12 @@
 //! What the meters show before anything runs: how often they change, and what the idle device draws.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::phase::{POLL, measure_period};
 use crate::catalog::Device;
 use crate::record::{Baseline, MeterTrace};
-use crate::sensor::{MeterFacts, POLL, Sampler, Timing, Watch, measure_period};
+use crate::sensor::{Meter, MeterFacts, Sampler, Timing, Watch};
+use crate::stats::Period;
 use crate::units::Seconds;
 
 /// Idle power is measured over this long, and a period over this many ticks, if a cell may take that long.
@@ -20,6 +22,14 @@ const HOPPER_WINDOW_S: f64 = 0.025;
 pub(super) struct Measured {
     pub(super) baseline: Baseline,
     pub(super) timing: Option<Timing>,
+}
+
+/// The update period of one meter, watched for at most `most_s`; `None` of a model, or if it did not change.
+#[must_use]
+pub fn update_period(meter: Box<dyn Meter>, most_s: f64) -> Option<Period> {
+    let sampler = Sampler::start_every(Seconds(f64::INFINITY), Instant::now(), vec![meter]);
+    let facts = sampler.meters();
+    period(&sampler, 0, facts.first()?, most_s)
 }
 
 /// Measures every meter of an idle machine, for at most about `most_s` each way. Models are asked.
@@ -69,7 +79,7 @@ pub(super) fn measure(sampler: &Sampler, hardware: Option<&Device>, most_s: f64)
 }
 
 /// Watches a meter for its ticks; a model has none.
-fn period(sampler: &Sampler, meter: usize, facts: &MeterFacts, most_s: f64) -> Option<crate::stats::Period> {
+fn period(sampler: &Sampler, meter: usize, facts: &MeterFacts, most_s: f64) -> Option<Period> {
     if facts.idle_power.is_some() {
         return None;
     }
@@ -97,10 +107,8 @@ fn timing(facts: &MeterFacts, hardware: Option<&Device>, update_s: f64) -> Timin
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use super::*;
-    use crate::sensor::{Coverage, CpuClock, FakeMeter, LoadModel, Meter};
+    use crate::sensor::{Coverage, CpuClock, FakeMeter, LoadModel};
     use crate::units::Watts;
 
     fn baseline_of(meter: Box<dyn Meter>) -> Measured {

@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use super::allocator;
 use super::baseline::{self, Measured};
 use super::memory;
+use super::phase::{GROUPS, await_phase};
 use super::runner::{Runner, empty_cell};
 use super::{ComputeDevice, MeasureError, Meters};
 use crate::model::{Arch, Config, Family, Ops, StepShape, count_params, training_memory};
 use crate::record::{Cell, Environment, Pass, Record, SCHEMA, Settings, Status, Warning, Workload};
-use crate::sensor::{GROUPS, GpuWatch, Sampler, Timing, await_phase};
+use crate::sensor::{GpuWatch, Sampler, Timing};
 
 /// One visit lasts at least this long, so that a meter sees it.
 const VISIT: Duration = Duration::from_secs(1);
@@ -187,6 +188,13 @@ pub fn run(
     record.save(folder)?;
     let sampler = Sampler::start(epoch, meters);
     let hardware = record.environment.compute.hardware.as_ref();
+    observer.progress(&Progress {
+        cell: "the idle machine".to_owned(),
+        doing: "measuring",
+        steps: 0,
+        cells: (0, plan.points.len()),
+        seconds: (0.0, plan.points.len() as f64 * plan.settings.max_time_s),
+    });
     let measured = baseline::measure(&sampler, hardware, plan.settings.max_time_s);
     record.environment.baselines = measured.iter().map(|m| m.baseline.clone()).collect();
     let config = plan.config();

@@ -4,12 +4,13 @@ use std::time::{Duration, Instant};
 
 use super::allocator;
 use super::baseline::Measured;
+use super::phase::GROUPS;
 use super::steady::{BLOCK_S, Block, MOST_S, is_steady};
 use super::{ComputeDevice, MeasureError, Point};
 use crate::model::{Config, train_step_flop};
 use crate::nn::{AdamW, AdamWConfig, Batch, BertForPreTraining, NnError, Params, PassConfig, Tape, tensor_dtype};
 use crate::record::{Cell, ENERGY_TOLERANCE, MeterTrace, Pass, Settings, Status, Step, Warning};
-use crate::sensor::{GROUPS, GpuWatch, MeterLog};
+use crate::sensor::{GpuWatch, MeterLog};
 use crate::stats::batch_means;
 
 /// Batches that take turns, so that no step sees the tokens of the one before.

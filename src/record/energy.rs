@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 
+use super::group::{counter_j, integral_j};
 use super::{Cell, MeterTrace, Step};
-use crate::sensor::{EnergySource, Sample, counter_j, integral_j};
+use crate::sensor::{EnergySource, Sample};
 use crate::stats::{batch_means, counter_total, median, trapezoid};
 
 /// Two estimates of one energy that are further apart than this are a warning.

@@ -33,20 +33,26 @@ impl CpuClock {
     #[must_use]
     pub fn of_machine() -> Self {
         let limits = cgroup_limits();
-        let all = std::thread::available_parallelism().map_or(1.0, |n| n.get() as f64);
-        let mut system = System::new();
-        system.refresh_cpu_usage();
-        let machine = (system.cpus().len() as f64).max(all);
-        if let (Some(cpus), Some(usage)) = (limits.cpus.filter(|c| *c < machine), limits.usage)
+        let host = Self::of_host();
+        if let (Some(cpus), Some(usage)) = (limits.cpus.filter(|c| *c < host.cpus), limits.usage)
             && usage.cpu_seconds().is_some()
         {
             return Self { cpus, source: Source::Group(usage) };
         }
+        host
+    }
+
+    /// The clock of the machine, whatever a container may use of it.
+    #[must_use]
+    pub fn of_host() -> Self {
+        let mut system = System::new();
+        system.refresh_cpu_usage();
+        let cpus = system.cpus().len().max(1) as f64;
         let source = match busy_of_machine() {
             Some(_) => Source::Proc,
             None => Source::Load { system: Box::new(system), last: Instant::now(), busy: 0.0 },
         };
-        Self { cpus: machine, source }
+        Self { cpus, source }
     }
 
     #[cfg(test)]

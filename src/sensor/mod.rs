@@ -1,5 +1,4 @@
-//! What can be metered: one trait, its meters (NVML, RAPL, models), a thread that samples them, and the protocol that
-//! sets groups of work in step with a sensor.
+//! What can be metered: one trait, its meters (NVML, RAPL, models), and a thread that samples them.
 //!
 //! A meter returns what it read, in joules or watts, and never a zero for a reading that failed. Energy is
 //! worked out later, from the raw samples.
@@ -8,15 +7,12 @@ mod cgroup;
 mod cpu_clock;
 mod error;
 mod fake;
-mod group;
 mod load_model;
 mod nvml;
-mod phase;
 mod ram_model;
 mod rapl;
 mod sampler;
-#[cfg(test)]
-mod simulated;
+mod watch;
 
 use serde::{Deserialize, Serialize};
 
@@ -24,16 +20,15 @@ pub use cgroup::{CgroupLimits, cgroup_limits};
 pub use cpu_clock::{CpuClock, TICKS_PER_SECOND};
 pub use error::SensorError;
 pub use fake::FakeMeter;
-pub use group::{counter_j, integral_j};
 pub use load_model::LoadModel;
 pub use nvml::{
     CudaIdentity, Driver, GpuInfo, GpuState, GpuWatch, MigInstance, NoAnswer, NvmlDevice, NvmlLibrary, NvmlMeter,
     Query, Selected, Visible, find_gpu, list_gpus, visible_gpus,
 };
-pub use phase::{GROUPS, POLL, Timing, Watch, await_phase, measure_period, next_tick};
 pub use ram_model::RamModel;
 pub use rapl::{DEFAULT_POWERCAP_ROOT, Rapl, RaplMeter, open_rapl};
-pub use sampler::{MeterFacts, MeterLog, MeterWatch, Sample, Sampler};
+pub use sampler::{Latest, MeterFacts, MeterLog, MeterWatch, Reader, Sample, Sampler};
+pub use watch::{Timing, Watch};
 
 use crate::units::{Joules, Seconds, Watts};
 

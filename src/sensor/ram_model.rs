@@ -10,6 +10,9 @@ use crate::units::{Bytes, Seconds, Watts};
 const WATTS_PER_GB: f64 = 0.3725;
 /// Relative standard uncertainty that spans those figures.
 const UNCERTAINTY: f64 = 0.30;
+/// The same where the figure for the processors may hold a part of the memory: a virtual CPU's is its share of a whole
+/// server, with a few gigabytes for each (SPECpower servers). That part is not known; judgement.
+const UNCERTAINTY_BESIDE_VCPUS: f64 = 0.50;
 
 /// Power in proportion to the memory that is there, whether it is used or not: it has to be refreshed.
 pub struct RamModel {
@@ -19,16 +22,21 @@ pub struct RamModel {
 }
 
 impl RamModel {
-    /// A model of `memory`: the machine's, or what the container may use.
+    /// A model of `memory`: the machine's, or what the container may use. `beside_vcpus`: the processors are modelled
+    /// by figures for virtual CPUs.
     #[must_use]
-    pub fn new(memory: Bytes) -> Self {
+    pub fn new(memory: Bytes, beside_vcpus: bool) -> Self {
         let gigabytes = memory.0 / 1e9;
+        let gain_uncertainty = if beside_vcpus { UNCERTAINTY_BESIDE_VCPUS } else { UNCERTAINTY };
         let info = MeterInfo {
             source: EnergySource::Model,
             domain: format!("{gigabytes:.1} GB memory"),
             coverage: Coverage::Dram,
-            gain_uncertainty: UNCERTAINTY,
-            note: format!("modelled, not measured: {WATTS_PER_GB} W for each GB, standard uncertainty 30 %"),
+            gain_uncertainty,
+            note: format!(
+                "modelled, not measured: {WATTS_PER_GB} W for each GB, standard uncertainty {:.0} %",
+                100.0 * gain_uncertainty
+            ),
         };
         Self { info, power: Watts(WATTS_PER_GB * gigabytes), opened: Instant::now() }
     }
@@ -62,9 +70,10 @@ mod tests {
 
     #[test]
     fn sixteen_gigabytes_take_six_watts_at_all_times() {
-        let model = RamModel::new(Bytes(16e9));
+        let model = RamModel::new(Bytes(16e9), false);
         assert_eq!(model.idle_power(), Some(Watts(5.96)));
         assert_eq!(model.info().coverage, Coverage::Dram);
+        assert!(RamModel::new(Bytes(16e9), true).info().gain_uncertainty > model.info().gain_uncertainty);
         assert!(model.info().note.contains("modelled, not measured"));
     }
 }

@@ -30,7 +30,7 @@ pub struct MeterLog {
     pub info: MeterInfo,
     /// Its readings, in order.
     pub samples: Vec<Sample>,
-    /// Why it stopped, if it did.
+    /// Why the last reading failed, if it did.
     pub failure: Option<String>,
 }
 
@@ -51,9 +51,43 @@ struct Slot {
     meter: Box<dyn Meter>,
     samples: Vec<Sample>,
     failure: Option<String>,
+    /// The first and the last two readings, and the integral of power: kept when samples are taken away.
+    first: Option<Sample>,
+    last: [Option<Sample>; 2],
+    integral_j: f64,
 }
 
 impl Slot {
+    fn new(meter: Box<dyn Meter>) -> Self {
+        Self { meter, samples: Vec::new(), failure: None, first: None, last: [None; 2], integral_j: 0.0 }
+    }
+
+    fn push(&mut self, sample: Sample) {
+        if let Some(before) = self.last[1]
+            && let (Some(a), Some(b)) = (before.power_w, sample.power_w)
+        {
+            self.integral_j += f64::midpoint(a, b) * (sample.time_s - before.time_s);
+        }
+        self.first = self.first.or(Some(sample));
+        self.last = [self.last[1], Some(sample)];
+        self.samples.push(sample);
+    }
+
+    fn latest(&self) -> Latest {
+        let newest = self.last[1].filter(|_| self.failure.is_none());
+        let counted = newest.zip(self.first).and_then(|(b, a)| Some(b.energy_j? - a.energy_j?));
+        let rate = self.last[0].zip(newest).and_then(|(a, b)| {
+            let seconds = b.time_s - a.time_s;
+            (seconds > 0.0).then_some((b.energy_j? - a.energy_j?) / seconds)
+        });
+        let integral = newest.and_then(|n| n.power_w).map(|_| self.integral_j);
+        Latest {
+            info: self.meter.info().clone(),
+            energy_j: counted.or(integral),
+            power_w: newest.and_then(|n| n.power_w).or(rate),
+        }
+    }
+
     fn log(&self, samples: Vec<Sample>) -> MeterLog {
         MeterLog { info: self.meter.info().clone(), samples, failure: self.failure.clone() }
     }
@@ -84,7 +118,7 @@ impl Sampler {
     #[must_use]
     pub fn start_every(period: Seconds, epoch: Instant, meters: Vec<Box<dyn Meter>>) -> Self {
         let period = if meters.is_empty() { f64::INFINITY } else { period.0 };
-        let slots = meters.into_iter().map(|meter| Slot { meter, samples: Vec::new(), failure: None }).collect();
+        let slots = meters.into_iter().map(Slot::new).collect();
         let shared =
             Arc::new(Shared { epoch, slots: Mutex::new(slots), stop: Mutex::new(false), wake: Condvar::new() });
         let thread = period.is_finite().then(|| {
@@ -99,12 +133,10 @@ impl Sampler {
         read_all(&self.shared);
     }
 
-    /// The latest two readings of each meter, of which the rates follow.
+    /// A view of the latest readings for other threads.
     #[must_use]
-    pub fn latest(&self) -> Vec<MeterLog> {
-        let slots = lock(&self.shared.slots);
-        let tail = |slot: &Slot| slot.samples[slot.samples.len().saturating_sub(2)..].to_vec();
-        slots.iter().map(|slot| slot.log(tail(slot))).collect()
+    pub fn reader(&self) -> Reader {
+        Reader(Arc::clone(&self.shared))
     }
 
     /// Watches a meter for its ticks: the power where it reads one, else the counter. `None` if there is no such
@@ -140,6 +172,29 @@ impl Sampler {
                 slot.log(samples)
             })
             .collect()
+    }
+}
+
+/// The latest readings of a sampler.
+#[derive(Clone)]
+pub struct Reader(Arc<Shared>);
+
+/// What a meter last said.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Latest {
+    /// Which meter.
+    pub info: MeterInfo,
+    /// Joules since the sampler was started: by the counter, else by integrating power.
+    pub energy_j: Option<f64>,
+    /// Watts: as read, else over the last two readings of the counter.
+    pub power_w: Option<f64>,
+}
+
+impl Reader {
+    /// What each meter last said; nothing of one that has failed or not been read yet.
+    #[must_use]
+    pub fn latest(&self) -> Vec<Latest> {
+        lock(&self.0.slots).iter().map(Slot::latest).collect()
     }
 }
 
@@ -199,11 +254,8 @@ fn read_all(shared: &Shared) {
     }
 }
 
-/// Reads a meter that has not failed.
+/// Reads a meter. One that fails leaves a gap, and is asked again the next time.
 fn read(slot: &mut Slot, epoch: Instant) {
-    if slot.failure.is_some() {
-        return;
-    }
     match slot.meter.read() {
         Ok(reading) => {
             let time_s = epoch.elapsed().as_secs_f64();
@@ -212,7 +264,8 @@ fn read(slot: &mut Slot, epoch: Instant) {
                 Reading::Instant(power) => (None, Some(power)),
                 Reading::Both(energy, power) => (Some(energy), Some(power)),
             };
-            slot.samples.push(Sample { time_s, energy_j: energy.map(|e| e.0), power_w: power.map(|p| p.0) });
+            slot.failure = None;
+            slot.push(Sample { time_s, energy_j: energy.map(|e| e.0), power_w: power.map(|p| p.0) });
         }
         Err(error) => slot.failure = Some(error.to_string()),
     }

@@ -1,6 +1,6 @@
 //! Joules of a group of steps, from what a sensor showed around it.
 
-use super::Timing;
+use crate::sensor::Timing;
 use crate::stats::{counter_total, staircase, ticks};
 
 /// Joules between two moments from the readings (time, watts) of a power sensor: the area under its staircase, moved

@@ -1,8 +1,9 @@
 //! A power sensor over a simulated load, on virtual time, and the protocol run on it: the code under test is the
 //! code that measures, only the sensor and the clock are made up.
 
-use super::group::{counter_j, integral_j};
-use super::phase::{GROUPS, POLL, Timing, Watch, await_phase, measure_period};
+use super::phase::{GROUPS, POLL, await_phase, measure_period};
+use crate::record::{counter_j, integral_j};
+use crate::sensor::{Timing, Watch};
 use crate::stats::{Distribution, Stream};
 use crate::units::Seconds;
 
