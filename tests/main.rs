@@ -9,3 +9,4 @@ mod floors;
 mod gpu;
 mod nn;
 mod ops;
+mod track;

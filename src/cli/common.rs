@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::ValueEnum;
-use greenformers::catalog::{Catalog, Device, DeviceKind, Site};
+use greenformers::catalog::{Catalog, Device, DeviceKind, Grid, Site};
 use greenformers::estimate::{Conditions, ConditionsBuilder};
 use greenformers::model::{Arch, Config, Order, Share};
 use greenformers::record::Workload;
@@ -49,6 +49,11 @@ pub(super) struct ConditionsArgs {
 }
 
 impl ConditionsArgs {
+    /// The grid that was named, if one was.
+    pub(super) fn named_grid(&self, catalog: &Catalog) -> Result<Option<Grid>> {
+        Ok(self.grid.as_deref().map(|name| catalog.grid(name)).transpose()?)
+    }
+
     /// Resolves names through the catalog. `share` is the part of a machine that is used.
     pub(super) fn resolve(
         &self,

@@ -4,6 +4,8 @@ use candle_core::Device;
 use candle_core::cuda_backend::cudarc::driver::{result, sys};
 use candle_core::cuda_backend::{CudaDevice, WrapErr, set_gemm_reduced_precision_f32};
 
+use super::device::GpuFacts;
+use crate::sensor::CudaIdentity;
 use crate::units::DType;
 
 /// Opens a GPU by its ordinal and sets what costs nothing: freed memory stays with the program, no events are recorded
@@ -22,6 +24,26 @@ pub(super) fn open(ordinal: usize, dtype: DType) -> candle_core::Result<Device> 
     // For as long as the program runs: the shapes that candle's kernels are given are sent once, not at every launch.
     std::mem::forget(cuda.enable_cuda_graph_htod_cache());
     Ok(device)
+}
+
+/// What CUDA says of a GPU.
+pub(super) fn facts(cuda: &CudaDevice) -> GpuFacts {
+    let stream = cuda.cuda_stream();
+    let context = stream.context();
+    let uuid = context.uuid().ok().map(|uuid| {
+        let hex = uuid.bytes.iter().fold(String::new(), |hex, b| hex + &format!("{:02x}", b.cast_unsigned()));
+        format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+    });
+    let part = |which| context.attribute(which).ok().and_then(|n| u32::try_from(n).ok());
+    let domain = part(sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_PCI_DOMAIN_ID);
+    let bus = part(sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_PCI_BUS_ID);
+    let slot = part(sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_PCI_DEVICE_ID);
+    let pci = domain.zip(bus).zip(slot).map(|((domain, bus), slot)| (domain, bus, slot));
+    GpuFacts {
+        name: context.name().ok(),
+        memory_bytes: context.total_mem().ok().map(|bytes| bytes as u64),
+        identity: CudaIdentity { uuid, pci },
+    }
 }
 
 /// Bytes that tensors use now, and a new maximum from here on.

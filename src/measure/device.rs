@@ -6,6 +6,7 @@ use std::str::FromStr;
 use candle_core::Device;
 
 use super::{MeasureError, allocator};
+use crate::sensor::CudaIdentity;
 use crate::units::DType;
 
 /// Which device was asked for.
@@ -46,6 +47,14 @@ impl FromStr for DeviceChoice {
     }
 }
 
+/// A GPU as CUDA sees it.
+#[derive(Debug, Default)]
+pub(super) struct GpuFacts {
+    pub(super) name: Option<String>,
+    pub(super) memory_bytes: Option<u64>,
+    pub(super) identity: CudaIdentity,
+}
+
 /// An open device.
 pub struct ComputeDevice {
     pub(super) device: Device,
@@ -74,6 +83,15 @@ impl ComputeDevice {
     #[must_use]
     pub fn is_cpu(&self) -> bool {
         self.device.is_cpu()
+    }
+
+    /// What CUDA says of the GPU; nothing of a CPU.
+    pub(super) fn gpu_facts(&self) -> GpuFacts {
+        match &self.device {
+            #[cfg(feature = "cuda")]
+            Device::Cuda(cuda) => super::cuda::facts(cuda),
+            _ => GpuFacts::default(),
+        }
     }
 
     /// Waits until everything that was queued has been computed.

@@ -2,6 +2,7 @@
 //! that writes them all into a folder.
 
 mod charts;
+mod codecarbon;
 mod error;
 mod figures;
 mod folder;
@@ -12,6 +13,7 @@ mod tables;
 mod text;
 
 pub use charts::Chart;
+pub use codecarbon::{CODECARBON_HEADER, CodecarbonRow};
 pub use error::ReportError;
 pub use figures::{Report, figures};
 pub use folder::write_report;
