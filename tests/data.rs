@@ -92,7 +92,7 @@ fn sites_and_workloads_load() {
     let bert: Workload = catalog.load("bert-base").unwrap();
     assert!((bert.tokens() - 42.6e9).abs() < 0.01e9, "{:e}", bert.tokens());
     let names: Vec<String> = catalog.all::<Workload>().unwrap().into_iter().map(|w| w.name).collect();
-    assert_eq!(names, ["bert-base", "bert-large", "roberta-base"]);
+    assert_eq!(names, ["bert-base", "bert-large", "gpt2", "roberta-base"]);
 }
 
 #[test]

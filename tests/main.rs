@@ -4,6 +4,8 @@
 
 mod cli;
 mod data;
+mod estimates;
 mod floors;
 mod nn;
 mod ops;
+mod validation;

@@ -11,6 +11,7 @@ mod profile;
 mod progress;
 mod report;
 mod run;
+mod sweep;
 
 use std::io::ErrorKind;
 use std::path::PathBuf;

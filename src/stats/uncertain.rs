@@ -44,6 +44,30 @@ impl Distribution {
     }
 }
 
+impl Distribution {
+    /// The value that half of the draws lie below.
+    #[must_use]
+    pub fn median(self) -> f64 {
+        match self {
+            Self::Triangular(low, mode, high) => triangular(low, mode, high, 0.5),
+            other => other.centre(),
+        }
+    }
+
+    /// The standard deviation of the logarithm, from the 95 % interval as if it were log-normal.
+    #[must_use]
+    pub fn ln_sd(self) -> f64 {
+        let (low, high) = match self {
+            Self::Point(_) => return 0.0,
+            Self::LogNormal(_, gsd) => return gsd.ln(),
+            Self::Normal(mean, sd) | Self::StudentT(mean, sd, _) => (mean - 1.96 * sd, mean + 1.96 * sd),
+            Self::Uniform(low, high) => (low + 0.025 * (high - low), high - 0.025 * (high - low)),
+            Self::Triangular(low, mode, high) => (triangular(low, mode, high, 0.025), triangular(low, mode, high, 0.975)),
+        };
+        if low > 0.0 { (high / low).ln() / (2.0 * 1.96) } else { 0.5 }
+    }
+}
+
 /// A stream of random draws of its own for each named input.
 ///
 /// Two estimates with the same seed draw the same PUE, the same grid intensity and so on in the same
