@@ -356,3 +356,54 @@ proptest! {
         }
     }
 }
+
+/// A folder with the record of a quick campaign on a tiny model, in micro-batches of 8.
+fn profiled() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let tiny = "name: tiny\nsource: made up for a test\nmodel: {n_layers: 2, d_model: 24, n_heads: 3, d_ff: 40, vocab_size: \
+                101, max_seq_len: 64}\noptimizer: adamw\nphases:\n  - {steps: 1000, batch_size: 16, seq_len: 8}\n  - \
+                {steps: 100, batch_size: 16, seq_len: 32}\n";
+    fs::write(folder.path().join("tiny.yaml"), tiny).unwrap();
+    fs::write(folder.path().join("longer.yaml"), tiny.replace("seq_len: 32}", "seq_len: 64}")).unwrap();
+    let args = ["profile", "--workload", "tiny.yaml", "--meter", "none", "--device", "cpu", "--batch-size", "8"];
+    ok(&[&args[..], &["--max-time", "1.5", "-o", "out"]].concat(), folder.path());
+    folder
+}
+
+#[test]
+fn a_record_is_measured_where_it_was_made_and_scaled_elsewhere() {
+    let folder = profiled();
+    let basis = |args: &[&str]| {
+        let result = json(&[&["estimate", "out"][..], args].concat(), folder.path());
+        let e = dense(&result);
+        (e["basis"].as_str().unwrap().to_owned(), (e["wall_h"]["high"].as_f64().unwrap() / e["wall_h"]["low"].as_f64().unwrap()).ln())
+    };
+    let (measured, narrow) = basis(&[]);
+    assert_eq!(measured, "measured");
+    // Another length, another rank, another micro-batch: carried over by class, and less sure.
+    for args in [&["--workload", "longer.yaml"][..], &["--arch", "lrt:rank=5"], &["--micro-batch", "4"], &["--devices", "2"]] {
+        let (scaled, width) = basis(args);
+        assert_eq!(scaled, "scaled", "{args:?}");
+        assert!(width > 0.0 && (args[0] == "--devices" || width > narrow), "{args:?}: {width} and {narrow}");
+    }
+    // A CPU says nothing of what software reaches on a GPU.
+    let text = ok(&["estimate", "out", "--hardware", "t4"], folder.path());
+    assert!(text.contains("analytic") && text.contains("it is not used"), "{text}");
+}
+
+#[test]
+fn a_record_of_one_gpu_is_carried_to_another() {
+    let folder = profiled();
+    let path = folder.path().join("out/record.json");
+    let mut record: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    let device: Device = Catalog::default().load("a100-sxm4-80gb").unwrap();
+    record["environment"]["compute"]["device"] = "cuda:0".into();
+    record["environment"]["compute"]["hardware"] = serde_json::to_value(&device).unwrap();
+    fs::write(&path, record.to_string()).unwrap();
+    let of = |args: &[&str]| json(&[&["estimate", "out"][..], args].concat(), folder.path());
+    let (same, other) = (of(&["--hardware", "a100-sxm4-80gb"]), of(&["--hardware", "h100-sxm5"]));
+    assert_eq!((dense(&same)["basis"].as_str(), dense(&other)["basis"].as_str()), (Some("measured"), Some("scaled")));
+    assert_eq!(dense(&other)["hardware"], "h100-sxm5-80gb");
+    let ratio = mid(&dense(&other)["wall_h"]) / mid(&dense(&same)["wall_h"]);
+    assert!((0.2..1.2).contains(&ratio), "{ratio}");
+}

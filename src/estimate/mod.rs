@@ -36,6 +36,7 @@ pub use input::{Assumption, Input, Value};
 pub use lost_time::{Failures, LostTime};
 pub use measured::measured_step;
 pub use output::{Basis, Estimate, VsDense};
+pub use scaled::{CellCheck, TransferCheck, transfer_check};
 pub use schedule::Schedule;
 pub use step::{PhaseStep, StepSource};
 pub use sweep::{Axes, Scenario, Sweep, sweep};

@@ -53,17 +53,7 @@ impl<'a> LocalModel<'a> {
         let usable = |c: &&Cell| c.pass == Pass::Train && c.status == Status::Ok;
         let cells: Vec<&Cell> = record.cells.iter().filter(usable).collect();
         let figures = figures_of(record, cells.first()?.dtype);
-        let measured: Vec<Measured> = cells
-            .iter()
-            .filter_map(|cell| {
-                let mean = cell.step_mean()?;
-                let config = config_of(record, cell);
-                let work = Work::new(&config, cell.arch, cell.shape, cell.dtype, level, false);
-                let time = model.step(&Figures { dtype: cell.dtype, ..figures.clone() }, &work);
-                let pass_s = mean.forward.mean + mean.backward.mean;
-                (pass_s > 0.0).then_some(Measured { time, pass_s, optimizer_s: mean.optimizer.mean })
-            })
-            .collect();
+        let measured = measure(record, model, &cells);
         let fit = correct(&measured, None)?;
         let left_out: Vec<f64> = (0..measured.len())
             .filter_map(|i| {
@@ -186,6 +176,20 @@ impl<'a> LocalModel<'a> {
     }
 }
 
+/// Measured cells in the terms of the model.
+fn measure(record: &Record, model: &Efficiency, cells: &[&Cell]) -> Vec<Measured> {
+    cells
+        .iter()
+        .filter_map(|cell| {
+            let mean = cell.step_mean()?;
+            let work = Work::new(&config_of(record, cell), cell.arch, cell.shape, cell.dtype, Level::Typical, false);
+            let time = model.step(&figures_of(record, cell.dtype), &work);
+            let pass_s = mean.forward.mean + mean.backward.mean;
+            (pass_s > 0.0).then_some(Measured { time, pass_s, optimizer_s: mean.optimizer.mean })
+        })
+        .collect()
+}
+
 /// `a - b`, name by name: what two devices share cancels.
 fn difference(a: Loadings, b: &Loadings) -> Loadings {
     let of = |list: &Loadings, name: &str| list.iter().find(|(n, _)| n == name).map_or(0.0, |(_, x)| *x);
@@ -219,6 +223,59 @@ fn correct(cells: &[Measured], left_out: Option<usize>) -> Option<Fit> {
                 [pass, optimizer / (3.0 * LEAST_SD)]
             })
             .collect()
+    })
+}
+
+/// How well the model carries the cells of a record over to each other.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TransferCheck {
+    /// Cell by cell.
+    pub cells: Vec<CellCheck>,
+    /// Root mean square of the logarithms of `left_out`.
+    pub left_out_rms: f64,
+    /// Root mean square of the logarithms of `ratio_to_dense`.
+    pub ratio_rms: f64,
+}
+
+/// One cell of a [`TransferCheck`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct CellCheck {
+    /// What it is.
+    pub label: String,
+    /// Its pass as predicted from the other cells, over the measured one.
+    pub left_out: f64,
+    /// Its ratio to the dense cell of its shape as the uncorrected model has it, over the measured ratio.
+    pub ratio_to_dense: Option<f64>,
+}
+
+/// Checks the model against a record; `None` if it has fewer than two measured cells.
+#[must_use]
+pub fn transfer_check(record: &Record) -> Option<TransferCheck> {
+    let model = Efficiency::embedded();
+    let pass = |cell: &Cell| cell.step_mean().map(|m| m.forward.mean + m.backward.mean);
+    let usable = |c: &&Cell| c.pass == Pass::Train && c.status == Status::Ok && pass(c).is_some_and(|s| s > 0.0);
+    let cells: Vec<&Cell> = record.cells.iter().filter(usable).collect();
+    let measured = measure(record, model, &cells);
+    let checks: Vec<CellCheck> = (0..cells.len())
+        .filter_map(|i| {
+            let fit = correct(&measured, Some(i))?;
+            let same_shape = |j: &usize| cells[*j].arch == Arch::Dense && cells[*j].shape == cells[i].shape;
+            let dense = (0..cells.len()).find(same_shape).filter(|j| *j != i);
+            Some(CellCheck {
+                label: cells[i].label(),
+                left_out: corrected_pass(&fit.values, &measured[i].time) / measured[i].pass_s,
+                ratio_to_dense: dense.map(|j| {
+                    let (own, other) = (&measured[i], &measured[j]);
+                    own.time.pass() / other.time.pass() / (own.pass_s / other.pass_s)
+                }),
+            })
+        })
+        .collect();
+    let rms = |values: Vec<f64>| (values.iter().map(|x| x.ln().powi(2)).sum::<f64>() / values.len().max(1) as f64).sqrt();
+    (checks.len() >= 2).then(|| TransferCheck {
+        left_out_rms: rms(checks.iter().map(|c| c.left_out).collect()),
+        ratio_rms: rms(checks.iter().filter_map(|c| c.ratio_to_dense).collect()),
+        cells: checks,
     })
 }
 
