@@ -7,9 +7,9 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
+use greenformers::estimate::model::{Calibration, Efficiency, EfficiencyTable, HeldOut, Observation, observations};
 use greenformers::estimate::transfer_check;
 use greenformers::record::Record;
-use greenformers::estimate::model::{Calibration, Efficiency, EfficiencyTable, HeldOut, Observation, observations};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -56,8 +56,7 @@ fn published_runs_are_predicted_from_the_others_to_a_tenth_and_nine_in_ten_lie_i
     let by_device = widths(calibration.hold_out(&observations, |o| o.run.device.clone()));
     let by_model =
         widths(calibration.hold_out(&observations, |o| (o.run.family.clone(), o.run.d_model, o.run.n_layers)));
-    let by_software =
-        widths(calibration.hold_out(&observations, |o| (o.run.collection.clone(), o.run.device.clone())));
+    let by_software = widths(calibration.hold_out(&observations, |o| (o.run.collection.clone(), o.run.device.clone())));
     let mut row = |name: &str, held_out: Vec<&HeldOut>| {
         let (n, median, high, inside) = summary(held_out.into_iter());
         let _ = writeln!(
@@ -89,7 +88,8 @@ fn published_runs_are_predicted_from_the_others_to_a_tenth_and_nine_in_ten_lie_i
     }
     text.push_str("\nThe runs one by one are in `published_runs.csv`, the constants in `hardware/efficiency.json`.\n");
 
-    let mut csv = String::from("id,collection,core,predicted_tokens_per_s,low,high,published_tokens_per_s,error,inside\n");
+    let mut csv =
+        String::from("id,collection,core,predicted_tokens_per_s,low,high,published_tokens_per_s,error,inside\n");
     for (o, h) in observations.iter().zip(&by_run) {
         let published = o.run.tokens_per_s.unwrap();
         // Time that is longer by a factor is throughput that is smaller by it.

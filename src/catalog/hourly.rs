@@ -116,7 +116,9 @@ impl Hourly {
                 Some(n) if n > 1 => {
                     return Err(wrong(format!("{} hours are missing before `{time}`: expected every hour", n - 1)));
                 }
-                Some(_) => return Err(wrong(format!("`{time}` is earlier than the line before: expected rising hours"))),
+                Some(_) => {
+                    return Err(wrong(format!("`{time}` is earlier than the line before: expected rising hours")));
+                }
             }
             let value = row.get(intensity_column).unwrap_or_default();
             match value.parse::<f64>() {

@@ -8,8 +8,8 @@ use serde::ser::SerializeStruct;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::units::{
-    Bytes, BytesPerSecond, FlopPerSecond, GramsCo2ePerKwh, KgCo2e, LitresPerKwh, Nanometres, Ratio, Seconds, UsdPerHour,
-    UsdPerKwh, Watts,
+    Bytes, BytesPerSecond, FlopPerSecond, GramsCo2ePerKwh, KgCo2e, LitresPerKwh, Nanometres, Ratio, Seconds,
+    UsdPerHour, UsdPerKwh, Watts,
 };
 
 /// A quantity that a catalog file can give.

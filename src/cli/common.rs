@@ -114,6 +114,11 @@ impl ConditionsArgs {
         Self { grid: name.map(str::to_owned).or_else(|| self.grid.clone()), ..self.clone() }
     }
 
+    /// Whether a price of electricity was given and no rent: the machines are not rented.
+    pub(super) fn owns_machines(&self) -> bool {
+        self.usd_per_kwh.is_some() && self.usd_per_hour.is_none() && self.price.is_none()
+    }
+
     /// The same whatever the basis of prices.
     pub(super) fn without_price(&self) -> Self {
         Self { price: None, ..self.clone() }

@@ -16,8 +16,8 @@ use greenformers::units::DType;
 use serde::Serialize;
 
 use super::Context;
-use super::sweep::{self, SweepArgs};
 use super::common::{ConditionsArgs, Format, default_archs, parse_seconds, print, print_json, workload};
+use super::sweep::{self, SweepArgs};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:

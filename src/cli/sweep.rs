@@ -128,7 +128,8 @@ pub(super) fn run(args: &Args, axes_text: &str, context: &Context) -> Result<()>
     let limits = Limits { cost_usd: options.max_cost, hours: options.max_hours, co2e_kg: options.max_co2e };
     let mut scenarios: Vec<Scenario> = all.scenarios;
     scenarios.retain(|s| limits.allow(s));
-    let goals = if options.pareto.is_empty() { vec![Goal::Time, Goal::Cost, Goal::Co2e] } else { options.pareto.clone() };
+    let goals =
+        if options.pareto.is_empty() { vec![Goal::Time, Goal::Cost, Goal::Co2e] } else { options.pareto.clone() };
     let sentence = options.recommend.then(|| recommend(&scenarios, &axes, &goals));
     if !options.pareto.is_empty() {
         scenarios = frontier(scenarios, &goals);
@@ -145,13 +146,17 @@ pub(super) fn run(args: &Args, axes_text: &str, context: &Context) -> Result<()>
         _ => {
             let mut text = sweep_table(&scenarios, &axes, ROWS).render();
             if scenarios.len() > ROWS {
-                text.push_str(&format!("and {} more: `--format csv`, `--out FILE` or `--pareto`\n", scenarios.len() - ROWS));
+                text.push_str(&format!(
+                    "and {} more: `--format csv`, `--out FILE` or `--pareto`\n",
+                    scenarios.len() - ROWS
+                ));
             }
             text
         }
     };
     if let Some(sentence) = sentence {
-        let sentence = sentence.unwrap_or_else(|| "nothing to choose: no scenario fits and is within the limits.".to_owned());
+        let sentence =
+            sentence.unwrap_or_else(|| "nothing to choose: no scenario fits and is within the limits.".to_owned());
         if args.format == Format::Csv {
             context.note(sentence);
         } else {
@@ -222,6 +227,7 @@ fn axes(args: &Args, text: &str, context: &Context) -> Result<Axes> {
         devices: counts,
         levels,
         archs,
+        owned: conditions.owns_machines(),
     })
 }
 
@@ -230,10 +236,10 @@ fn of_device(args: &ConditionsArgs, device: Device, context: &Context) -> Result
     // A device without offers of the basis that was asked for has no known price.
     let resolved = args.resolve(&context.catalog, Some(device.clone()), Some(coverage), 1.0, false);
     let conditions = match resolved {
-        Err(error) if matches!(error.downcast_ref(), Some(EstimateError::Price { .. })) => {
-            args.without_price().resolve(&context.catalog, Some(device.clone()), Some(coverage), 1.0, false)
-                .map(|c| Conditions { usd_per_device_hour: None, usd_per_kwh: None, ..c })
-        }
+        Err(error) if matches!(error.downcast_ref(), Some(EstimateError::Price { .. })) => args
+            .without_price()
+            .resolve(&context.catalog, Some(device.clone()), Some(coverage), 1.0, false)
+            .map(|c| Conditions { usd_per_device_hour: None, usd_per_kwh: None, ..c }),
         other => other,
     };
     Ok((device, conditions?))

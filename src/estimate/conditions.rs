@@ -236,7 +236,11 @@ impl ConditionsBuilder {
         }
         if let Some(hourly) = &self.hourly {
             let mean = hourly.mean();
-            choices.push(Assumption::choice("grid", hourly.name(), format!("{} hours of the given file", hourly.hours())));
+            choices.push(Assumption::choice(
+                "grid",
+                hourly.name(),
+                format!("{} hours of the given file", hourly.hours()),
+            ));
             let source = format!("mean of `{}`; standard uncertainty 8 % of hours to come", hourly.name());
             return Input::new(NAME, Distribution::Normal(mean, 0.08 * mean), "gCO2e/kWh", source);
         }
@@ -264,6 +268,9 @@ impl ConditionsBuilder {
         if let Some(price) = self.usd_per_hour {
             return Ok(Some(Input::given(NAME, price, "USD/h", "--usd-per-hour")));
         }
+        if self.usd_per_kwh.is_some() && self.price_basis.is_none() {
+            return Ok(None); // The machines are not rented.
+        }
         let Some(device) = self.device.as_ref().filter(|d| d.per == Per::Device) else { return Ok(None) };
         let basis_of = |offer: &Sourced<UsdPerHour>| offer.basis.clone().unwrap_or_else(|| "unnamed".to_owned());
         let offers: Vec<&Sourced<UsdPerHour>> = match &self.price_basis {
@@ -279,13 +286,12 @@ impl ConditionsBuilder {
                 offers
             }
         };
-        let usual = match &self.price_basis {
-            None => device.usual_price(),
-            Some(_) => {
-                let mut sorted = offers.clone();
-                sorted.sort_by(|a, b| a.base().total_cmp(&b.base()));
-                sorted.get(sorted.len().saturating_sub(1) / 2).copied()
-            }
+        let usual = if self.price_basis.is_none() {
+            device.usual_price()
+        } else {
+            let mut sorted = offers.clone();
+            sorted.sort_by(|a, b| a.base().total_cmp(&b.base()));
+            sorted.get(sorted.len().saturating_sub(1) / 2).copied()
         };
         let Some(usual) = usual else { return Ok(None) };
         for offer in &offers {
@@ -303,10 +309,12 @@ impl ConditionsBuilder {
 
     /// Intensities that look as if they were in another unit.
     fn intensity_warnings(&self) -> Vec<Warning> {
-        let of_hours = self.hourly.iter().flat_map(|h| h.range());
+        let of_hours = self.hourly.iter().flat_map(Hourly::range);
         let of_grid = self.grid.as_ref().filter(|_| self.intensity.is_none()).map(|g| g.intensity.base());
         let strange = |g: &f64| *g > 2000.0 || (*g > 0.0 && *g < 1.0);
-        let Some(g) = self.intensity.into_iter().chain(of_grid).chain(of_hours).find(strange) else { return Vec::new() };
+        let Some(g) = self.intensity.into_iter().chain(of_grid).chain(of_hours).find(strange) else {
+            return Vec::new();
+        };
         vec![Warning::new(
             format!("a grid intensity of {g} gCO2e/kWh is outside what grids have, about 1 to 2000"),
             "CO2e is wrong if it is in another unit",

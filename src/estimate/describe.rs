@@ -30,9 +30,11 @@ pub(super) fn describe(
     let interval = |draws: &Vec<f64>| Interval::of_draws(draws.clone());
     let some = |draws: &Option<Vec<f64>>, unit: f64| draws.as_ref().map(|d| interval(d).scaled(1.0 / unit));
     let wall_h = interval(&draws.wall_s).scaled(1.0 / 3600.0);
-    let per_wall = |numerator: f64| {
-        Interval { mid: numerator / wall_h.mid, low: numerator / wall_h.high, high: numerator / wall_h.low }
-            .scaled(1.0 / 3600.0)
+    let train_s = interval(&draws.train_s);
+    let rate = |numerator: f64| Interval {
+        mid: numerator / train_s.mid,
+        low: numerator / train_s.high,
+        high: numerator / train_s.low,
     };
     let peak = peak_flop_per_s(request);
     let (bytes, fits) = memory_per_device(request, arch, source);
@@ -57,12 +59,16 @@ pub(super) fn describe(
         hardware: hardware_name(&request.hardware),
         dtype: Some(request.dtype),
         efficiency: (source.basis == Basis::Analytic).then_some(request.level),
-        micro_batch: if source.basis == Basis::Given { Vec::new() } else { source.phases.iter().map(|p| p.micro_batch).collect() },
+        micro_batch: if source.basis == Basis::Given {
+            Vec::new()
+        } else {
+            source.phases.iter().map(|p| p.micro_batch).collect()
+        },
         n_params: Some(count_params(&workload.model, arch)),
         flop_total: Some(flop_total),
         step_s: draws.step_s.iter().map(interval).collect(),
-        tokens_per_s: Some(per_wall(workload.tokens())),
-        mfu: peak.map(|peak| per_wall(flop_total / (peak * f64::from(request.devices)))),
+        tokens_per_s: Some(rate(workload.tokens())),
+        mfu: peak.map(|peak| rate(flop_total / (peak * f64::from(request.devices)))),
         wall_h: Some(wall_h),
         device_h: Some(wall_h.scaled(f64::from(request.devices))),
         it_energy_kwh: some(&draws.it_j, 3.6e6),
@@ -214,9 +220,10 @@ fn data_parallel(request: &Request<'_>, source: &StepSource) -> Vec<Assumption> 
             value: super::Value::Number(exposed),
             range: None,
             unit: "s".to_owned(),
-            source: "ring all-reduce of f32 gradients, 2 (n-1)/n S/B; hidden behind the backward pass but for the token \
+            source:
+                "ring all-reduce of f32 gradients, 2 (n-1)/n S/B; hidden behind the backward pass but for the token \
                      embedding's"
-                .to_owned(),
+                    .to_owned(),
         },
         Assumption {
             name: "slowest of the devices".to_owned(),
@@ -254,7 +261,8 @@ fn warnings(request: &Request<'_>, source: &StepSource, fits: Option<bool>) -> V
         ));
     }
     if let Hardware::Measured(record) = &request.hardware {
-        if request.devices > 1 && record.environment.compute.hardware.as_ref().is_none_or(|d| d.interconnect.is_none()) {
+        if request.devices > 1 && record.environment.compute.hardware.as_ref().is_none_or(|d| d.interconnect.is_none())
+        {
             list.push(Warning::new(
                 "one device was measured, several are estimated, and nothing is known of what joins them",
                 "the time that they take to exchange gradients is left out",

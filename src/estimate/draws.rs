@@ -44,8 +44,7 @@ fn phase_s(sampler: &Sampler, step: &PhaseStep, name: &str, source: &StepSource)
     let own = |what: &str, distribution| sampler.of_group(MEASUREMENT, &format!("{name} {what}"), distribution);
     let (pass, optimizer, scale) =
         (own("pass", step.pass_s), own("optimizer", step.optimizer_s), own("scale", step.scale));
-    let exchange =
-        sampler.draws("exchange of gradients", Distribution::LogNormal(1.0, super::model::EXCHANGE_GSD));
+    let exchange = sampler.draws("exchange of gradients", Distribution::LogNormal(1.0, super::model::EXCHANGE_GSD));
     let shared = sampler.factors(&step.loadings);
     (0..sampler.trials())
         .map(|t| {
@@ -63,7 +62,8 @@ pub(super) fn draw(request: &Request<'_>, arch: Arch, source: &StepSource, sampl
     let devices = f64::from(request.devices);
     let own_scale = sampler.of_group(ARCHITECTURE, &format!("model of {arch}"), source.own_scale);
     let gain = sampler.draws("gain of the meter", Distribution::LogNormal(1.0, 1.0 + source.gain_uncertainty));
-    let power_model = sampler.draws("power of the device", Distribution::LogNormal(1.0, 1.0 + source.power_uncertainty));
+    let power_model =
+        sampler.draws("power of the device", Distribution::LogNormal(1.0, 1.0 + source.power_uncertainty));
     let mut step_s = Vec::new();
     let mut train_s = vec![0.0; trials];
     let mut busy_j = source.phases.iter().all(|p| p.power_w.is_some()).then(|| vec![0.0; trials]);
@@ -87,17 +87,21 @@ pub(super) fn draw(request: &Request<'_>, arch: Arch, source: &StepSource, sampl
     let over = conditions.lost_time.wall_over_train(sampler, request.devices, n_params);
     let wall_s: Vec<f64> = train_s.iter().zip(&over).map(|(s, over)| s * over).collect();
     let it_j = busy_j.map(|busy| it_energy(request, source, sampler, &busy, (&train_s, &wall_s)));
-    finish(request, sampler, Draws {
-        step_s,
-        train_s,
-        wall_s,
-        it_j,
-        facility_j: None,
-        operational_kg: None,
-        cost_usd: None,
-        water_l: None,
-        embodied_kg: None,
-    })
+    finish(
+        request,
+        sampler,
+        Draws {
+            step_s,
+            train_s,
+            wall_s,
+            it_j,
+            facility_j: None,
+            operational_kg: None,
+            cost_usd: None,
+            water_l: None,
+            embodied_kg: None,
+        },
+    )
 }
 
 /// Joules at the wall: busy while it trains, idle while it waits, with the rest of the machine around it.

@@ -33,7 +33,9 @@ pub enum EstimateError {
         allowed: Vec<DType>,
     },
     /// The record holds no train step.
-    #[error("the record has no measured train step\nhint: profile with `--pass train`, or give `--hardware` for an estimate without a record")]
+    #[error(
+        "the record has no measured train step\nhint: profile with `--pass train`, or give `--hardware` for an estimate without a record"
+    )]
     NothingMeasured,
     /// No offer of this basis is known.
     #[error("no price of `{device}` is known as `{basis}`: expected {}", if allowed.is_empty() { "`--usd-per-hour`, the catalog has no offer".to_owned() } else { allowed.iter().map(|a| format!("`{a}`")).collect::<Vec<_>>().join(", ") })]

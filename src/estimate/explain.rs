@@ -37,7 +37,7 @@ fn show(x: f64) -> String {
 }
 
 fn centre(input: &Input) -> f64 {
-    input.distribution.centre()
+    input.distribution.median()
 }
 
 /// The chain from a step to every output, each number by those above it. Values are those of the middle of each input:
@@ -51,7 +51,8 @@ pub(super) fn explain(request: &Request<'_>, source: &StepSource, draws: &Draws)
     for (i, (phase, step)) in request.workload.phases.iter().zip(&source.phases).enumerate() {
         let n = i + 1;
         lines.extend(parts(step, n));
-        let step_s = step.micro_steps * step.pass_s.centre() * source.straggler + step.optimizer_s.centre() + step.exchange_s;
+        let step_s =
+            step.micro_steps * step.pass_s.centre() * source.straggler + step.optimizer_s.centre() + step.exchange_s;
         lines.push(line(
             format!("step of phase {n}, s"),
             format!(
@@ -67,14 +68,28 @@ pub(super) fn explain(request: &Request<'_>, source: &StepSource, draws: &Draws)
         train_s += phase.steps as f64 * step_s;
         busy_j = busy_j.zip(step.power_w).map(|(j, w)| j + w.centre() * phase.steps as f64 * step_s * devices);
         if let Some(watts) = step.power_w {
-            lines.push(line(format!("power of a device in phase {n}, W"), "measured or modelled".to_owned(), watts.centre()));
+            lines.push(line(
+                format!("power of a device in phase {n}, W"),
+                "measured or modelled".to_owned(),
+                watts.centre(),
+            ));
         }
     }
-    let steps: Vec<String> = request.workload.phases.iter().enumerate().map(|(i, p)| format!("{} x step of phase {}", p.steps, i + 1)).collect();
+    let steps: Vec<String> = request
+        .workload
+        .phases
+        .iter()
+        .enumerate()
+        .map(|(i, p)| format!("{} x step of phase {}", p.steps, i + 1))
+        .collect();
     lines.push(line("training, h", format!("({}) / 3600", steps.join(" + ")), train_s / 3600.0));
     let over = middle(&draws.wall_s) / middle(&draws.train_s);
     let wall_h = train_s / 3600.0 * over;
-    lines.push(line("wall time, h", format!("training x {} (evaluation, data, checkpoints, failures)", show(over)), wall_h));
+    lines.push(line(
+        "wall time, h",
+        format!("training x {} (evaluation, data, checkpoints, failures)", show(over)),
+        wall_h,
+    ));
     if let Some(price) = &conditions.usd_per_device_hour {
         let usd = wall_h * devices * centre(price);
         lines.push(line("cost, USD", format!("wall time x {devices} devices x {} USD/h", show(centre(price))), usd));
@@ -93,19 +108,33 @@ pub(super) fn explain(request: &Request<'_>, source: &StepSource, draws: &Draws)
     let device_kwh = busy_j / 3.6e6 + idle_w * waiting_h * devices / 1e3;
     lines.push(line(
         "energy of the devices, kWh",
-        format!("{} kWh training + {} W x {} h waiting x {devices}", show(busy_j / 3.6e6), show(idle_w), show(waiting_h)),
+        format!(
+            "{} kWh training + {} W x {} h waiting x {devices}",
+            show(busy_j / 3.6e6),
+            show(idle_w),
+            show(waiting_h)
+        ),
         device_kwh,
     ));
     let it_kwh = (device_kwh * (1.0 + host) + other * wall_h * devices / 1e3) / psu;
     lines.push(line(
         "IT energy, kWh",
-        format!("(energy of the devices x {} + {} W x wall time x {devices}) / {} power supply", show(1.0 + host), show(other), show(psu)),
+        format!(
+            "(energy of the devices x {} + {} W x wall time x {devices}) / {} power supply",
+            show(1.0 + host),
+            show(other),
+            show(psu)
+        ),
         it_kwh,
     ));
     let facility = it_kwh * centre(&conditions.pue);
     lines.push(line("facility energy, kWh", format!("IT energy x PUE {}", show(centre(&conditions.pue))), facility));
     let g = centre(&conditions.intensity);
-    lines.push(line("operational emissions, kgCO2e", format!("facility energy x {} g/kWh / 1000", show(g)), facility * g / 1e3));
+    lines.push(line(
+        "operational emissions, kgCO2e",
+        format!("facility energy x {} g/kWh / 1000", show(g)),
+        facility * g / 1e3,
+    ));
     if conditions.usd_per_device_hour.is_none()
         && let Some(price) = &conditions.usd_per_kwh
     {

@@ -77,7 +77,8 @@ impl Limits {
     /// Whether the middle of every limited number is known and within its limit.
     #[must_use]
     pub fn allow(&self, scenario: &Scenario) -> bool {
-        let within = |limit: Option<f64>, goal: Goal| limit.is_none_or(|limit| goal.of(scenario).is_some_and(|x| x <= limit));
+        let within =
+            |limit: Option<f64>, goal: Goal| limit.is_none_or(|limit| goal.of(scenario).is_some_and(|x| x <= limit));
         within(self.cost_usd, Goal::Cost) && within(self.hours, Goal::Time) && within(self.co2e_kg, Goal::Co2e)
     }
 }
@@ -126,7 +127,11 @@ pub fn recommend(scenarios: &[Scenario], axes: &Axes, goals: &[Goal]) -> Option<
         let (best, best_values) = known.iter().min_by(|a, b| a.1[i].total_cmp(&b.1[i]))?;
         let times = values[i] / best_values[i];
         if times > 1.005 {
-            sentence.push_str(&format!("; least {goal} is {}, {times:.2} times less, with {}", name(best, axes), numbers(best)));
+            sentence.push_str(&format!(
+                "; least {goal} is {}, {times:.2} times less, with {}",
+                name(best, axes),
+                numbers(best)
+            ));
         } else {
             sentence.push_str(&format!("; no other needs less {goal}"));
         }
@@ -165,7 +170,8 @@ pub fn recommend_architecture(estimates: &[Estimate]) -> String {
             percent(ratio.high),
             percent(ratio.low)
         ),
-        None => "nothing to choose from: give `dense` and another architecture, and memory that one of them fits.".to_owned(),
+        None => "nothing to choose from: give `dense` and another architecture, and memory that one of them fits."
+            .to_owned(),
     }
 }
 

@@ -56,10 +56,12 @@ pub(super) fn largest_micro_batch(
             high = middle - 1;
         }
     }
-    (1..=low).rev().take_while(|micro| 2 * micro > low).find(|micro| share.is_multiple_of(*micro)).unwrap_or_else(|| {
-        // No even divisor above half: the largest power of two leaves the smallest last micro-batch.
-        1 << low.ilog2()
-    })
+    (1..=low).rev().take_while(|micro| 2 * micro > low).find(|micro| share.is_multiple_of(*micro)).unwrap_or_else(
+        || {
+            // No even divisor above half: the largest power of two leaves the smallest last micro-batch.
+            1 << low.ilog2()
+        },
+    )
 }
 
 #[cfg(test)]

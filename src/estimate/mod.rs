@@ -30,8 +30,8 @@ pub use compare::{ArchRow, Comparison, Crossover, LengthComparison, ThesisClaim,
 pub use conditions::{Conditions, ConditionsBuilder};
 pub use error::EstimateError;
 pub use explain::Line;
-pub use frontier::{Goal, Limits, UnknownGoal, frontier, recommend, recommend_architecture};
 pub use footprint::{FootprintRequest, footprint};
+pub use frontier::{Goal, Limits, UnknownGoal, frontier, recommend, recommend_architecture};
 pub use input::{Assumption, Input, Value};
 pub use lost_time::{Failures, LostTime};
 pub use measured::measured_step;

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::Assumption;
 use super::explain::Line;
 use super::schedule::Schedule;
 use super::variance::VarianceShare;
-use super::Assumption;
 use crate::catalog::Level;
 use crate::record::Warning;
 use crate::stats::Interval;
@@ -87,9 +87,9 @@ pub struct Estimate {
     pub flop_total: Option<f64>,
     /// Seconds of an optimizer step, by phase.
     pub step_s: Vec<Interval>,
-    /// Tokens a second over the whole run.
+    /// Tokens a second while it trains, as frameworks report it: lost time is in `wall_h` alone.
     pub tokens_per_s: Option<Interval>,
-    /// FLOP/s reached over the peak.
+    /// FLOP/s reached over the peak, while it trains.
     pub mfu: Option<Interval>,
     /// Hours from start to end.
     pub wall_h: Option<Interval>,

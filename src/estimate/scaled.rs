@@ -26,8 +26,8 @@ const LEAST_SD: f64 = 0.02;
 const OPTIMIZER: usize = Class::ALL.len() + 1;
 
 /// A model of a step corrected by a record.
-pub(super) struct LocalModel<'a> {
-    model: &'a Efficiency,
+pub(super) struct LocalModel {
+    model: &'static Efficiency,
     figures: Figures,
     fit: Fit,
     /// Scatter of cells that were left out, around what the others predict.
@@ -45,7 +45,7 @@ struct Measured {
     optimizer_s: f64,
 }
 
-impl<'a> LocalModel<'a> {
+impl LocalModel {
     /// Corrects the model by every train step of the record.
     pub(super) fn of(record: &Record) -> Option<Self> {
         let model = Efficiency::embedded();
@@ -111,11 +111,8 @@ impl<'a> LocalModel<'a> {
                 parts: Some(time),
             });
         }
-        let coverage = if elsewhere {
-            Some(target.coverage())
-        } else {
-            record.environment.meters.first().map(|m| m.coverage)
-        };
+        let coverage =
+            if elsewhere { Some(target.coverage()) } else { record.environment.meters.first().map(|m| m.coverage) };
         Ok(StepSource {
             phases,
             basis: Basis::Scaled,
@@ -158,14 +155,12 @@ impl<'a> LocalModel<'a> {
             gradient[i + 1] = seconds * (self.fit.values[0] + self.fit.values[i + 1]).exp() / pass;
         }
         let names = std::iter::once("all classes").chain(Class::ALL.iter().map(|c| c.name())).chain(["optimizer"]);
-        let mut loadings: Loadings = names
-            .zip(self.fit.precision.forward(&gradient))
-            .map(|(name, x)| (format!("record {name}"), x))
-            .collect();
+        let mut loadings: Loadings =
+            names.zip(self.fit.precision.forward(&gradient)).map(|(name, x)| (format!("record {name}"), x)).collect();
         if elsewhere {
             let here = self.model.loadings(&self.figures, work, StepTime::pass);
             let there = self.model.loadings(figures, work, StepTime::pass);
-            loadings.extend(difference(there, &here));
+            loadings.extend(difference(&there, &here));
         }
         loadings
     }
@@ -191,7 +186,7 @@ fn measure(record: &Record, model: &Efficiency, cells: &[&Cell]) -> Vec<Measured
 }
 
 /// `a - b`, name by name: what two devices share cancels.
-fn difference(a: Loadings, b: &Loadings) -> Loadings {
+fn difference(a: &Loadings, b: &Loadings) -> Loadings {
     let of = |list: &Loadings, name: &str| list.iter().find(|(n, _)| n == name).map_or(0.0, |(_, x)| *x);
     let mut result: Loadings = a.iter().map(|(name, x)| (name.clone(), x - of(b, name))).collect();
     result.extend(b.iter().filter(|(name, _)| !a.iter().any(|(n, _)| n == name)).map(|(n, x)| (n.clone(), -x)));
@@ -271,7 +266,8 @@ pub fn transfer_check(record: &Record) -> Option<TransferCheck> {
             })
         })
         .collect();
-    let rms = |values: Vec<f64>| (values.iter().map(|x| x.ln().powi(2)).sum::<f64>() / values.len().max(1) as f64).sqrt();
+    let rms =
+        |values: Vec<f64>| (values.iter().map(|x| x.ln().powi(2)).sum::<f64>() / values.len().max(1) as f64).sqrt();
     (checks.len() >= 2).then(|| TransferCheck {
         left_out_rms: rms(checks.iter().map(|c| c.left_out).collect()),
         ratio_rms: rms(checks.iter().filter_map(|c| c.ratio_to_dense).collect()),

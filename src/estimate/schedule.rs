@@ -31,7 +31,11 @@ pub(super) fn schedule(hourly: &Hourly, within_h: usize, hours: f64) -> Option<S
         (0..=within_h).map_while(|start| Some((start, hourly.mean_over(start, hours)?))).collect();
     let (start, best) = starts.iter().copied().min_by(|a, b| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0)))?;
     let cut_short = if starts.len() <= within_h {
-        format!(" Only {} of {} starts were compared: the file ends too early for the others.", starts.len(), within_h + 1)
+        format!(
+            " Only {} of {} starts were compared: the file ends too early for the others.",
+            starts.len(),
+            within_h + 1
+        )
     } else {
         String::new()
     };

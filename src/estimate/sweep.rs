@@ -28,6 +28,9 @@ pub struct Axes {
     pub levels: Vec<Level>,
     /// Architectures.
     pub archs: Vec<Arch>,
+    /// Whether the machines are owned, so that only their electricity is paid. Rent and electricity bills are never ranked
+    /// together: a rented device without a known price has no known cost.
+    pub owned: bool,
 }
 
 /// A combination and what it costs.
@@ -57,7 +60,7 @@ pub struct Scenario {
     pub operational_kgco2e: Interval,
     /// This run's share of making the devices.
     pub embodied_kgco2e: Option<Interval>,
-    /// Rent, or the electricity bill.
+    /// Rent; the electricity bill of owned machines.
     pub cost_usd: Option<Interval>,
 }
 
@@ -146,7 +149,7 @@ pub fn sweep(workload: &Workload, axes: &Axes, micro_batch: Option<usize>) -> Re
                                     facility_energy_kwh: facility.interval(),
                                     operational_kgco2e: facility.times(place.kg_per_kwh).interval(),
                                     embodied_kgco2e: run.embodied_kg.map(Spread::interval),
-                                    cost_usd: run.rent_usd.or(bill).map(Spread::interval),
+                                    cost_usd: if axes.owned { bill } else { run.rent_usd }.map(Spread::interval),
                                 }
                             })),
                             Err(error) => count(&mut left_out, &reason(&error), axes.grids.len()),
@@ -209,7 +212,8 @@ fn run_of(target: &Target<'_>, arch: Arch, source: &StepSource, conditions: &Con
     let train = Spread { mid: train_s, ln_sd: step_sd(source, &phase_s) };
     let over = over_of(conditions, target.devices, count_params(&workload.model, arch) as f64);
     let wall = train.times(over);
-    let busy_j: f64 = source.phases.iter().zip(&phase_s).map(|(p, s)| p.power_w.map_or(0.0, Distribution::centre) * s).sum();
+    let busy_j: f64 =
+        source.phases.iter().zip(&phase_s).map(|(p, s)| p.power_w.map_or(0.0, Distribution::centre) * s).sum();
     let idle_j = source.idle_w.map_or(busy_j / train_s, |w| w) * (wall.mid - train_s);
     let of = |input: &Option<Input>, otherwise: f64| input.as_ref().map_or(Spread::exactly(otherwise), Spread::of);
     let (host, psu, other) =
@@ -225,7 +229,8 @@ fn run_of(target: &Target<'_>, arch: Arch, source: &StepSource, conditions: &Con
     let wall_h = wall.times(Spread::exactly(1.0 / 3600.0));
     let device_h = wall_h.times(Spread::exactly(devices));
     let level = (target.dtype, target.level);
-    let bytes = (0..workload.phases.len()).map(|i| memory_of(workload, i, arch, level, source.phases[i].micro_batch)).max();
+    let bytes =
+        (0..workload.phases.len()).map(|i| memory_of(workload, i, arch, level, source.phases[i].micro_batch)).max();
     Run {
         micro_batch: source.phases.first().map_or(1, |p| p.micro_batch),
         fits: bytes.and_then(|bytes| fits(bytes, target.device)),
@@ -245,8 +250,12 @@ fn step_sd(source: &StepSource, phase_s: &[f64]) -> f64 {
     let names = source.phases.first().map_or(0, |p| p.loadings.len());
     let shared: f64 = (0..names)
         .map(|i| {
-            let sum: f64 =
-                source.phases.iter().zip(phase_s).map(|(p, s)| p.loadings.get(i).map_or(0.0, |l| l.1) * s / total).sum();
+            let sum: f64 = source
+                .phases
+                .iter()
+                .zip(phase_s)
+                .map(|(p, s)| p.loadings.get(i).map_or(0.0, |l| l.1) * s / total)
+                .sum();
             sum * sum
         })
         .sum();

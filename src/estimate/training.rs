@@ -127,7 +127,9 @@ fn step_source(request: &Request<'_>, arch: Arch) -> Result<StepSource, Estimate
     match &request.hardware {
         Hardware::Measured(record) => {
             let measured = measured_step(record, workload, arch, dtype, devices)?;
-            if let Some(source) = measured.filter(|s| micro_batch.is_none_or(|n| s.phases.iter().all(|p| p.micro_batch == n))) {
+            if let Some(source) =
+                measured.filter(|s| micro_batch.is_none_or(|n| s.phases.iter().all(|p| p.micro_batch == n)))
+            {
                 return Ok(on_several(source, request, arch, &device_of(record)));
             }
             let local = LocalModel::of(record).ok_or(EstimateError::NothingMeasured)?;
@@ -139,7 +141,9 @@ fn step_source(request: &Request<'_>, arch: Arch) -> Result<StepSource, Estimate
             local.steps(&Target { level: local.level(), ..target(device) }, arch, (record, true))
         }
         Hardware::Catalog(device) => analytic_step(&target(device), arch),
-        Hardware::Given { step_s, power_w, device } => Ok(given_step(workload, *step_s, *power_w, device.as_ref(), dtype)),
+        Hardware::Given { step_s, power_w, device } => {
+            Ok(given_step(workload, *step_s, *power_w, device.as_ref(), dtype))
+        }
     }
 }
 

@@ -37,12 +37,7 @@ impl VarianceShare {
 }
 
 /// The share of each input, the largest first; those below 1 % of everything are left out.
-pub(super) fn variance_shares(
-    request: &Request<'_>,
-    arch: Arch,
-    source: &StepSource,
-    seed: u64,
-) -> Vec<VarianceShare> {
+pub(super) fn variance_shares(request: &Request<'_>, arch: Arch, source: &StepSource, seed: u64) -> Vec<VarianceShare> {
     let sampler = Sampler::new(seed, TRIALS);
     let all = draw(request, arch, source, &sampler);
     let mut shares: Vec<VarianceShare> = groups(request, source)

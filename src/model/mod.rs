@@ -10,6 +10,8 @@ mod params;
 pub use arch::{Arch, ArchError, Order, Share};
 pub use config::{Config, ConfigError, Family, masked_per_seq};
 pub use memory::{MemoryEstimate, Saving, training_memory, training_memory_with};
-pub use operators::{AttentionKernel, Operator, OperatorKind, StepShape, forward_operators, operators, train_step_flop};
+pub use operators::{
+    AttentionKernel, Operator, OperatorKind, StepShape, forward_operators, operators, train_step_flop,
+};
 pub use ops::{Ops, UnknownOps};
 pub use params::count_params;

@@ -16,7 +16,8 @@ pub fn count_params(config: &Config, arch: Arch) -> u64 {
         Arch::Dense | Arch::Linformer { .. } => i * o + o,
     };
     let layer_norm = 2 * d;
-    let layer = 4 * linear(d, d) + (1 + u64::from(config.gated_mlp)) * linear(d, d_ff) + linear(d_ff, d) + 2 * layer_norm;
+    let layer =
+        4 * linear(d, d) + (1 + u64::from(config.gated_mlp)) * linear(d, d_ff) + linear(d_ff, d) + 2 * layer_norm;
     let layers = config.n_layers as u64 * layer + linformer_params(config, arch);
     if config.family == Family::Decoder {
         // Token and position embeddings, and a last layer norm; the head is tied.

@@ -132,7 +132,7 @@ impl Efficiency {
         let base = number(&step_time(&values, &layout, figures, work)).ln();
         let mut gradient = vec![0.0; values.len()];
         for (i, slope) in gradient.iter_mut().enumerate() {
-            if !self.matters(&layout, i, figures) {
+            if !matters(&layout, i, figures) {
                 continue;
             }
             let kept = values[i];
@@ -164,12 +164,6 @@ impl Efficiency {
         whose.into_iter().filter(|(effect, whose)| self.layout.effect(*effect, whose).is_none()).collect()
     }
 
-    /// Whether constant `i` bears on a device at all: spares the work for effects of others.
-    fn matters(&self, layout: &Layout, i: usize, figures: &Figures) -> bool {
-        let Some((_, whose)) = layout.names()[i].split_once(':') else { return true };
-        whose == figures.id || figures.architecture.as_deref() == Some(whose)
-    }
-
     fn forward(&self, b: &[f64]) -> Vec<f64> {
         let mut x: Vec<f64> = Vec::with_capacity(b.len());
         for (row, b) in self.precision.iter().zip(b) {
@@ -188,8 +182,7 @@ impl Efficiency {
     ) -> EfficiencyTable {
         let n = values.len();
         let unit = |i: usize| (0..n).map(|j| if i == j { 1.0 } else { 0.0 }).collect::<Vec<f64>>();
-        let standard_error =
-            |i: usize| precision.forward(&unit(i)).iter().map(|x| x * x).sum::<f64>().sqrt();
+        let standard_error = |i: usize| precision.forward(&unit(i)).iter().map(|x| x * x).sum::<f64>().sqrt();
         let round = |x: f64| (x * 1e5).round() / 1e5;
         let constants = layout.names().iter().zip(values).enumerate().map(|(i, (name, value))| Constant {
             name: name.clone(),
@@ -209,6 +202,12 @@ impl Efficiency {
             precision: precision.rows().into_iter().flatten().map(six_digits).collect(),
         }
     }
+}
+
+/// Whether constant `i` bears on a device at all: spares the work for effects of others.
+fn matters(layout: &Layout, i: usize, figures: &Figures) -> bool {
+    let Some((_, whose)) = layout.names()[i].split_once(':') else { return true };
+    whose == figures.id || figures.architecture.as_deref() == Some(whose)
 }
 
 /// `x` to six significant digits.

@@ -55,8 +55,7 @@ fn is_pcie(link: &Interconnect) -> bool {
 pub fn exchange(config: &Config, n_params: f64, backward_s: f64, devices: u32, link: &Interconnect) -> Exchange {
     let all_reduce_s = all_reduce_s(4.0 * n_params, devices, link);
     let last = ((config.vocab_size * config.d_model) as f64 / n_params).min(1.0);
-    let exposed_s =
-        if is_pcie(link) { all_reduce_s } else { (all_reduce_s - backward_s).max(last * all_reduce_s) };
+    let exposed_s = if is_pcie(link) { all_reduce_s } else { (all_reduce_s - backward_s).max(last * all_reduce_s) };
     Exchange { all_reduce_s, exposed_s }
 }
 

@@ -28,8 +28,18 @@ pub(super) mod at {
 /// meaning. The priors are weak: they keep what the published runs do not decide near what is physically sensible.
 pub const SHARED: [(&str, f64, f64, &str); 16] = [
     ("gemm_efficiency", -0.2, 0.5, "part of its peak that a large matrix product would reach without a power limit"),
-    ("size_dependence", -0.7, 1.0, "time of a product per time of its traffic, which lowers the efficiency of small ones"),
-    ("power_limited_density", 0.0, 0.5, "TFLOP/s per watt, over the A100's 0.78, that halves what a 7 nm device reaches"),
+    (
+        "size_dependence",
+        -0.7,
+        1.0,
+        "time of a product per time of its traffic, which lowers the efficiency of small ones",
+    ),
+    (
+        "power_limited_density",
+        0.0,
+        0.5,
+        "TFLOP/s per watt, over the A100's 0.78, that halves what a 7 nm device reaches",
+    ),
     ("process_exponent", 0.8, 0.3, "exponent of the feature size in that density"),
     ("tuned_gain", 0.1, 0.3, "gain of tuned software in matrix products"),
     ("tf32_gain", 0.0, 0.2, "efficiency in TF32 over that in 16 bits"),

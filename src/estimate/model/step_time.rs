@@ -4,9 +4,7 @@
 use super::figures::Figures;
 use super::parameters::{Effect, Layout, at};
 use crate::catalog::Level;
-use crate::model::{
-    Arch, AttentionKernel, Config, Operator, OperatorKind, Saving, StepShape, count_params, operators,
-};
+use crate::model::{Arch, AttentionKernel, Config, Operator, OperatorKind, Saving, StepShape, count_params, operators};
 use crate::units::DType;
 
 /// Backward over forward of fused attention, which computes its scores again: 5 products for 2 (Dao et al. 2022).
