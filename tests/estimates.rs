@@ -212,6 +212,7 @@ fn bad_hours_units_and_sweeps_are_refused_and_strange_ones_are_warned_of() {
         (vec!["--sweep", "grid=all", "--pareto", "beauty"], 2, "unknown goal `beauty`"),
         (vec!["--sweep", "grid=all", "--max-cost", "NaN"], 2, "expected a finite number"),
         (vec!["--sweep", "grid=all", "--out", "x.xlsx"], 1, "neither a .csv nor a .parquet"),
+        (vec!["--sweep", "dtype=f16", "--grid", "hours.csv"], 1, "takes no hours of a grid"),
         (vec!["--pareto", "time"], 2, "--sweep"),
     ] {
         let message = fails(&[&["estimate", "--hardware", "t4"][..], &args].concat(), folder.path(), code);
@@ -244,6 +245,21 @@ fn a_run_that_does_not_fit_says_so() {
     assert!(ok(&args, folder.path()).contains("does not fit the memory of a device"));
     let fitting = json(&args[..args.len() - 2], folder.path());
     assert_eq!(dense(&fitting)["fits"], true, "the default is the largest micro-batch that fits");
+}
+
+#[test]
+fn devices_that_nothing_was_published_of_are_less_sure_and_say_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let of = |hardware: &str| {
+        let result = json(&["estimate", "--hardware", hardware, "--arch", "dense"], folder.path());
+        let e = dense(&result);
+        let warned =
+            e["warnings"].as_array().unwrap().iter().any(|w| w["fact"].as_str().unwrap().contains("no published run"));
+        (warned, (e["wall_h"]["high"].as_f64().unwrap() / e["wall_h"]["low"].as_f64().unwrap()).ln())
+    };
+    let (a100, l4, mi300x) = (of("a100-sxm4-80gb"), of("l4-24gb"), of("mi300x"));
+    assert!(!a100.0 && !l4.0 && mi300x.0);
+    assert!(a100.1 < l4.1 && l4.1 < mi300x.1, "{} {} {}", a100.1, l4.1, mi300x.1);
 }
 
 #[test]

@@ -7,7 +7,10 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use greenformers::estimate::model::{Calibration, Efficiency, EfficiencyTable, HeldOut, Observation, observations};
+use greenformers::catalog::{Catalog, published_runs};
+use greenformers::estimate::model::{
+    Calibration, Efficiency, EfficiencyTable, HeldOut, Observation, observations, power_checks,
+};
 use greenformers::estimate::transfer_check;
 use greenformers::record::Record;
 
@@ -72,6 +75,11 @@ fn published_runs_are_predicted_from_the_others_to_a_tenth_and_nine_in_ten_lie_i
     row("all runs of a model", by_model.iter().collect());
     row("all runs of a device", by_device.iter().collect());
     row("all runs of a device by one software", by_software.iter().collect());
+    let halves = widths(calibration.hold_out(&observations, core));
+    let others: Vec<&HeldOut> = observations.iter().zip(&halves).filter(|(o, _)| !core(o)).map(|x| x.1).collect();
+    let (_, median, _, inside) = summary(others.iter().copied());
+    assert!(median <= 0.12 && inside >= 0.85, "from the calibration set alone: {median}, {inside}");
+    row("all but the calibration set, from it alone", others);
     for (name, held_out) in [("device", &by_device), ("model", &by_model)] {
         let (_, median, _, inside) = summary(held_out.iter());
         assert!(median <= 0.15 && inside >= 0.80, "unseen {name}: {median}, {inside}");
@@ -86,6 +94,24 @@ fn published_runs_are_predicted_from_the_others_to_a_tenth_and_nine_in_ten_lie_i
         let (n, median, _, inside) = summary(held_out.iter().copied());
         let _ = writeln!(text, "| {device} | {n} | {:.1} % | {:.0} % |", 100.0 * median, 100.0 * inside);
     }
+    text.push_str(
+        "\n## Power\n\nPublished power of BERT-base, each device predicted from the other.\n\n| run | published W | predicted \
+         W | error |\n|---|---|---|---|\n",
+    );
+    let power = power_checks(&Catalog::default(), &published_runs());
+    for check in &power {
+        let error = check.predicted_w / check.published_w - 1.0;
+        let _ = writeln!(
+            text,
+            "| {} | {:.0} | {:.0} | {:.1} % |",
+            check.id,
+            check.published_w,
+            check.predicted_w,
+            100.0 * error
+        );
+        assert!(error.abs() < 0.10, "{}: {error}", check.id);
+    }
+    assert_eq!(power.len(), 15);
     text.push_str("\nThe runs one by one are in `published_runs.csv`, the constants in `hardware/efficiency.json`.\n");
 
     let mut csv =

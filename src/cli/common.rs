@@ -57,8 +57,7 @@ pub(super) struct ConditionsArgs {
 impl ConditionsArgs {
     /// The hours of the grid, if a CSV file was given.
     fn hourly(&self) -> Result<Option<Hourly>> {
-        let is_csv = |name: &&str| Path::new(name).extension().is_some_and(|e| e.eq_ignore_ascii_case("csv"));
-        let file = self.grid.as_deref().filter(is_csv);
+        let file = self.grid.as_deref().filter(|name| is_csv(name));
         Ok(file.map(|file| Hourly::read(Path::new(file))).transpose()?)
     }
 
@@ -114,6 +113,11 @@ impl ConditionsArgs {
         Self { grid: name.map(str::to_owned).or_else(|| self.grid.clone()), ..self.clone() }
     }
 
+    /// Whether the grid is a file of hours.
+    pub(super) fn is_hourly(&self) -> bool {
+        self.grid.as_deref().is_some_and(is_csv) || self.start_within.is_some()
+    }
+
     /// Whether a price of electricity was given and no rent: the machines are not rented.
     pub(super) fn owns_machines(&self) -> bool {
         self.usd_per_kwh.is_some() && self.usd_per_hour.is_none() && self.price.is_none()
@@ -123,6 +127,10 @@ impl ConditionsArgs {
     pub(super) fn without_price(&self) -> Self {
         Self { price: None, ..self.clone() }
     }
+}
+
+fn is_csv(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|e| e.eq_ignore_ascii_case("csv"))
 }
 
 /// `48h` or `48` as 48.

@@ -113,6 +113,9 @@ pub(super) fn run(args: &Args, axes_text: &str, context: &Context) -> Result<()>
     if !matches!(args.format, Format::Text | Format::Csv) && options.out.is_none() {
         bail!("`--sweep` prints text or csv\nhint: `--out FILE.parquet` writes a table");
     }
+    if args.conditions.is_hourly() {
+        bail!("`--sweep` takes no hours of a grid: name grids, or estimate one scenario with `--grid FILE.csv`");
+    }
     if let Some(out) = &options.out
         && !["csv", "parquet"].iter().any(|e| out.extension().is_some_and(|x| x == *e))
     {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::draws::{Draws, middle};
 use super::explain::explain;
 use super::micro_batch::{fits, memory_of};
+use super::model::Efficiency;
 use super::schedule::schedule;
 use super::training::{Hardware, Request};
 use super::variance::VarianceShare;
@@ -258,6 +259,17 @@ fn warnings(request: &Request<'_>, source: &StepSource, fits: Option<bool>) -> V
             format!("`{}` is no GPU, and the published runs behind the model are all of GPUs", device.id),
             "its time and power can be off by more than the interval says",
             "profile it with `greenformers profile` if you can",
+        ));
+    }
+    if let Hardware::Catalog(device) = &request.hardware
+        && device.kind == DeviceKind::Gpu
+        && !Efficiency::embedded().knows_design(device.architecture.as_deref())
+    {
+        let design = device.architecture.as_deref().unwrap_or("an unknown design");
+        list.push(Warning::new(
+            format!("no published run behind the model is of {design}"),
+            "the interval is as wide as designs that were published differ, and can still be too narrow",
+            "profile it with `greenformers profile`, or give `--step-time`",
         ));
     }
     if let Hardware::Measured(record) = &request.hardware {

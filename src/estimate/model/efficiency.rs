@@ -92,6 +92,12 @@ impl Efficiency {
         }
     }
 
+    /// Whether any published run is of a device of this design.
+    #[must_use]
+    pub fn knows_design(&self, design: Option<&str>) -> bool {
+        design.is_some_and(|design| self.layout.effect(Effect::Design, design).is_some())
+    }
+
     /// Published throughputs behind it.
     #[must_use]
     pub fn n_runs(&self) -> usize {

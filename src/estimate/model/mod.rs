@@ -13,5 +13,5 @@ pub use figures::Figures;
 pub use fit::{Calibration, HeldOut, Observation, observations};
 pub use network::{EXCHANGE_GSD, Exchange, all_reduce_s, exchange, straggler};
 pub use parameters::SHARED;
-pub use power::{OTHER_DESIGN_SD, busy_w, idle_w};
+pub use power::{OTHER_DESIGN_SD, PowerCheck, busy_w, idle_w, power_checks};
 pub use step_time::{Class, StepTime, Work, saving};

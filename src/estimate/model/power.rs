@@ -37,9 +37,51 @@ pub(super) fn fit_busy_power(model: &Efficiency, catalog: &Catalog, runs: &[Publ
     (centre, scatter.sqrt())
 }
 
+/// A published power beside the model's.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PowerCheck {
+    /// The run.
+    pub id: String,
+    /// Watts as published.
+    pub published_w: f64,
+    /// Watts by the model, from the powers of the other devices alone.
+    pub predicted_w: f64,
+}
+
+/// Every published power of known sequence length, predicted from those of other devices.
+#[must_use]
+pub fn power_checks(catalog: &Catalog, runs: &[PublishedRun]) -> Vec<PowerCheck> {
+    let model = Efficiency::embedded();
+    runs.iter()
+        .filter_map(|run| {
+            let metered = metered(model, catalog, run)?;
+            let others: Vec<PublishedRun> = runs.iter().filter(|r| r.device != run.device).cloned().collect();
+            let (share, _) = fit_busy_power(model, catalog, &others);
+            Some(PowerCheck {
+                id: run.id.clone(),
+                published_w: metered.watts,
+                predicted_w: busy_w(metered.idle_w, metered.limit_w, metered.busy, share),
+            })
+        })
+        .collect()
+}
+
+/// A published power and what the model makes of its run.
+struct Metered {
+    watts: f64,
+    idle_w: f64,
+    limit_w: f64,
+    busy: f64,
+}
+
 /// How far from idle to its limit a metered device would have been, had it never waited.
 fn busy_share(model: &Efficiency, catalog: &Catalog, run: &PublishedRun) -> Option<f64> {
-    let (watts, limit, seq_len) = (run.power_w?, run.power_limit_w?, run.seq_len?);
+    let m = metered(model, catalog, run)?;
+    Some((m.watts - m.idle_w) / (m.limit_w - m.idle_w) / m.busy)
+}
+
+fn metered(model: &Efficiency, catalog: &Catalog, run: &PublishedRun) -> Option<Metered> {
+    let (watts, limit_w, seq_len) = (run.power_w?, run.power_limit_w?, run.seq_len?);
     let device: Device = catalog.load(&run.device).ok()?;
     let figures = Figures::of(&device, run.dtype).ok()?;
     let config = Config {
@@ -55,8 +97,7 @@ fn busy_share(model: &Efficiency, catalog: &Catalog, run: &PublishedRun) -> Opti
     };
     let shape = StepShape { batch_size: run.micro_batch, seq_len, masked_per_seq: run.losses_per_seq };
     let work = Work::new(&config, Arch::Dense, shape, run.dtype, Level::Typical, false);
-    let idle = idle_w(&device)?;
-    Some((watts - idle) / (limit - idle) / model.step(&figures, &work).busy())
+    Some(Metered { watts, idle_w: idle_w(&device)?, limit_w, busy: model.step(&figures, &work).busy() })
 }
 
 #[cfg(test)]
