@@ -101,6 +101,7 @@ fn effect_on_steps(seconds: f64) {
         vocab_size: 8192,
         max_seq_len: 128,
         type_vocab_size: 2,
+        gated_mlp: false,
     };
     let device = Device::Cpu;
     let params = Params::random(0, DType::F32, &device);

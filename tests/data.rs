@@ -22,6 +22,14 @@ fn every_device_loads_and_its_figures_are_of_its_size() {
             assert!((0.05..15.0).contains(&price.base()), "{}: {}", d.id, price.value);
         }
         assert!(d.kind == DeviceKind::Cpu || d.memory.is_some(), "{} has no memory", d.id);
+        if d.kind == DeviceKind::Gpu {
+            let link = d.interconnect.as_ref().unwrap_or_else(|| panic!("{} has no interconnect", d.id));
+            assert!((10e9..1e12).contains(&link.bandwidth.base()), "{}: {}", d.id, link.bandwidth.value);
+            let network = link.network.as_ref().unwrap().base();
+            assert!((1e9..=50e9).contains(&network) && network <= link.bandwidth.base(), "{}: {network}", d.id);
+            let process = d.process.as_ref().unwrap().base();
+            assert!((3.0..=28.0).contains(&process), "{}: {process} nm", d.id);
+        }
     }
     let gpus = devices.iter().filter(|d| d.kind == DeviceKind::Gpu).count();
     let cpus = devices.iter().filter(|d| d.kind == DeviceKind::Cpu).count();
@@ -92,7 +100,7 @@ fn sites_and_workloads_load() {
     let bert: Workload = catalog.load("bert-base").unwrap();
     assert!((bert.tokens() - 42.6e9).abs() < 0.01e9, "{:e}", bert.tokens());
     let names: Vec<String> = catalog.all::<Workload>().unwrap().into_iter().map(|w| w.name).collect();
-    assert_eq!(names, ["bert-base", "bert-large", "roberta-base"]);
+    assert_eq!(names, ["bert-base", "bert-large", "gpt2", "roberta-base"]);
 }
 
 #[test]

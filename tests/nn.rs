@@ -28,6 +28,7 @@ pub(crate) fn tiny() -> Config {
         vocab_size: 29,
         max_seq_len: 11,
         type_vocab_size: 2,
+        gated_mlp: false,
     }
 }
 

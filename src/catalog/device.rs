@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::files::{Entry, EntryKind};
 use super::sourced::Sourced;
-use crate::units::{Bytes, BytesPerSecond, DType, FlopPerSecond, KgCo2e, Seconds, UsdPerHour, Watts};
+use crate::units::{Bytes, BytesPerSecond, DType, FlopPerSecond, KgCo2e, Nanometres, Seconds, UsdPerHour, Watts};
 
 /// The kind of device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +43,20 @@ pub struct PowerSensor {
     pub window: Option<Sourced<Seconds>>,
 }
 
+/// How devices of one kind are joined.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Interconnect {
+    /// What it is called.
+    pub kind: String,
+    /// How many devices it joins: those of one machine.
+    pub devices: u32,
+    /// One way, for each device, inside a machine.
+    pub bandwidth: Sourced<BytesPerSecond>,
+    /// One way, for each device, between machines.
+    pub network: Option<Sourced<BytesPerSecond>>,
+}
+
 /// A GPU, TPU or CPU.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -77,6 +91,10 @@ pub struct Device {
     pub memory: Option<Sourced<Bytes>>,
     /// Bandwidth of that memory.
     pub memory_bandwidth: Option<Sourced<BytesPerSecond>>,
+    /// Feature size of the process it is made in.
+    pub process: Option<Sourced<Nanometres>>,
+    /// How it is joined to others of its kind.
+    pub interconnect: Option<Interconnect>,
     /// Dense peak rate by dtype; sparse rates are never given.
     #[serde(default)]
     pub peak: BTreeMap<DType, Sourced<FlopPerSecond>>,
@@ -92,6 +110,34 @@ pub struct Device {
 }
 
 impl Device {
+    /// A device of which nothing is known but its name.
+    #[must_use]
+    pub fn unknown(name: &str, is_gpu: bool) -> Self {
+        Self {
+            id: name.to_owned(),
+            name: name.to_owned(),
+            kind: if is_gpu { DeviceKind::Gpu } else { DeviceKind::Cpu },
+            vendor: String::new(),
+            architecture: None,
+            released: None,
+            per: Per::Device,
+            names: Vec::new(),
+            cores: None,
+            threads: None,
+            tdp: None,
+            idle_power: None,
+            memory: None,
+            memory_bandwidth: None,
+            process: None,
+            interconnect: None,
+            peak: BTreeMap::new(),
+            prices: Vec::new(),
+            embodied: None,
+            power_sensor: None,
+            notes: None,
+        }
+    }
+
     /// The offer to calculate with: the median of the on-demand offers, of all offers if there are none.
     #[must_use]
     pub fn usual_price(&self) -> Option<&Sourced<UsdPerHour>> {
@@ -115,6 +161,22 @@ impl Entry for Device {
     fn check(&self) -> Result<(), (&'static str, String)> {
         if self.per == Per::Vcpu && self.kind != DeviceKind::Cpu {
             return Err(("per", "only a CPU can be given per vCPU".to_owned()));
+        }
+        if let Some(link) = &self.interconnect {
+            if link.devices == 0 {
+                return Err(("interconnect", "`devices` is 0: expected how many devices a machine has".to_owned()));
+            }
+            if link.bandwidth.base() <= 0.0 || link.network.as_ref().is_some_and(|n| n.base() <= 0.0) {
+                return Err(("interconnect", "a bandwidth is 0: expected a positive one".to_owned()));
+            }
+        }
+        for (dtype, peak) in &self.peak {
+            if peak.base() <= 0.0 {
+                return Err(("peak", format!("`{dtype}` is 0: leave out what the device cannot do")));
+            }
+        }
+        if self.memory_bandwidth.as_ref().is_some_and(|b| b.base() <= 0.0) {
+            return Err(("memory_bandwidth", "is 0: expected a positive bandwidth".to_owned()));
         }
         if let (Some(idle), Some(tdp)) = (&self.idle_power, &self.tdp)
             && idle.base() > tdp.base()

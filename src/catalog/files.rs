@@ -21,6 +21,11 @@ pub(super) fn published_runs_csv() -> &'static str {
     HARDWARE.get_file("published_runs.csv").and_then(|f| f.contents_utf8()).unwrap_or_default()
 }
 
+/// The text of `hardware/efficiency.json`.
+pub(super) fn efficiency_json() -> &'static str {
+    HARDWARE.get_file("efficiency.json").and_then(|f| f.contents_utf8()).unwrap_or_default()
+}
+
 /// No profile is larger than this.
 const MAX_BYTES: u64 = 1 << 20;
 /// No folder of the user's is searched deeper than this.

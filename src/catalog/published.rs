@@ -1,16 +1,61 @@
-//! Published throughputs of training runs, to calibrate estimates on: `hardware/published_runs.csv`.
+//! Published measurements of training runs, to calibrate estimates on (`hardware/published_runs.csv`), and the
+//! constants that are fitted to them (`hardware/efficiency.json`).
 
-use serde::Deserialize;
+use std::fmt;
+use std::str::FromStr;
 
-use super::files::published_runs_csv;
+use serde::{Deserialize, Serialize};
+
+use super::files::{efficiency_json, published_runs_csv};
 use crate::units::DType;
 
-/// One published throughput.
+/// How well software uses the hardware.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// A stock framework: attention of separate kernels, which write their scores to memory.
+    #[default]
+    Typical,
+    /// Fused attention, large micro-batches, hand-tuned settings.
+    Tuned,
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Typical => "typical",
+            Self::Tuned => "tuned",
+        })
+    }
+}
+
+/// The text is no level.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown efficiency `{0}`: expected `typical` or `tuned`")]
+pub struct UnknownLevel(String);
+
+impl FromStr for Level {
+    type Err = UnknownLevel;
+
+    fn from_str(text: &str) -> Result<Self, UnknownLevel> {
+        match text {
+            "typical" => Ok(Self::Typical),
+            "tuned" => Ok(Self::Tuned),
+            other => Err(UnknownLevel(other.to_owned())),
+        }
+    }
+}
+
+/// One published measurement: of throughput, of power, or of both.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PublishedRun {
     /// A name for it.
     pub id: String,
+    /// Who measured: runs of one collection share their software and their methods.
+    pub collection: String,
+    /// Whether it belongs to the calibration set proper; the others were added to widen it.
+    pub core: bool,
     /// The device, by its id in the catalog.
     pub device: String,
     /// How many of them.
@@ -27,21 +72,31 @@ pub struct PublishedRun {
     pub d_ff: usize,
     /// Vocabulary.
     pub vocab_size: usize,
-    /// Tokens of a sequence.
-    pub seq_len: usize,
-    /// Sequences on a device at a time, where published.
-    pub micro_batch: Option<usize>,
+    /// Tokens of a sequence, where published.
+    pub seq_len: Option<usize>,
+    /// Sequences on a device at a time.
+    pub micro_batch: usize,
+    /// Positions of a sequence that have a loss over the vocabulary; 0 when fine-tuning.
+    pub losses_per_seq: usize,
+    /// Whether activations were computed again in the backward pass.
+    pub grad_checkpointing: bool,
+    /// Micro-batches of an optimizer step, where published.
+    pub grad_accumulation: Option<usize>,
     /// Number format.
     pub dtype: DType,
     /// Throughput of all devices together.
-    pub tokens_per_s: f64,
-    /// `typical` (stock framework) or `tuned` (fused kernels, large micro-batches).
-    pub efficiency: String,
+    pub tokens_per_s: Option<f64>,
+    /// Mean power of a device.
+    pub power_w: Option<f64>,
+    /// The power limit that it was measured under.
+    pub power_limit_w: Option<f64>,
+    /// How well the software uses the hardware.
+    pub efficiency: Level,
     /// Where it is published.
     pub source: String,
 }
 
-/// Every published throughput that the program knows.
+/// Every published measurement that the program knows.
 ///
 /// # Panics
 /// If the embedded table is damaged, which a test rules out.
@@ -53,6 +108,12 @@ pub fn published_runs() -> Vec<PublishedRun> {
         .expect("the embedded table is read by a test")
 }
 
+/// The text of the constants fitted to them.
+#[must_use]
+pub fn efficiency_table() -> &'static str {
+    efficiency_json()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,10 +121,13 @@ mod tests {
 
     #[test]
     fn every_published_run_names_a_device_that_has_a_peak_for_its_dtype() {
-        for run in published_runs() {
+        let runs = published_runs();
+        assert_eq!(runs.len(), 181);
+        for run in runs {
             let device: Device = Catalog::default().load(&run.device).expect("a device of the catalog");
             assert!(device.peak.contains_key(&run.dtype), "{}: {} on {}", run.id, run.dtype, run.device);
-            assert!(run.tokens_per_s > 0.0 && !run.source.is_empty(), "{}", run.id);
+            assert!(run.tokens_per_s.or(run.power_w).is_some_and(|x| x > 0.0), "{}", run.id);
+            assert!(!run.source.is_empty(), "{}", run.id);
         }
     }
 }

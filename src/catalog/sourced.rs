@@ -8,8 +8,8 @@ use serde::ser::SerializeStruct;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::units::{
-    Bytes, BytesPerSecond, FlopPerSecond, GramsCo2ePerKwh, KgCo2e, LitresPerKwh, Ratio, Seconds, UsdPerHour, UsdPerKwh,
-    Watts,
+    Bytes, BytesPerSecond, FlopPerSecond, GramsCo2ePerKwh, KgCo2e, LitresPerKwh, Nanometres, Ratio, Seconds,
+    UsdPerHour, UsdPerKwh, Watts,
 };
 
 /// A quantity that a catalog file can give.
@@ -49,6 +49,7 @@ given_in!(UsdPerHour, "a price", &[("USD/h", 1.0)]);
 given_in!(UsdPerKwh, "a price", &[("USD/kWh", 1.0), ("USD/MWh", 1e-3)]);
 given_in!(LitresPerKwh, "a water use", &[("L/kWh", 1.0)]);
 given_in!(Seconds, "a time", &[("s", 1.0), ("ms", 1e-3)]);
+given_in!(Nanometres, "a length", &[("nm", 1.0)]);
 given_in!(Ratio, "a ratio", &[("1", 1.0)]);
 
 /// A number that says where it comes from and when it held.

@@ -53,6 +53,12 @@ pub struct Workload<M> {
     pub optimizer: Optimizer,
     /// The phases, in order.
     pub phases: Vec<Phase>,
+    /// Whether activations are computed again in the backward pass instead of being kept.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub grad_checkpointing: bool,
+    /// Micro-batches of a step on each device; as few as fit if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grad_accumulation: Option<usize>,
 }
 
 impl<M: Shape> Workload<M> {
@@ -82,6 +88,9 @@ impl<M: Shape> Entry for Workload<M> {
         }
         if self.phases.is_empty() {
             return Err(("phases", "expected at least one phase".to_owned()));
+        }
+        if self.grad_accumulation == Some(0) {
+            return Err(("grad_accumulation", "`grad_accumulation` is 0: expected at least 1".to_owned()));
         }
         for phase in &self.phases {
             let max = self.model.max_seq_len();

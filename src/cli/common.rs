@@ -1,11 +1,11 @@
 //! Options that several commands share, and what they resolve to.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::ValueEnum;
-use greenformers::catalog::{Catalog, Device, DeviceKind, Grid, Site};
+use greenformers::catalog::{Catalog, Device, DeviceKind, Grid, Hourly, Site};
 use greenformers::estimate::{Conditions, ConditionsBuilder};
 use greenformers::model::{Arch, Config, Order, Share};
 use greenformers::record::Workload;
@@ -26,11 +26,14 @@ pub(super) enum Format {
 }
 
 /// Grid, site and prices.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(super) struct ConditionsArgs {
-    /// Whose electricity: a name (`fra`, `us-egrid-camx`, `aws-eu-north-1`) or a YAML file
+    /// Whose electricity: a name (`fra`, `us-egrid-camx`, `aws-eu-north-1`), a YAML file, or a CSV file of hours
     #[arg(long, value_name = "NAME|FILE", help_heading = "Grid, site, prices")]
     grid: Option<String>,
+    /// With a CSV file of hours: find the best start within so many hours (`48h`)
+    #[arg(long, value_name = "HOURS", value_parser = parse_hours, help_heading = "Grid, site, prices")]
+    start_within: Option<usize>,
     /// Emissions of a kilowatt-hour in gCO2e, instead of the grid's
     #[arg(long, value_name = "G_PER_KWH", help_heading = "Grid, site, prices")]
     grid_intensity: Option<f64>,
@@ -43,15 +46,25 @@ pub(super) struct ConditionsArgs {
     /// Rent of one device
     #[arg(long, value_name = "USD", help_heading = "Grid, site, prices")]
     usd_per_hour: Option<f64>,
+    /// Which of the catalog's offers: on-demand, list, spot or reserved [default: the median on-demand offer]
+    #[arg(long, value_name = "BASIS", conflicts_with = "usd_per_hour", help_heading = "Grid, site, prices")]
+    price: Option<String>,
     /// Price of electricity, for machines that are not rented
     #[arg(long, value_name = "USD", help_heading = "Grid, site, prices")]
     usd_per_kwh: Option<f64>,
 }
 
 impl ConditionsArgs {
-    /// The grid that was named, if one was.
-    pub(super) fn named_grid(&self, catalog: &Catalog) -> Result<Option<Grid>> {
-        Ok(self.grid.as_deref().map(|name| catalog.grid(name)).transpose()?)
+    /// The grid that was named, if one was; hours of a file have no place.
+    pub(super) fn grid_if_named(&self, catalog: &Catalog) -> Result<Option<Grid>> {
+        let name = self.grid.as_deref().filter(|name| !is_csv(name));
+        Ok(name.map(|name| catalog.grid(name)).transpose()?)
+    }
+
+    /// The hours of the grid, if a CSV file was given.
+    fn hourly(&self) -> Result<Option<Hourly>> {
+        let file = self.grid.as_deref().filter(|name| is_csv(name));
+        Ok(file.map(|file| Hourly::read(Path::new(file))).transpose()?)
     }
 
     /// Resolves names through the catalog. `share` is the part of a machine that is used.
@@ -63,23 +76,74 @@ impl ConditionsArgs {
         share: f64,
         hours_are_known: bool,
     ) -> Result<Conditions> {
-        let rented = device.as_ref().is_some_and(|d| d.kind != DeviceKind::Cpu);
-        let default_site: Site = catalog.load(if rented { "industry-2025" } else { "workstation" })?;
-        let builder = ConditionsBuilder {
-            grid: Some(catalog.grid(self.grid.as_deref().unwrap_or(ASSUMED_GRID))?),
+        let is_cpu = device.as_ref().is_none_or(|d| d.kind == DeviceKind::Cpu);
+        let builder = ConditionsBuilder { device, coverage, share, hours_are_known, ..self.place(catalog, is_cpu)? };
+        Ok(builder.build()?)
+    }
+
+    /// What a grid and a site bring, without a device.
+    pub(super) fn resolve_place(&self, catalog: &Catalog, is_cpu: bool) -> Result<Conditions> {
+        let builder = ConditionsBuilder { price_basis: None, ..self.place(catalog, is_cpu)? };
+        Ok(builder.build()?)
+    }
+
+    fn place(&self, catalog: &Catalog, is_cpu: bool) -> Result<ConditionsBuilder> {
+        let default_site: Site = catalog.load(if is_cpu { "workstation" } else { "industry-2025" })?;
+        let hourly = self.hourly()?;
+        if hourly.is_none() && self.start_within.is_some() {
+            bail!("`--start-within` needs the hours of a grid\nhint: give `--grid FILE.csv` with a row an hour");
+        }
+        Ok(ConditionsBuilder {
+            grid: if hourly.is_some() { None } else { Some(self.named_grid(catalog)?) },
             grid_is_assumed: self.grid.is_none(),
+            hourly,
+            start_within_h: self.start_within,
+            price_basis: self.price.clone(),
             site: self.site.as_deref().map(|name| catalog.load(name)).transpose()?,
             pue: self.pue,
             intensity: self.grid_intensity,
             usd_per_hour: self.usd_per_hour,
             usd_per_kwh: self.usd_per_kwh,
-            device,
-            coverage,
-            share,
-            hours_are_known,
             default_site: Some(default_site),
-        };
-        Ok(builder.build()?)
+            ..ConditionsBuilder::default()
+        })
+    }
+
+    /// The grid that was named, or the one that is assumed.
+    pub(super) fn named_grid(&self, catalog: &Catalog) -> Result<Grid> {
+        Ok(catalog.grid(self.grid.as_deref().unwrap_or(ASSUMED_GRID))?)
+    }
+
+    /// The same in another grid, if one is named.
+    pub(super) fn in_grid(&self, name: Option<&str>) -> Self {
+        Self { grid: name.map(str::to_owned).or_else(|| self.grid.clone()), ..self.clone() }
+    }
+
+    /// Whether the grid is a file of hours.
+    pub(super) fn is_hourly(&self) -> bool {
+        self.grid.as_deref().is_some_and(is_csv) || self.start_within.is_some()
+    }
+
+    /// Whether a price of electricity was given and no rent: the machines are not rented.
+    pub(super) fn owns_machines(&self) -> bool {
+        self.usd_per_kwh.is_some() && self.usd_per_hour.is_none() && self.price.is_none()
+    }
+
+    /// The same whatever the basis of prices.
+    pub(super) fn without_price(&self) -> Self {
+        Self { price: None, ..self.clone() }
+    }
+}
+
+fn is_csv(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|e| e.eq_ignore_ascii_case("csv"))
+}
+
+/// `48h` or `48` as 48.
+fn parse_hours(text: &str) -> Result<usize, String> {
+    match text.strip_suffix('h').unwrap_or(text).trim().parse::<usize>() {
+        Ok(hours) if hours <= 87_672 => Ok(hours),
+        _ => Err(format!("expected a whole number of hours up to ten years, such as `48h`, got `{text}`")),
     }
 }
 

@@ -3,59 +3,73 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
-use greenformers::catalog::{Device, DeviceKind};
-use greenformers::estimate::{Conditions, Estimate, Hardware, Request, estimate};
+use greenformers::catalog::{Device, DeviceKind, Level};
+use greenformers::estimate::{Conditions, Estimate, Hardware, Request, estimate, recommend_architecture};
 use greenformers::model::Arch;
 use greenformers::record::{Record, Warning, Workload};
-use greenformers::report::{assumptions_table, estimates_frame, estimates_table, to_csv};
+use greenformers::report::{
+    assumptions_table, estimates_frame, estimates_table, explanation_table, schedule_text, side_table, to_csv,
+    variance_table,
+};
 use greenformers::sensor::Coverage;
 use greenformers::units::DType;
 use serde::Serialize;
 
 use super::Context;
 use super::common::{ConditionsArgs, Format, default_archs, parse_seconds, print, print_json, workload};
+use super::sweep::{self, SweepArgs};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   greenformers estimate reports/mine                         the machine that was measured
   greenformers estimate --hardware a100-sxm4-80gb --devices 8 --grid aws-eu-north-1
   greenformers estimate --hardware rtx-4090-24gb --workload my-model.yaml --arch dense --arch lrt:rank=128
+  greenformers estimate --sweep hardware=all,grid=all,devices=1,8 --pareto time,cost,co2e --max-hours 48 --recommend
+  greenformers estimate --hardware h100-sxm5 --grid hours.csv --start-within 48h --explain
   greenformers estimate --step-time 0.42 --power 350 --usd-per-hour 1.10")]
 pub(super) struct Args {
     /// A record.json, or the folder that holds one
-    record: Option<PathBuf>,
+    pub(super) record: Option<PathBuf>,
     /// What is trained: a name or a YAML file [default: the record's, or bert-base]
     #[arg(long, value_name = "NAME|FILE")]
-    workload: Option<String>,
+    pub(super) workload: Option<String>,
     /// What it runs on: a name of the catalog or a YAML file [default: the record's machine]
     #[arg(long, value_name = "NAME|FILE")]
-    hardware: Option<String>,
+    pub(super) hardware: Option<String>,
     /// How many devices
     #[arg(long, value_name = "N", default_value_t = 1)]
-    devices: u32,
+    pub(super) devices: u32,
     /// Number format [default: the record's, or the fastest 16-bit format of the device]
     #[arg(long, value_name = "DTYPE")]
-    dtype: Option<DType>,
+    pub(super) dtype: Option<DType>,
     /// Architecture, repeatable [default: the record's, or dense, lrt:rank=256 and linformer:k=128]
     #[arg(long = "arch", value_name = "SPEC")]
-    archs: Vec<Arch>,
+    pub(super) archs: Vec<Arch>,
     /// Sequences on a device at a time [default: the largest power of two that fits]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    micro_batch: Option<u32>,
+    pub(super) micro_batch: Option<u32>,
+    /// How well software uses hardware that was not measured
+    #[arg(long, value_name = "typical|tuned", default_value_t = Level::Typical)]
+    pub(super) efficiency: Level,
     /// Seconds of an optimizer step that you measured, of the whole batch on all devices
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds, conflicts_with = "record")]
-    step_time: Option<f64>,
+    pub(super) step_time: Option<f64>,
     /// Watts of a device at the wall, with `--step-time`
     #[arg(long, value_name = "WATTS", requires = "step_time")]
     power: Option<f64>,
     #[command(flatten)]
-    conditions: ConditionsArgs,
+    pub(super) conditions: ConditionsArgs,
+    #[command(flatten)]
+    pub(super) sweep: SweepArgs,
+    /// Print the arithmetic of each number
+    #[arg(long)]
+    explain: bool,
     /// Seed of the draws: the same seed gives the same output
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
     /// How results are printed
     #[arg(long, value_enum, default_value = "text")]
-    format: Format,
+    pub(super) format: Format,
 }
 
 #[derive(Serialize)]
@@ -65,10 +79,18 @@ struct Output<'a> {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
+    if let Some(axes) = args.sweep.axes() {
+        return sweep::run(args, axes, context);
+    }
     let record = args.record.as_deref().map(Record::load).transpose()?;
     let device: Option<Device> = args.hardware.as_deref().map(|name| context.catalog.load(name)).transpose()?;
     let estimates = match (record, device) {
-        (Some(record), device) if measured_there(&record, device.as_ref()) => on_machine(args, &record, context)?,
+        (Some(record), device) if measured_there(&record, device.as_ref()) => {
+            of_record(args, &record, Hardware::Measured(&record), context)?
+        }
+        (Some(record), Some(device)) if same_kind(&record, &device) => {
+            of_record(args, &record, Hardware::Transferred(&record, device), context)?
+        }
         (record, device) => {
             let mut estimates = elsewhere(args, device, context)?;
             if let Some(record) = record {
@@ -82,7 +104,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     match args.format {
         Format::Json => print_json(&Output { schema: 1, estimates: &estimates }),
         Format::Csv => print(&to_csv(&mut estimates_frame(&estimates)?)?),
-        Format::Text => print(&text(&estimates)),
+        Format::Text => print(&text(&estimates, args)),
     }
 }
 
@@ -90,6 +112,12 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
 fn measured_there(record: &Record, device: Option<&Device>) -> bool {
     let measured = record.environment.compute.hardware.as_ref();
     device.is_none_or(|d| measured.is_some_and(|m| m.id == d.id))
+}
+
+/// Whether what software reaches on the machine of the record says something of `device`.
+fn same_kind(record: &Record, device: &Device) -> bool {
+    let gpu = record.environment.compute.device != "cpu";
+    gpu && device.kind == DeviceKind::Gpu && record.environment.compute.hardware.is_some()
 }
 
 fn not_used(record: &Record) -> Warning {
@@ -100,20 +128,26 @@ fn not_used(record: &Record) -> Warning {
     )
 }
 
-fn on_machine(args: &Args, record: &Record, context: &Context) -> Result<Vec<Estimate>> {
+fn of_record(args: &Args, record: &Record, hardware: Hardware<'_>, context: &Context) -> Result<Vec<Estimate>> {
     let workload = match &args.workload {
         Some(name) => workload(&context.catalog, name)?,
         None => record.settings.workload.clone(),
     };
     let archs = if args.archs.is_empty() { archs_of(record) } else { args.archs.clone() };
-    let conditions = conditions_of(record, &args.conditions, context)?;
+    let conditions = match &hardware {
+        Hardware::Transferred(_, device) => {
+            args.conditions.resolve(&context.catalog, Some(device.clone()), Some(Coverage::Gpu), 1.0, false)?
+        }
+        _ => conditions_of(record, &args.conditions, context)?,
+    };
     Ok(estimate(&Request {
         workload: &workload,
         archs: &archs,
-        hardware: Hardware::Measured(record),
+        hardware,
         devices: args.devices,
         dtype: args.dtype.unwrap_or(record.settings.dtype),
-        micro_batch: None,
+        level: args.efficiency,
+        micro_batch: args.micro_batch.map(|n| n as usize),
         conditions: &conditions,
         seed: args.seed,
     })?)
@@ -133,6 +167,7 @@ pub(super) fn estimate_on_machine(
         hardware: Hardware::Measured(record),
         devices: 1,
         dtype: record.settings.dtype,
+        level: Level::default(),
         micro_batch: None,
         conditions: &conditions,
         seed,
@@ -165,13 +200,14 @@ fn elsewhere(args: &Args, device: Option<Device>, context: &Context) -> Result<V
         hardware,
         devices: args.devices,
         dtype,
+        level: args.efficiency,
         micro_batch: args.micro_batch.map(|n| n as usize),
         conditions: &conditions,
         seed: args.seed,
     })?)
 }
 
-fn fastest_dtype(device: &Device) -> DType {
+pub(super) fn fastest_dtype(device: &Device) -> DType {
     [DType::Bf16, DType::F16, DType::F32].into_iter().find(|d| device.peak.contains_key(d)).unwrap_or(DType::F32)
 }
 
@@ -191,24 +227,40 @@ fn conditions_of(record: &Record, args: &ConditionsArgs, context: &Context) -> R
     args.resolve(&context.catalog, compute.hardware.clone(), coverage, compute.hardware_share.min(1.0), false)
 }
 
-fn text(estimates: &[Estimate]) -> String {
+fn text(estimates: &[Estimate], args: &Args) -> String {
     let mut text = String::new();
-    if let Some(first) = estimates.first() {
-        text.push_str(&format!(
-            "{} on {} x {}, {}\n\n",
-            first.workload.as_deref().unwrap_or("run"),
-            first.devices,
-            first.hardware.as_deref().unwrap_or("a machine of which the step time was given"),
-            first.dtype.map_or("", DType::name),
-        ));
-    }
-    text.push_str(&estimates_table(estimates).render());
     let Some(first) = estimates.first() else { return text };
+    text.push_str(&format!(
+        "{} on {} x {}, {}, {}\n\n",
+        first.workload.as_deref().unwrap_or("run"),
+        first.devices,
+        first.hardware.as_deref().unwrap_or("a machine of which the step time was given"),
+        first.dtype.map_or("", DType::name),
+        match first.efficiency {
+            Some(level) => format!("{}, {level} efficiency", first.basis.name()),
+            None => first.basis.name().to_owned(),
+        },
+    ));
+    text.push_str(&estimates_table(estimates).render());
+    text.push('\n');
+    text.push_str(&side_table(estimates).render());
     text.push('\n');
     for (name, reason) in &first.missing {
         text.push_str(&format!("{name}: {reason}\n"));
     }
+    text.push_str(&schedule_text(estimates));
+    text.push_str(&variance_table(first).render());
     text.push('\n');
+    if args.explain {
+        for estimate in estimates {
+            text.push_str(&format!("{}:\n", estimate.label.as_deref().unwrap_or("run")));
+            text.push_str(&explanation_table(estimate).render());
+            text.push('\n');
+        }
+    }
+    if args.sweep.recommend {
+        text.push_str(&format!("{}\n\n", recommend_architecture(estimates)));
+    }
     text.push_str(&assumptions_table(first).render());
     let mut warnings: Vec<&Warning> = Vec::new();
     for warning in estimates.iter().flat_map(|e| &e.warnings) {
@@ -216,10 +268,10 @@ fn text(estimates: &[Estimate]) -> String {
             warnings.push(warning);
         }
     }
-    for warning in warnings {
+    for warning in &warnings {
         text.push_str(&format!("\nwarning: {warning}"));
     }
-    if !first.warnings.is_empty() {
+    if !warnings.is_empty() {
         text.push('\n');
     }
     text

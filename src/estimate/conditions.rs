@@ -1,9 +1,11 @@
 //! What all architectures of an estimate share: the grid, the site, the prices.
 
-use super::{Assumption, EstimateError, Input};
-use crate::catalog::{Device, Grid, Per, Site};
+use super::{Assumption, EstimateError, Input, LostTime};
+use crate::catalog::{Device, Grid, Hourly, Per, Site, Sourced};
+use crate::record::Warning;
 use crate::sensor::Coverage;
 use crate::stats::Distribution;
+use crate::units::UsdPerHour;
 
 /// The shared inputs, each with its distribution and source.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,8 +24,14 @@ pub struct Conditions {
     pub grid_water: Option<Input>,
     /// kgCO2e of making a device, and its working life in hours.
     pub embodied: Option<(Input, Input)>,
-    /// Productive time over wall time.
-    pub goodput: Input,
+    /// Wall time that trains nothing.
+    pub lost_time: LostTime,
+    /// The intensity hour by hour, where it is known.
+    pub hourly: Option<Hourly>,
+    /// Hours within which the run may start.
+    pub start_within_h: Option<usize>,
+    /// Caveats.
+    pub warnings: Vec<Warning>,
     /// Watts at the wall for one watt of what the meter covers: a factor, and watts on top.
     pub wall: Wall,
     /// Choices that are no numbers.
@@ -104,6 +112,12 @@ pub struct ConditionsBuilder {
     pub pue: Option<f64>,
     /// `--grid-intensity`
     pub intensity: Option<f64>,
+    /// `--grid FILE.csv`
+    pub hourly: Option<Hourly>,
+    /// `--start-within`
+    pub start_within_h: Option<usize>,
+    /// `--price`
+    pub price_basis: Option<String>,
     /// `--usd-per-hour`
     pub usd_per_hour: Option<f64>,
     /// `--usd-per-kwh`
@@ -142,9 +156,10 @@ impl ConditionsBuilder {
         }
         let mut choices = Vec::new();
         let mut missing = Vec::new();
+        let warnings = self.intensity_warnings();
         let pue = self.pue_input(&mut choices);
         let intensity = self.intensity_input(&mut choices);
-        let usd_per_device_hour = self.price_input();
+        let usd_per_device_hour = self.price_input(&mut choices)?;
         let usd_per_kwh = match (self.usd_per_kwh, &self.grid) {
             (Some(price), _) => Some(Input::given("electricity price", price, "USD/kWh", "--usd-per-kwh")),
             (None, Some(grid)) => grid.electricity_price.as_ref().map(|p| Input::of_catalog("electricity price", p)),
@@ -184,7 +199,10 @@ impl ConditionsBuilder {
             site_water: site_water.map(|w| Input::of_catalog("water used on site", w)),
             grid_water: grid_water.map(|w| Input::of_catalog("water used by generation", w)),
             embodied,
-            goodput: self.goodput_input(),
+            lost_time: if self.hours_are_known { LostTime::none() } else { LostTime::assumed() },
+            hourly: self.hourly,
+            start_within_h: self.start_within_h,
+            warnings,
             wall: self.coverage.map(|c| Wall::around(c, self.share)).unwrap_or_default(),
             choices,
             missing,
@@ -218,6 +236,16 @@ impl ConditionsBuilder {
         if let Some(intensity) = self.intensity {
             return Input::given(NAME, intensity, "gCO2e/kWh", "--grid-intensity");
         }
+        if let Some(hourly) = &self.hourly {
+            let mean = hourly.mean();
+            choices.push(Assumption::choice(
+                "grid",
+                hourly.name(),
+                format!("{} hours of the given file", hourly.hours()),
+            ));
+            let source = format!("mean of `{}`; standard uncertainty 8 % of hours to come", hourly.name());
+            return Input::new(NAME, Distribution::Normal(mean, 0.08 * mean), "gCO2e/kWh", source);
+        }
         let Some(grid) = &self.grid else {
             return Input::new(NAME, Distribution::Point(f64::NAN), "gCO2e/kWh", "unknown");
         };
@@ -236,30 +264,64 @@ impl ConditionsBuilder {
         input
     }
 
-    fn price_input(&self) -> Option<Input> {
+    /// The rent of a device: the median offer of the chosen basis, anywhere in the range of its offers.
+    fn price_input(&self, choices: &mut Vec<Assumption>) -> Result<Option<Input>, EstimateError> {
         const NAME: &str = "price of a device";
         if let Some(price) = self.usd_per_hour {
-            return Some(Input::given(NAME, price, "USD/h", "--usd-per-hour"));
+            return Ok(Some(Input::given(NAME, price, "USD/h", "--usd-per-hour")));
         }
-        let device = self.device.as_ref().filter(|d| d.per == Per::Device)?;
-        let usual = device.usual_price()?;
-        let prices = || device.prices.iter().map(crate::catalog::Sourced::base);
+        if self.usd_per_kwh.is_some() && self.price_basis.is_none() {
+            return Ok(None); // The machines are not rented.
+        }
+        let Some(device) = self.device.as_ref().filter(|d| d.per == Per::Device) else { return Ok(None) };
+        let basis_of = |offer: &Sourced<UsdPerHour>| offer.basis.clone().unwrap_or_else(|| "unnamed".to_owned());
+        let offers: Vec<&Sourced<UsdPerHour>> = match &self.price_basis {
+            None => device.prices.iter().collect(),
+            Some(basis) => {
+                let offers: Vec<_> = device.prices.iter().filter(|o| basis_of(o) == *basis).collect();
+                if offers.is_empty() {
+                    let mut allowed: Vec<String> = device.prices.iter().map(basis_of).collect();
+                    allowed.sort();
+                    allowed.dedup();
+                    return Err(EstimateError::Price { device: device.id.clone(), basis: basis.clone(), allowed });
+                }
+                offers
+            }
+        };
+        let usual = if self.price_basis.is_none() {
+            device.usual_price()
+        } else {
+            let mut sorted = offers.clone();
+            sorted.sort_by(|a, b| a.base().total_cmp(&b.base()));
+            sorted.get(sorted.len().saturating_sub(1) / 2).copied()
+        };
+        let Some(usual) = usual else { return Ok(None) };
+        for offer in &offers {
+            let what = offer.what.as_deref().unwrap_or("offer");
+            let chosen = if std::ptr::eq(*offer, usual) { ", chosen" } else { "" };
+            let name = format!("price offer ({}{chosen})", basis_of(offer));
+            choices.push(Assumption::choice(&name, format!("{} USD/h, {what}", offer.base()), offer.provenance()));
+        }
+        let prices = || offers.iter().map(|o| o.base());
         let (low, high) = (prices().fold(f64::INFINITY, f64::min), prices().fold(0.0, f64::max));
         let what = usual.what.as_deref().map(|w| format!("{w}; ")).unwrap_or_default();
-        let source = format!("{what}{}; range over {} dated offers", usual.provenance(), device.prices.len());
-        Some(Input::new(NAME, Distribution::between(low, usual.base(), high), "USD/h", source))
+        let source = format!("{what}{}; range over {} dated offers", usual.provenance(), offers.len());
+        Ok(Some(Input::new(NAME, Distribution::between(low, usual.base(), high), "USD/h", source)))
     }
 
-    fn goodput_input(&self) -> Input {
-        if self.hours_are_known {
-            return Input::new("goodput", Distribution::Point(1.0), "1", "the hours are known");
-        }
-        Input::new(
-            "goodput",
-            Distribution::Triangular(0.90, 0.97, 1.0),
-            "1",
-            "share of wall time that trains: evaluation, checkpoints, data and restarts take the rest (Llama 3: above 0.9)",
-        )
+    /// Intensities that look as if they were in another unit.
+    fn intensity_warnings(&self) -> Vec<Warning> {
+        let of_hours = self.hourly.iter().flat_map(Hourly::range);
+        let of_grid = self.grid.as_ref().filter(|_| self.intensity.is_none()).map(|g| g.intensity.base());
+        let strange = |g: &f64| *g > 2000.0 || (*g > 0.0 && *g < 1.0);
+        let Some(g) = self.intensity.into_iter().chain(of_grid).chain(of_hours).find(strange) else {
+            return Vec::new();
+        };
+        vec![Warning::new(
+            format!("a grid intensity of {g} gCO2e/kWh is outside what grids have, about 1 to 2000"),
+            "CO2e is wrong if it is in another unit",
+            "give grams a kilowatt-hour: 0.4 kg/kWh are 400, 900 lb/MWh are 408",
+        )]
     }
 }
 
@@ -267,8 +329,9 @@ impl Conditions {
     /// Every input.
     pub fn inputs(&self) -> impl Iterator<Item = &Input> {
         let embodied = self.embodied.iter().flat_map(|(kg, life)| [kg, life]);
-        [&self.pue, &self.intensity, &self.goodput]
+        [&self.pue, &self.intensity]
             .into_iter()
+            .chain(self.lost_time.inputs())
             .chain(
                 [&self.usd_per_device_hour, &self.usd_per_kwh, &self.site_water, &self.grid_water]
                     .into_iter()

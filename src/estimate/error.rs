@@ -32,15 +32,20 @@ pub enum EstimateError {
         /// The formats it has.
         allowed: Vec<DType>,
     },
-    /// The record holds nothing for this architecture.
-    #[error("the record has no measured train step of `{arch}` in `{dtype}`: it has {}\nhint: profile it, or give `--hardware` for an estimate without a record", if have.is_empty() { "none".to_owned() } else { have.join(", ") })]
-    NotMeasured {
+    /// The record holds no train step.
+    #[error(
+        "the record has no measured train step\nhint: profile with `--pass train`, or give `--hardware` for an estimate without a record"
+    )]
+    NothingMeasured,
+    /// No offer of this basis is known.
+    #[error("no price of `{device}` is known as `{basis}`: expected {}", if allowed.is_empty() { "`--usd-per-hour`, the catalog has no offer".to_owned() } else { allowed.iter().map(|a| format!("`{a}`")).collect::<Vec<_>>().join(", ") })]
+    Price {
+        /// The device.
+        device: String,
         /// What was asked for.
-        arch: String,
-        /// The format.
-        dtype: DType,
-        /// What the record has.
-        have: Vec<String>,
+        basis: String,
+        /// What there is.
+        allowed: Vec<String>,
     },
     /// Neither a record nor a device was given.
     #[error("nothing to estimate from\nhint: give a record, `--hardware NAME` or `--step-time SECONDS`")]
@@ -52,6 +57,12 @@ pub enum EstimateError {
         device: String,
         /// The figure.
         what: &'static str,
+    },
+    /// Numbers so large or small that they cannot be computed with.
+    #[error("the run of `{arch}` takes no finite time: expected a workload and a device of sensible size")]
+    OutOfRange {
+        /// The architecture.
+        arch: String,
     },
     /// A number that makes no sense.
     #[error("`{name}` is {value}: expected {allowed}")]

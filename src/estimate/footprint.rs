@@ -84,23 +84,8 @@ pub fn footprint(request: &FootprintRequest, conditions: &Conditions) -> Result<
     }
     let wall_h = request.hours.map(Interval::point);
     let mut assumptions: Vec<Assumption> = conditions.choices.clone();
-    assumptions.extend(conditions.inputs().filter(|i| i.name != "goodput").map(super::Input::assumption));
+    assumptions.extend(conditions.inputs().filter(|i| i.name != "productive time").map(super::Input::assumption));
     Ok(Estimate {
-        arch: None,
-        spec: None,
-        label: None,
-        rank: None,
-        k: None,
-        workload: None,
-        hardware: None,
-        devices: request.devices,
-        dtype: None,
-        basis: Basis::Given,
-        n_params: None,
-        flop_total: None,
-        step_s: Vec::new(),
-        tokens_per_s: None,
-        mfu: None,
         wall_h,
         device_h: wall_h.map(|h| h.scaled(devices)),
         it_energy_kwh: it.map(|e| Interval::point(e.kwh())),
@@ -109,12 +94,10 @@ pub fn footprint(request: &FootprintRequest, conditions: &Conditions) -> Result<
         embodied_kgco2e,
         cost_usd,
         water_l,
-        memory_per_device_bytes: None,
-        fits: None,
-        vs_dense: None,
         missing,
         assumptions,
-        warnings: Vec::new(),
+        warnings: conditions.warnings.clone(),
+        ..Estimate::empty(request.devices, Basis::Given)
     })
 }
 

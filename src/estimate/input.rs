@@ -85,7 +85,9 @@ impl Input {
     pub fn assumption(&self) -> Assumption {
         let range = match self.distribution {
             Distribution::Point(_) => None,
-            Distribution::Uniform(low, high) | Distribution::Triangular(low, _, high) => Some((low, high)),
+            Distribution::Uniform(low, high)
+            | Distribution::Triangular(low, _, high)
+            | Distribution::Halves(low, _, high) => Some((low, high)),
             Distribution::Normal(mean, sd) | Distribution::StudentT(mean, sd, _) => {
                 Some((mean - 1.96 * sd, mean + 1.96 * sd))
             }

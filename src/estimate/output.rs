@@ -5,6 +5,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::Assumption;
+use super::explain::Line;
+use super::schedule::Schedule;
+use super::variance::VarianceShare;
+use crate::catalog::Level;
 use crate::record::Warning;
 use crate::stats::Interval;
 use crate::units::DType;
@@ -15,7 +19,7 @@ use crate::units::DType;
 pub enum Basis {
     /// A step of this shape on this hardware was measured.
     Measured,
-    /// A step was measured at another shape.
+    /// A step was measured at another shape, or on another device.
     Scaled,
     /// Nothing was measured: a model of the hardware.
     Analytic,
@@ -73,15 +77,19 @@ pub struct Estimate {
     pub dtype: Option<DType>,
     /// What the estimate stands on.
     pub basis: Basis,
+    /// How well the software is taken to use the hardware, where that is modelled.
+    pub efficiency: Option<Level>,
+    /// Sequences on a device at a time, by phase.
+    pub micro_batch: Vec<usize>,
     /// Parameters of the model.
     pub n_params: Option<u64>,
     /// FLOPs of the whole run.
     pub flop_total: Option<f64>,
     /// Seconds of an optimizer step, by phase.
     pub step_s: Vec<Interval>,
-    /// Tokens a second over the whole run.
+    /// Tokens a second while it trains, as frameworks report it: lost time is in `wall_h` alone.
     pub tokens_per_s: Option<Interval>,
-    /// FLOP/s reached over the peak.
+    /// FLOP/s reached over the peak, while it trains.
     pub mfu: Option<Interval>,
     /// Hours from start to end.
     pub wall_h: Option<Interval>,
@@ -107,8 +115,57 @@ pub struct Estimate {
     pub vs_dense: Option<VsDense>,
     /// Why numbers are missing, by name.
     pub missing: BTreeMap<&'static str, String>,
+    /// When to start, where the hours of the grid are known.
+    pub schedule: Option<Schedule>,
+    /// What makes it uncertain, the most first.
+    pub variance: Vec<VarianceShare>,
+    /// The arithmetic of each number.
+    pub explanation: Vec<Line>,
     /// What was taken for granted.
     pub assumptions: Vec<Assumption>,
     /// Caveats.
     pub warnings: Vec<Warning>,
+}
+
+impl Estimate {
+    /// An estimate of which nothing is known yet.
+    #[must_use]
+    pub fn empty(devices: u32, basis: Basis) -> Self {
+        Self {
+            arch: None,
+            spec: None,
+            label: None,
+            rank: None,
+            k: None,
+            workload: None,
+            hardware: None,
+            devices,
+            dtype: None,
+            basis,
+            efficiency: None,
+            micro_batch: Vec::new(),
+            n_params: None,
+            flop_total: None,
+            step_s: Vec::new(),
+            tokens_per_s: None,
+            mfu: None,
+            wall_h: None,
+            device_h: None,
+            it_energy_kwh: None,
+            facility_energy_kwh: None,
+            operational_kgco2e: None,
+            embodied_kgco2e: None,
+            cost_usd: None,
+            water_l: None,
+            memory_per_device_bytes: None,
+            fits: None,
+            vs_dense: None,
+            missing: BTreeMap::new(),
+            schedule: None,
+            variance: Vec::new(),
+            explanation: Vec::new(),
+            assumptions: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
 }

@@ -83,6 +83,9 @@ impl Plan {
         if workload.model.family == Family::Decoder {
             return Err(MeasureError::Decoder(workload.name.clone()));
         }
+        if workload.model.gated_mlp {
+            return Err(MeasureError::Gated(workload.name.clone()));
+        }
         let max = workload.model.max_seq_len;
         if let Some(seq_len) = seq_lens.iter().copied().find(|s| *s == 0 || *s > max) {
             return Err(MeasureError::SeqLen { seq_len, workload: workload.name.clone(), max });

@@ -56,6 +56,11 @@ pub enum MeasureError {
         "`{0}` is a decoder: decoders are estimated but not profiled\nhint: `greenformers estimate --workload {0}`"
     )]
     Decoder(String),
+    /// Nor are gated feed-forward blocks.
+    #[error(
+        "`{0}` has a gated feed-forward block: it is estimated but not profiled\nhint: `greenformers estimate --workload {0}`"
+    )]
+    Gated(String),
     /// A sequence is longer than the workload's.
     #[error("`--seq-len {seq_len}` is longer than the workload `{workload}` allows: 1 to {max}")]
     SeqLen {

@@ -38,6 +38,9 @@ pub struct Config {
     pub max_seq_len: usize,
     /// Number of segment embeddings (2 in BERT).
     pub type_vocab_size: usize,
+    /// Whether the feed-forward block has a third matrix that gates it (Shazeer 2020). Estimated, not profiled.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub gated_mlp: bool,
 }
 
 impl Config {
@@ -102,6 +105,8 @@ struct Unchecked {
     max_seq_len: usize,
     #[serde(default = "two")]
     type_vocab_size: usize,
+    #[serde(default)]
+    gated_mlp: bool,
 }
 
 fn encoder() -> Family {
@@ -163,6 +168,7 @@ impl TryFrom<Unchecked> for Config {
             vocab_size: raw.vocab_size,
             max_seq_len: raw.max_seq_len,
             type_vocab_size: raw.type_vocab_size,
+            gated_mlp: raw.gated_mlp,
         })
     }
 }
@@ -181,6 +187,7 @@ pub(super) mod tests {
             vocab_size: 30522,
             max_seq_len: 512,
             type_vocab_size: 2,
+            gated_mlp: false,
         }
     }
 

@@ -20,27 +20,51 @@ impl MemoryEstimate {
     /// All parts together.
     #[must_use]
     pub fn total(self) -> u64 {
-        self.state + self.activations + self.logits
+        self.state.saturating_add(self.activations).saturating_add(self.logits)
     }
+}
+
+/// What keeps activations out of memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Saving {
+    /// Attention in one kernel, which never writes its scores (Dao et al. 2022).
+    pub fused_attention: bool,
+    /// Only the input of each layer is kept, and the rest computed again (Chen et al. 2016).
+    pub grad_checkpointing: bool,
+}
+
+/// Memory of a train step on one device without any saving.
+#[must_use]
+pub fn training_memory(config: &Config, arch: Arch, shape: StepShape, dtype: DType) -> MemoryEstimate {
+    training_memory_with(config, arch, shape, dtype, Saving::default())
 }
 
 /// Memory of a train step on one device, after Korthikanti et al. 2022 (arXiv 2205.05198, equation 1):
 /// `s b d (34 + 5 a s / d)` bytes a layer with 16-bit activations and 1-byte dropout masks, and
-/// `s b d (66 + 9 a s / d)` with 32-bit ones. A Linformer keeps k columns of scores instead of s; LRT
-/// keeps an inner activation of `rank` for each of its six linears.
+/// `s b d (66 + 9 a s / d)` with 32-bit ones, of which a feed-forward block of width 4 d has 16 and 32. A
+/// Linformer keeps k columns of scores instead of s; LRT keeps an inner activation of `rank` for each linear.
 #[must_use]
-pub fn training_memory(config: &Config, arch: Arch, shape: StepShape, dtype: DType) -> MemoryEstimate {
+pub fn training_memory_with(
+    config: &Config,
+    arch: Arch,
+    shape: StepShape,
+    dtype: DType,
+    saving: Saving,
+) -> MemoryEstimate {
     let StepShape { batch_size, seq_len, masked_per_seq } = shape;
     let tokens = (batch_size * seq_len) as u64;
-    let d = config.d_model as u64;
+    let (d, d_ff, layers) = (config.d_model as u64, config.d_ff as u64, config.n_layers as u64);
     let width = dtype.bytes();
-    let (per_element, per_score) = if width == 2 { (34, 5) } else { (66, 9) };
+    let gate = u64::from(config.gated_mlp);
+    let (per_element, per_inner, per_score) = if width == 2 { (18, 4, 5) } else { (34, 8, 9) };
     let keys = arch.k().unwrap_or(seq_len) as u64;
-    let inner = 6 * arch.rank().unwrap_or(0) as u64 * width;
-    let layer = tokens * (per_element * d + per_score * config.n_heads as u64 * keys + inner);
+    let scores = if saving.fused_attention { 0 } else { per_score * config.n_heads as u64 * keys };
+    let ranks = (6 + gate) * arch.rank().unwrap_or(0) as u64 * width;
+    let layer = tokens * (per_element * d + (1 + gate) * per_inner * d_ff + scores + ranks);
+    let kept = if saving.grad_checkpointing { layers * tokens * d * width + layer } else { layers * layer };
     MemoryEstimate {
         state: 16 * count_params(config, arch),
-        activations: config.n_layers as u64 * layer + tokens * d * (2 * width + 1),
+        activations: kept + tokens * d * (2 * width + 1),
         logits: 2 * 4 * (batch_size * masked_per_seq * config.vocab_size) as u64,
     }
 }
@@ -56,6 +80,26 @@ mod tests {
         let twelve = training_memory(&bert_base(), Arch::Dense, shape, DType::Bf16).activations;
         let embeddings = 32 * 128 * 768 * 5;
         assert_eq!((twelve - embeddings) / 12, 138_412_032); // 132 MiB
+    }
+
+    #[test]
+    fn checkpointing_keeps_the_input_of_each_layer_and_one_layer_whole() {
+        let shape = StepShape { batch_size: 32, seq_len: 128, masked_per_seq: 20 };
+        let saving = Saving { grad_checkpointing: true, ..Saving::default() };
+        let kept = training_memory_with(&bert_base(), Arch::Dense, shape, DType::Bf16, saving).activations;
+        // 12 inputs of 4096 x 768 in 2 bytes, one layer, and the embeddings.
+        assert_eq!(kept, 12 * 6_291_456 + 138_412_032 + 15_728_640);
+    }
+
+    #[test]
+    fn fused_attention_keeps_no_scores() {
+        let shape = StepShape { batch_size: 1, seq_len: 512, masked_per_seq: 0 };
+        let bytes = |fused_attention| {
+            let saving = Saving { fused_attention, ..Saving::default() };
+            training_memory_with(&bert_base(), Arch::Dense, shape, DType::Bf16, saving).activations
+        };
+        // 5 bytes of 12 heads x 512 x 512 scores in 12 layers.
+        assert_eq!(bytes(false) - bytes(true), 5 * 12 * 262_144 * 12);
     }
 
     #[test]

@@ -9,7 +9,9 @@ mod params;
 
 pub use arch::{Arch, ArchError, Order, Share};
 pub use config::{Config, ConfigError, Family, masked_per_seq};
-pub use memory::{MemoryEstimate, training_memory};
-pub use operators::{Operator, OperatorKind, StepShape, forward_operators, train_step_flop};
+pub use memory::{MemoryEstimate, Saving, training_memory, training_memory_with};
+pub use operators::{
+    AttentionKernel, Operator, OperatorKind, StepShape, forward_operators, operators, train_step_flop,
+};
 pub use ops::{Ops, UnknownOps};
 pub use params::count_params;

@@ -7,16 +7,52 @@ use serde::{Deserialize, Serialize};
 
 use super::{Arch, Config, Family, Order, Share};
 
-/// What bounds an operator.
+/// What an operator does, and so what bounds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OperatorKind {
     /// A matrix product with a weight.
     Gemm,
+    /// One of the two skinny products of a low-rank linear: one of its sides is the rank.
+    LowRankGemm,
+    /// The shortening of a sequence by a Linformer.
+    Projection,
     /// Products of activations with activations, one for each head.
     Attention,
-    /// Work bounded by memory traffic.
-    ElementWise,
+    /// Scores, softmax and values in one kernel, which keeps the scores on the chip.
+    FusedAttention,
+    /// Softmax over scores, with its mask and dropout.
+    Softmax,
+    /// Layer normalisation.
+    LayerNorm,
+    /// The activation function of the feed-forward block.
+    Gelu,
+    /// Dropout and the residual sum.
+    Residual,
+    /// Gathering rows of the embeddings.
+    Embedding,
+    /// Softmax and loss over the vocabulary.
+    CrossEntropy,
+}
+
+impl OperatorKind {
+    /// Whether it multiplies matrices; everything else is bounded by memory traffic.
+    #[must_use]
+    pub fn multiplies(self) -> bool {
+        use OperatorKind::{Attention, FusedAttention, Gemm, LowRankGemm, Projection};
+        matches!(self, Gemm | LowRankGemm | Projection | Attention | FusedAttention)
+    }
+}
+
+/// How attention is computed, which decides what is multiplied and what goes through memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AttentionKernel {
+    /// Only what the mathematics needs: a causal model multiplies half of its scores.
+    Counted,
+    /// Separate kernels: scores go through memory, and a causal mask saves nothing.
+    Composed,
+    /// One kernel (Dao et al. 2022): scores stay on the chip, and a causal mask halves the work.
+    Fused,
 }
 
 /// The input of one step on one device.
@@ -30,12 +66,12 @@ pub struct StepShape {
     pub masked_per_seq: usize,
 }
 
-/// One operator of the forward pass.
+/// One operator of a forward pass, or of its gradient.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Operator {
     /// What it is, for people.
     pub name: &'static str,
-    /// What bounds it.
+    /// What it does.
     pub kind: OperatorKind,
     /// How many independent products (1 for a plain matrix product).
     pub products: u64,
@@ -58,6 +94,19 @@ impl Operator {
         2 * [self.products, self.m, self.n, self.k, self.count].iter().map(|x| u128::from(*x)).product::<u128>()
     }
 
+    /// Elements that one run reads and writes in forward and backward: the gradient of an element-wise operator
+    /// reads two tensors where the operator reads one.
+    #[must_use]
+    pub fn train_elements(&self) -> u64 {
+        3 * self.elements
+    }
+
+    /// The two products of the gradient of `C = A B`: `dA = dC B'` and `dB = A' dC`.
+    #[must_use]
+    pub fn gradients(&self) -> [Self; 2] {
+        [Self { n: self.k, k: self.n, ..self.clone() }, Self { m: self.k, k: self.m, ..self.clone() }]
+    }
+
     fn gemm(name: &'static str, count: u64, m: usize, n: usize, k: usize) -> Self {
         Self::batched(name, OperatorKind::Gemm, count, 1, (m, n, k))
     }
@@ -73,38 +122,58 @@ impl Operator {
         Self { name, kind, products, m, n, k, count, elements: products * (m * k + k * n + m * n) }
     }
 
-    fn element_wise(name: &'static str, count: u64, rows: usize, columns: usize, passes: u64) -> Self {
-        let (m, n) = (rows as u64, columns as u64);
-        let kind = OperatorKind::ElementWise;
+    fn element_wise(kind: OperatorKind, name: &'static str, count: u64, size: (usize, usize), passes: u64) -> Self {
+        let (m, n) = (size.0 as u64, size.1 as u64);
         Self { name, kind, products: 1, m, n, k: 0, count, elements: m * n * passes }
     }
 }
 
-/// The operators of one forward pass of pre-training, embeddings to losses.
+/// The operators of one forward pass of pre-training, embeddings to losses, as they are counted.
 #[must_use]
 pub fn forward_operators(config: &Config, arch: Arch, shape: StepShape) -> Vec<Operator> {
-    let layers = config.n_layers as u64;
-    let (d, d_ff, vocab) = (config.d_model, config.d_ff, config.vocab_size);
-    let StepShape { batch_size, seq_len, masked_per_seq } = shape;
-    let tokens = batch_size * seq_len;
-    let masked = batch_size * masked_per_seq;
-    let mut list = vec![
-        Operator::element_wise("embeddings", 1, tokens, d, 5),
-        Operator::element_wise("layer norm", 2 * layers + 1, tokens, d, 3),
-        Operator::element_wise("dropout and residual", 2 * layers, tokens, d, 4),
-        Operator::element_wise("gelu", layers, tokens, d_ff, 2),
-    ];
+    operators(config, arch, shape, AttentionKernel::Counted)
+}
 
-    // Encoder linears. Keys and values see `kv_rows` rows: fewer in a Linformer that shortens its input.
-    let (keys, kv_rows) = match arch {
-        Arch::Linformer { k, order: Order::Input, .. } => (k, batch_size * k),
-        Arch::Linformer { k, .. } => (k, tokens),
-        Arch::Dense | Arch::Lrt { .. } => (seq_len, tokens),
+/// The operators of one forward pass as they are run with this kind of attention.
+#[must_use]
+pub fn operators(config: &Config, arch: Arch, shape: StepShape, attention: AttentionKernel) -> Vec<Operator> {
+    let layers = config.n_layers as u64;
+    let (d, d_ff) = (config.d_model, config.d_ff);
+    let tokens = shape.batch_size * shape.seq_len;
+    let mut list = vec![
+        Operator::element_wise(OperatorKind::Embedding, "embeddings", 1, (tokens, d), 5),
+        Operator::element_wise(OperatorKind::LayerNorm, "layer norm", 2 * layers + 1, (tokens, d), 3),
+        Operator::element_wise(OperatorKind::Residual, "dropout and residual", 2 * layers, (tokens, d), 4),
+        Operator::element_wise(OperatorKind::Gelu, "gelu", layers, (tokens, d_ff), 2 + u64::from(config.gated_mlp)),
+    ];
+    list.extend(linears(config, arch, shape));
+    list.extend(attention_products(config, arch, shape, attention));
+    if let Arch::Linformer { k, share, order } = arch {
+        // With one matrix for keys and values, the shortened input serves both.
+        let shared_input = order == Order::Input && matches!(share, Share::Model | Share::Kv);
+        let runs = layers * if shared_input { 1 } else { 2 };
+        let size = (k, d, shape.seq_len);
+        list.push(Operator::batched("linformer projection", OperatorKind::Projection, runs, shape.batch_size, size));
+    }
+    list.extend(heads(config, shape));
+    list
+}
+
+/// The linears of the layers. Keys and values see fewer rows in a Linformer that shortens its input.
+fn linears(config: &Config, arch: Arch, shape: StepShape) -> Vec<Operator> {
+    let layers = config.n_layers as u64;
+    let (d, d_ff) = (config.d_model, config.d_ff);
+    let tokens = shape.batch_size * shape.seq_len;
+    let kv_rows = match arch {
+        Arch::Linformer { k, order: Order::Input, .. } => shape.batch_size * k,
+        Arch::Dense | Arch::Lrt { .. } | Arch::Linformer { .. } => tokens,
     };
+    let mut list = Vec::new();
     let mut linear = |name, count: u64, rows, d_in, d_out| match arch {
         Arch::Lrt { rank } => {
-            list.push(Operator::gemm(name, count * layers, rows, rank, d_in));
-            list.push(Operator::gemm(name, count * layers, rows, d_out, rank));
+            for (n, k) in [(rank, d_in), (d_out, rank)] {
+                list.push(Operator::batched(name, OperatorKind::LowRankGemm, count * layers, 1, (rows, n, k)));
+            }
         }
         Arch::Dense | Arch::Linformer { .. } => {
             list.push(Operator::gemm(name, count * layers, rows, d_out, d_in));
@@ -112,41 +181,47 @@ pub fn forward_operators(config: &Config, arch: Arch, shape: StepShape) -> Vec<O
     };
     linear("query, output", 2, tokens, d, d);
     linear("key, value", 2, kv_rows, d, d);
-    linear("feed-forward in", 1, tokens, d, d_ff);
+    linear("feed-forward in", 1 + u64::from(config.gated_mlp), tokens, d, d_ff);
     linear("feed-forward out", 1, tokens, d_ff, d);
+    list
+}
 
-    // Attention; a causal model needs half of the products (Narayanan et al. 2021, appendix).
-    let heads = batch_size * config.n_heads;
-    let causal_half = matches!((config.family, arch), (Family::Decoder, Arch::Dense | Arch::Lrt { .. }));
-    let seen = if causal_half { keys.div_ceil(2) } else { keys };
-    let attention = |name, m, n, k| Operator::batched(name, OperatorKind::Attention, layers, heads, (m, n, k));
-    list.push(attention("attention scores", seq_len, seen, config.d_head()));
-    list.push(attention("attention values", seq_len, config.d_head(), seen));
-    list.push(Operator::element_wise("softmax and dropout", layers, heads * seq_len, keys, 4));
-
-    if let Arch::Linformer { k, share, order } = arch {
-        // With one matrix for keys and values, the shortened input serves both.
-        let shared_input = order == Order::Input && matches!(share, Share::Model | Share::Kv);
-        let runs = layers * if shared_input { 1 } else { 2 };
-        list.push(Operator::batched(
-            "linformer projection",
-            OperatorKind::Attention,
-            runs,
-            batch_size,
-            (k, d, seq_len),
-        ));
+/// Scores, softmax and values. A causal model needs half of the products (Narayanan et al. 2021, appendix).
+fn attention_products(config: &Config, arch: Arch, shape: StepShape, attention: AttentionKernel) -> Vec<Operator> {
+    let layers = config.n_layers as u64;
+    let StepShape { batch_size, seq_len, .. } = shape;
+    let keys = arch.k().unwrap_or(seq_len);
+    let causal = matches!((config.family, arch), (Family::Decoder, Arch::Dense | Arch::Lrt { .. }));
+    let seen = if causal && attention != AttentionKernel::Composed { keys.div_ceil(2) } else { keys };
+    let (heads, d_head) = (batch_size * config.n_heads, config.d_head());
+    if attention == AttentionKernel::Fused {
+        let size = (seq_len, seen, 2 * d_head);
+        let mut fused = Operator::batched("fused attention", OperatorKind::FusedAttention, layers, heads, size);
+        // Queries and result, keys and values: the scores stay on the chip.
+        fused.elements = (heads * 2 * (seq_len + keys) * d_head) as u64;
+        return vec![fused];
     }
+    let product = |name, size| Operator::batched(name, OperatorKind::Attention, layers, heads, size);
+    vec![
+        product("attention scores", (seq_len, seen, d_head)),
+        product("attention values", (seq_len, d_head, seen)),
+        Operator::element_wise(OperatorKind::Softmax, "softmax and dropout", layers, (heads * seq_len, keys), 4),
+    ]
+}
 
-    match config.family {
-        Family::Encoder => {
-            list.push(Operator::gemm("pooler", 1, batch_size, d, d));
-            list.push(Operator::gemm("next-sentence head", 1, batch_size, 2, d));
-            list.push(Operator::gemm("masked-LM transform", 1, masked, d, d));
-        }
-        Family::Decoder => {}
+/// What turns the last layer into losses. A model without losses over the vocabulary is fine-tuned.
+fn heads(config: &Config, shape: StepShape) -> Vec<Operator> {
+    let (d, vocab) = (config.d_model, config.vocab_size);
+    let masked = shape.batch_size * shape.masked_per_seq;
+    let mut list = Vec::new();
+    if config.family == Family::Encoder {
+        list.push(Operator::gemm("pooler", 1, shape.batch_size, d, d));
+        list.push(Operator::gemm("next-sentence head", 1, shape.batch_size, 2, d));
+        list.push(Operator::gemm("masked-LM transform", 1, masked, d, d));
     }
     list.push(Operator::gemm("LM decoder", 1, masked, vocab, d));
-    list.push(Operator::element_wise("cross-entropy", 1, masked, vocab, 3));
+    list.push(Operator::element_wise(OperatorKind::CrossEntropy, "cross-entropy", 1, (masked, vocab), 3));
+    list.retain(|operator| operator.m > 0);
     list
 }
 

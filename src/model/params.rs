@@ -1,11 +1,12 @@
 //! How many parameters a model has: exact.
 
-use super::{Arch, Config, Share};
+use super::{Arch, Config, Family, Share};
 
 /// Parameters of a BERT pre-training model (encoder, pooler, masked-LM and next-sentence heads; the
 /// masked-LM decoder is tied to the token embedding).
 ///
-/// Matches `BertForPreTraining` of Hugging Face transformers for `dense`.
+/// Matches `BertForPreTraining` of Hugging Face transformers for `dense`. A decoder is counted as GPT-2 is:
+/// learned positions, a last layer norm, a head tied to the token embedding.
 #[must_use]
 pub fn count_params(config: &Config, arch: Arch) -> u64 {
     let d = config.d_model as u64;
@@ -15,12 +16,18 @@ pub fn count_params(config: &Config, arch: Arch) -> u64 {
         Arch::Dense | Arch::Linformer { .. } => i * o + o,
     };
     let layer_norm = 2 * d;
+    let layer =
+        4 * linear(d, d) + (1 + u64::from(config.gated_mlp)) * linear(d, d_ff) + linear(d_ff, d) + 2 * layer_norm;
+    let layers = config.n_layers as u64 * layer + linformer_params(config, arch);
+    if config.family == Family::Decoder {
+        // Token and position embeddings, and a last layer norm; the head is tied.
+        return (config.vocab_size + config.max_seq_len) as u64 * d + layers + layer_norm;
+    }
     let embeddings = (config.vocab_size + config.max_seq_len + config.type_vocab_size) as u64 * d + layer_norm;
-    let layer = 4 * linear(d, d) + linear(d, d_ff) + linear(d_ff, d) + 2 * layer_norm;
     let pooler = d * d + d;
     let masked_lm = d * d + d + layer_norm + config.vocab_size as u64;
     let next_sentence = 2 * d + 2;
-    embeddings + config.n_layers as u64 * layer + pooler + masked_lm + next_sentence + linformer_params(config, arch)
+    embeddings + layers + pooler + masked_lm + next_sentence
 }
 
 /// Parameters of the Linformer's projections, each k x `max_seq_len`.
@@ -50,6 +57,13 @@ mod tests {
         assert_eq!(count("dense"), 110_106_428);
         assert_eq!(count("lrt:rank=256"), 67_639_100);
         assert_eq!(count("linformer:k=128"), 110_171_964);
+    }
+
+    #[test]
+    fn gpt_2_small_has_its_published_number_of_parameters() {
+        // Radford et al. 2019; the 124 M of every later count.
+        let gpt2 = Config { family: Family::Decoder, vocab_size: 50257, max_seq_len: 1024, ..bert_base() };
+        assert_eq!(count_params(&gpt2, Arch::Dense), 124_439_808);
     }
 
     #[test]

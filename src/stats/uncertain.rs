@@ -21,13 +21,16 @@ pub enum Distribution {
     Uniform(f64, f64),
     /// Triangular: low, mode, high.
     Triangular(f64, f64, f64),
+    /// Anywhere from low to the middle in half of the cases, anywhere from there to high in the others: what is known of
+    /// a number that one source gives and others put elsewhere.
+    Halves(f64, f64, f64),
 }
 
 impl Distribution {
-    /// A value known to lie between `low` and `high`, most likely at `mode`; a point if the ends meet.
+    /// A value known to lie between `low` and `high`, as likely below `middle` as above; a point if the ends meet.
     #[must_use]
-    pub fn between(low: f64, mode: f64, high: f64) -> Self {
-        if low < high { Self::Triangular(low, mode.clamp(low, high), high) } else { Self::Point(mode) }
+    pub fn between(low: f64, middle: f64, high: f64) -> Self {
+        if low < high { Self::Halves(low, middle.clamp(low, high), high) } else { Self::Point(middle) }
     }
 
     /// The value to show for it: the mean, median or mode that defines it.
@@ -38,9 +41,37 @@ impl Distribution {
             | Self::Normal(x, _)
             | Self::StudentT(x, _, _)
             | Self::LogNormal(x, _)
-            | Self::Triangular(_, x, _) => x,
+            | Self::Triangular(_, x, _)
+            | Self::Halves(_, x, _) => x,
             Self::Uniform(low, high) => f64::midpoint(low, high),
         }
+    }
+}
+
+impl Distribution {
+    /// The value that half of the draws lie below.
+    #[must_use]
+    pub fn median(self) -> f64 {
+        match self {
+            Self::Triangular(low, mode, high) => triangular(low, mode, high, 0.5),
+            other => other.centre(),
+        }
+    }
+
+    /// The standard deviation of the logarithm, from the 95 % interval as if it were log-normal.
+    #[must_use]
+    pub fn ln_sd(self) -> f64 {
+        let (low, high) = match self {
+            Self::Point(_) => return 0.0,
+            Self::LogNormal(_, gsd) => return gsd.ln(),
+            Self::Normal(mean, sd) | Self::StudentT(mean, sd, _) => (mean - 1.96 * sd, mean + 1.96 * sd),
+            Self::Uniform(low, high) => (low + 0.025 * (high - low), high - 0.025 * (high - low)),
+            Self::Triangular(low, mode, high) => {
+                (triangular(low, mode, high, 0.025), triangular(low, mode, high, 0.975))
+            }
+            Self::Halves(low, middle, high) => (halves(low, middle, high, 0.025), halves(low, middle, high, 0.975)),
+        };
+        if low > 0.0 { (high / low).ln() / (2.0 * 1.96) } else { 0.5 }
     }
 }
 
@@ -83,6 +114,7 @@ impl Stream {
             Distribution::LogNormal(median, gsd) => median * (gsd.ln() * self.standard_normal()).exp(),
             Distribution::Uniform(low, high) => low + (high - low) * self.uniform(),
             Distribution::Triangular(low, mode, high) => triangular(low, mode, high, self.uniform()),
+            Distribution::Halves(low, middle, high) => halves(low, middle, high, self.uniform()),
         }
     }
 
@@ -105,6 +137,11 @@ fn triangular(low: f64, mode: f64, high: f64, u: f64) -> f64 {
     }
 }
 
+/// The inverse of the cumulative function of two halves at `u`.
+fn halves(low: f64, middle: f64, high: f64, u: f64) -> f64 {
+    if u < 0.5 { low + 2.0 * u * (middle - low) } else { middle + (2.0 * u - 1.0) * (high - middle) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,6 +161,14 @@ mod tests {
         assert!((triangular(0.0, 1.0, 2.0, 0.125) - 0.5).abs() < 1e-12);
         assert!((triangular(0.0, 1.0, 2.0, 0.5) - 1.0).abs() < 1e-12);
         assert!((triangular(0.0, 1.0, 2.0, 0.875) - 1.5).abs() < 1e-12);
+    }
+
+    #[test]
+    fn half_of_the_draws_lie_below_the_middle_however_near_an_end_it_is() {
+        let quartile = |u| halves(10.0, 12.0, 30.0, u);
+        assert_eq!([quartile(0.25), quartile(0.5), quartile(0.75)], [11.0, 12.0, 21.0]);
+        let draws = Stream::new(5, "x").draws(Distribution::between(10.0, 10.0, 30.0), 1000);
+        assert!(draws.iter().filter(|x| **x == 10.0).count() > 400);
     }
 
     #[test]

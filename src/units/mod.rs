@@ -118,6 +118,10 @@ quantity!(
     LitresPerKwh, "L/kWh"
 );
 quantity!(
+    /// A length in nanometres: the feature size of a chip.
+    Nanometres, "nm"
+);
+quantity!(
     /// A number without a dimension, such as a PUE.
     Ratio, "(1)"
 );

@@ -1,0 +1,257 @@
+//! `estimate --sweep`: every combination of what is given.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use greenformers::catalog::{Device, DeviceKind, EntryKind, Grid, Level};
+use greenformers::estimate::{Axes, Conditions, EstimateError, Goal, Limits, Scenario, frontier, recommend, sweep};
+use greenformers::model::Arch;
+use greenformers::record::{Workload, write_whole};
+use greenformers::report::{sweep_frame, sweep_table, to_csv, to_parquet};
+use greenformers::sensor::Coverage;
+use greenformers::units::DType;
+
+use super::Context;
+use super::common::{ConditionsArgs, Format, print, workload};
+use super::estimate::{Args, fastest_dtype};
+
+/// Rows that a terminal is shown.
+const ROWS: usize = 40;
+/// No sweep has more scenarios.
+const MAX_SCENARIOS: usize = 5_000_000;
+
+/// Options of a sweep.
+#[derive(Debug, clap::Args)]
+pub(super) struct SweepArgs {
+    /// Every combination of lists: hardware=all,grid=all,dtype=bf16,f32,devices=1,8,arch=dense,lrt:rank=256,efficiency=tuned
+    #[arg(long, value_name = "AXES", help_heading = "Sweeps")]
+    sweep: Option<String>,
+    /// Keep the scenarios that no other beats in all of these: time, cost, co2e, energy
+    #[arg(long, value_name = "GOALS", value_delimiter = ',', requires = "sweep", help_heading = "Sweeps")]
+    pareto: Vec<Goal>,
+    /// Keep scenarios that cost at most this
+    #[arg(long, value_name = "USD", value_parser = at_least_0, requires = "sweep", help_heading = "Sweeps")]
+    max_cost: Option<f64>,
+    /// Keep scenarios that take at most so many hours
+    #[arg(long, value_name = "HOURS", value_parser = at_least_0, requires = "sweep", help_heading = "Sweeps")]
+    max_hours: Option<f64>,
+    /// Keep scenarios that emit at most this much
+    #[arg(long, value_name = "KG", value_parser = at_least_0, requires = "sweep", help_heading = "Sweeps")]
+    max_co2e: Option<f64>,
+    /// Write the table to this .csv or .parquet file
+    #[arg(long, value_name = "FILE", requires = "sweep", help_heading = "Sweeps")]
+    out: Option<PathBuf>,
+    /// Say in a sentence what to choose, and why
+    #[arg(long)]
+    pub(super) recommend: bool,
+}
+
+impl SweepArgs {
+    /// Whether there is anything to sweep.
+    pub(super) fn axes(&self) -> Option<&str> {
+        self.sweep.as_deref()
+    }
+}
+
+fn at_least_0(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(x) if x.is_finite() && x >= 0.0 => Ok(x),
+        _ => Err(format!("expected a finite number of at least 0, got `{text}`")),
+    }
+}
+
+/// The lists of `hardware=a,b,dtype=c`: a part with a known name before `=` begins a list.
+#[derive(Debug, Default)]
+struct Lists<'a> {
+    hardware: Vec<&'a str>,
+    grid: Vec<&'a str>,
+    dtype: Vec<&'a str>,
+    devices: Vec<&'a str>,
+    arch: Vec<String>,
+    efficiency: Vec<&'a str>,
+}
+
+fn lists(text: &str) -> Result<Lists<'_>> {
+    const ALLOWED: &str = "`hardware`, `grid`, `dtype`, `devices`, `arch` or `efficiency`";
+    let mut lists = Lists::default();
+    let mut current = "";
+    for part in text.split(',').filter(|p| !p.is_empty()) {
+        let known = ["hardware", "grid", "dtype", "devices", "arch", "efficiency"];
+        let value = match part.split_once('=') {
+            Some((name, value)) if known.contains(&name) => {
+                current = name;
+                value
+            }
+            Some((name, _)) if current != "arch" => bail!("`--sweep` has no list `{name}`: expected {ALLOWED}"),
+            _ => part,
+        };
+        match current {
+            "hardware" => lists.hardware.push(value),
+            "grid" => lists.grid.push(value),
+            "dtype" => lists.dtype.push(value),
+            "devices" => lists.devices.push(value),
+            "efficiency" => lists.efficiency.push(value),
+            "arch" => match lists.arch.last_mut() {
+                // `linformer:k=64,share=kv` is one architecture.
+                Some(last) if ["share=", "order=", "k=", "rank="].iter().any(|o| value.starts_with(o)) => {
+                    last.push(if last.contains(':') { ',' } else { ':' });
+                    last.push_str(value);
+                }
+                _ => lists.arch.push(value.to_owned()),
+            },
+            _ => bail!("`--sweep {text}` begins with no list: expected {ALLOWED}, each with `=` and its values"),
+        }
+    }
+    Ok(lists)
+}
+
+pub(super) fn run(args: &Args, axes_text: &str, context: &Context) -> Result<()> {
+    let options = &args.sweep;
+    if args.record.is_some() || args.step_time.is_some() {
+        bail!("`--sweep` compares hardware of the catalog: leave out the record and `--step-time`");
+    }
+    if !matches!(args.format, Format::Text | Format::Csv) && options.out.is_none() {
+        bail!("`--sweep` prints text or csv\nhint: `--out FILE.parquet` writes a table");
+    }
+    if args.conditions.is_hourly() {
+        bail!("`--sweep` takes no hours of a grid: name grids, or estimate one scenario with `--grid FILE.csv`");
+    }
+    if let Some(out) = &options.out
+        && !["csv", "parquet"].iter().any(|e| out.extension().is_some_and(|x| x == *e))
+    {
+        bail!("`--out {}` is neither a .csv nor a .parquet file", out.display());
+    }
+    let workload: Workload = workload(&context.catalog, args.workload.as_deref().unwrap_or("bert-base"))?;
+    let axes = axes(args, axes_text, context)?;
+    let all = sweep(&workload, &axes, args.micro_batch.map(|n| n as usize))?;
+    let total = all.scenarios.len();
+    for (reason, count) in &all.left_out {
+        context.note(format_args!("left out: {count} scenarios: {reason}"));
+    }
+    let limits = Limits { cost_usd: options.max_cost, hours: options.max_hours, co2e_kg: options.max_co2e };
+    let mut scenarios: Vec<Scenario> = all.scenarios;
+    scenarios.retain(|s| limits.allow(s));
+    let goals =
+        if options.pareto.is_empty() { vec![Goal::Time, Goal::Cost, Goal::Co2e] } else { options.pareto.clone() };
+    let sentence = options.recommend.then(|| recommend(&scenarios, &axes, &goals));
+    if !options.pareto.is_empty() {
+        scenarios = frontier(scenarios, &goals);
+    }
+    context.note(format_args!("{total} scenarios, {} kept", scenarios.len()));
+    let mut frame = sweep_frame(&scenarios, &axes)?;
+    if let Some(out) = &options.out {
+        let parquet = out.extension().is_some_and(|e| e == "parquet");
+        let bytes = if parquet { to_parquet(&mut frame)? } else { to_csv(&mut frame)?.into_bytes() };
+        write_whole(out, &bytes)?;
+    }
+    let mut text = match args.format {
+        Format::Csv if options.out.is_none() => to_csv(&mut frame)?,
+        _ => {
+            let mut text = sweep_table(&scenarios, &axes, ROWS).render();
+            if scenarios.len() > ROWS {
+                text.push_str(&format!(
+                    "and {} more: `--format csv`, `--out FILE` or `--pareto`\n",
+                    scenarios.len() - ROWS
+                ));
+            }
+            text
+        }
+    };
+    if let Some(sentence) = sentence {
+        let sentence =
+            sentence.unwrap_or_else(|| "nothing to choose: no scenario fits and is within the limits.".to_owned());
+        if args.format == Format::Csv {
+            context.note(sentence);
+        } else {
+            text.push_str(&format!("\n{sentence}\n"));
+        }
+    }
+    print(&text)
+}
+
+fn axes(args: &Args, text: &str, context: &Context) -> Result<Axes> {
+    let lists = lists(text)?;
+    let catalog = &context.catalog;
+    let devices_named: Vec<Device> = match lists.hardware.as_slice() {
+        ["all"] => catalog.all()?,
+        [] => match &args.hardware {
+            Some(name) => vec![catalog.load(name)?],
+            None => bail!("`--sweep` needs `hardware=all`, `hardware=NAME,...` or `--hardware NAME`"),
+        },
+        names => names.iter().map(|name| catalog.load(name)).collect::<Result<_, _>>()?,
+    };
+    let grid_names: Vec<Option<String>> = match lists.grid.as_slice() {
+        ["all"] => catalog.ids(EntryKind::Grid)?.into_iter().map(Some).collect(),
+        [] => vec![None],
+        names => names.iter().map(|name| Some((*name).to_owned())).collect(),
+    };
+    let archs: Vec<Arch> = match (lists.arch.is_empty(), args.archs.is_empty()) {
+        (false, _) => lists.arch.iter().map(|a| a.parse()).collect::<Result<_, _>>()?,
+        (true, false) => args.archs.clone(),
+        (true, true) => vec![Arch::Dense],
+    };
+    let dtypes: Vec<DType> = match (lists.dtype.is_empty(), args.dtype) {
+        (false, _) => lists.dtype.iter().map(|d| d.parse()).collect::<Result<_, _>>()?,
+        (true, Some(dtype)) => vec![dtype],
+        (true, None) => {
+            let mut dtypes: Vec<DType> = devices_named.iter().map(fastest_dtype).collect();
+            dtypes.sort_unstable();
+            dtypes.dedup();
+            dtypes
+        }
+    };
+    let levels: Vec<Level> = if lists.efficiency.is_empty() {
+        vec![args.efficiency]
+    } else {
+        lists.efficiency.iter().map(|l| l.parse()).collect::<Result<_, _>>()?
+    };
+    let counts: Vec<u32> = if lists.devices.is_empty() {
+        vec![args.devices]
+    } else {
+        let count = |text: &&str| text.parse::<u32>().ok().filter(|n| *n > 0);
+        let parse = |text: &&str| {
+            count(text).ok_or_else(|| anyhow::anyhow!("`devices={text}`: expected whole numbers of at least 1"))
+        };
+        lists.devices.iter().map(parse).collect::<Result<_>>()?
+    };
+    if counts.contains(&0) {
+        return Err(EstimateError::NoDevices.into());
+    }
+    let size = [devices_named.len(), grid_names.len(), dtypes.len(), counts.len(), levels.len(), archs.len()];
+    let scenarios = size.iter().try_fold(1usize, |n, m| n.checked_mul(*m));
+    if scenarios.is_none_or(|n| n > MAX_SCENARIOS) {
+        bail!("`--sweep` would make more than {MAX_SCENARIOS} scenarios: name fewer of each list");
+    }
+    let conditions = &args.conditions;
+    Ok(Axes {
+        hardware: devices_named.into_iter().map(|d| of_device(conditions, d, context)).collect::<Result<_>>()?,
+        grids: grid_names.iter().map(|name| of_grid(conditions, name.as_deref(), context)).collect::<Result<_>>()?,
+        dtypes,
+        devices: counts,
+        levels,
+        archs,
+        owned: conditions.owns_machines(),
+    })
+}
+
+fn of_device(args: &ConditionsArgs, device: Device, context: &Context) -> Result<(Device, Conditions)> {
+    let coverage = if device.kind == DeviceKind::Cpu { Coverage::CpuPackage } else { Coverage::Gpu };
+    // A device without offers of the basis that was asked for has no known price.
+    let resolved = args.resolve(&context.catalog, Some(device.clone()), Some(coverage), 1.0, false);
+    let conditions = match resolved {
+        Err(error) if matches!(error.downcast_ref(), Some(EstimateError::Price { .. })) => args
+            .without_price()
+            .resolve(&context.catalog, Some(device.clone()), Some(coverage), 1.0, false)
+            .map(|c| Conditions { usd_per_device_hour: None, usd_per_kwh: None, ..c }),
+        other => other,
+    };
+    Ok((device, conditions?))
+}
+
+fn of_grid(args: &ConditionsArgs, name: Option<&str>, context: &Context) -> Result<(Grid, [Conditions; 2])> {
+    let args = args.in_grid(name);
+    let grid = args.named_grid(&context.catalog)?;
+    // What a device brings is left out here; only the default site differs with its kind.
+    let of = |is_cpu: bool| args.resolve_place(&context.catalog, is_cpu);
+    Ok((grid, [of(false)?, of(true)?]))
+}

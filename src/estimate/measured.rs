@@ -1,0 +1,76 @@
+//! Steps out of a record: as they were measured where the shape is the same.
+
+use super::step::{RERUN_UNCERTAINTY, student, sum};
+use super::{Basis, EstimateError, StepSource};
+use crate::estimate::step::PhaseStep;
+use crate::model::Arch;
+use crate::record::{Cell, Pass, Record, Status, Workload};
+use crate::stats::Distribution;
+use crate::units::DType;
+
+/// The steps of `arch` out of a record, if every phase was measured at its own length with the workload's own model.
+/// Larger batches are made of micro-batches of the measured size.
+///
+/// # Errors
+/// If the record holds no train step at all.
+pub fn measured_step(
+    record: &Record,
+    workload: &Workload,
+    arch: Arch,
+    dtype: DType,
+    devices: u32,
+) -> Result<Option<StepSource>, EstimateError> {
+    let usable = |c: &&Cell| c.pass == Pass::Train && c.status == Status::Ok && c.steps.len() >= 2;
+    if !record.cells.iter().any(|c| usable(&c)) {
+        return Err(EstimateError::NothingMeasured);
+    }
+    let own = |c: &&Cell| {
+        c.arch == arch
+            && c.dtype == dtype
+            && c.n_layers == workload.model.n_layers
+            && record.settings.workload.model == workload.model
+    };
+    let cells: Vec<&Cell> = record.cells.iter().filter(usable).filter(own).collect();
+    if workload.grad_checkpointing {
+        return Ok(None);
+    }
+    let mut shapes = Vec::new();
+    let mut phases = Vec::new();
+    let mut metered: Option<&Cell> = None;
+    for phase in &workload.phases {
+        let same_length = cells.iter().copied().filter(|c| c.shape.seq_len == phase.seq_len);
+        let per_device = super::micro_batch::per_device(phase.batch_size, devices);
+        let small_enough = same_length.filter(|c| c.shape.batch_size <= per_device);
+        let Some(cell) = small_enough.max_by_key(|c| c.shape.batch_size) else { return Ok(None) };
+        let Some(mean) = cell.step_mean() else { return Ok(None) };
+        let power = cell.mean_power().map(|(power, spread)| Distribution::Normal(power, spread * power));
+        if power.is_some() {
+            metered = Some(cell);
+        }
+        shapes.push(format!("{} x {}", cell.shape.batch_size, cell.shape.seq_len));
+        phases.push(PhaseStep {
+            micro_batch: cell.shape.batch_size,
+            micro_steps: per_device as f64 / cell.shape.batch_size as f64,
+            pass_s: student(sum(mean.forward, mean.backward)),
+            optimizer_s: student(mean.optimizer),
+            exchange_s: 0.0,
+            scale: Distribution::LogNormal(1.0, 1.0 + RERUN_UNCERTAINTY),
+            loadings: Vec::new(),
+            power_w: power,
+            parts: None,
+        });
+    }
+    shapes.dedup();
+    Ok(Some(StepSource {
+        phases,
+        basis: Basis::Measured,
+        own_scale: Distribution::Point(1.0),
+        straggler: 1.0,
+        coverage: metered.and_then(|c| c.meters.first()).map(|m| m.meter.coverage),
+        idle_w: None,
+        gain_uncertainty: metered.map_or(0.0, Cell::gain_uncertainty),
+        power_uncertainty: 0.0,
+        description: format!("{} on {}", shapes.join(" and "), record.environment.compute.name),
+        peak_memory_bytes: cells.iter().filter_map(|c| c.peak_memory_bytes).max(),
+    }))
+}

@@ -1,0 +1,79 @@
+//! What stands beside the table of estimates: memory, emissions of making, water, starts, uncertainty, arithmetic.
+
+use std::fmt::Write as _;
+
+use super::numbers::{interval, significant};
+use super::text::TextTable;
+use crate::estimate::Estimate;
+
+/// What the main table has no room for.
+#[must_use]
+pub fn side_table(estimates: &[Estimate]) -> TextTable {
+    let mut table =
+        TextTable::new(&["architecture", "MFU", "micro-batch", "memory GB", "fits", "embodied kgCO2e", "water L"]);
+    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    for e in estimates {
+        let micro: Vec<String> = e.micro_batch.iter().map(ToString::to_string).collect();
+        table.row(vec![
+            e.label.clone().unwrap_or_else(|| "run".to_owned()),
+            or_dash(e.mfu.map(|m| format!("{:.1} %", 100.0 * m.mid))),
+            if micro.is_empty() { "-".to_owned() } else { micro.join(", ") },
+            or_dash(e.memory_per_device_bytes.map(|b| significant(b as f64 / 1e9))),
+            or_dash(e.fits.map(|f| if f { "yes" } else { "no" }.to_owned())),
+            or_dash(e.embodied_kgco2e.map(interval)),
+            or_dash(e.water_l.map(interval)),
+        ]);
+    }
+    table
+}
+
+/// The best start of each architecture, where hours are known; nothing otherwise.
+#[must_use]
+pub fn schedule_text(estimates: &[Estimate]) -> String {
+    let mut text = String::new();
+    for e in estimates {
+        let Some(when) = &e.schedule else { continue };
+        let _ = writeln!(
+            text,
+            "{}: start {} h after {}: {} gCO2e/kWh over the run, {} % less than at once ({}), of {} starts",
+            e.label.as_deref().unwrap_or("run"),
+            when.start_after_h,
+            when.first_hour,
+            significant(when.intensity_gco2e_per_kwh),
+            significant(100.0 * when.saves),
+            significant(when.intensity_at_once_gco2e_per_kwh),
+            when.starts,
+        );
+    }
+    if let Some(when) = estimates.iter().find_map(|e| e.schedule.as_ref()) {
+        let _ = writeln!(text, "{}\n", when.limits);
+    }
+    text
+}
+
+/// What to find out first.
+#[must_use]
+pub fn variance_table(estimate: &Estimate) -> TextTable {
+    let mut table = TextTable::new(&["share of the variance", "wall time", "energy", "CO2e", "cost"]);
+    let percent = |x: Option<f64>| x.map_or_else(|| "-".to_owned(), |x| format!("{:.0} %", 100.0 * x));
+    for v in &estimate.variance {
+        table.row(vec![
+            v.input.clone(),
+            percent(Some(v.wall_h)),
+            percent(v.facility_energy_kwh),
+            percent(v.operational_kgco2e),
+            percent(v.cost_usd),
+        ]);
+    }
+    table
+}
+
+/// The arithmetic of each number.
+#[must_use]
+pub fn explanation_table(estimate: &Estimate) -> TextTable {
+    let mut table = TextTable::new(&["number", "value", "arithmetic"]);
+    for line in &estimate.explanation {
+        table.row(vec![line.name.clone(), significant(line.value), line.arithmetic.clone()]);
+    }
+    table
+}

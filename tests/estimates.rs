@@ -1,0 +1,449 @@
+//! Estimates for hardware that is not there: from the command line, and as properties.
+
+use std::fs;
+use std::path::Path;
+use std::process::Output;
+
+use assert_cmd::Command;
+use greenformers::catalog::{Catalog, Device, DeviceKind, Level, Optimizer, Phase};
+use greenformers::estimate::{ConditionsBuilder, Hardware, Request, estimate};
+use greenformers::model::{Arch, Config, Family};
+use greenformers::record::Workload;
+use greenformers::sensor::Coverage;
+use greenformers::units::DType;
+use proptest::prelude::*;
+use serde_json::Value;
+
+fn run(args: &[&str], folder: &Path) -> Output {
+    Command::cargo_bin("greenformers").unwrap().args(args).current_dir(folder).output().unwrap()
+}
+
+fn ok(args: &[&str], folder: &Path) -> String {
+    let output = run(args, folder);
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn json(args: &[&str], folder: &Path) -> Value {
+    serde_json::from_str(&ok(&[args, &["--format", "json"]].concat(), folder)).unwrap()
+}
+
+fn fails(args: &[&str], folder: &Path, code: i32) -> String {
+    let output = run(args, folder);
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(code), "{args:?}: {message}");
+    assert!(output.stdout.is_empty(), "{args:?} printed something");
+    message
+}
+
+fn mid(value: &Value) -> f64 {
+    value["mid"].as_f64().unwrap()
+}
+
+fn dense(result: &Value) -> &Value {
+    &result["estimates"][0]
+}
+
+#[test]
+fn bert_base_on_eight_a100_says_all_that_was_promised() {
+    let folder = tempfile::tempdir().unwrap();
+    let args = ["estimate", "--hardware", "a100-sxm4-80gb", "--devices", "8", "--grid", "aws-eu-north-1"];
+    let result = json(&args, folder.path());
+    let e = dense(&result);
+    assert_eq!((e["basis"].as_str(), e["efficiency"].as_str()), (Some("analytic"), Some("typical")));
+    assert_eq!(e["micro_batch"], serde_json::json!([32, 32]), "a device's whole share of 256 sequences fits");
+    for name in ["wall_h", "facility_energy_kwh", "operational_kgco2e", "embodied_kgco2e", "cost_usd", "water_l", "mfu"]
+    {
+        let (low, middle, high) = (e[name]["low"].as_f64(), e[name]["mid"].as_f64(), e[name]["high"].as_f64());
+        assert!(low > Some(0.0) && low < middle && middle < high, "{name}: {}", e[name]);
+    }
+    let names: Vec<&str> = e["assumptions"].as_array().unwrap().iter().filter_map(|a| a["name"].as_str()).collect();
+    for name in ["efficiency", "micro-batch", "network", "PUE", "grid intensity", "host power over GPU power"] {
+        assert!(names.contains(&name), "{name} among {names:?}");
+    }
+    let shares = e["variance"].as_array().unwrap();
+    assert!(!shares.is_empty() && shares.iter().all(|s| (0.0..=1.0).contains(&s["wall_h"].as_f64().unwrap())));
+    // 32 sequences fill a device less than 256 do, each kernel costs its launch, and the gradients travel.
+    let one = json(&["estimate", "--hardware", "a100-sxm4-80gb", "--grid", "aws-eu-north-1"], folder.path());
+    let speedup = mid(&dense(&one)["wall_h"]) / mid(&e["wall_h"]);
+    assert!((4.0..7.5).contains(&speedup), "{speedup}");
+    assert_eq!(result, json(&args, folder.path()), "the same seed gives the same output");
+    let other = json(&[&args[..], &["--seed", "1"]].concat(), folder.path());
+    assert_ne!(result, other);
+}
+
+#[test]
+fn tuned_software_is_faster_and_the_level_is_printed() {
+    let folder = tempfile::tempdir().unwrap();
+    let of = |level: &str| {
+        let args =
+            ["estimate", "--hardware", "h100-sxm5", "--workload", "gpt2", "--arch", "dense", "--efficiency", level];
+        let result = json(&args, folder.path());
+        assert_eq!(dense(&result)["efficiency"], level);
+        mid(&dense(&result)["wall_h"])
+    };
+    let gain = of("typical") / of("tuned");
+    assert!((1.1..4.0).contains(&gain), "{gain}");
+    let message = fails(&["estimate", "--hardware", "h100-sxm5", "--efficiency", "best"], folder.path(), 2);
+    assert!(message.contains("unknown efficiency `best`: expected `typical` or `tuned`"), "{message}");
+}
+
+#[test]
+fn a_wider_model_uses_its_device_better_at_the_same_level() {
+    let folder = tempfile::tempdir().unwrap();
+    let mfu = |d_model: usize, n_layers: usize| {
+        let heads = d_model / 64;
+        let text = format!(
+            "name: wide\nsource: made up for a test\nmodel: {{family: decoder, n_layers: {n_layers}, d_model: {d_model}, \
+             n_heads: {heads}, d_ff: {}, vocab_size: 32000, max_seq_len: 1024}}\noptimizer: adamw\nphases:\n  - {{steps: \
+             1000, batch_size: 64, seq_len: 1024}}\n",
+            4 * d_model
+        );
+        fs::write(folder.path().join("wide.yaml"), text).unwrap();
+        let args = ["estimate", "--hardware", "h100-sxm5", "--workload", "wide.yaml", "--arch", "dense"];
+        mid(&dense(&json(&args, folder.path()))["mfu"])
+    };
+    let (small, large) = (mfu(512, 8), mfu(2048, 24));
+    assert!(large > 1.5 * small, "{small} and {large}");
+}
+
+#[test]
+fn skinny_products_save_less_time_than_flops() {
+    let folder = tempfile::tempdir().unwrap();
+    let args = ["estimate", "--hardware", "a100-sxm4-80gb", "--arch", "dense", "--arch", "lrt:rank=128"];
+    let result = json(&args, folder.path());
+    let e = &result["estimates"];
+    let flops = e[1]["flop_total"].as_f64().unwrap() / e[0]["flop_total"].as_f64().unwrap();
+    let time = mid(&e[1]["vs_dense"]["wall_h"]);
+    assert!(time > flops + 0.05 && time < 1.0, "{time} of the time, {flops} of the FLOPs");
+}
+
+#[test]
+fn explanations_end_at_the_numbers_of_the_estimate() {
+    let folder = tempfile::tempdir().unwrap();
+    let args = ["estimate", "--hardware", "t4", "--grid", "fra", "--arch", "dense", "--explain"];
+    let text = ok(&args, folder.path());
+    for part in ["micro-batch of", "products with weights", "wall time, h", "IT energy x PUE", "g/kWh / 1000"] {
+        assert!(text.contains(part), "`{part}` in {text}");
+    }
+    let result = json(&args[..args.len() - 1], folder.path());
+    let e = dense(&result);
+    for (name, key) in
+        [("wall time, h", "wall_h"), ("facility energy, kWh", "facility_energy_kwh"), ("cost, USD", "cost_usd")]
+    {
+        let lines = e["explanation"].as_array().unwrap();
+        let line = lines.iter().find(|l| l["name"] == name).unwrap_or_else(|| panic!("{name}"));
+        let ratio = line["value"].as_f64().unwrap() / mid(&e[key]);
+        assert!((0.85..1.15).contains(&ratio), "{name}: {ratio}");
+    }
+}
+
+#[test]
+fn the_best_start_is_found_among_the_hours_of_a_grid() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut text = String::from("timestamp,gco2e_per_kwh\n");
+    for hour in 0..72 {
+        // Clean from the 30th to the 39th hour.
+        let g = if (30..40).contains(&hour) { 50 } else { 400 };
+        text.push_str(&format!("2026-03-{:02}T{:02}:00Z,{g}\n", 1 + hour / 24, hour % 24));
+    }
+    fs::write(folder.path().join("hours.csv"), text).unwrap();
+    fs::write(
+        folder.path().join("short.yaml"),
+        "name: short\nsource: made up for a test\nmodel: {n_layers: 12, d_model: 768, n_heads: 12, d_ff: 3072, vocab_size: \
+         30522, max_seq_len: 512}\noptimizer: adamw\nphases:\n  - {steps: 50000, batch_size: 256, seq_len: 128}\n",
+    )
+    .unwrap();
+    let base =
+        ["estimate", "--workload", "short.yaml", "--hardware", "h100-sxm5", "--arch", "dense", "--grid", "hours.csv"];
+    let at_once = json(&base, folder.path());
+    let args = [&base[..], &["--start-within", "48h"]].concat();
+    let waited = json(&args, folder.path());
+    let when = &dense(&waited)["schedule"];
+    let hours = mid(&dense(&waited)["wall_h"]);
+    assert!((1.0..9.0).contains(&hours), "{hours}");
+    let start = when["start_after_h"].as_u64().unwrap();
+    assert!((30..=39).contains(&start), "{when}");
+    assert!((when["saves"].as_f64().unwrap() - 0.875).abs() < 1e-9, "400 to 50: {when}");
+    let (now, later) = (mid(&dense(&at_once)["operational_kgco2e"]), mid(&dense(&waited)["operational_kgco2e"]));
+    assert!((later / now - 0.125).abs() < 1e-6, "{later} and {now}");
+    assert!(ok(&args, folder.path()).contains("less than at once"));
+    // A run that is longer than the file has no best start.
+    let long = ["estimate", "--hardware", "t4", "--arch", "dense", "--grid", "hours.csv", "--start-within", "48h"];
+    let result = json(&long, folder.path());
+    assert!(dense(&result)["schedule"].is_null());
+    assert!(ok(&long, folder.path()).contains("the hours of the grid end before a run of"));
+}
+
+#[test]
+fn bad_hours_units_and_sweeps_are_refused_and_strange_ones_are_warned_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let hours = |text: &str| {
+        fs::write(folder.path().join("bad.csv"), text).unwrap();
+        fails(&["estimate", "--hardware", "t4", "--grid", "bad.csv"], folder.path(), 1)
+    };
+    let head = "time,gco2e_per_kwh\n2026-03-01T00:00Z,100\n";
+    for (row, part) in [
+        ("2026-03-01T00:00Z,100\n", "is there twice"),
+        ("2026-03-01T03:00Z,100\n", "2 hours are missing"),
+        ("2026-03-01T01:00Z,-5\n", "the intensity is -5"),
+        ("2026-03-01T01:00Z,inf\n", "the intensity is inf"),
+        ("2026-03-01T01:00Z,n/a\n", "the intensity `n/a` is no number"),
+        ("tomorrow,5\n", "`tomorrow` is no full hour"),
+    ] {
+        let message = hours(&format!("{head}{row}"));
+        assert!(message.contains(part) && message.contains("line 3"), "{part}: {message}");
+    }
+    for (args, code, part) in [
+        (vec!["--grid", "nowhere.csv"], 1, "cannot read `nowhere.csv`"),
+        (vec!["--start-within", "48h"], 1, "needs the hours of a grid"),
+        (vec!["--start-within", "soon"], 2, "expected a whole number of hours"),
+        (vec!["--grid-intensity=-1"], 1, "`--grid-intensity` is -1"),
+        (vec!["--price", "cheap"], 1, "no price of `t4-16gb` is known as `cheap`: expected `list`, `on-demand`"),
+        (vec!["--devices", "0"], 1, "expected at least 1"),
+        (vec!["--devices", "257"], 1, "at most 256 devices"),
+        (vec!["--dtype", "bf16"], 1, "no peak for `bf16`: expected one of `f32`, `f16`"),
+        (vec!["--micro-batch", "0"], 2, "0 is not in"),
+        (vec!["--sweep", "colour=red"], 1, "has no list `colour`"),
+        (vec!["--sweep", "1,2"], 1, "begins with no list"),
+        (vec!["--sweep", "devices=0"], 1, "expected whole numbers of at least 1"),
+        (vec!["--sweep", "dtype=f8"], 1, "unknown dtype `f8`"),
+        (vec!["--sweep", "hardware=t5"], 1, "unknown hardware `t5`"),
+        (vec!["--sweep", "grid=all", "--pareto", "beauty"], 2, "unknown goal `beauty`"),
+        (vec!["--sweep", "grid=all", "--max-cost", "NaN"], 2, "expected a finite number"),
+        (vec!["--sweep", "grid=all", "--out", "x.xlsx"], 1, "neither a .csv nor a .parquet"),
+        (vec!["--sweep", "dtype=f16", "--grid", "hours.csv"], 1, "takes no hours of a grid"),
+        (vec!["--pareto", "time"], 2, "--sweep"),
+    ] {
+        let message = fails(&[&["estimate", "--hardware", "t4"][..], &args].concat(), folder.path(), code);
+        assert!(message.contains(part), "{args:?}: `{part}` in {message}");
+    }
+    for g in ["0.4", "900000"] {
+        let text = ok(&["estimate", "--hardware", "t4", "--arch", "dense", "--grid-intensity", g], folder.path());
+        assert!(text.contains("is outside what grids have"), "{g}");
+    }
+    assert!(!folder.path().join("x.xlsx").exists());
+}
+
+#[test]
+fn prices_are_chosen_by_their_basis_and_all_offers_are_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let args = |basis: &'static str| ["estimate", "--hardware", "h100-sxm5", "--arch", "dense", "--price", basis];
+    let (spot, list) = (json(&args("spot"), folder.path()), json(&args("list"), folder.path()));
+    let per_hour = |r: &Value| mid(&dense(r)["cost_usd"]) / mid(&dense(r)["device_h"]);
+    assert!((per_hour(&spot) - 1.25).abs() < 1e-6, "one offer: {}", per_hour(&spot));
+    assert!((11.0..12.3).contains(&per_hour(&list)), "{}", per_hour(&list));
+    let text = ok(&args("list"), folder.path());
+    assert!(text.contains("price offer (list, chosen)") && text.contains("gcp a3-highgpu-1g"), "{text}");
+}
+
+#[test]
+fn a_run_that_does_not_fit_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let args = ["estimate", "--hardware", "t4", "--workload", "bert-large", "--arch", "dense", "--micro-batch", "256"];
+    assert_eq!(dense(&json(&args, folder.path()))["fits"], false);
+    assert!(ok(&args, folder.path()).contains("does not fit the memory of a device"));
+    let fitting = json(&args[..args.len() - 2], folder.path());
+    assert_eq!(dense(&fitting)["fits"], true, "the default is the largest micro-batch that fits");
+}
+
+#[test]
+fn devices_that_nothing_was_published_of_are_less_sure_and_say_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let of = |hardware: &str| {
+        let result = json(&["estimate", "--hardware", hardware, "--arch", "dense"], folder.path());
+        let e = dense(&result);
+        let warned =
+            e["warnings"].as_array().unwrap().iter().any(|w| w["fact"].as_str().unwrap().contains("no published run"));
+        (warned, (e["wall_h"]["high"].as_f64().unwrap() / e["wall_h"]["low"].as_f64().unwrap()).ln())
+    };
+    let (a100, l4, mi300x) = (of("a100-sxm4-80gb"), of("l4-24gb"), of("mi300x"));
+    assert!(!a100.0 && !l4.0 && mi300x.0);
+    assert!(a100.1 < l4.1 && l4.1 < mi300x.1, "{} {} {}", a100.1, l4.1, mi300x.1);
+}
+
+#[test]
+fn a_sweep_agrees_with_single_estimates_and_keeps_its_frontier() {
+    let folder = tempfile::tempdir().unwrap();
+    let base = ["estimate", "--sweep", "hardware=a100-sxm4-80gb,t4,grid=fra,pol,dtype=f16,devices=1,8"];
+    let text = ok(&[&base[..], &["--format", "csv"]].concat(), folder.path());
+    let rows: Vec<csv::StringRecord> =
+        csv::Reader::from_reader(text.as_bytes()).records().map(Result::unwrap).collect();
+    let header = csv::Reader::from_reader(text.as_bytes()).headers().unwrap().clone();
+    let column = |name: &str| header.iter().position(|h| h == name).unwrap();
+    assert_eq!(rows.len(), 8, "2 devices x 2 grids x 1 dtype x 2 numbers");
+    let number = |row: &csv::StringRecord, name: &str| row[column(name)].parse::<f64>().unwrap();
+    for row in &rows {
+        let (hardware, grid, devices) = (&row[column("hardware")], &row[column("grid")], &row[column("devices")]);
+        let args = [
+            "estimate",
+            "--hardware",
+            hardware,
+            "--grid",
+            grid,
+            "--devices",
+            devices,
+            "--dtype",
+            "f16",
+            "--arch",
+            "dense",
+        ];
+        let single = json(&args, folder.path());
+        for name in ["wall_h", "facility_energy_kwh", "operational_kgco2e", "cost_usd"] {
+            let e = &dense(&single)[name];
+            let ratio = number(row, name) / mid(e);
+            // The median of a product is not the product of medians where one of them is skewed, as prices are.
+            let close = if name == "cost_usd" { 0.85..1.15 } else { 0.93..1.07 };
+            assert!(close.contains(&ratio), "{hardware} {grid} {devices} {name}: {ratio}");
+            let width = |low: f64, high: f64| (high / low).ln();
+            let widths = width(number(row, &format!("{name}_low")), number(row, &format!("{name}_high")))
+                / width(e["low"].as_f64().unwrap(), e["high"].as_f64().unwrap());
+            assert!((0.6..1.6).contains(&widths), "{hardware} {grid} {name}: width {widths}");
+        }
+    }
+    let limited = [&base[..], &["--format", "csv", "--pareto", "time,cost,co2e", "--max-hours", "100"]].concat();
+    let kept = ok(&limited, folder.path());
+    let kept: Vec<csv::StringRecord> =
+        csv::Reader::from_reader(kept.as_bytes()).records().map(Result::unwrap).collect();
+    assert!(!kept.is_empty() && kept.len() < 8);
+    assert!(kept.iter().all(|r| &r[column("grid")] == "fra" && number(r, "wall_h") <= 100.0), "{kept:?}");
+    for file in ["out.csv", "out.parquet"] {
+        ok(&[&base[..], &["--out", file]].concat(), folder.path());
+    }
+    assert_eq!(fs::read_to_string(folder.path().join("out.csv")).unwrap(), text);
+    assert_eq!(&fs::read(folder.path().join("out.parquet")).unwrap()[..4], b"PAR1");
+    let sentence = ok(&[&base[..], &["--recommend"]].concat(), folder.path());
+    assert!(sentence.contains("choose dense in f16 on") && sentence.contains("smallest product of"), "{sentence}");
+}
+
+/// Every interval of an estimate: JSON writes a number that is not finite as null.
+fn assert_finite(value: &Value, path: &str) {
+    match value {
+        Value::Object(map) => {
+            if map.contains_key("mid") {
+                for end in ["low", "mid", "high"] {
+                    assert!(map[end].as_f64().is_some_and(f64::is_finite), "{path}.{end}: {value}");
+                }
+            }
+            map.iter().for_each(|(k, v)| assert_finite(v, &format!("{path}.{k}")));
+        }
+        Value::Array(list) => list.iter().for_each(|v| assert_finite(v, path)),
+        _ => {}
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 16, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_estimate_has_a_number_that_is_not_finite(
+        (heads, d_head, layers) in (1usize..24, 1usize..200, 1usize..100),
+        (d_ff, vocab) in (1usize..20_000, 1usize..300_000),
+        (seq_len, batch, steps) in (1usize..20_000, 1usize..5_000, 1u64..2_000_000_000),
+        (devices, which, dtype) in (1u32..3_000, 0usize..1_000, 0usize..4),
+        (decoder, gated, checkpoint, tuned) in (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>()),
+    ) {
+        let all: Vec<Device> = Catalog::default().all().unwrap();
+        let device = all[which % all.len()].clone();
+        let workload = Workload {
+            name: "any".to_owned(),
+            source: "made up".to_owned(),
+            model: Config {
+                family: if decoder { Family::Decoder } else { Family::Encoder },
+                n_layers: layers,
+                d_model: heads * d_head,
+                n_heads: heads,
+                d_ff,
+                vocab_size: vocab,
+                max_seq_len: seq_len,
+                type_vocab_size: 2,
+                gated_mlp: gated,
+            },
+            optimizer: Optimizer::AdamW,
+            phases: vec![Phase { steps, batch_size: batch, seq_len, masked_per_seq: None }],
+            grad_checkpointing: checkpoint,
+            grad_accumulation: None,
+        };
+        let coverage = if device.kind == DeviceKind::Cpu { Coverage::CpuPackage } else { Coverage::Gpu };
+        let conditions = ConditionsBuilder {
+            grid: Some(Catalog::default().grid("fra").unwrap()),
+            device: Some(device.clone()),
+            coverage: Some(coverage),
+            share: 1.0,
+            ..ConditionsBuilder::default()
+        };
+        let request = Request {
+            workload: &workload,
+            archs: &[Arch::Dense, Arch::Lrt { rank: 1 }],
+            hardware: Hardware::Catalog(device),
+            devices,
+            dtype: DType::ALL[dtype],
+            level: if tuned { Level::Tuned } else { Level::Typical },
+            micro_batch: None,
+            conditions: &conditions.build().unwrap(),
+            seed: 7,
+        };
+        if let Ok(estimates) = estimate(&request) {
+            for e in &estimates {
+                assert_finite(&serde_json::to_value(e).unwrap(), "");
+                prop_assert!(e.wall_h.unwrap().low > 0.0);
+            }
+        }
+    }
+}
+
+/// A folder with the record of a quick campaign on a tiny model, in micro-batches of 8.
+fn profiled() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let tiny = "name: tiny\nsource: made up for a test\nmodel: {n_layers: 2, d_model: 24, n_heads: 3, d_ff: 40, vocab_size: \
+                101, max_seq_len: 64}\noptimizer: adamw\nphases:\n  - {steps: 1000, batch_size: 16, seq_len: 8}\n  - \
+                {steps: 100, batch_size: 16, seq_len: 32}\n";
+    fs::write(folder.path().join("tiny.yaml"), tiny).unwrap();
+    fs::write(folder.path().join("longer.yaml"), tiny.replace("seq_len: 32}", "seq_len: 64}")).unwrap();
+    let args = ["profile", "--workload", "tiny.yaml", "--meter", "none", "--device", "cpu", "--batch-size", "8"];
+    ok(&[&args[..], &["--max-time", "1.5", "-o", "out"]].concat(), folder.path());
+    folder
+}
+
+#[test]
+fn a_record_is_measured_where_it_was_made_and_scaled_elsewhere() {
+    let folder = profiled();
+    let basis = |args: &[&str]| {
+        let result = json(&[&["estimate", "out"][..], args].concat(), folder.path());
+        let e = dense(&result);
+        (
+            e["basis"].as_str().unwrap().to_owned(),
+            (e["wall_h"]["high"].as_f64().unwrap() / e["wall_h"]["low"].as_f64().unwrap()).ln(),
+        )
+    };
+    let (measured, narrow) = basis(&[]);
+    assert_eq!(measured, "measured");
+    // Another length, another rank, another micro-batch: carried over by class, and less sure.
+    for args in
+        [&["--workload", "longer.yaml"][..], &["--arch", "lrt:rank=5"], &["--micro-batch", "4"], &["--devices", "2"]]
+    {
+        let (scaled, width) = basis(args);
+        assert_eq!(scaled, "scaled", "{args:?}");
+        assert!(width > 0.0 && (args[0] == "--devices" || width > narrow), "{args:?}: {width} and {narrow}");
+    }
+    // A CPU says nothing of what software reaches on a GPU.
+    let text = ok(&["estimate", "out", "--hardware", "t4"], folder.path());
+    assert!(text.contains("analytic") && text.contains("it is not used"), "{text}");
+}
+
+#[test]
+fn a_record_of_one_gpu_is_carried_to_another() {
+    let folder = profiled();
+    let path = folder.path().join("out/record.json");
+    let mut record: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    let device: Device = Catalog::default().load("a100-sxm4-80gb").unwrap();
+    record["environment"]["compute"]["device"] = "cuda:0".into();
+    record["environment"]["compute"]["hardware"] = serde_json::to_value(&device).unwrap();
+    fs::write(&path, record.to_string()).unwrap();
+    let of = |args: &[&str]| json(&[&["estimate", "out"][..], args].concat(), folder.path());
+    let (same, other) = (of(&["--hardware", "a100-sxm4-80gb"]), of(&["--hardware", "h100-sxm5"]));
+    assert_eq!((dense(&same)["basis"].as_str(), dense(&other)["basis"].as_str()), (Some("measured"), Some("scaled")));
+    assert_eq!(dense(&other)["hardware"], "h100-sxm5-80gb");
+    let ratio = mid(&dense(&other)["wall_h"]) / mid(&dense(&same)["wall_h"]);
+    assert!((0.2..1.2).contains(&ratio), "{ratio}");
+}

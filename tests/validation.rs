@@ -1,0 +1,197 @@
+//! Every published run that the program knows, predicted and compared: writes `reports/validation/`.
+//!
+//! No run is treated by its name: all go through the one model, each predicted from a fit to the others.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use greenformers::catalog::{Catalog, published_runs};
+use greenformers::estimate::model::{
+    Calibration, Efficiency, EfficiencyTable, HeldOut, Observation, observations, power_checks,
+};
+use greenformers::estimate::transfer_check;
+use greenformers::record::Record;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn fitted() -> (Vec<Observation>, Calibration, Vec<HeldOut>) {
+    let observations = observations();
+    let mut calibration = Calibration::new(&observations);
+    let held_out = calibration.hold_out(&observations, |o| o.run.id.clone());
+    calibration.stretch_to(&observations, &held_out);
+    let held_out = calibration.widened_by_collection(&observations, &held_out);
+    (observations, calibration, held_out)
+}
+
+/// Median absolute error, and the part inside the 95 % interval.
+fn summary<'a>(held_out: impl Iterator<Item = &'a HeldOut>) -> (usize, f64, f64, f64) {
+    let mut errors = Vec::new();
+    let mut inside = 0;
+    for h in held_out {
+        errors.push((h.ln_error.exp() - 1.0).abs());
+        inside += usize::from(h.is_inside());
+    }
+    errors.sort_by(f64::total_cmp);
+    let n = errors.len();
+    (n, errors[n / 2], errors[(n * 95 / 100).min(n - 1)], inside as f64 / n as f64)
+}
+
+#[test]
+fn published_runs_are_predicted_from_the_others_to_a_tenth_and_nine_in_ten_lie_inside() {
+    let (observations, calibration, by_run) = fitted();
+    let core = |o: &Observation| o.run.core;
+    let of_core = observations.iter().zip(&by_run).filter(|(o, _)| core(o)).map(|(_, h)| h);
+    let (n, median, _, inside) = summary(of_core);
+    assert_eq!(n, 48);
+    assert!(median <= 0.10, "median error {median}");
+    assert!((0.90..=0.99).contains(&inside), "{inside} inside");
+
+    let mut text = String::from(
+        "# Published runs against the model\n\nWritten by `cargo test --test integration published_runs`. Each run is \
+         predicted from a fit to all runs but those of its group.\n\n| held out together | runs | median error | 95 % of \
+         errors below | inside the 95 % interval |\n|---|---|---|---|---|\n",
+    );
+    let widths = |held_out: Vec<HeldOut>| calibration.widened(held_out);
+    let by_device = widths(calibration.hold_out(&observations, |o| o.run.device.clone()));
+    let by_model =
+        widths(calibration.hold_out(&observations, |o| (o.run.family.clone(), o.run.d_model, o.run.n_layers)));
+    let by_software = widths(calibration.hold_out(&observations, |o| (o.run.collection.clone(), o.run.device.clone())));
+    let mut row = |name: &str, held_out: Vec<&HeldOut>| {
+        let (n, median, high, inside) = summary(held_out.into_iter());
+        let _ = writeln!(
+            text,
+            "| {name} | {n} | {:.1} % | {:.1} % | {:.0} % |",
+            100.0 * median,
+            100.0 * high,
+            100.0 * inside
+        );
+    };
+    row("a run (calibration set)", observations.iter().zip(&by_run).filter(|(o, _)| core(o)).map(|x| x.1).collect());
+    row("a run (all)", by_run.iter().collect());
+    row("all runs of a model", by_model.iter().collect());
+    row("all runs of a device", by_device.iter().collect());
+    row("all runs of a device by one software", by_software.iter().collect());
+    let halves = widths(calibration.hold_out(&observations, core));
+    let others: Vec<&HeldOut> = observations.iter().zip(&halves).filter(|(o, _)| !core(o)).map(|x| x.1).collect();
+    let (_, median, _, inside) = summary(others.iter().copied());
+    assert!(median <= 0.12 && inside >= 0.85, "from the calibration set alone: {median}, {inside}");
+    row("all but the calibration set, from it alone", others);
+    for (name, held_out) in [("device", &by_device), ("model", &by_model)] {
+        let (_, median, _, inside) = summary(held_out.iter());
+        assert!(median <= 0.15 && inside >= 0.80, "unseen {name}: {median}, {inside}");
+    }
+
+    text.push_str("\n## Each device held out\n\n| device | runs | median error | inside |\n|---|---|---|---|\n");
+    let mut devices: BTreeMap<&str, Vec<&HeldOut>> = BTreeMap::new();
+    for (o, h) in observations.iter().zip(&by_device) {
+        devices.entry(&o.run.device).or_default().push(h);
+    }
+    for (device, held_out) in &devices {
+        let (n, median, _, inside) = summary(held_out.iter().copied());
+        let _ = writeln!(text, "| {device} | {n} | {:.1} % | {:.0} % |", 100.0 * median, 100.0 * inside);
+    }
+    text.push_str(
+        "\n## Power\n\nPublished power of BERT-base, each device predicted from the other.\n\n| run | published W | predicted \
+         W | error |\n|---|---|---|---|\n",
+    );
+    let power = power_checks(&Catalog::default(), &published_runs());
+    for check in &power {
+        let error = check.predicted_w / check.published_w - 1.0;
+        let _ = writeln!(
+            text,
+            "| {} | {:.0} | {:.0} | {:.1} % |",
+            check.id,
+            check.published_w,
+            check.predicted_w,
+            100.0 * error
+        );
+        assert!(error.abs() < 0.10, "{}: {error}", check.id);
+    }
+    assert_eq!(power.len(), 15);
+    text.push_str("\nThe runs one by one are in `published_runs.csv`, the constants in `hardware/efficiency.json`.\n");
+
+    let mut csv =
+        String::from("id,collection,core,predicted_tokens_per_s,low,high,published_tokens_per_s,error,inside\n");
+    for (o, h) in observations.iter().zip(&by_run) {
+        let published = o.run.tokens_per_s.unwrap();
+        // Time that is longer by a factor is throughput that is smaller by it.
+        let predicted = published * (-h.ln_error).exp();
+        let factor = (1.96 * h.sd).exp();
+        let _ = writeln!(
+            csv,
+            "{},{},{},{:.0},{:.0},{:.0},{:.0},{:.3},{}",
+            o.run.id,
+            o.run.collection,
+            o.run.core,
+            predicted,
+            predicted / factor,
+            predicted * factor,
+            published,
+            predicted / published - 1.0,
+            h.is_inside()
+        );
+    }
+    let folder = root().join("reports/validation");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("README.md"), text).unwrap();
+    fs::write(folder.join("published_runs.csv"), csv).unwrap();
+}
+
+/// The committed record of a CPU: each of its cells predicted from the others, and the ratios to dense that the model
+/// alone gives.
+#[test]
+fn cells_of_a_record_are_predicted_from_the_others() {
+    let record = Record::load(&root().join("reports/epyc-2vcpu-bert-base")).unwrap();
+    let check = transfer_check(&record).unwrap();
+    let mut text = String::from(
+        "# A record against the model\n\nWritten by `cargo test --test integration cells_of_a_record`, from \
+         `reports/epyc-2vcpu-bert-base`. Left out: the cell's pass predicted from the other cells, over its measured one. \
+         Ratio to dense: by the model alone, which no record corrects, over the measured ratio.\n\n| cell | left out | ratio \
+         to dense |\n|---|---|---|\n",
+    );
+    for cell in &check.cells {
+        let ratio = cell.ratio_to_dense.map_or_else(|| "-".to_owned(), |r| format!("{r:.3}"));
+        let _ = writeln!(text, "| {} | {:.3} | {ratio} |", cell.label, cell.left_out);
+    }
+    let _ = writeln!(
+        text,
+        "\nRoot mean square of the logarithms: {:.1} % left out, {:.1} % of ratios to dense.",
+        100.0 * check.left_out_rms,
+        100.0 * check.ratio_rms
+    );
+    fs::create_dir_all(root().join("reports/validation")).unwrap();
+    fs::write(root().join("reports/validation/record.md"), text).unwrap();
+    assert_eq!(check.cells.len(), 6);
+    assert!(check.left_out_rms < 0.15, "{}", check.left_out_rms);
+    assert!(check.ratio_rms < 0.25, "{}", check.ratio_rms);
+}
+
+fn committed() -> EfficiencyTable {
+    serde_json::from_str(&fs::read_to_string(root().join("hardware/efficiency.json")).unwrap()).unwrap()
+}
+
+#[test]
+fn the_committed_efficiencies_are_what_the_fit_gives() {
+    let (_, calibration, _) = fitted();
+    let (fresh, kept) = (calibration.table(), committed());
+    assert_eq!(fresh.constants.len(), kept.constants.len());
+    for (a, b) in fresh.constants.iter().zip(&kept.constants) {
+        assert_eq!(a.name, b.name);
+        assert!((a.value - b.value).abs() < 2e-3 + 0.02 * b.standard_error, "{}: {} and {}", a.name, a.value, b.value);
+    }
+    assert!((fresh.stretch / kept.stretch - 1.0).abs() < 0.01, "{} and {}", fresh.stretch, kept.stretch);
+    assert!((fresh.busy_power.0 - kept.busy_power.0).abs() < 2e-3);
+    assert_eq!(Efficiency::embedded().n_runs(), kept.n_runs, "build again: the program carries another table");
+}
+
+#[test]
+#[ignore = "writes hardware/efficiency.json"]
+fn the_efficiencies_are_written_again() {
+    let (_, calibration, _) = fitted();
+    let text = serde_json::to_string_pretty(&calibration.table()).unwrap() + "\n";
+    fs::write(root().join("hardware/efficiency.json"), text).unwrap();
+}
