@@ -5,6 +5,8 @@
 mod cli;
 mod data;
 mod floors;
+#[cfg(feature = "cuda")]
+mod gpu;
 mod nn;
 mod ops;
 mod track;

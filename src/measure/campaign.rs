@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::allocator;
 use super::baseline::{self, Measured};
 use super::memory;
 use super::phase::{GROUPS, await_phase};
@@ -292,7 +291,7 @@ impl Campaign<'_> {
 
     fn take_turns(&mut self, points: &[Point]) -> Result<(), MeasureError> {
         // Blocks of the shapes before fit none of these.
-        allocator::release_kept();
+        self.device.release_kept();
         let mut runners = Vec::new();
         for &point in points {
             self.tell(&self.blank(point), "preparing");

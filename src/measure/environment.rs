@@ -128,7 +128,7 @@ fn cuda_identity(compute: &ComputeDevice) -> CudaIdentity {
     let stream = device.cuda_stream();
     let context = stream.context();
     let uuid = context.uuid().ok().map(|uuid| {
-        let hex: String = uuid.bytes.iter().map(|b| format!("{:02x}", b.cast_unsigned())).collect();
+        let hex = uuid.bytes.iter().fold(String::new(), |hex, b| hex + &format!("{:02x}", b.cast_unsigned()));
         format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
     });
     let part = |which| context.attribute(which).ok().and_then(|n| u32::try_from(n).ok());

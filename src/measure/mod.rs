@@ -9,6 +9,8 @@
 mod allocator;
 mod baseline;
 mod campaign;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod device;
 mod environment;
 mod error;

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use super::allocator;
 use super::baseline::Measured;
 use super::phase::GROUPS;
 use super::steady::{BLOCK_S, Block, MOST_S, is_steady};
@@ -50,8 +49,7 @@ impl<'a> Runner<'a> {
         epoch: Instant,
         gpu: Option<&GpuWatch>,
     ) -> Result<Self, MeasureError> {
-        let before = allocator::in_use();
-        allocator::reset_peak();
+        let before = device.mark_memory();
         let params = Params::random(settings.seed, candle_core::DType::F32, &device.device);
         let model = BertForPreTraining::new(config, point.arch, params)?;
         let optimizer = match settings.pass {
@@ -84,10 +82,7 @@ impl<'a> Runner<'a> {
             runner.warm_up_until_steady(gpu)?;
         }
         runner.cell.gpu_before = gpu.map(GpuWatch::state);
-        if device.is_cpu() {
-            // What the other architectures hold meanwhile is not this cell's.
-            runner.cell.peak_memory_bytes = before.map(|before| allocator::peak().saturating_sub(before));
-        }
+        runner.cell.peak_memory_bytes = device.peak_memory_since(before);
         Ok(runner)
     }
 
