@@ -24,6 +24,7 @@ const INTERVALS: (f64, f64) = (0.1, 60.0);
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "The command's output, signals and exit code pass through; what it took is printed on stderr.
+What it leaves running in the background is not waited for.
 
 Examples:
   greenformers track -- python train.py --epochs 3
