@@ -50,9 +50,10 @@ pub(in crate::nn) fn dropout(x: &Tensor, dropout: Dropout) -> Result<Tensor> {
 
 /// Shapes as in [`super::super::Tape::gather`].
 pub(in crate::nn) fn gather(tables: &[(&Tensor, &Tensor)]) -> Result<Tensor> {
-    let mut rows = tables.iter().map(|(table, ids)| table.index_select(ids, 0));
+    let dtype = tables.first().map_or(DType::F32, |(table, _)| table.dtype());
+    let mut rows = tables.iter().map(|(table, ids)| widen(table)?.index_select(ids, 0));
     let first = rows.next().expect("at least one table")?;
-    rows.try_fold(first, |sum, rows| sum.add(&rows?))
+    rows.try_fold(first, |sum, rows| sum.add(&rows?))?.to_dtype(dtype)
 }
 
 /// Shapes as in [`super::super::Tape::mix`].
