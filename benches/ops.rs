@@ -9,7 +9,7 @@ use candle_core::{DType, Device, Result, Tensor, Var};
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use greenformers::measure::CountingAllocator;
-use greenformers::nn::ops::{AdamWRates, Dropout, Heads, Moments, adamw};
+use greenformers::nn::ops::{AdamWRates, Dropout, Heads, Moments, Update, adamw};
 use greenformers::nn::{Ops, PassConfig, Tape};
 
 /// Sequences, tokens, width, inner width, rows of a Linformer, classes, masked positions.
@@ -107,7 +107,10 @@ fn optimizer(bencher: Bencher, ops: &str) {
     let (weight, gradient) = (random(&[FF, D]), random(&[FF, D]));
     let mut moments = Moments::zeros(&weight, ops == "fused").unwrap();
     let rates = AdamWRates { lr: 1e-4, beta1: 0.9, beta2: 0.999, eps: 1e-6, weight_decay: 0.01, step: 1 };
-    bencher.bench_local(move || adamw(&weight, gradient.as_tensor(), &mut moments, rates).unwrap());
+    bencher.bench_local(move || {
+        let update = Update { var: &weight, gradient: &gradient, moments: &mut moments };
+        adamw(&mut [update], rates).unwrap();
+    });
 }
 
 /// `(m, k, n)`: a square product, and those of a linear.

@@ -540,7 +540,7 @@ fn a_damaged_record_is_refused_with_its_line() {
     let number_end = first_forward + good[first_forward..].find(',').unwrap();
     let with_forward = |text: &str| format!("{}{text}{}", &good[..first_forward], &good[number_end..]);
     for (text, parts) in [
-        (good.replace("\"schema\": 1", "\"schema\": 7"), vec!["schema 7", "reads schema 1"]),
+        (good.replace("\"schema\": 2", "\"schema\": 7"), vec!["schema 7", "reads schema 1 to 2"]),
         (good[..good.len() / 2].to_owned(), vec!["is not a valid record: line", "column"]),
         (with_forward("NaN"), vec!["is not a valid record: line", "\"forward_s\": NaN"]),
         (with_forward("1e999"), vec!["is not a valid record: line", "number out of range"]),

@@ -19,9 +19,11 @@ const FLOORS: [(&str, u32); 10] = [
 ];
 
 /// Outside crates and the modules that may name them.
-const CONFINED: [(&str, &[&str]); 9] = [
+const CONFINED: [(&str, &[&str]); 11] = [
     ("candle_core::", &["nn", "measure"]),
     ("nvml_wrapper::", &["sensor"]),
+    ("nvml_wrapper_sys::", &["sensor"]),
+    ("signal_hook::", &["measure"]),
     ("serde_yaml::", &["catalog"]),
     ("polars::", &["report"]),
     ("plotters::", &["report"]),

@@ -6,6 +6,9 @@ mod cli;
 mod data;
 mod estimates;
 mod floors;
+#[cfg(feature = "cuda")]
+mod gpu;
 mod nn;
 mod ops;
+mod track;
 mod validation;

@@ -10,8 +10,8 @@ const ODD: [usize; 5] = [1, 3, 7, 13, 129];
 type Run = dyn Fn(&Tape, &[&Tensor]) -> candle_core::Result<Tensor>;
 
 /// An operation on tensors that were drawn for it.
-struct Case {
-    what: String,
+pub(crate) struct Case {
+    pub(crate) what: String,
     inputs: Vec<Tensor>,
     run: Box<Run>,
 }
@@ -26,15 +26,15 @@ impl Case {
     }
 
     /// The result in `dtype`, and the gradient for each input under a fixed weighting of the result; all in f64.
-    fn evaluate(&self, dtype: DType, ops: Ops) -> Vec<Vec<f64>> {
-        let vars: Vec<Var> =
-            self.inputs.iter().map(|x| Var::from_tensor(&x.to_dtype(dtype).unwrap()).unwrap()).collect();
+    fn evaluate(&self, dtype: DType, ops: Ops, device: &Device) -> Vec<Vec<f64>> {
+        let to_device = |x: &Tensor, dtype: DType| x.to_dtype(dtype).unwrap().to_device(device).unwrap();
+        let vars: Vec<Var> = self.inputs.iter().map(|x| Var::from_tensor(&to_device(x, dtype)).unwrap()).collect();
         let tensors: Vec<&Tensor> = vars.iter().map(Var::as_tensor).collect();
-        let tape = Tape::new(PassConfig { ops, ..PassConfig::deterministic(dtype) }, &Device::Cpu);
+        let tape = Tape::new(PassConfig { ops, ..PassConfig::deterministic(dtype) }, device);
         let result = (self.run)(&tape, &tensors).unwrap();
         let upstream: Vec<f64> = (0..result.elem_count()).map(|i| ((i * 37 % 101) as f64 - 50.0) / 50.0).collect();
-        let upstream =
-            Tensor::from_vec(upstream, result.shape(), &Device::Cpu).unwrap().to_dtype(result.dtype()).unwrap();
+        let upstream = Tensor::from_vec(upstream, result.shape(), &Device::Cpu).unwrap();
+        let upstream = to_device(&upstream, result.dtype());
         let gradients = tape.backward(&result, Some(&upstream)).unwrap();
         let of_inputs = tensors.iter().map(|x| {
             let gradient = gradients.get(x).unwrap_or_else(|| panic!("{}: an input has no gradient", self.what));
@@ -44,9 +44,18 @@ impl Case {
         std::iter::once(numbers(&result)).chain(of_inputs).collect()
     }
 
+    /// The composition in f64 on the CPU.
+    pub(crate) fn exact(&self) -> Vec<Vec<f64>> {
+        self.evaluate(DType::F64, Ops::Stock, &Device::Cpu)
+    }
+
     /// The largest difference between two makes, relative to the largest number of each part.
     fn agrees(&self, (dtype, ops): (DType, Ops), exact: &[Vec<f64>], tolerance: f64) {
-        for (part, (ours, exact)) in self.evaluate(dtype, ops).iter().zip(exact).enumerate() {
+        self.agrees_on(&Device::Cpu, (dtype, ops), exact, tolerance);
+    }
+
+    pub(crate) fn agrees_on(&self, device: &Device, (dtype, ops): (DType, Ops), exact: &[Vec<f64>], tolerance: f64) {
+        for (part, (ours, exact)) in self.evaluate(dtype, ops, device).iter().zip(exact).enumerate() {
             let size = exact.iter().fold(1.0f64, |m, x| m.max(x.abs()));
             let off = ours.iter().zip(exact).fold(0.0f64, |m, (a, b)| m.max((a - b).abs())) / size;
             assert!(off < tolerance, "{}, {dtype:?} {ops}, part {part}: off by {off:e}", self.what);
@@ -55,7 +64,7 @@ impl Case {
 
     /// Fused and composed, in each dtype, against the composition in f64.
     fn check(&self) {
-        let exact = self.evaluate(DType::F64, Ops::Stock);
+        let exact = self.exact();
         self.agrees((DType::F64, Ops::Fused), &exact, 1e-11);
         self.agrees((DType::F32, Ops::Fused), &exact, 2e-5);
         self.agrees((DType::F32, Ops::Stock), &exact, 2e-5);
@@ -67,7 +76,7 @@ impl Case {
 
     /// The gradients in f64 against central differences of `sum(result * upstream)`, some entries of each input.
     fn check_by_differences(&self) {
-        let gradients = self.evaluate(DType::F64, Ops::Fused).split_off(1);
+        let gradients = self.evaluate(DType::F64, Ops::Fused, &Device::Cpu).split_off(1);
         for (i, gradient) in gradients.iter().enumerate() {
             let values = numbers(&self.inputs[i]);
             for entry in [0, values.len() / 2, values.len() - 1] {
@@ -95,12 +104,17 @@ impl Case {
 }
 
 fn numbers(tensor: &Tensor) -> Vec<f64> {
-    tensor.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+    tensor.to_device(&Device::Cpu).unwrap().to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
 }
 
 /// Numbers of f64 that half precision holds exactly enough for a comparison.
 fn random(shape: &[usize]) -> Tensor {
     Tensor::randn(0f64, 1.0, shape, &Device::Cpu).unwrap()
+}
+
+/// y, on the device of x.
+fn beside(x: &Tensor, y: &Tensor) -> Tensor {
+    y.to_device(x.device()).unwrap()
 }
 
 /// Ids below `n` that repeat and skip.
@@ -110,7 +124,7 @@ fn ids(rows: usize, n: usize) -> Tensor {
 }
 
 /// Operations on a matrix.
-fn of_matrix(rows: usize, columns: usize, width: usize) -> Vec<Case> {
+pub(crate) fn of_matrix(rows: usize, columns: usize, width: usize) -> Vec<Case> {
     let what = |op: &str| format!("{op} of {rows} x {columns}, width {width}");
     let (x, y, w, b) =
         (random(&[rows, columns]), random(&[rows, columns]), random(&[width, columns]), random(&[width]));
@@ -124,9 +138,9 @@ fn of_matrix(rows: usize, columns: usize, width: usize) -> Vec<Case> {
         Case::new(what("linear without bias"), vec![x.clone(), w.clone()], |t, i| t.linear(i[0], i[1], None)),
         Case::new(what("gelu"), vec![x.clone()], |t, i| t.gelu(i[0])),
         Case::new(what("dropout"), vec![x.clone()], move |t, i| t.dropout(i[0], dropout)),
-        Case::new(what("cross-entropy"), vec![x.clone()], move |t, i| t.cross_entropy(i[0], &labels)),
+        Case::new(what("cross-entropy"), vec![x.clone()], move |t, i| t.cross_entropy(i[0], &beside(i[0], &labels))),
         Case::new(what("gather"), vec![x.clone(), random(&[5, columns])], move |t, i| {
-            t.gather(&[(i[0], &picked), (i[1], &other)])
+            t.gather(&[(i[0], &beside(i[0], &picked)), (i[1], &beside(i[0], &other))])
         }),
         Case::new(what("layer norm"), vec![x.clone(), gain.clone(), bias.clone()], move |t, i| {
             t.layer_norm(i[0], i[1], i[2], eps)
@@ -134,16 +148,21 @@ fn of_matrix(rows: usize, columns: usize, width: usize) -> Vec<Case> {
         Case::new(what("residual and norm"), vec![x.clone(), y, gain, bias], move |t, i| {
             t.add_norm(i[0], i[1], i[2], i[3], eps, dropout)
         }),
-        // One tensor twice, and a result that is used twice: gradients add up.
-        Case::new(what("x gelu(x) squared by add_norm"), vec![x.clone(), random(&[columns])], move |t, i| {
+        // Tensors that are used twice: gradients add up.
+        Case::new(what("norms of x and gelu(x)"), vec![x.clone(), random(&[columns])], move |t, i| {
             let y = t.gelu(i[0])?;
-            t.add_norm(&y, i[0], i[1], i[1], eps, Dropout::NONE).and_then(|z| t.composed([&z, &y], |[z, y]| z.mul(y)))
+            let z = t.add_norm(&y, i[0], i[1], i[1], eps, Dropout::NONE)?;
+            t.add_norm(&z, &y, i[1], i[1], eps, Dropout::NONE)
+        }),
+        Case::new(what("tanh"), vec![x.clone()], |t, i| t.tanh(i[0])),
+        Case::new(what("a composition"), vec![x.clone(), random(&[1, columns])], |t, i| {
+            t.composed([&t.gelu(i[0])?, i[1]], |[x, y]| x.broadcast_mul(y)?.sqr())
         }),
         Case::new(what("reshape"), vec![x], move |t, i| t.gelu(&t.reshape(i[0], &[columns, rows])?)),
     ]
 }
 
-fn of_attention(b: usize, t: usize, keys: usize, n_heads: usize, d_head: usize) -> Vec<Case> {
+pub(crate) fn of_attention(b: usize, t: usize, keys: usize, n_heads: usize, d_head: usize) -> Vec<Case> {
     let d = n_heads * d_head;
     let mask: Vec<f64> = (0..b * keys).map(|i| if i % 5 == 4 { -1e4 } else { 0.0 }).collect();
     let mask = Tensor::from_vec(mask, (b, keys), &Device::Cpu).unwrap();
@@ -151,7 +170,10 @@ fn of_attention(b: usize, t: usize, keys: usize, n_heads: usize, d_head: usize) 
     let case = |mask: Option<Tensor>, p: f64| {
         let what = format!("attention of {b} x {t} x {d} in {n_heads} heads on {keys} keys, dropout {p}");
         let heads = Heads { n_heads, dropout: Dropout { p, seed: 9 } };
-        Case::new(what, inputs.clone(), move |tape, i| tape.attention(i[0], i[1], i[2], mask.as_ref(), heads))
+        Case::new(what, inputs.clone(), move |tape, i| {
+            let mask = mask.as_ref().map(|m| beside(i[0], &m.to_dtype(DType::F32).unwrap()));
+            tape.attention(i[0], i[1], i[2], mask.as_ref(), heads)
+        })
     };
     let e = random(&[keys, t + 2]);
     vec![

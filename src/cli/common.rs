@@ -55,6 +55,11 @@ pub(super) struct ConditionsArgs {
 }
 
 impl ConditionsArgs {
+    /// The grid that was named, if one was.
+    pub(super) fn named_grid(&self, catalog: &Catalog) -> Result<Option<Grid>> {
+        Ok(self.grid.as_deref().map(|name| catalog.grid(name)).transpose()?)
+    }
+
     /// The hours of the grid, if a CSV file was given.
     fn hourly(&self) -> Result<Option<Hourly>> {
         let file = self.grid.as_deref().filter(|name| is_csv(name));
@@ -88,7 +93,7 @@ impl ConditionsArgs {
             bail!("`--start-within` needs the hours of a grid\nhint: give `--grid FILE.csv` with a row an hour");
         }
         Ok(ConditionsBuilder {
-            grid: if hourly.is_some() { None } else { Some(self.named_grid(catalog)?) },
+            grid: if hourly.is_some() { None } else { Some(self.grid_or_assumed(catalog)?) },
             grid_is_assumed: self.grid.is_none(),
             hourly,
             start_within_h: self.start_within,
@@ -104,7 +109,7 @@ impl ConditionsArgs {
     }
 
     /// The grid that was named, or the one that is assumed.
-    pub(super) fn named_grid(&self, catalog: &Catalog) -> Result<Grid> {
+    pub(super) fn grid_or_assumed(&self, catalog: &Catalog) -> Result<Grid> {
         Ok(catalog.grid(self.grid.as_deref().unwrap_or(ASSUMED_GRID))?)
     }
 

@@ -1,16 +1,19 @@
 //! `devices`: what can compute and be metered here.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Result;
 use greenformers::catalog::DeviceKind;
-use greenformers::measure::{self, cuda_available};
+use greenformers::measure::{self, Part, PartKind, cuda_available, gpu_parts, host_parts, update_period};
 use greenformers::report::{TextTable, significant};
-use greenformers::sensor::{self, DEFAULT_POWERCAP_ROOT, Meter};
+use greenformers::sensor::DEFAULT_POWERCAP_ROOT;
 use serde::Serialize;
 
 use super::Context;
 use super::common::{Format, print, print_json};
+
+/// A sensor is watched for at most so long, which is time for a dozen of its values.
+const WATCH_S: f64 = 2.0;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -30,11 +33,22 @@ pub(super) struct Args {
 struct Row {
     device: String,
     name: String,
+    id: Option<String>,
     hardware: Option<String>,
     memory_gb: Option<f64>,
     computes: bool,
+    /// `rapl`, `nvml-counter`, `nvml-power` or `model`.
     meter: Option<&'static str>,
+    /// How often its value changes, as measured just now.
+    update_s: Option<f64>,
+    /// What its number is for.
+    covers: Option<String>,
+    /// Version of the driver of a GPU.
+    driver: Option<String>,
+    /// Why there is no better meter.
     reason: Option<String>,
+    /// The command that mends it.
+    hint: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -44,19 +58,24 @@ struct Output<'a> {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
-    let rows = rows(&args.powercap_root, context)?;
+    let rows = rows(args, context)?;
     if args.format == Format::Json {
         return print_json(&Output { schema: 1, devices: &rows });
     }
-    let mut table = TextTable::new(&["device", "name", "catalog", "memory GB", "computes", "meter"]);
+    let dash = || "-".to_owned();
+    let header = ["device", "name", "id", "catalog", "memory GB", "computes", "meter", "update ms", "covers"];
+    let mut table = TextTable::new(&header);
     for row in &rows {
         table.row(vec![
             row.device.clone(),
             row.name.clone(),
+            row.id.clone().unwrap_or_else(dash),
             row.hardware.clone().unwrap_or_else(|| "unknown".to_owned()),
-            row.memory_gb.map_or_else(|| "-".to_owned(), significant),
+            row.memory_gb.map_or_else(dash, significant),
             if row.computes { "yes" } else { "no" }.to_owned(),
             row.meter.unwrap_or("none").to_owned(),
+            row.update_s.map_or_else(dash, |s| significant(1000.0 * s)),
+            row.covers.clone().unwrap_or_else(dash),
         ]);
     }
     if args.format == Format::Csv {
@@ -73,65 +92,103 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         if let Some(reason) = &row.reason {
             text.push_str(&format!("\n{}: {reason}\n", row.device));
         }
+        if let Some(hint) = &row.hint {
+            text.push_str(&format!("hint: {hint}\n"));
+        }
     }
     print(&text)
 }
 
-fn rows(powercap: &Path, context: &Context) -> Result<Vec<Row>> {
+fn rows(args: &Args, context: &Context) -> Result<Vec<Row>> {
     let facts = measure::machine_facts();
     let cpu = context.catalog.identify(DeviceKind::Cpu, &facts.cpu)?;
-    let has_tdp = cpu.as_ref().is_some_and(|d| d.tdp.is_some());
-    let (meter, reason) = match (sensor::open_rapl(powercap), has_tdp) {
-        (Ok(zones), _) => {
-            let domains: Vec<_> = zones.iter().map(|z| z.info().domain.clone()).collect();
-            (Some("rapl"), Some(format!("RAPL reads {}", domains.join(", "))))
-        }
-        (Err(error), true) => {
-            (Some("model"), Some(format!("{error}\nits energy is modelled from its load instead, to about 40 %")))
-        }
-        (Err(error), false) => (
-            None,
-            Some(format!(
-                "{error}\nthe catalog does not know `{}`, so its energy cannot be modelled either\nhint: `--hardware FILE` with its TDP",
-                facts.cpu
-            )),
-        ),
-    };
-    let mut rows = vec![Row {
-        device: "cpu".to_owned(),
-        name: format!("{}, {} logical CPUs", facts.cpu, facts.logical_cpus),
-        hardware: cpu.map(|d| d.id),
-        memory_gb: Some(facts.memory_bytes as f64 / 1e9),
-        computes: true,
-        meter,
-        reason,
-    }];
-    match sensor::list_gpus() {
-        Ok(gpus) => {
-            for gpu in gpus {
-                let meter = if gpu.energy_counter { Some("nvml-counter") } else { gpu.power.then_some("nvml-power") };
-                let reason = (!cuda_available())
-                    .then(|| "this build has no CUDA: `cargo build --release --features cuda`".to_owned());
-                rows.push(Row {
-                    device: format!("gpu {}", gpu.index),
-                    hardware: context.catalog.identify(DeviceKind::Gpu, &gpu.name)?.map(|d| d.id),
-                    name: format!("{} {}", gpu.name, gpu.uuid),
-                    memory_gb: gpu.memory.map(|m| m.0 / 1e9),
-                    computes: cuda_available(),
-                    meter,
-                    reason,
-                });
+    let mut rows: Vec<Row> = Vec::new();
+    for part in host_parts(&args.powercap_root, &facts, cpu.as_ref()) {
+        let hardware = cpu.as_ref().filter(|_| part.kind == PartKind::Cpu).map(|d| d.id.clone());
+        let computes = part.kind == PartKind::Cpu;
+        rows.push(row(part, hardware, computes));
+    }
+    match gpu_parts() {
+        Ok(parts) => {
+            for part in parts {
+                let hardware = context.catalog.identify(DeviceKind::Gpu, &part.name)?.map(|d| d.id);
+                let instances = instances(&part);
+                rows.push(row(part, hardware, cuda_available()));
+                rows.extend(instances);
             }
         }
-        Err(error) => rows.push(Row {
-            device: "gpu".to_owned(),
-            name: "none found".to_owned(),
-            hardware: None,
-            memory_gb: None,
-            computes: false,
-            meter: None,
-            reason: Some(error.to_string()),
-        }),
+        Err(error) => {
+            let (reason, hint) = split(Some(error.to_string()));
+            rows.push(Row { reason, hint, ..nothing("gpu", "none found") });
+        }
     }
     Ok(rows)
+}
+
+fn row(part: Part, hardware: Option<String>, computes: bool) -> Row {
+    let (source, covers) = match &part.meter {
+        Some(meter) => (Some(meter.info().source.name()), Some(meter.info().coverage.words().to_owned())),
+        None => (None, part.covered_by.map(|by| format!("in `{by}`"))),
+    };
+    let no_cuda = (part.kind == PartKind::Gpu && !cuda_available())
+        .then(|| "this build does not compute on it\nhint: `cargo build --release --features cuda`".to_owned());
+    let (reason, hint) = split(part.reason.or(no_cuda));
+    Row {
+        device: part.device,
+        name: part.name,
+        id: part.id,
+        hardware,
+        memory_gb: part.memory.map(|m| m.0 / 1e9),
+        computes,
+        meter: source,
+        update_s: part.meter.and_then(|m| update_period(m, WATCH_S)).map(|p| p.mean),
+        covers,
+        driver: part.gpu.and_then(|g| g.driver),
+        reason,
+        hint,
+    }
+}
+
+/// The instances of a card that is cut: what computes, and has no sensor.
+fn instances(part: &Part) -> Vec<Row> {
+    let gpu = part.gpu.as_ref();
+    let rows = gpu.and_then(|g| g.instances.as_ref()).into_iter().flatten().map(|instance| Row {
+        id: Some(instance.uuid.clone()),
+        memory_gb: instance.memory.map(|m| m.0 / 1e9),
+        computes: cuda_available(),
+        reason: Some("an instance has no sensor: the board's covers all of them, and is given to none".to_owned()),
+        hint: gpu.map(|g| format!("`sudo nvidia-smi -i {} -mig 0` makes the card whole", g.id())),
+        ..nothing(&format!("{} MIG", part.device), "MIG instance")
+    });
+    rows.collect()
+}
+
+fn nothing(device: &str, name: &str) -> Row {
+    Row {
+        device: device.to_owned(),
+        name: name.to_owned(),
+        id: None,
+        hardware: None,
+        memory_gb: None,
+        computes: false,
+        meter: None,
+        update_s: None,
+        covers: None,
+        driver: None,
+        reason: None,
+        hint: None,
+    }
+}
+
+/// A reason, and the `hint:` that was in it.
+fn split(reason: Option<String>) -> (Option<String>, Option<String>) {
+    let Some(reason) = reason else { return (None, None) };
+    let (mut facts, mut hints) = (Vec::new(), Vec::new());
+    for line in reason.lines() {
+        match line.strip_prefix("hint: ") {
+            Some(hint) => hints.push(hint),
+            None => facts.push(line),
+        }
+    }
+    (Some(facts.join("; ")), (!hints.is_empty()).then(|| hints.join("; ")))
 }

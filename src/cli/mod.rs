@@ -12,6 +12,8 @@ mod progress;
 mod report;
 mod run;
 mod sweep;
+mod track;
+mod track_output;
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -50,6 +52,8 @@ enum Command {
     Compare(compare::Args),
     /// Work out the footprint of a run whose hours or energy are known
     Footprint(footprint::Args),
+    /// Run any command and account for its energy, CO2e and cost
+    Track(track::Args),
     /// Write the report of a record: tables, charts, HTML, Markdown
     Report(report::Args),
     /// Show what is known of hardware, grids, sites and workloads; check a file of yours
@@ -81,6 +85,8 @@ pub(crate) fn main() -> ExitCode {
         quiet: cli.quiet,
     };
     let result = match cli.command {
+        // The exit code is the command's.
+        Command::Track(args) => return track::run(&args, &context).unwrap_or_else(|error| failed(&error)),
         Command::Run(args) => run::run(&args, &context),
         Command::Devices(args) => devices::run(&args, &context),
         Command::Profile(args) => profile::run(&args, &context),
@@ -95,11 +101,13 @@ pub(crate) fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         // The reader of a pipe may have seen enough.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {}", with_causes(&error));
-            ExitCode::FAILURE
-        }
+        Err(error) => failed(&error),
     }
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    eprintln!("error: {}", with_causes(error));
+    ExitCode::FAILURE
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

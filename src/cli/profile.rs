@@ -204,11 +204,12 @@ pub(super) fn measure_into(
         memory_bytes: facts.memory_bytes,
         compute,
         meters: meters.meters.iter().map(|m| m.info().clone()).collect(),
-        unmetered: meters.unmetered,
+        unmetered: meters.unmetered.clone(),
+        baselines: Vec::new(),
     };
     let created = chrono::Local::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, false);
     let mut bar = Bar::new(context.quiet);
-    let result = measure::run(&plan, &compute_device, environment, meters.meters, created, previous, folder, &mut bar);
+    let result = measure::run(&plan, &compute_device, environment, meters, created, previous, folder, &mut bar);
     bar.finish();
     result.with_context(|| format!("the campaign in `{}` stopped", folder.display()))
 }

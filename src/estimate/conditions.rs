@@ -59,6 +59,8 @@ impl Wall {
         match coverage {
             // Figures of a node's share were taken at the wall.
             Coverage::NodeShare => Self::default(),
+            // The host is in it.
+            Coverage::Module => Self { host_share: None, ..Self::around(Coverage::Gpu, share) },
             Coverage::Gpu => Self {
                 host_share: Some(Input::new(
                     "host power over GPU power",

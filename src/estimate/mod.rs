@@ -3,6 +3,7 @@
 //! Pure arithmetic on a record and on catalog entries: no clock, no file, no device. Any number can be
 //! worked out again from a `record.json`.
 
+mod account;
 mod analytic;
 mod compare;
 mod conditions;
@@ -26,6 +27,7 @@ mod sweep;
 mod training;
 mod variance;
 
+pub use account::{Account, Metered, account};
 pub use compare::{ArchRow, Comparison, Crossover, LengthComparison, ThesisClaim, compare, thesis_claims};
 pub use conditions::{Conditions, ConditionsBuilder};
 pub use error::EstimateError;

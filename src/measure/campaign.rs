@@ -3,16 +3,19 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::allocator;
+use super::baseline::{self, Measured};
 use super::memory;
+use super::phase::{GROUPS, await_phase};
 use super::runner::{Runner, empty_cell};
-use super::{ComputeDevice, MeasureError};
+use super::{ComputeDevice, MeasureError, Meters};
 use crate::model::{Arch, Config, Family, Ops, StepShape, count_params, training_memory};
 use crate::record::{Cell, Environment, Pass, Record, SCHEMA, Settings, Status, Warning, Workload};
-use crate::sensor::{Meter, Sampler};
+use crate::sensor::{GpuWatch, Sampler, Timing};
 
 /// One visit lasts at least this long, so that a meter sees it.
 const VISIT: Duration = Duration::from_secs(1);
+/// Visits of a cell to a slow sensor share a window of 10 s, at as many phases of the sensor.
+const SLOW_VISIT: Duration = Duration::from_millis(10_000 / GROUPS as u64);
 /// Activations that the graph keeps, over the count of the literature: seen are 1.0 with fused operations and 3.2 with
 /// candle's own, each of which keeps its result (BERT-base, 4 x 128); rounded up.
 fn graph_overhead(ops: Ops) -> f64 {
@@ -143,6 +146,8 @@ struct Campaign<'a> {
     config: Config,
     device: &'a ComputeDevice,
     sampler: Sampler,
+    measured: Vec<Measured>,
+    gpu: Option<GpuWatch>,
     epoch: Instant,
     record: Record,
     folder: &'a Path,
@@ -162,14 +167,15 @@ pub fn run(
     plan: &Plan,
     device: &ComputeDevice,
     environment: Environment,
-    meters: Vec<Box<dyn Meter>>,
+    meters: Meters,
     created: String,
     previous: Option<Record>,
     folder: &Path,
     observer: &mut dyn Observer,
 ) -> Result<Record, MeasureError> {
     let epoch = Instant::now();
-    let record = match previous {
+    let Meters { meters, gpu, .. } = meters;
+    let mut record = match previous {
         Some(previous) => continued(previous, plan, &environment)?,
         None => Record {
             schema: SCHEMA,
@@ -183,8 +189,19 @@ pub fn run(
     };
     record.save(folder)?;
     let sampler = Sampler::start(epoch, meters);
+    let hardware = record.environment.compute.hardware.as_ref();
+    observer.progress(&Progress {
+        cell: "the idle machine".to_owned(),
+        doing: "measuring",
+        steps: 0,
+        cells: (0, plan.points.len()),
+        seconds: (0.0, plan.points.len() as f64 * plan.settings.max_time_s),
+    });
+    let measured = baseline::measure(&sampler, hardware, plan.settings.max_time_s);
+    record.environment.baselines = measured.iter().map(|m| m.baseline.clone()).collect();
+    let config = plan.config();
     let mut campaign =
-        Campaign { plan, config: plan.config(), device, sampler, epoch, record, folder, observer, spent_s: 0.0 };
+        Campaign { plan, config, device, sampler, measured, gpu, epoch, record, folder, observer, spent_s: 0.0 };
     for group in plan.points.chunk_by(|a, b| a.seq_len == b.seq_len) {
         let open: Vec<Point> = group.iter().copied().filter(|p| !campaign.has(*p)).collect();
         campaign.group(&open)?;
@@ -209,6 +226,7 @@ fn continued(mut previous: Record, plan: &Plan, environment: &Environment) -> Re
             return Err(MeasureError::Resume(name));
         }
     }
+    previous.schema = SCHEMA;
     previous.cells.retain(|cell| cell.status != Status::Failed);
     Ok(previous)
 }
@@ -276,11 +294,12 @@ impl Campaign<'_> {
 
     fn take_turns(&mut self, points: &[Point]) -> Result<(), MeasureError> {
         // Blocks of the shapes before fit none of these.
-        allocator::release_kept();
+        self.device.release_kept();
         let mut runners = Vec::new();
         for &point in points {
             self.tell(&self.blank(point), "preparing");
-            match Runner::prepare(self.device, &self.plan.settings, &self.config, point, self.epoch) {
+            match Runner::prepare(self.device, &self.plan.settings, &self.config, point, self.epoch, self.gpu.as_ref())
+            {
                 Ok(runner) => runners.push(runner),
                 Err(error) => self.keep_failure(self.blank(point), &error)?,
             }
@@ -294,13 +313,19 @@ impl Campaign<'_> {
             for mut runner in runners {
                 self.tell(&runner.cell, "measuring");
                 let before = runner.measured;
-                self.sampler.read_now();
                 let _ = self.sampler.take(); // what was read while others ran
-                let visited = runner.visit(VISIT);
+                let slow = self.await_sensor(runner.group());
+                self.sampler.read_now();
+                let visited = runner.visit(if slow.is_some() { SLOW_VISIT } else { VISIT });
+                runner.look_at(self.gpu.as_ref());
                 self.spent_s += runner.measured.saturating_sub(before).as_secs_f64();
                 let left = self.plan.settings.max_time_s - runner.measured.as_secs_f64();
+                if let Some((timing, locked)) = slow {
+                    runner.unlocked += u32::from(!locked);
+                    std::thread::sleep(Duration::from_secs_f64(timing.settling().0));
+                }
                 self.sampler.read_now();
-                runner.add_readings(self.sampler.take());
+                runner.add_readings(self.sampler.take(), &self.measured);
                 match visited {
                     Err(error) => self.keep_failure(runner.finish(), &error)?,
                     Ok(()) if runner.is_done() => {
@@ -317,6 +342,15 @@ impl Campaign<'_> {
             forwards = !forwards;
         }
         Ok(())
+    }
+
+    /// Waits for the phase of a slow sensor at which this group is due; gives the timing of that sensor, and whether
+    /// its tick was seen.
+    fn await_sensor(&self, group: usize) -> Option<(Timing, bool)> {
+        let (meter, timing) = self.measured.iter().enumerate().find_map(|(i, m)| Some((i, m.timing?)))?;
+        // What others drew has to be out of its readings first.
+        std::thread::sleep(Duration::from_secs_f64(timing.smear().0));
+        Some((timing, await_phase(&mut self.sampler.watch(meter)?, timing, group)))
     }
 
     fn keep(&mut self, cell: Cell) -> Result<(), MeasureError> {

@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use candle_core::Device;
 
-use super::MeasureError;
+use super::{MeasureError, allocator};
+use crate::sensor::CudaIdentity;
 use crate::units::DType;
 
 /// Which device was asked for.
@@ -46,6 +47,14 @@ impl FromStr for DeviceChoice {
     }
 }
 
+/// A GPU as CUDA sees it.
+#[derive(Debug, Default)]
+pub(super) struct GpuFacts {
+    pub(super) name: Option<String>,
+    pub(super) memory_bytes: Option<u64>,
+    pub(super) identity: CudaIdentity,
+}
+
 /// An open device.
 pub struct ComputeDevice {
     pub(super) device: Device,
@@ -61,8 +70,8 @@ impl ComputeDevice {
     pub fn open(choice: DeviceChoice, dtype: DType) -> Result<Self, MeasureError> {
         let opened = match choice {
             DeviceChoice::Cpu => Self::cpu(),
-            DeviceChoice::Cuda(ordinal) => open_cuda(ordinal)?,
-            DeviceChoice::Auto => open_cuda(0).unwrap_or_else(|_| Self::cpu()),
+            DeviceChoice::Cuda(ordinal) => open_cuda(ordinal, dtype)?,
+            DeviceChoice::Auto => open_cuda(0, dtype).unwrap_or_else(|_| Self::cpu()),
         };
         if opened.is_cpu() && dtype == DType::Tf32 {
             return Err(MeasureError::DType { device: opened.name, dtype });
@@ -76,9 +85,50 @@ impl ComputeDevice {
         self.device.is_cpu()
     }
 
+    /// What CUDA says of the GPU; nothing of a CPU.
+    pub(super) fn gpu_facts(&self) -> GpuFacts {
+        match &self.device {
+            #[cfg(feature = "cuda")]
+            Device::Cuda(cuda) => super::cuda::facts(cuda),
+            _ => GpuFacts::default(),
+        }
+    }
+
     /// Waits until everything that was queued has been computed.
     pub(super) fn synchronize(&self) -> Result<(), MeasureError> {
         self.device.synchronize().map_err(|e| MeasureError::Model(e.into()))
+    }
+
+    /// Bytes that tensors use now, and a new maximum from here on; `None` if nobody counts.
+    pub(super) fn mark_memory(&self) -> Option<u64> {
+        match &self.device {
+            #[cfg(feature = "cuda")]
+            Device::Cuda(cuda) => super::cuda::mark_memory(cuda).ok(),
+            _ => {
+                allocator::reset_peak();
+                allocator::in_use()
+            }
+        }
+    }
+
+    /// The most bytes in use since the last mark beyond those in use then: what else is held is not of this cell.
+    pub(super) fn peak_memory_since(&self, mark: Option<u64>) -> Option<u64> {
+        let peak = match &self.device {
+            #[cfg(feature = "cuda")]
+            Device::Cuda(cuda) => super::cuda::peak_memory(cuda).ok()?,
+            _ => allocator::peak(),
+        };
+        Some(peak.saturating_sub(mark?))
+    }
+
+    /// Gives memory that is kept for reuse back to the system.
+    pub(super) fn release_kept(&self) {
+        match &self.device {
+            // What cannot be given back stays with the program, where later cells can use it.
+            #[cfg(feature = "cuda")]
+            Device::Cuda(cuda) => _ = super::cuda::release_unused(cuda),
+            _ => allocator::release_kept(),
+        }
     }
 
     fn cpu() -> Self {
@@ -92,13 +142,16 @@ pub fn cuda_available() -> bool {
     cfg!(feature = "cuda")
 }
 
-fn open_cuda(ordinal: usize) -> Result<ComputeDevice, MeasureError> {
+#[cfg(feature = "cuda")]
+fn open_cuda(ordinal: usize, dtype: DType) -> Result<ComputeDevice, MeasureError> {
     let name = format!("cuda:{ordinal}");
-    if !cuda_available() {
-        return Err(MeasureError::NoCudaBuild(name));
-    }
-    match Device::new_cuda(ordinal) {
+    match super::cuda::open(ordinal, dtype) {
         Ok(device) => Ok(ComputeDevice { device, name }),
         Err(error) => Err(MeasureError::NoCudaDevice { device: name, reason: error.to_string() }),
     }
+}
+
+#[cfg(not(feature = "cuda"))]
+fn open_cuda(ordinal: usize, _dtype: DType) -> Result<ComputeDevice, MeasureError> {
+    Err(MeasureError::NoCudaBuild(format!("cuda:{ordinal}")))
 }

@@ -41,6 +41,11 @@ pub enum MeasureError {
         "`--meter nvml` measures GPUs, and this campaign runs on the CPU\nhint: `--meter auto` takes what there is"
     )]
     NvmlOnCpu,
+    /// A part of a card has no sensor.
+    #[error(
+        "this program computes on a MIG instance of `{0}`, and the sensor reads the whole board, which others may use: its energy is not given to one of them\nhint: measure on a card with MIG switched off"
+    )]
+    MigInstance(String),
     /// The load model needs figures that are not known.
     #[error(
         "`--meter model` needs the TDP of the CPU, and the catalog does not know `{0}`\nhint: `--hardware FILE` with its `tdp`, or `--meter none`"

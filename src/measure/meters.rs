@@ -4,10 +4,10 @@ use std::path::Path;
 use std::str::FromStr;
 
 use super::environment::gpu_of;
-use super::{ComputeDevice, MachineFacts, MeasureError};
-use crate::catalog::Per;
+use super::{ComputeDevice, MachineFacts, MeasureError, hardware_share};
+use crate::catalog::{Device, Per};
 use crate::record::{Compute, Unmetered};
-use crate::sensor::{Coverage, LoadModel, Meter, NvmlMeter, open_rapl};
+use crate::sensor::{Coverage, CpuClock, Driver, GpuWatch, LoadModel, Meter, NvmlMeter, Rapl, open_rapl};
 
 /// Which meter was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +46,8 @@ pub struct Meters {
     pub meters: Vec<Box<dyn Meter>>,
     /// What is not metered, and why.
     pub unmetered: Vec<Unmetered>,
+    /// The GPU whose state is recorded before and after each cell.
+    pub gpu: Option<GpuWatch>,
 }
 
 /// Opens the meters of the device that computes.
@@ -60,28 +62,28 @@ pub fn open_meters(
     powercap: &Path,
 ) -> Result<Meters, MeasureError> {
     let mut found = Meters::default();
-    let mut missing = |what: &str, reason: String| {
-        found.unmetered.push(Unmetered { what: what.to_owned(), reason });
-    };
+    if !device.is_cpu()
+        && let Ok((gpu, _)) = gpu_of(device)
+    {
+        found.gpu = Driver::open().and_then(|driver| GpuWatch::open(&driver, gpu.index)).ok();
+    }
     match (choice, device.is_cpu()) {
-        (MeterChoice::None, _) => missing("energy", "`--meter none` was given".to_owned()),
+        (MeterChoice::None, _) => found.without("energy", "`--meter none` was given"),
         (MeterChoice::Nvml, true) => return Err(MeasureError::NvmlOnCpu),
         (MeterChoice::Nvml, false) => found.meters.push(nvml(device)?),
-        (MeterChoice::Rapl, _) => found.meters = rapl(powercap)?,
+        (MeterChoice::Rapl, _) => found.take(open_rapl(powercap)?),
         (MeterChoice::Model, _) => found.meters.push(model(compute, facts)?),
         (MeterChoice::Auto, false) => match nvml(device) {
             Ok(meter) => found.meters.push(meter),
-            Err(error) => missing("GPU", error.to_string()),
+            Err(error) => found.without("GPU", error),
         },
-        (MeterChoice::Auto, true) => match rapl(powercap) {
-            Ok(zones) => found.meters = zones,
+        (MeterChoice::Auto, true) => match open_rapl(powercap) {
+            Ok(rapl) => found.take(rapl),
             Err(no_rapl) => {
-                missing("CPU package", no_rapl.to_string());
+                found.without("CPU package", no_rapl);
                 match model(compute, facts) {
                     Ok(meter) => found.meters.push(meter),
-                    Err(no_model) => {
-                        found.unmetered.push(Unmetered { what: "energy".to_owned(), reason: no_model.to_string() });
-                    }
+                    Err(no_model) => found.without("energy", no_model),
                 }
             }
         },
@@ -89,25 +91,45 @@ pub fn open_meters(
     Ok(found)
 }
 
-fn nvml(device: &ComputeDevice) -> Result<Box<dyn Meter>, MeasureError> {
-    Ok(Box::new(NvmlMeter::open(&gpu_of(device)?.uuid)?))
+impl Meters {
+    fn without(&mut self, what: &str, reason: impl ToString) {
+        self.unmetered.push(Unmetered { what: what.to_owned(), reason: reason.to_string() });
+    }
+
+    fn take(&mut self, rapl: Rapl) {
+        self.meters.extend(rapl.meters.into_iter().map(|m| Box::new(m) as Box<dyn Meter>));
+        if let Some(error) = rapl.unreadable {
+            self.without("memory", error);
+        }
+    }
 }
 
-fn rapl(powercap: &Path) -> Result<Vec<Box<dyn Meter>>, MeasureError> {
-    let zones = open_rapl(powercap)?;
-    Ok(zones.into_iter().map(|zone| Box::new(zone) as Box<dyn Meter>).collect())
+/// The meter of the card that computes. The energy of a card that is cut into instances is that of all of them: it is
+/// not given to one.
+fn nvml(device: &ComputeDevice) -> Result<Box<dyn Meter>, MeasureError> {
+    let (gpu, is_instance) = gpu_of(device)?;
+    if is_instance {
+        return Err(MeasureError::MigInstance(gpu.id()));
+    }
+    Ok(Box::new(NvmlMeter::open(&Driver::open()?, gpu.index)?))
 }
 
 fn model(compute: &Compute, facts: &MachineFacts) -> Result<Box<dyn Meter>, MeasureError> {
     let no_model = || MeasureError::NoModel(facts.cpu.clone());
     let device = compute.hardware.as_ref().ok_or_else(no_model)?;
-    let share = compute.hardware_share;
-    let full = device.tdp.as_ref().ok_or_else(no_model)?.value * share;
+    Ok(Box::new(cpu_model(device, facts).ok_or_else(no_model)?))
+}
+
+/// The load model of the part of `device` that this machine may use; `None` if its TDP is not known.
+#[must_use]
+pub fn cpu_model(device: &Device, facts: &MachineFacts) -> Option<LoadModel> {
+    let share = hardware_share(device, facts.usable_cpus());
+    let full = device.tdp.as_ref()?.value * share;
     let idle = device.idle_power.as_ref().map(|p| p.value * share);
     let coverage = match device.per {
         Per::Vcpu => Coverage::NodeShare,
         Per::Device => Coverage::CpuPackage,
     };
-    let domain = format!("{:.3} x {}", share, device.name);
-    Ok(Box::new(LoadModel::new(domain, coverage, idle, full)))
+    let domain = format!("{share:.3} x {}", device.name);
+    Some(LoadModel::new(domain, coverage, idle, full, CpuClock::of_machine()))
 }

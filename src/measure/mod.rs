@@ -1,20 +1,35 @@
 //! Runs a campaign: real steps on this machine, sampled by its meters, into a record.
 //!
+//! Before anything runs, the meters are watched: how often they change, and what the idle machine draws. A sensor that
+//! is slow against a step is met by visits that begin on its tick, each at another phase.
+//!
 //! The architectures of one sequence length take turns (A B C, C B A, ...), so that drift of clocks and
 //! temperature favours none of them.
 
 mod allocator;
+mod baseline;
 mod campaign;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod device;
 mod environment;
 mod error;
 mod memory;
 mod meters;
+mod parts;
+mod phase;
 mod runner;
+#[cfg(test)]
+mod simulated;
+mod steady;
+mod track;
 
 pub use allocator::CountingAllocator;
+pub use baseline::update_period;
 pub use campaign::{Observer, Plan, Point, Progress, auto_batch_size, run};
 pub use device::{ComputeDevice, DeviceChoice, cuda_available};
-pub use environment::{MachineFacts, compute_threads, describe_compute, machine_facts};
+pub use environment::{MachineFacts, compute_threads, describe_compute, hardware_share, machine_facts};
 pub use error::MeasureError;
-pub use meters::{MeterChoice, Meters, open_meters};
+pub use meters::{MeterChoice, Meters, cpu_model, open_meters};
+pub use parts::{Part, PartKind, gpu_parts, host_parts};
+pub use track::{Exit, Line, TrackError, TrackPlan, Tracked, Tracking, track};

@@ -2,12 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use super::allocator;
+use super::baseline::Measured;
+use super::phase::GROUPS;
+use super::steady::{BLOCK_S, Block, MOST_S, is_steady};
 use super::{ComputeDevice, MeasureError, Point};
 use crate::model::{Config, train_step_flop};
 use crate::nn::{AdamW, AdamWConfig, Batch, BertForPreTraining, NnError, Params, PassConfig, Tape, tensor_dtype};
-use crate::record::{Cell, MeterTrace, Pass, Settings, Status, Step, Warning};
-use crate::sensor::MeterLog;
+use crate::record::{Cell, ENERGY_TOLERANCE, MeterTrace, Pass, Settings, Status, Step, Warning};
+use crate::sensor::{GpuWatch, MeterLog};
 use crate::stats::batch_means;
 
 /// Batches that take turns, so that no step sees the tokens of the one before.
@@ -16,6 +18,9 @@ const BATCHES: usize = 4;
 const SETTLED: f64 = 0.05;
 /// Least and most warm-up steps.
 const WARMUP_STEPS: (usize, usize) = (2, 3);
+/// A window in which a slow sensor is read lasts at least so many seconds and updates of the sensor: a hundred updates
+/// leave 1 % to the one that is cut at each end.
+const WINDOW: (f64, f64) = (10.0, 100.0);
 
 pub(super) struct Runner<'a> {
     device: &'a ComputeDevice,
@@ -28,6 +33,8 @@ pub(super) struct Runner<'a> {
     visits: u32,
     pub(super) measured: Duration,
     precise: u32,
+    /// Visits that did not begin on a tick of the sensor, because none came.
+    pub(super) unlocked: u32,
     pub(super) cell: Cell,
 }
 
@@ -40,9 +47,9 @@ impl<'a> Runner<'a> {
         config: &Config,
         point: Point,
         epoch: Instant,
+        gpu: Option<&GpuWatch>,
     ) -> Result<Self, MeasureError> {
-        let before = allocator::in_use();
-        allocator::reset_peak();
+        let before = device.mark_memory();
         let params = Params::random(settings.seed, candle_core::DType::F32, &device.device);
         let model = BertForPreTraining::new(config, point.arch, params)?;
         let optimizer = match settings.pass {
@@ -66,13 +73,16 @@ impl<'a> Runner<'a> {
             visits: 0,
             measured: Duration::ZERO,
             precise: 0,
+            unlocked: 0,
             cell,
         };
-        runner.warm_up()?;
         if device.is_cpu() {
-            // What the other architectures hold meanwhile is not this cell's.
-            runner.cell.peak_memory_bytes = before.map(|before| allocator::peak().saturating_sub(before));
+            runner.warm_up()?;
+        } else {
+            runner.warm_up_until_steady(gpu)?;
         }
+        runner.cell.gpu_before = gpu.map(GpuWatch::state);
+        runner.cell.peak_memory_bytes = device.peak_memory_since(before);
         Ok(runner)
     }
 
@@ -87,6 +97,36 @@ impl<'a> Runner<'a> {
             }
             last = step;
         }
+    }
+
+    /// Runs blocks of steps until time, temperature and clock of the device stand still.
+    fn warm_up_until_steady(&mut self, gpu: Option<&GpuWatch>) -> Result<(), MeasureError> {
+        let began = Instant::now();
+        let mut blocks: Vec<Block> = Vec::new();
+        while !is_steady(&blocks) && began.elapsed().as_secs_f64() < MOST_S {
+            let (start, first) = (Instant::now(), self.cell.warmup_steps);
+            while start.elapsed().as_secs_f64() < BLOCK_S {
+                self.step()?;
+                self.cell.warmup_steps += 1;
+            }
+            let lasted_s = start.elapsed().as_secs_f64();
+            let state = gpu.map(GpuWatch::state).unwrap_or_default();
+            blocks.push(Block {
+                step_s: lasted_s / (self.cell.warmup_steps - first) as f64,
+                lasted_s,
+                temperature_c: state.temperature_c,
+                sm_clock_mhz: state.sm_clock_mhz,
+            });
+        }
+        self.cell.warmup_s = Some(began.elapsed().as_secs_f64());
+        if !is_steady(&blocks) {
+            self.cell.warnings.push(Warning::new(
+                format!("the device was not steady after {MOST_S:.0} s of warm-up"),
+                "its step time or temperature still drifts, and with them the energy",
+                "see to its cooling, or lock its clocks",
+            ));
+        }
+        Ok(())
     }
 
     /// Runs steps for at least `shortest`, as one visit.
@@ -104,6 +144,17 @@ impl<'a> Runner<'a> {
         Ok(())
     }
 
+    /// The group that the next visit is: slow sensors are met at another phase each time.
+    pub(super) fn group(&self) -> usize {
+        self.visits as usize % GROUPS
+    }
+
+    /// Seconds that have to be measured before a slow sensor has seen enough.
+    fn window_s(&self) -> f64 {
+        let slowest = self.cell.meters.iter().filter_map(|m| m.timing).map(|t| t.update_s).fold(0.0, f64::max);
+        if slowest > 0.0 { WINDOW.0.max(WINDOW.1 * slowest) } else { 0.0 }
+    }
+
     /// Whether the cell is as precise as was asked for, twice in a row, or out of time.
     pub(super) fn is_done(&mut self) -> bool {
         if self.measured.as_secs_f64() >= self.settings.max_time_s {
@@ -113,22 +164,39 @@ impl<'a> Runner<'a> {
         let reached = batch_means(&times)
             .is_some_and(|m| times.len() >= 5 && m.interval().relative_half_width() <= self.settings.precision);
         self.precise = if reached { self.precise + 1 } else { 0 };
-        self.precise >= 2 && self.measured.as_secs_f64() >= self.settings.min_time_s
+        self.precise >= 2 && self.measured.as_secs_f64() >= self.settings.min_time_s.max(self.window_s())
     }
 
     /// Adds what the meters read during a visit.
-    pub(super) fn add_readings(&mut self, logs: Vec<MeterLog>) {
-        for log in logs {
+    pub(super) fn add_readings(&mut self, logs: Vec<MeterLog>, measured: &[Measured]) {
+        for (log, measured) in logs.into_iter().zip(measured) {
             match self.cell.meters.iter_mut().find(|m| m.meter == log.info) {
                 Some(trace) => {
                     trace.samples.extend(log.samples);
                     trace.failure = log.failure;
                 }
                 None => {
-                    self.cell.meters.push(MeterTrace { meter: log.info, samples: log.samples, failure: log.failure });
+                    self.cell.meters.push(MeterTrace {
+                        meter: log.info,
+                        samples: log.samples,
+                        failure: log.failure,
+                        timing: measured.timing,
+                        idle_w: measured.baseline.idle_w,
+                    });
                 }
             }
         }
+    }
+
+    /// Notes whether others used the GPU meanwhile, and the state it is in now.
+    pub(super) fn look_at(&mut self, gpu: Option<&GpuWatch>) {
+        let Some(state) = gpu.map(GpuWatch::state) else { return };
+        let shared = state.others_beside(std::process::id()).map(|others| others > 0);
+        self.cell.contaminated = match (self.cell.contaminated, shared) {
+            (Some(true), _) => Some(true),
+            (_, seen) => seen,
+        };
+        self.cell.gpu_after = Some(state);
     }
 
     /// The finished cell.
@@ -146,6 +214,7 @@ impl<'a> Runner<'a> {
                 "give more time with `--max-time`",
             ));
         }
+        self.warn_of_energy();
         for trace in &self.cell.meters {
             if let Some(failure) = &trace.failure {
                 self.cell.warnings.push(Warning::new(
@@ -156,6 +225,61 @@ impl<'a> Runner<'a> {
             }
         }
         self.cell
+    }
+
+    fn warn_of_energy(&mut self) {
+        let cell = &self.cell;
+        let mut found: Vec<(String, &str, &str)> = Vec::new();
+        if let Some(check) = cell.energy_check().filter(|c| c.difference.abs() > ENERGY_TOLERANCE) {
+            found.push((
+                format!("the integral of power is {:+.1} % off the energy counter", 100.0 * check.difference),
+                "one of the two readings of the GPU is wrong; the counter's is shown",
+                "compare with a meter at the wall",
+            ));
+        }
+        if cell.counter_stood_still() {
+            found.push((
+                "the energy counter did not advance".to_owned(),
+                "energy is the integral of power, if that was read, and unknown otherwise",
+                "see `greenformers devices`",
+            ));
+        }
+        if self.unlocked > 0 {
+            found.push((
+                format!("{} of {} visits did not begin on a tick of the power sensor", self.unlocked, self.visits),
+                "energy may be off where the step is as long as the sensor's period",
+                "measure again: a sensor that shows the same value twice hides its tick",
+            ));
+        }
+        if cell.contaminated == Some(true) {
+            found.push((
+                "other processes used the GPU".to_owned(),
+                "time and energy are those of all of them: an upper bound for this one",
+                "measure on a GPU that nobody else uses",
+            ));
+        }
+        let hot = |state: &Option<crate::sensor::GpuState>| {
+            state.iter().flat_map(|s| s.harmful_throttling()).map(str::to_owned).collect::<Vec<_>>()
+        };
+        let mut reasons = hot(&cell.gpu_before);
+        reasons.extend(hot(&cell.gpu_after));
+        reasons.dedup();
+        if !reasons.is_empty() {
+            found.push((
+                format!("the GPU was held back: {}", reasons.join(", ")),
+                "steps were slower than the card can",
+                "see to its cooling and its power supply",
+            ));
+        }
+        let needed = self.window_s();
+        if self.measured.as_secs_f64() < needed {
+            found.push((
+                format!("{:.0} s were measured, and its sensor needs {needed:.0} s", self.measured.as_secs_f64()),
+                "the energy is less certain than its interval says",
+                "give more time with `--max-time`",
+            ));
+        }
+        self.cell.warnings.extend(found.into_iter().map(|(fact, what, remedy)| Warning::new(fact, what, remedy)));
     }
 
     /// One step, each phase timed between synchronisations.
@@ -236,5 +360,9 @@ pub(super) fn empty_cell(
         peak_memory_bytes: None,
         last_loss: None,
         warnings,
+        warmup_s: None,
+        gpu_before: None,
+        gpu_after: None,
+        contaminated: None,
     }
 }

@@ -92,7 +92,7 @@ impl BertForPreTraining {
             (&self.token_type, &batch.token_type_ids.flatten_all()?),
             (&self.position, &positions.repeat(b)?),
         ])?; // (B T, D)
-        let x = self.embedding_norm.forward(&x, tape)?.to_dtype(pass.dtype)?;
+        let x = tape.cast(&self.embedding_norm.forward(&x, tape)?, pass.dtype)?;
         let x = tape.dropout(&x, pass.dropout(0))?;
         let x = tape.reshape(&x, &[b, t, self.word.dim(1)?])?;
         self.encoder.forward(&x, batch.attention_mask.as_ref(), tape)
@@ -114,7 +114,7 @@ impl BertForPreTraining {
         let offsets = Tensor::from_vec(offsets, b, hidden.device())?;
 
         let first = tape.gather(&[(&hidden, &offsets)])?; // (B, D)
-        let pooled = tape.composed([&self.pooler.forward(&first, tape)?], |[x]| x.tanh())?;
+        let pooled = tape.tanh(&self.pooler.forward(&first, tape)?)?;
         let next_sentence = self.next_sentence.forward(&pooled, tape)?;
 
         let rows = batch.masked_positions.broadcast_add(&offsets.unsqueeze(1)?)?.flatten_all()?;

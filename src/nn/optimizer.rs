@@ -1,6 +1,6 @@
 //! AdamW (Loshchilov and Hutter 2019, algorithm 2).
 
-use super::ops::{AdamWRates, Gradients, Moments, adamw};
+use super::ops::{AdamWRates, Gradients, Moments, Update, adamw};
 use super::{BertForPreTraining, NnError, Ops};
 
 /// The constants of AdamW. The defaults are the peer's: BERT's rates (Devlin et al. 2018, appendix A.2).
@@ -49,10 +49,10 @@ impl AdamW {
         self.steps += 1;
         let AdamWConfig { lr, beta1, beta2, eps, weight_decay } = self.config;
         let rates = AdamWRates { lr, beta1, beta2, eps, weight_decay, step: self.steps };
-        for ((name, var), moments) in model.named_vars().zip(&mut self.moments) {
+        let updates = model.named_vars().zip(&mut self.moments).map(|((name, var), moments)| {
             let gradient = gradients.get(var).ok_or_else(|| NnError::NoGradient(name.to_owned()))?;
-            adamw(var, gradient, moments, rates)?;
-        }
-        Ok(())
+            Ok(Update { var, gradient, moments })
+        });
+        Ok(adamw(&mut updates.collect::<Result<Vec<_>, NnError>>()?, rates)?)
     }
 }

@@ -6,11 +6,11 @@
 
 use std::cell::RefCell;
 
-use candle_core::{Device, Result, Tensor, Var};
+use candle_core::{DType, Device, Result, Tensor, Var};
 
 use super::ops::{
-    Attention, CrossEntropy, Dropout, Gather, Gelu, Gradients, Heads, LayerNorm, Linear, Mix, Operation, are_fused,
-    stock,
+    Attention, Cast, CrossEntropy, Dropout, Gather, Gelu, Gradients, Heads, LayerNorm, Linear, Mix, Operation, Tanh,
+    are_fused, backward, forward, stock,
 };
 use super::{Ops, PassConfig};
 
@@ -128,6 +128,17 @@ impl Tape {
         if self.fused { self.apply(Gelu, &[x]) } else { stock::gelu(x) }
     }
 
+    /// The hyperbolic tangent.
+    ///
+    /// # Shapes
+    /// Any; result as x.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn tanh(&self, x: &Tensor) -> Result<Tensor> {
+        if self.fused { self.apply(Tanh, &[x]) } else { x.tanh() }
+    }
+
     /// Sets each element to 0 with probability p and divides the others by `1 - p` (Srivastava et al. 2014).
     ///
     /// # Shapes
@@ -165,7 +176,7 @@ impl Tape {
         if !self.fused {
             return stock::gather(tables);
         }
-        let ids = tables.iter().map(|(_, ids)| ids.to_vec1()).collect::<Result<_>>()?;
+        let ids = tables.iter().map(|(_, ids)| ids.contiguous()).collect::<Result<_>>()?;
         self.apply(Gather { ids }, &tables.iter().map(|(table, _)| *table).collect::<Vec<_>>())
     }
 
@@ -178,6 +189,14 @@ impl Tape {
     /// If the shapes do not fit.
     pub fn mix(&self, e: &Tensor, x: &Tensor) -> Result<Tensor> {
         if self.fused { self.apply(Mix, &[e, x]) } else { stock::mix(e, x) }
+    }
+
+    /// x in another number type; x itself if that is its own.
+    ///
+    /// # Errors
+    /// If memory runs out.
+    pub fn cast(&self, x: &Tensor, dtype: DType) -> Result<Tensor> {
+        if self.fused && x.dtype() != dtype { self.apply(Cast(dtype), &[x]) } else { x.to_dtype(dtype) }
     }
 
     /// The same elements in another shape.
@@ -214,7 +233,7 @@ impl Tape {
     }
 
     fn record(&self, operation: impl Operation + 'static, inputs: Vec<Tensor>) -> Result<Tensor> {
-        let output = operation.forward(&inputs)?;
+        let output = forward(&operation, &inputs)?;
         if let Some(nodes) = &self.nodes {
             nodes.borrow_mut().push(Node { operation: Box::new(operation), inputs, output: output.clone() });
         }
@@ -249,7 +268,7 @@ impl Tape {
         gradients.set(of.id(), upstream);
         for Node { operation, inputs, output } in nodes.into_inner().into_iter().rev() {
             if let Some(dy) = gradients.take(&output) {
-                operation.backward(&inputs, &output, &dy.contiguous()?, &mut gradients)?;
+                backward(&*operation, &inputs, &dy.contiguous()?, &mut gradients)?;
             }
         }
         Ok(gradients)
@@ -266,7 +285,7 @@ impl Operation for Contiguous {
         inputs[0].contiguous()
     }
 
-    fn backward(&self, inputs: &[Tensor], _y: &Tensor, dy: &Tensor, gradients: &mut Gradients) -> Result<()> {
+    fn backward(&self, inputs: &[Tensor], dy: &Tensor, gradients: &mut Gradients) -> Result<()> {
         gradients.add_tensor(&inputs[0], dy.clone())
     }
 }
@@ -276,7 +295,7 @@ impl Operation for Reshape {
         inputs[0].reshape(self.0.as_slice())
     }
 
-    fn backward(&self, inputs: &[Tensor], _y: &Tensor, dy: &Tensor, gradients: &mut Gradients) -> Result<()> {
+    fn backward(&self, inputs: &[Tensor], dy: &Tensor, gradients: &mut Gradients) -> Result<()> {
         gradients.add_tensor(&inputs[0], dy.reshape(inputs[0].shape())?)
     }
 }
@@ -292,7 +311,7 @@ impl Operation for Composed {
         Ok(self.result.detach())
     }
 
-    fn backward(&self, inputs: &[Tensor], _y: &Tensor, dy: &Tensor, gradients: &mut Gradients) -> Result<()> {
+    fn backward(&self, inputs: &[Tensor], dy: &Tensor, gradients: &mut Gradients) -> Result<()> {
         let store = self.result.mul(dy)?.sum_all()?.backward()?;
         for (input, copy) in inputs.iter().zip(&self.copies) {
             if let Some(gradient) = store.get(copy) {

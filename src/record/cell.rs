@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Warning;
 use crate::model::{Arch, StepShape};
-use crate::sensor::{MeterInfo, Sample};
+use crate::sensor::{GpuState, MeterInfo, Sample, Timing};
 use crate::units::DType;
 
 /// What a step does.
@@ -80,6 +80,12 @@ pub struct MeterTrace {
     pub samples: Vec<Sample>,
     /// Why it stopped, if it did.
     pub failure: Option<String>,
+    /// How its sensor shows what it measures, where that was found out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timing: Option<Timing>,
+    /// What it reads, or its model says, when the device is idle.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_w: Option<f64>,
 }
 
 /// What was measured of one architecture at one shape.
@@ -118,6 +124,18 @@ pub struct Cell {
     pub last_loss: Option<f64>,
     /// Caveats.
     pub warnings: Vec<Warning>,
+    /// Seconds of warm-up, where it went on until the device was steady.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warmup_s: Option<f64>,
+    /// The GPU before the first measured step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu_before: Option<GpuState>,
+    /// The GPU after the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu_after: Option<GpuState>,
+    /// Whether other processes used the GPU meanwhile; unknown where the driver does not list them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contaminated: Option<bool>,
 }
 
 impl Cell {

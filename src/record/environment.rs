@@ -57,4 +57,25 @@ pub struct Environment {
     pub meters: Vec<MeterInfo>,
     /// What was not metered, and why.
     pub unmetered: Vec<Unmetered>,
+    /// What the meters read while nothing ran, and how often they change.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub baselines: Vec<Baseline>,
+}
+
+/// A meter before the campaign: its idle reading and its update period.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Baseline {
+    /// Which meter.
+    pub domain: String,
+    /// Power of the idle device in watts; of a model, what it says.
+    pub idle_w: Option<f64>,
+    /// Seconds over which it was measured; 0 if it is modelled.
+    pub idle_s: f64,
+    /// Time between two values of the sensor, as measured.
+    pub update_s: Option<f64>,
+    /// Standard deviation of that time.
+    pub update_jitter_s: Option<f64>,
+    /// Why something is not known.
+    pub reason: Option<String>,
 }

@@ -46,14 +46,16 @@ pub enum RecordError {
         message: String,
     },
     /// The file was written by another version.
-    #[error("the record `{}` has schema {found}: this version reads schema {expected}\nhint: profile again, or use the version that wrote it", path.display())]
+    #[error("the record `{}` has schema {found}: this version reads schema {oldest} to {newest}\nhint: profile again, or use the version that wrote it", path.display())]
     Schema {
         /// The file.
         path: PathBuf,
         /// The schema of the file.
         found: u64,
+        /// The oldest schema that is read.
+        oldest: u32,
         /// The schema of this version.
-        expected: u32,
+        newest: u32,
     },
     /// A number that cannot have been measured.
     #[error("the record `{}` is not valid: {what} is {value}: expected a finite number of at least 0", path.display())]

@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{Cell, Environment, RecordError, Settings, Warning, write_whole};
 
-/// Version of the schema.
-pub const SCHEMA: u32 = 1;
+/// Version of the schema. 2 adds what is known of meters, idle power and the state of a GPU; nothing is taken away.
+pub const SCHEMA: u32 = 2;
+/// The oldest version that is read.
+pub const OLDEST_SCHEMA: u32 = 1;
 /// Name of the file in a campaign's folder.
 pub const RECORD_FILE: &str = "record.json";
 /// No larger record is read: 500 MB hold ten million samples.
@@ -57,8 +59,8 @@ impl Record {
             message: without_place(&error.to_string()),
         };
         let SchemaOnly { schema } = serde_json::from_str(&text).map_err(invalid)?;
-        if schema != u64::from(SCHEMA) {
-            return Err(RecordError::Schema { path, found: schema, expected: SCHEMA });
+        if !(u64::from(OLDEST_SCHEMA)..=u64::from(SCHEMA)).contains(&schema) {
+            return Err(RecordError::Schema { path, found: schema, oldest: OLDEST_SCHEMA, newest: SCHEMA });
         }
         let record: Self = serde_json::from_str(&text).map_err(invalid)?;
         match record.impossible_number() {
@@ -93,7 +95,11 @@ impl Record {
             let steps = cell.steps.iter().flat_map(|s| [s.start_s, s.forward_s, s.backward_s, s.optimizer_s]);
             let samples = cell.meters.iter().flat_map(|m| &m.samples);
             let readings = samples.flat_map(|s| [s.time_s, s.energy_j.unwrap_or(0.0), s.power_w.unwrap_or(0.0)]);
-            steps.chain(readings).chain([cell.flop_per_step]).map(move |x| (cell, x))
+            let meters = cell.meters.iter().flat_map(|m| {
+                let timing = m.timing.map_or([0.0; 2], |t| [t.update_s, t.window_s]);
+                timing.into_iter().chain(m.idle_w)
+            });
+            steps.chain(readings).chain(meters).chain([cell.flop_per_step]).map(move |x| (cell, x))
         });
         let bad = |x: f64| !x.is_finite() || x < 0.0;
         settings.iter().find(|(_, x)| bad(*x)).map(|(what, x)| ((*what).to_owned(), *x)).or_else(|| {

@@ -4,9 +4,11 @@
 
 mod atomic;
 mod cell;
+mod energy;
 mod environment;
 mod error;
 mod file;
+mod group;
 mod settings;
 mod summary;
 mod warning;
@@ -14,9 +16,11 @@ mod workload;
 
 pub use atomic::write_whole;
 pub use cell::{Cell, MeterTrace, Pass, Status, Step};
-pub use environment::{Compute, Environment, Unmetered};
+pub use energy::{ENERGY_TOLERANCE, EnergyCheck};
+pub use environment::{Baseline, Compute, Environment, Unmetered};
 pub use error::RecordError;
-pub use file::{RECORD_FILE, Record, SCHEMA};
+pub use file::{OLDEST_SCHEMA, RECORD_FILE, Record, SCHEMA};
+pub use group::{counter_j, integral_j};
 pub use settings::Settings;
 pub use summary::{CellSummary, StepMean};
 pub use warning::Warning;

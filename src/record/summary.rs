@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use super::{Cell, Environment, MeterTrace, Pass, Status, Step, Warning};
-use crate::sensor::{EnergySource, Sample};
-use crate::stats::{Interval, Mean, batch_means, counter_total, trapezoid};
+use super::{Cell, EnergyCheck, Environment, Pass, Status, Step, Warning};
+use crate::sensor::EnergySource;
+use crate::stats::{Interval, Mean, batch_means, with_gain};
 use crate::units::DType;
 
 /// The mean parts of a step, in seconds.
@@ -69,6 +69,12 @@ pub struct CellSummary {
     pub energy_j_per_step: Option<Interval>,
     /// Mean power in watts, of what the meters cover.
     pub power_w: Option<Interval>,
+    /// Joules of a step above what the idle device draws in that time: for comparing algorithms, not for a footprint.
+    pub energy_above_idle_j_per_step: Option<Interval>,
+    /// The counter and the integral of power, side by side, where there are both.
+    pub energy_check: Option<EnergyCheck>,
+    /// Whether other processes used the GPU meanwhile; unknown on a CPU or where the driver does not say.
+    pub contaminated: Option<bool>,
     /// Where the joules come from.
     pub energy_source: Option<EnergySource>,
     /// Peak memory.
@@ -92,45 +98,6 @@ impl Cell {
         })
     }
 
-    /// Joules per step of each visit, all meters added up; `None` if a meter did not cover a visit.
-    #[must_use]
-    pub fn energy_per_step_by_visit(&self) -> Option<Vec<f64>> {
-        if self.meters.is_empty() || self.steps.is_empty() {
-            return None;
-        }
-        self.steps
-            .chunk_by(|a, b| a.visit == b.visit)
-            .map(|visit| {
-                let (first, last) = (visit.first()?, visit.last()?);
-                let energies = self.meters.iter().map(|m| m.energy_between(first.start_s, last.end_s()));
-                Some(energies.sum::<Option<f64>>()? / visit.len() as f64)
-            })
-            .collect()
-    }
-
-    /// Mean power of what the meters cover, in watts, with its relative standard error from the spread
-    /// between visits alone.
-    #[must_use]
-    pub fn mean_power(&self) -> Option<(f64, f64)> {
-        let by_visit = self.energy_per_step_by_visit()?;
-        let visits = self.steps.chunk_by(|a, b| a.visit == b.visit);
-        let powers: Vec<f64> = by_visit
-            .iter()
-            .zip(visits)
-            .map(|(energy, visit)| energy * visit.len() as f64 / (visit[visit.len() - 1].end_s() - visit[0].start_s))
-            .collect();
-        let mean = batch_means(&powers);
-        let power = powers.iter().sum::<f64>() / powers.len() as f64;
-        let spread = mean.map_or(0.0, |m| m.standard_error / m.mean.abs().max(f64::MIN_POSITIVE));
-        (power.is_finite() && power > 0.0).then_some((power, spread))
-    }
-
-    /// Relative standard uncertainty of the gain of the meters: the largest of them.
-    #[must_use]
-    pub fn gain_uncertainty(&self) -> f64 {
-        self.meters.iter().map(|m| m.meter.gain_uncertainty).fold(0.0, f64::max)
-    }
-
     /// The figures of the cell.
     #[must_use]
     pub fn summary(&self, environment: &Environment) -> CellSummary {
@@ -139,8 +106,11 @@ impl Cell {
         let part = |of: fn(&StepMean) -> Mean| mean.map(|m| positive(of(&m).interval(), of(&m).mean));
         let train = self.pass == Pass::Train;
         let tokens = (self.shape.batch_size * self.shape.seq_len) as f64;
-        let power_w = self.mean_power().map(|(power, spread)| with_gain(power, spread, self.gain_uncertainty()));
-        let energy_j_per_step = power_w.zip(mean).map(|(power, m)| power.scaled(m.total.mean));
+        let gain = self.gain_uncertainty();
+        let power_w = self.mean_power().map(|(power, spread)| with_gain(power, spread, gain));
+        let above_idle_w = self.power_above_idle().map(|(power, spread)| with_gain(power, spread, gain));
+        let a_step = |power: Option<Interval>| power.zip(mean).map(|(power, m)| power.scaled(m.total.mean));
+        let energy_j_per_step = a_step(power_w);
         let peak = environment.compute.peak_flop_per_s;
         let times: Vec<f64> = self.steps.iter().map(Step::total_s).collect();
         CellSummary {
@@ -167,28 +137,14 @@ impl Cell {
             tokens_per_s: step_s.map(|s| inverse(s, tokens)),
             energy_j_per_step,
             power_w,
-            energy_source: energy_j_per_step.and(self.meters.first().map(|m| m.meter.source)),
+            energy_above_idle_j_per_step: a_step(above_idle_w),
+            energy_check: self.energy_check(),
+            contaminated: self.contaminated,
+            energy_source: energy_j_per_step.and(self.energy_source()),
             peak_memory_bytes: self.peak_memory_bytes,
             mfu: step_s.zip(peak).map(|(s, peak)| inverse(s, self.flop_per_step / peak)),
             warnings: self.warnings.clone(),
         }
-    }
-}
-
-impl MeterTrace {
-    /// Joules between two moments, from the counter or from the integral of power.
-    #[must_use]
-    pub fn energy_between(&self, start_s: f64, end_s: f64) -> Option<f64> {
-        let series = |of: fn(&Sample) -> Option<f64>| -> Vec<(f64, f64)> {
-            self.samples.iter().filter_map(|s| of(s).map(|y| (s.time_s, y))).collect()
-        };
-        let counter = series(|s| s.energy_j);
-        let energy = if counter.is_empty() {
-            trapezoid(&series(|s| s.power_w), start_s, end_s)
-        } else {
-            counter_total(&counter, start_s, end_s)
-        };
-        energy.filter(|e| *e > 0.0)
     }
 }
 
@@ -204,12 +160,4 @@ fn positive(interval: Interval, mean: f64) -> Interval {
     } else {
         Interval { low: mean * mean / interval.high, ..interval }
     }
-}
-
-/// A power whose readings scatter by `spread` and are all off by `gain` together: a log-normal 95 %
-/// interval.
-fn with_gain(power: f64, spread: f64, gain: f64) -> Interval {
-    let sigma = ((1.0 + spread).ln().powi(2) + (1.0 + gain).ln().powi(2)).sqrt();
-    let factor = (1.96 * sigma).exp();
-    Interval { mid: power, low: power / factor, high: power * factor }
 }

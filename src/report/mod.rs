@@ -2,6 +2,7 @@
 //! that writes them all into a folder.
 
 mod charts;
+mod codecarbon;
 mod error;
 mod estimates;
 mod figures;
@@ -14,6 +15,7 @@ mod tables;
 mod text;
 
 pub use charts::Chart;
+pub use codecarbon::{CODECARBON_HEADER, CodecarbonRow};
 pub use error::ReportError;
 pub use estimates::{explanation_table, schedule_text, side_table, variance_table};
 pub use figures::{Report, figures};

@@ -35,6 +35,9 @@ pub fn cells_frame(cells: &[CellSummary]) -> Result<DataFrame, ReportError> {
     columns.extend(with_ends("optimizer_s", cells, |c| c.optimizer_s));
     columns.extend(with_ends("tokens_per_s", cells, |c| c.tokens_per_s));
     columns.extend(with_ends("energy_j_per_step", cells, |c| c.energy_j_per_step));
+    columns.extend(with_ends("energy_above_idle_j_per_step", cells, |c| c.energy_above_idle_j_per_step));
+    columns.push(number("energy_counter_j_per_step", cells, |c| c.energy_check.map(|e| e.counter_j_per_step)));
+    columns.push(number("energy_integral_j_per_step", cells, |c| c.energy_check.map(|e| e.integral_j_per_step)));
     columns.extend(with_ends("power_w", cells, |c| c.power_w));
     columns.push(text("energy_source", cells, |c| c.energy_source.map(|s| s.name().to_owned())));
     columns.push(count("peak_memory_bytes", cells, |c| c.peak_memory_bytes));

@@ -17,10 +17,10 @@ pub enum SensorError {
         reason: String,
     },
     /// There are no powercap zones.
-    #[error("RAPL is not available: no `intel-rapl:*` zone with `package` in `{}`\nhint: virtual machines have none; on Linux hardware try `modprobe intel_rapl_common`", .0.display())]
+    #[error("RAPL is not available: no `intel-rapl:*` zone with `package` in `{}`\nhint: virtual machines have none; on Linux hardware `sudo modprobe intel_rapl_msr` brings them", .0.display())]
     NoRapl(PathBuf),
     /// A zone may not be read.
-    #[error("RAPL may not be read: permission denied for `{}`\nhint: `sudo chmod -R a+r {}` until the next boot, or run as root", path.display(), root.display())]
+    #[error("RAPL may not be read: permission denied for `{}`\nhint: `sudo chmod a+r {}/intel-rapl:*/energy_uj` until the next boot, or run as root", path.display(), root.display())]
     RaplPermission {
         /// The file.
         path: PathBuf,

@@ -5,12 +5,19 @@ use std::time::Instant;
 use super::{Coverage, EnergySource, Meter, MeterInfo, Reading, SensorError};
 use crate::units::{Seconds, Watts};
 
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Power,
+    Counter,
+    Both(f64),
+}
+
 /// Reads a given power, or fails from a given reading on.
 pub struct FakeMeter {
     info: MeterInfo,
     opened: Instant,
     power: fn(Seconds) -> Watts,
-    cumulative: bool,
+    kind: Kind,
     readings_left: usize,
 }
 
@@ -25,13 +32,20 @@ impl FakeMeter {
             gain_uncertainty: 0.0,
             note: "made up, for tests".to_owned(),
         };
-        Self { info, opened: Instant::now(), power, cumulative: false, readings_left: usize::MAX }
+        Self { info, opened: Instant::now(), power, kind: Kind::Power, readings_left: usize::MAX }
     }
 
     /// The same power, read from an energy counter (for constant powers).
     #[must_use]
     pub fn counting(mut self) -> Self {
-        self.cumulative = true;
+        self.kind = Kind::Counter;
+        self
+    }
+
+    /// The same power, with a counter beside it that counts `counted` of each joule (0: it stands still).
+    #[must_use]
+    pub fn with_counter(mut self, counted: f64) -> Self {
+        self.kind = Kind::Both(counted);
         self
     }
 
@@ -52,10 +66,18 @@ impl Meter for FakeMeter {
         self.readings_left = self.readings_left.checked_sub(1).ok_or(SensorError::Fake)?;
         let time = Seconds(self.opened.elapsed().as_secs_f64());
         let power = (self.power)(time);
-        Ok(if self.cumulative { Reading::Cumulative(power * time) } else { Reading::Instant(power) })
+        Ok(match self.kind {
+            Kind::Power => Reading::Instant(power),
+            Kind::Counter => Reading::Cumulative(power * time),
+            Kind::Both(counted) => Reading::Both(power * time * counted, power),
+        })
     }
 
     fn period(&self) -> Seconds {
         Seconds(0.01)
+    }
+
+    fn resolution(&self) -> Seconds {
+        Seconds(0.0)
     }
 }

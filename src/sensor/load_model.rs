@@ -2,9 +2,7 @@
 
 use std::time::Instant;
 
-use sysinfo::System;
-
-use super::{Coverage, EnergySource, Meter, MeterInfo, Reading, SensorError};
+use super::{Coverage, CpuClock, EnergySource, Meter, MeterInfo, Reading, SensorError};
 use crate::units::{Joules, Seconds, Watts};
 
 /// Relative standard uncertainty of the model: a load model that is linear between idle power and TDP is
@@ -13,47 +11,45 @@ const MODEL_UNCERTAINTY: f64 = 0.40;
 /// Idle power as a share of TDP where the catalog gives none (CodeCarbon's load model).
 const IDLE_SHARE_OF_TDP: f64 = 0.1;
 
-/// Power that is linear in the load of the whole CPU: `idle + load x (tdp - idle)`.
+/// Power that is linear in the load of what this machine, or this container, may use of the CPU:
+/// `idle + load x (tdp - idle)`.
 pub struct LoadModel {
     info: MeterInfo,
     idle: Watts,
     full: Watts,
-    system: System,
-    last: Instant,
+    clock: CpuClock,
+    last: (Instant, f64),
     load: f64,
     energy: Joules,
 }
 
 impl LoadModel {
     /// A model between `idle` (a tenth of the TDP if unknown) and `tdp`, both already for the part of the
-    /// CPU that this machine may use.
+    /// CPU that this machine may use, which is as busy as `clock` tells.
     #[must_use]
-    pub fn new(domain: String, coverage: Coverage, idle: Option<Watts>, tdp: Watts) -> Self {
+    pub fn new(domain: String, coverage: Coverage, idle: Option<Watts>, tdp: Watts, mut clock: CpuClock) -> Self {
         let idle = idle.unwrap_or(tdp * IDLE_SHARE_OF_TDP);
-        let mut system = System::new();
-        system.refresh_cpu_usage();
         let note = format!(
             "modelled, not measured: linear in CPU load between {idle:.1} and {tdp:.1}, standard uncertainty 40 %"
         );
-        Self {
-            info: MeterInfo {
-                source: EnergySource::Model,
-                domain,
-                coverage,
-                gain_uncertainty: MODEL_UNCERTAINTY,
-                note,
-            },
-            idle,
-            full: tdp,
-            system,
-            last: Instant::now(),
-            load: 0.0,
-            energy: Joules(0.0),
-        }
+        let info =
+            MeterInfo { source: EnergySource::Model, domain, coverage, gain_uncertainty: MODEL_UNCERTAINTY, note };
+        let last = (Instant::now(), clock.busy_cpu_seconds());
+        Self { info, idle, full: tdp, clock, last, load: 0.0, energy: Joules(0.0) }
     }
 
-    fn power(&self) -> Watts {
-        self.idle + (self.full - self.idle) * self.load
+    /// What the model says of an idle machine.
+    #[must_use]
+    pub fn idle(&self) -> Watts {
+        self.idle
+    }
+
+    /// Counts `elapsed` in which the CPUs were busy for `busy` CPU-seconds.
+    fn advance(&mut self, elapsed: Seconds, busy: f64) {
+        if elapsed >= self.clock.resolution() {
+            self.load = (busy / (elapsed.0 * self.clock.cpus())).clamp(0.0, 1.0);
+        }
+        self.energy += (self.idle + (self.full - self.idle) * self.load) * elapsed;
     }
 }
 
@@ -63,20 +59,25 @@ impl Meter for LoadModel {
     }
 
     /// Energy since the model was opened. The load is that of the time since the last reading; readings
-    /// closer together than the system's counters can tell keep the load of the reading before.
+    /// closer together than the system's clock can tell keep the load of the reading before.
     fn read(&mut self) -> Result<Reading, SensorError> {
-        let elapsed = self.last.elapsed();
-        if elapsed >= sysinfo::MINIMUM_CPU_UPDATE_INTERVAL {
-            self.system.refresh_cpu_usage();
-            self.load = (f64::from(self.system.global_cpu_usage()) / 100.0).clamp(0.0, 1.0);
-        }
-        self.energy += self.power() * Seconds(elapsed.as_secs_f64());
-        self.last = Instant::now();
+        let now = (Instant::now(), self.clock.busy_cpu_seconds());
+        let elapsed = Seconds((now.0 - self.last.0).as_secs_f64());
+        self.advance(elapsed, now.1 - self.last.1);
+        self.last = now;
         Ok(Reading::Cumulative(self.energy))
     }
 
     fn period(&self) -> Seconds {
         Seconds(0.25)
+    }
+
+    fn resolution(&self) -> Seconds {
+        self.clock.resolution()
+    }
+
+    fn idle_power(&self) -> Option<Watts> {
+        Some(self.idle)
     }
 }
 
@@ -84,15 +85,39 @@ impl Meter for LoadModel {
 mod tests {
     use super::*;
 
+    fn model(cpus: f64) -> LoadModel {
+        let clock = CpuClock::fixed(cpus);
+        LoadModel::new("cpu".to_owned(), Coverage::CpuPackage, Some(Watts(20.0)), Watts(100.0), clock)
+    }
+
     #[test]
-    fn the_model_lies_between_idle_and_full_power_and_calls_itself_a_model() {
-        let mut model = LoadModel::new("cpu".to_owned(), Coverage::CpuPackage, None, Watts(100.0));
+    fn half_the_load_is_half_way_from_idle_to_full_power() {
+        let mut model = model(4.0);
+        model.advance(Seconds(10.0), 20.0); // 2 of 4 CPUs: 60 W
+        assert!((model.energy.0 - 600.0).abs() < 1e-9);
+        model.advance(Seconds(1.0), 0.0); // idle: 20 W
+        model.advance(Seconds(1.0), 99.0); // more than there is: 100 W
+        assert!((model.energy.0 - 720.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn the_model_calls_itself_a_model_and_idles_at_a_tenth_of_an_unknown_tdp() {
+        let model = LoadModel::new("cpu".to_owned(), Coverage::CpuPackage, None, Watts(100.0), CpuClock::of_machine());
         assert_eq!(model.info().source, EnergySource::Model);
         assert!(model.info().note.contains("modelled, not measured"));
-        let opened = Instant::now();
-        std::thread::sleep(std::time::Duration::from_millis(300));
-        let Ok(Reading::Cumulative(energy)) = model.read() else { panic!("a counter") };
-        let power = energy / Seconds(opened.elapsed().as_secs_f64());
-        assert!(power.0 >= 9.9 && power.0 <= 101.0, "{power}");
+        assert_eq!(model.idle(), Watts(10.0));
+    }
+
+    #[test]
+    fn a_busy_thread_shows_in_the_clock_of_the_machine() {
+        let mut clock = CpuClock::of_machine();
+        let (began, before) = (Instant::now(), clock.busy_cpu_seconds());
+        let mut x = 0u64;
+        while began.elapsed().as_millis() < 300 {
+            x = std::hint::black_box(x.wrapping_mul(31).wrapping_add(1));
+        }
+        let busy = clock.busy_cpu_seconds() - before;
+        // Other tests run beside it, and the machine may give this one little; but some.
+        assert!(busy > 0.02 && busy <= 0.4 * clock.cpus().max(1.0) + 1.0, "{busy} of {} CPUs", clock.cpus());
     }
 }

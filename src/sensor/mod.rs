@@ -1,23 +1,34 @@
-//! What can be metered: one trait, four meters, and a thread that samples them.
+//! What can be metered: one trait, its meters (NVML, RAPL, models), and a thread that samples them.
 //!
 //! A meter returns what it read, in joules or watts, and never a zero for a reading that failed. Energy is
 //! worked out later, from the raw samples.
 
+mod cgroup;
+mod cpu_clock;
 mod error;
 mod fake;
 mod load_model;
 mod nvml;
+mod ram_model;
 mod rapl;
 mod sampler;
+mod watch;
 
 use serde::{Deserialize, Serialize};
 
+pub use cgroup::{CgroupLimits, cgroup_limits};
+pub use cpu_clock::{CpuClock, TICKS_PER_SECOND};
 pub use error::SensorError;
 pub use fake::FakeMeter;
 pub use load_model::LoadModel;
-pub use nvml::{GpuInfo, NvmlMeter, list_gpus};
-pub use rapl::{DEFAULT_POWERCAP_ROOT, RaplZone, open_rapl};
-pub use sampler::{MeterLog, Sample, Sampler};
+pub use nvml::{
+    CudaIdentity, Driver, GpuInfo, GpuState, GpuWatch, MigInstance, NoAnswer, NvmlDevice, NvmlLibrary, NvmlMeter,
+    Query, Selected, Visible, find_gpu, list_gpus, visible_gpus,
+};
+pub use ram_model::RamModel;
+pub use rapl::{DEFAULT_POWERCAP_ROOT, Rapl, RaplMeter, open_rapl};
+pub use sampler::{Latest, MeterFacts, MeterLog, MeterWatch, Reader, Sample, Sampler};
+pub use watch::{Timing, Watch};
 
 use crate::units::{Joules, Seconds, Watts};
 
@@ -28,6 +39,8 @@ pub enum Reading {
     Cumulative(Joules),
     /// Power now, or averaged over the sensor's window.
     Instant(Watts),
+    /// Both, of a meter that has a counter and a power sensor.
+    Both(Joules, Watts),
 }
 
 /// Where an energy comes from.
@@ -72,6 +85,22 @@ pub enum Coverage {
     Dram,
     /// A share of a whole server.
     NodeShare,
+    /// A module of CPU, GPU and memory (Grace).
+    Module,
+}
+
+impl Coverage {
+    /// In words.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Gpu => "GPU board",
+            Self::CpuPackage => "CPU package",
+            Self::Dram => "memory",
+            Self::NodeShare => "share of a server",
+            Self::Module => "module of CPU, GPU and memory",
+        }
+    }
 }
 
 /// What a meter is.
@@ -103,4 +132,18 @@ pub trait Meter: Send {
 
     /// How often it is worth reading.
     fn period(&self) -> Seconds;
+
+    /// How often its value changes, as far as is known before it has been measured: energy of a shorter time cannot
+    /// be told.
+    fn resolution(&self) -> Seconds;
+
+    /// Whether its power is the mean of a longer time than passes between two values.
+    fn averages(&self) -> bool {
+        false
+    }
+
+    /// What a model says of the idle machine; measured by no meter by itself.
+    fn idle_power(&self) -> Option<Watts> {
+        None
+    }
 }

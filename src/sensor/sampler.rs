@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Meter, MeterInfo, Reading};
+use super::{Meter, MeterInfo, Reading, Watch};
+use crate::units::{Seconds, Watts};
 
 /// One raw reading.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -29,14 +30,67 @@ pub struct MeterLog {
     pub info: MeterInfo,
     /// Its readings, in order.
     pub samples: Vec<Sample>,
-    /// Why it stopped, if it did.
+    /// Why the last reading failed, if it did.
     pub failure: Option<String>,
+}
+
+/// What is known of a meter before it is measured.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MeterFacts {
+    /// What it is.
+    pub info: MeterInfo,
+    /// How often its value changes, as far as is known.
+    pub resolution: Seconds,
+    /// What a model says of the idle machine.
+    pub idle_power: Option<Watts>,
+    /// Whether its power is the mean of a longer time.
+    pub averages: bool,
 }
 
 struct Slot {
     meter: Box<dyn Meter>,
     samples: Vec<Sample>,
     failure: Option<String>,
+    /// The first and the last two readings, and the integral of power: kept when samples are taken away.
+    first: Option<Sample>,
+    last: [Option<Sample>; 2],
+    integral_j: f64,
+}
+
+impl Slot {
+    fn new(meter: Box<dyn Meter>) -> Self {
+        Self { meter, samples: Vec::new(), failure: None, first: None, last: [None; 2], integral_j: 0.0 }
+    }
+
+    fn push(&mut self, sample: Sample) {
+        if let Some(before) = self.last[1]
+            && let (Some(a), Some(b)) = (before.power_w, sample.power_w)
+        {
+            self.integral_j += f64::midpoint(a, b) * (sample.time_s - before.time_s);
+        }
+        self.first = self.first.or(Some(sample));
+        self.last = [self.last[1], Some(sample)];
+        self.samples.push(sample);
+    }
+
+    fn latest(&self) -> Latest {
+        let newest = self.last[1].filter(|_| self.failure.is_none());
+        let counted = newest.zip(self.first).and_then(|(b, a)| Some(b.energy_j? - a.energy_j?));
+        let rate = self.last[0].zip(newest).and_then(|(a, b)| {
+            let seconds = b.time_s - a.time_s;
+            (seconds > 0.0).then_some((b.energy_j? - a.energy_j?) / seconds)
+        });
+        let integral = newest.and_then(|n| n.power_w).map(|_| self.integral_j);
+        Latest {
+            info: self.meter.info().clone(),
+            energy_j: counted.or(integral),
+            power_w: newest.and_then(|n| n.power_w).or(rate),
+        }
+    }
+
+    fn log(&self, samples: Vec<Sample>) -> MeterLog {
+        MeterLog { info: self.meter.info().clone(), samples, failure: self.failure.clone() }
+    }
 }
 
 struct Shared {
@@ -53,11 +107,18 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// Starts to read `meters`, with times counted from `epoch`.
+    /// Starts to read `meters` as often as the quickest of them wants, with times counted from `epoch`.
     #[must_use]
     pub fn start(epoch: Instant, meters: Vec<Box<dyn Meter>>) -> Self {
         let period = meters.iter().map(|m| m.period().0).fold(f64::INFINITY, f64::min);
-        let slots = meters.into_iter().map(|meter| Slot { meter, samples: Vec::new(), failure: None }).collect();
+        Self::start_every(Seconds(period), epoch, meters)
+    }
+
+    /// Starts to read `meters` each `period`, or never if that is infinite.
+    #[must_use]
+    pub fn start_every(period: Seconds, epoch: Instant, meters: Vec<Box<dyn Meter>>) -> Self {
+        let period = if meters.is_empty() { f64::INFINITY } else { period.0 };
+        let slots = meters.into_iter().map(Slot::new).collect();
         let shared =
             Arc::new(Shared { epoch, slots: Mutex::new(slots), stop: Mutex::new(false), wake: Condvar::new() });
         let thread = period.is_finite().then(|| {
@@ -72,6 +133,32 @@ impl Sampler {
         read_all(&self.shared);
     }
 
+    /// A view of the latest readings for other threads.
+    #[must_use]
+    pub fn reader(&self) -> Reader {
+        Reader(Arc::clone(&self.shared))
+    }
+
+    /// Watches a meter for its ticks: the power where it reads one, else the counter. `None` if there is no such
+    /// meter.
+    #[must_use]
+    pub fn watch(&self, meter: usize) -> Option<MeterWatch<'_>> {
+        (meter < lock(&self.shared.slots).len()).then_some(MeterWatch { sampler: self, meter })
+    }
+
+    /// What is known of each meter before it is measured.
+    #[must_use]
+    pub fn meters(&self) -> Vec<MeterFacts> {
+        let slots = lock(&self.shared.slots);
+        let facts = |slot: &Slot| MeterFacts {
+            info: slot.meter.info().clone(),
+            resolution: slot.meter.resolution(),
+            idle_power: slot.meter.idle_power(),
+            averages: slot.meter.averages(),
+        };
+        slots.iter().map(facts).collect()
+    }
+
     /// The readings since the last call, and why a meter stopped. The newest reading stays behind as well,
     /// so that the next window begins with one.
     #[must_use]
@@ -82,9 +169,58 @@ impl Sampler {
                 let keep = slot.samples.last().copied();
                 let samples = std::mem::take(&mut slot.samples);
                 slot.samples.extend(keep);
-                MeterLog { info: slot.meter.info().clone(), samples, failure: slot.failure.clone() }
+                slot.log(samples)
             })
             .collect()
+    }
+}
+
+/// The latest readings of a sampler.
+#[derive(Clone)]
+pub struct Reader(Arc<Shared>);
+
+/// What a meter last said.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Latest {
+    /// Which meter.
+    pub info: MeterInfo,
+    /// Joules since the sampler was started: by the counter, else by integrating power.
+    pub energy_j: Option<f64>,
+    /// Watts: as read, else over the last two readings of the counter.
+    pub power_w: Option<f64>,
+}
+
+impl Reader {
+    /// What each meter last said; nothing of one that has failed or not been read yet.
+    #[must_use]
+    pub fn latest(&self) -> Vec<Latest> {
+        lock(&self.0.slots).iter().map(Slot::latest).collect()
+    }
+}
+
+/// A meter of a sampler, watched for its ticks.
+pub struct MeterWatch<'a> {
+    sampler: &'a Sampler,
+    meter: usize,
+}
+
+impl Watch for MeterWatch<'_> {
+    fn now(&self) -> Seconds {
+        Seconds(self.sampler.shared.epoch.elapsed().as_secs_f64())
+    }
+
+    fn wait(&mut self, time: Seconds) {
+        std::thread::sleep(Duration::from_secs_f64(time.0.max(0.0)));
+    }
+
+    /// Reads this meter now; the reading is kept with the others.
+    fn show(&mut self) -> Option<f64> {
+        let shared = &self.sampler.shared;
+        let mut slots = lock(&shared.slots);
+        let slot = slots.get_mut(self.meter)?;
+        read(slot, shared.epoch);
+        let sample = slot.samples.last().filter(|_| slot.failure.is_none())?;
+        sample.power_w.or(sample.energy_j)
     }
 }
 
@@ -113,17 +249,25 @@ fn sample_until_stopped(shared: &Shared, period: Duration) {
 }
 
 fn read_all(shared: &Shared) {
-    for slot in lock(&shared.slots).iter_mut().filter(|slot| slot.failure.is_none()) {
-        match slot.meter.read() {
-            Ok(reading) => {
-                let time_s = shared.epoch.elapsed().as_secs_f64();
-                slot.samples.push(match reading {
-                    Reading::Cumulative(energy) => Sample { time_s, energy_j: Some(energy.0), power_w: None },
-                    Reading::Instant(power) => Sample { time_s, energy_j: None, power_w: Some(power.0) },
-                });
-            }
-            Err(error) => slot.failure = Some(error.to_string()),
+    for slot in lock(&shared.slots).iter_mut() {
+        read(slot, shared.epoch);
+    }
+}
+
+/// Reads a meter. One that fails leaves a gap, and is asked again the next time.
+fn read(slot: &mut Slot, epoch: Instant) {
+    match slot.meter.read() {
+        Ok(reading) => {
+            let time_s = epoch.elapsed().as_secs_f64();
+            let (energy, power) = match reading {
+                Reading::Cumulative(energy) => (Some(energy), None),
+                Reading::Instant(power) => (None, Some(power)),
+                Reading::Both(energy, power) => (Some(energy), Some(power)),
+            };
+            slot.failure = None;
+            slot.push(Sample { time_s, energy_j: energy.map(|e| e.0), power_w: power.map(|p| p.0) });
         }
+        Err(error) => slot.failure = Some(error.to_string()),
     }
 }
 

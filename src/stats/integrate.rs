@@ -24,6 +24,33 @@ pub fn trapezoid(samples: &[(f64, f64)], start: f64, end: f64) -> Option<f64> {
     Some(total)
 }
 
+/// The integral from `start` to `end` of a sensor that shows each value until the next one.
+///
+/// `None` if the samples do not cover the window.
+#[must_use]
+pub fn staircase(samples: &[(f64, f64)], start: f64, end: f64) -> Option<f64> {
+    let (first, last) = (samples.first()?, samples.last()?);
+    if first.0 > start || last.0 < end || end < start {
+        return None;
+    }
+    let held = samples.windows(2).map(|pair| pair[0].1 * (pair[1].0.min(end) - pair[0].0.max(start)).max(0.0));
+    Some(held.sum())
+}
+
+/// The readings at which the value changed, with the first and the last reading: what is left of a counter that is
+/// polled more often than it moves.
+#[must_use]
+pub fn ticks(readings: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    let changed = readings.windows(2).filter(|pair| pair[0].1 != pair[1].1).map(|pair| pair[1]);
+    let mut ticks: Vec<_> = readings.first().copied().into_iter().chain(changed).collect();
+    if let (Some(last), Some(kept)) = (readings.last(), ticks.last())
+        && last.0 > kept.0
+    {
+        ticks.push(*last);
+    }
+    ticks
+}
+
 /// What a rising counter (time, reading) advanced by between `start` and `end`, interpolated at both.
 ///
 /// `None` if the readings do not cover the window, or if the counter ran backwards.
@@ -75,6 +102,23 @@ mod tests {
     #[test]
     fn a_counter_that_runs_backwards_is_not_believed() {
         assert_eq!(counter_total(&[(0.0, 9.0), (1.0, 3.0)], 0.0, 1.0), None);
+    }
+
+    #[test]
+    fn a_staircase_of_5_watts_then_7_is_held_between_its_readings() {
+        let shown = [(0.0, 5.0), (1.0, 7.0), (2.0, 9.0)];
+        assert_eq!(staircase(&shown, 0.5, 1.5), Some(6.0));
+        assert_eq!(staircase(&shown, 0.0, 2.0), Some(12.0));
+        assert_eq!(staircase(&shown, 0.5, 2.5), None);
+        assert_eq!(staircase(&[], 0.0, 0.0), None);
+    }
+
+    #[test]
+    fn readings_that_repeat_the_one_before_are_no_ticks() {
+        let polled = [(0.0, 3.0), (0.1, 3.0), (0.2, 4.0), (0.3, 4.0), (0.4, 4.0)];
+        assert_eq!(ticks(&polled), [(0.0, 3.0), (0.2, 4.0), (0.4, 4.0)]);
+        assert_eq!(ticks(&polled[..1]), [(0.0, 3.0)]);
+        assert_eq!(ticks(&[]), []);
     }
 
     proptest! {

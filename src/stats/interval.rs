@@ -70,6 +70,15 @@ impl Interval {
     }
 }
 
+/// A positive quantity whose readings scatter by `spread` and are all off by `gain` together, both relative standard
+/// uncertainties: a log-normal 95 % interval.
+#[must_use]
+pub fn with_gain(mid: f64, spread: f64, gain: f64) -> Interval {
+    let sigma = ((1.0 + spread).ln().powi(2) + (1.0 + gain).ln().powi(2)).sqrt();
+    let factor = (1.96 * sigma).exp();
+    Interval { mid, low: mid / factor, high: mid * factor }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,6 +87,12 @@ mod tests {
     fn quantiles_of_a_hundred_and_one_draws() {
         let interval = Interval::of_draws((0..=1000).rev().map(f64::from).collect());
         assert_eq!(interval, Interval { mid: 500.0, low: 25.0, high: 975.0 });
+    }
+
+    #[test]
+    fn a_gain_of_40_percent_spans_a_factor_of_1_93_each_way() {
+        let interval = with_gain(100.0, 0.0, 0.4);
+        assert!((interval.high - 193.4).abs() < 0.1 && (interval.low - 51.7).abs() < 0.1, "{interval:?}");
     }
 
     #[test]

@@ -4,12 +4,16 @@ mod batch_means;
 mod integrate;
 mod interval;
 mod least_squares;
+mod period;
 mod quantile;
+mod steady;
 mod uncertain;
 
 pub use batch_means::{Mean, batch_means};
-pub use integrate::{counter_total, trapezoid};
-pub use interval::Interval;
+pub use integrate::{counter_total, staircase, ticks, trapezoid};
+pub use interval::{Interval, with_gain};
 pub use least_squares::{Cholesky, Fit, Prior, fit_robust};
+pub use period::{Period, period_of_ticks};
 pub use quantile::{median, quantile_sorted};
+pub use steady::{Drift, drift};
 pub use uncertain::{Distribution, Stream};

@@ -27,7 +27,7 @@ pub struct AdamWRates {
 
 impl AdamWRates {
     /// What makes up for moments that began at zero.
-    fn corrections(self) -> (f64, f64) {
+    pub(super) fn corrections(self) -> (f64, f64) {
         (1.0 / (1.0 - self.beta1.powi(self.step)), 1.0 / (1.0 - self.beta2.powi(self.step)))
     }
 }
@@ -38,6 +38,19 @@ pub enum Moments {
     Fused(Vec<f32>, Vec<f32>),
     /// Beside the weight.
     Stock(Tensor, Tensor),
+    /// On a GPU, for the fused update of f32.
+    #[cfg(feature = "cuda")]
+    OnCuda(Tensor, Tensor),
+}
+
+/// A weight with what its update needs.
+pub struct Update<'a> {
+    /// The weight.
+    pub var: &'a Var,
+    /// Its gradient.
+    pub gradient: &'a Tensor,
+    /// Its moments.
+    pub moments: &'a mut Moments,
 }
 
 impl Moments {
@@ -50,15 +63,27 @@ impl Moments {
             let n = var.elem_count();
             return Ok(Self::Fused(vec![0.0; n], vec![0.0; n]));
         }
+        #[cfg(feature = "cuda")]
+        if fused && var.device().is_cuda() && var.dtype() == DType::F32 {
+            return Ok(Self::OnCuda(var.zeros_like()?, var.zeros_like()?));
+        }
         Ok(Self::Stock(var.zeros_like()?, var.zeros_like()?))
     }
 }
 
-/// Updates `var` by its gradient.
+/// Updates weights by their gradients.
 ///
 /// # Errors
 /// If the shapes differ or the device fails.
-pub fn adamw(var: &Var, gradient: &Tensor, moments: &mut Moments, rates: AdamWRates) -> Result<()> {
+pub fn adamw(updates: &mut [Update<'_>], rates: AdamWRates) -> Result<()> {
+    #[cfg(feature = "cuda")]
+    if updates.iter().any(|u| matches!(u.moments, Moments::OnCuda(..))) {
+        return super::cuda::adamw(updates, rates);
+    }
+    updates.iter_mut().try_for_each(|Update { var, gradient, moments }| update(var, gradient, moments, rates))
+}
+
+fn update(var: &Var, gradient: &Tensor, moments: &mut Moments, rates: AdamWRates) -> Result<()> {
     match moments {
         Moments::Fused(m, v) => {
             let op = Fused { rates, moments: Mutex::new((m, v)) };
@@ -73,6 +98,8 @@ pub fn adamw(var: &Var, gradient: &Tensor, moments: &mut Moments, rates: AdamWRa
             let decayed = (var.as_tensor().detach() * (1.0 - lr * weight_decay))?;
             var.set(&(decayed - (update * lr)?)?)
         }
+        #[cfg(feature = "cuda")]
+        Moments::OnCuda(..) => bail!("moments of a GPU are updated together"),
     }
 }
 

@@ -4,6 +4,8 @@
 use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 
+#[cfg(feature = "cuda")]
+use super::cuda::Kernels;
 use super::dropout::Dropout;
 use super::gemm::{Matrix, Threads, product};
 use super::real::{Real, by_type, dispatch, dot, max, slices, sum};
@@ -23,12 +25,12 @@ pub struct Heads {
 
 /// Attention of `[q, k, v]` over all heads.
 pub(in crate::nn) struct Attention {
-    b: usize,
-    t: usize,
-    d: usize,
-    keys: usize,
-    heads: Heads,
-    mask: Option<Vec<f64>>,
+    pub(super) b: usize,
+    pub(super) t: usize,
+    pub(super) d: usize,
+    pub(super) keys: usize,
+    pub(super) heads: Heads,
+    pub(super) mask: Option<Tensor>,
 }
 
 /// What one head of one sequence sees.
@@ -49,21 +51,24 @@ impl Attention {
         if (bk, dk) != (b, d) || v.dims() != k.dims() || d % heads.n_heads != 0 {
             bail!("attention of shapes {:?}, {:?}, {:?} in {} heads", q.dims(), k.dims(), v.dims(), heads.n_heads);
         }
-        let mask = match mask {
-            Some(mask) if mask.dims() == [b, keys] => {
-                Some(mask.to_dtype(candle_core::DType::F64)?.flatten_all()?.to_vec1()?)
-            }
-            Some(mask) => bail!("a mask of shape {:?} for {b} x {keys} keys", mask.dims()),
-            None => None,
-        };
-        Ok(Self { b, t, d, keys, heads, mask })
+        if let Some(mask) = mask
+            && mask.dims() != [b, keys]
+        {
+            bail!("a mask of shape {:?} for {b} x {keys} keys", mask.dims());
+        }
+        Ok(Self { b, t, d, keys, heads, mask: mask.cloned() })
     }
 
-    fn d_head(&self) -> usize {
+    /// What is added to the scores of each sequence's keys.
+    fn mask_values(&self) -> Result<Option<Vec<f64>>> {
+        self.mask.as_ref().map(|m| m.to_dtype(candle_core::DType::F64)?.flatten_all()?.to_vec1()).transpose()
+    }
+
+    pub(super) fn d_head(&self) -> usize {
         self.d / self.heads.n_heads
     }
 
-    fn scale(&self) -> f64 {
+    pub(super) fn scale(&self) -> f64 {
         1.0 / (self.d_head() as f64).sqrt()
     }
 
@@ -73,13 +78,13 @@ impl Attention {
         Matrix::strided(&x[b * rows * self.d + h * self.d_head()..], rows, self.d_head(), self.d)
     }
 
-    fn head<'a, T>(&'a self, q: &'a [T], k: &'a [T], v: &'a [T], index: usize) -> Head<'a, T> {
+    fn head<'a, T>(&self, [q, k, v]: [&'a [T]; 3], mask: Option<&'a [f64]>, index: usize) -> Head<'a, T> {
         let b = index / self.heads.n_heads;
         Head {
             q: self.columns(q, index, self.t),
             k: self.columns(k, index, self.keys),
             v: self.columns(v, index, self.keys),
-            mask: self.mask.as_ref().map(|m| &m[b * self.keys..(b + 1) * self.keys]),
+            mask: mask.map(|m| &m[b * self.keys..(b + 1) * self.keys]),
             first_weight: index * self.t * self.keys,
         }
     }
@@ -107,11 +112,11 @@ impl Attention {
         dispatch(|| self.heads.dropout.apply(weights, first));
     }
 
-    fn forward<T: Real>(&self, q: &[T], k: &[T], v: &[T]) -> Vec<T> {
+    fn forward<T: Real>(&self, qkv: [&[T]; 3], mask: Option<&[f64]>) -> Vec<T> {
         let heads: Vec<Vec<T>> = (0..self.b * self.heads.n_heads)
             .into_par_iter()
             .map(|index| {
-                let head = self.head(q, k, v, index);
+                let head = self.head(qkv, mask, index);
                 let mut out = vec![T::zero(); self.t * self.d_head()];
                 for (tile, out) in out.chunks_mut(TILE * self.d_head()).enumerate() {
                     let rows = out.len() / self.d_head();
@@ -127,12 +132,12 @@ impl Attention {
 
     /// Gradients of q, k and v. With P the weights, M the dropout mask and S the scaled scores:
     /// `dV = (P M)^T dO`, `dP = (dO V^T) M`, `dS = P (dP - rowsum(dP P))`, `dQ = dS K`, `dK = dS^T Q`.
-    fn backward<T: Real>(&self, q: &[T], k: &[T], v: &[T], dout: &[T]) -> [Vec<T>; 3] {
+    fn backward<T: Real>(&self, qkv: [&[T]; 3], mask: Option<&[f64]>, dout: &[T]) -> [Vec<T>; 3] {
         let d_head = self.d_head();
         let heads: Vec<[Vec<T>; 3]> = (0..self.b * self.heads.n_heads)
             .into_par_iter()
             .map(|index| {
-                let head = self.head(q, k, v, index);
+                let head = self.head(qkv, mask, index);
                 let dout = self.columns(dout, index, self.t);
                 let mut dq = vec![T::zero(); self.t * d_head];
                 let mut dk = vec![T::zero(); self.keys * d_head];
@@ -190,19 +195,28 @@ fn some_rows<T: Copy>(m: Matrix<'_, T>, first: usize, rows: usize) -> Matrix<'_,
 impl Operation for Attention {
     fn forward(&self, inputs: &[Tensor]) -> Result<Tensor> {
         let [q, k, v] = [0, 1, 2].map(|i| &inputs[i]);
+        let mask = self.mask_values()?;
         by_type!(q.dtype(), T => {
-            let y = slices::<T, _, _>([q, k, v], |[q, k, v]| Self::forward(self, q, k, v))?;
+            let y = slices::<T, _, _>([q, k, v], |qkv| Self::forward(self, qkv, mask.as_deref()))?;
             Tensor::from_vec(y, q.shape(), q.device())
         })
     }
 
-    fn backward(&self, inputs: &[Tensor], _y: &Tensor, dy: &Tensor, gradients: &mut Gradients) -> Result<()> {
+    fn backward(&self, inputs: &[Tensor], dy: &Tensor, gradients: &mut Gradients) -> Result<()> {
         let [q, k, v] = [0, 1, 2].map(|i| &inputs[i]);
+        let mask = self.mask_values()?;
         by_type!(q.dtype(), T => {
-            let [dq, dk, dv] = slices::<T, _, _>([q, k, v, dy], |[q, k, v, dy]| Self::backward(self, q, k, v, dy))?;
+            let [dq, dk, dv] = slices::<T, _, _>([q, k, v, dy], |[q, k, v, dy]| {
+                Self::backward(self, [q, k, v], mask.as_deref(), dy)
+            })?;
             gradients.add(q, dq)?;
             gradients.add(k, dk)?;
             gradients.add(v, dv)
         })
+    }
+
+    #[cfg(feature = "cuda")]
+    fn on_cuda(&self) -> Option<&dyn Kernels> {
+        Some(self)
     }
 }

@@ -3,12 +3,14 @@
 use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 
+#[cfg(feature = "cuda")]
+use super::cuda::Kernels;
 use super::real::{Real, by_type, dispatch, max, slices, sum};
 use super::{Gradients, Operation};
 
 /// The mean over the rows of `[logits]`, one label a row.
 pub(in crate::nn) struct CrossEntropy {
-    labels: Vec<u32>,
+    pub(super) labels: Tensor,
 }
 
 /// The maximum of a row and the sum of the exponentials of its distances from it.
@@ -20,34 +22,39 @@ fn normaliser<T: Real>(row: &[T]) -> (T, T) {
 }
 
 impl CrossEntropy {
-    /// Checks that the labels fit the logits.
+    /// Checks that there is a label for each row of logits.
     pub(in crate::nn) fn new(logits: &Tensor, labels: &Tensor) -> Result<Self> {
-        let (rows, classes) = logits.dims2()?;
-        let labels: Vec<u32> = labels.to_vec1()?;
-        if labels.len() != rows {
-            bail!("{} labels for {rows} rows of logits", labels.len());
+        let (rows, _) = logits.dims2()?;
+        if labels.dims() != [rows] {
+            bail!("labels of shape {:?} for {rows} rows of logits", labels.dims());
         }
-        if let Some(label) = labels.iter().find(|l| **l as usize >= classes) {
-            bail!("label {label} of {classes} classes");
-        }
-        Ok(Self { labels })
+        Ok(Self { labels: labels.contiguous()? })
     }
 
-    fn forward<T: Real>(&self, logits: &[T]) -> T {
-        let classes = logits.len() / self.labels.len();
-        let losses = logits.par_chunks(classes).zip(&self.labels).map(|(row, label)| {
+    /// The labels, checked against the number of classes.
+    fn labels(&self, classes: usize) -> Result<Vec<u32>> {
+        let labels: Vec<u32> = self.labels.to_vec1()?;
+        match labels.iter().find(|l| **l as usize >= classes) {
+            Some(label) => bail!("label {label} of {classes} classes"),
+            None => Ok(labels),
+        }
+    }
+
+    fn forward<T: Real>(logits: &[T], labels: &[u32]) -> T {
+        let classes = logits.len() / labels.len();
+        let losses = logits.par_chunks(classes).zip(labels).map(|(row, label)| {
             let (max, sum) = normaliser(row);
             sum.ln() + max - row[*label as usize]
         });
-        losses.collect::<Vec<T>>().into_iter().sum::<T>() / T::of(self.labels.len() as f64)
+        losses.collect::<Vec<T>>().into_iter().sum::<T>() / T::of(labels.len() as f64)
     }
 
     /// `(softmax - onehot) / rows`.
-    fn backward<T: Real>(&self, logits: &[T], upstream: T) -> Vec<T> {
-        let classes = logits.len() / self.labels.len();
-        let weight = upstream / T::of(self.labels.len() as f64);
+    fn backward<T: Real>(logits: &[T], labels: &[u32], upstream: T) -> Vec<T> {
+        let classes = logits.len() / labels.len();
+        let weight = upstream / T::of(labels.len() as f64);
         let mut gradient = vec![T::zero(); logits.len()];
-        let rows = gradient.par_chunks_mut(classes).zip(logits.par_chunks(classes)).zip(&self.labels);
+        let rows = gradient.par_chunks_mut(classes).zip(logits.par_chunks(classes)).zip(labels);
         rows.for_each(|((gradient, row), label)| {
             let (max, sum) = normaliser(row);
             let scale = weight / sum;
@@ -63,18 +70,25 @@ impl CrossEntropy {
 impl Operation for CrossEntropy {
     fn forward(&self, inputs: &[Tensor]) -> Result<Tensor> {
         let logits = &inputs[0];
+        let labels = self.labels(logits.dim(1)?)?;
         by_type!(logits.dtype(), T => {
-            let loss = slices::<T, _, _>([logits], |[logits]| Self::forward(self, logits))?;
+            let loss = slices::<T, _, _>([logits], |[logits]| Self::forward(logits, &labels))?;
             Tensor::new(loss, logits.device())
         })
     }
 
-    fn backward(&self, inputs: &[Tensor], _loss: &Tensor, dloss: &Tensor, gradients: &mut Gradients) -> Result<()> {
+    fn backward(&self, inputs: &[Tensor], dloss: &Tensor, gradients: &mut Gradients) -> Result<()> {
         let logits = &inputs[0];
+        let labels = self.labels(logits.dim(1)?)?;
         by_type!(logits.dtype(), T => {
             let upstream = dloss.to_scalar::<T>()?;
-            let gradient = slices::<T, _, _>([logits], |[logits]| Self::backward(self, logits, upstream))?;
+            let gradient = slices::<T, _, _>([logits], |[logits]| Self::backward(logits, &labels, upstream))?;
             gradients.add(logits, gradient)
         })
+    }
+
+    #[cfg(feature = "cuda")]
+    fn on_cuda(&self) -> Option<&dyn Kernels> {
+        Some(self)
     }
 }

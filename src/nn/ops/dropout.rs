@@ -2,6 +2,8 @@
 
 use candle_core::{Result, Tensor};
 
+#[cfg(feature = "cuda")]
+use super::cuda::Kernels;
 use super::real::{Real, by_type, map_positions, slices};
 use super::{Gradients, Operation};
 
@@ -61,6 +63,12 @@ pub(super) struct Mask<T> {
 }
 
 impl<T: Real> Mask<T> {
+    /// Seed, threshold, and what survivors are multiplied by.
+    #[cfg(feature = "cuda")]
+    pub(super) fn parts(self) -> (u32, u32, T) {
+        (self.seed, self.threshold, self.scale)
+    }
+
     /// Whether position `i` survives: 32 mixed bits (Murmur3's finaliser over the position, Appleby 2011) against a
     /// threshold. Positions 2^32 apart share their fate.
     #[inline(always)]
@@ -90,12 +98,17 @@ impl Operation for Dropout {
         })
     }
 
-    fn backward(&self, inputs: &[Tensor], _y: &Tensor, dy: &Tensor, gradients: &mut Gradients) -> Result<()> {
+    fn backward(&self, inputs: &[Tensor], dy: &Tensor, gradients: &mut Gradients) -> Result<()> {
         by_type!(dy.dtype(), T => {
             let mask = self.mask::<T>();
             let dx = slices::<T, _, _>([dy], |[dy]| map_positions(dy, |i, dy| mask.of(i, dy)))?;
             gradients.add(&inputs[0], dx)
         })
+    }
+
+    #[cfg(feature = "cuda")]
+    fn on_cuda(&self) -> Option<&dyn Kernels> {
+        Some(self)
     }
 }
 

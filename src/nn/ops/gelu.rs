@@ -2,6 +2,8 @@
 
 use candle_core::{Result, Tensor};
 
+#[cfg(feature = "cuda")]
+use super::cuda::Kernels;
 use super::real::{Real, by_type, map, map2, slices};
 use super::{Gradients, Operation};
 
@@ -24,12 +26,17 @@ impl Operation for Gelu {
         })
     }
 
-    fn backward(&self, inputs: &[Tensor], _y: &Tensor, dy: &Tensor, gradients: &mut Gradients) -> Result<()> {
+    fn backward(&self, inputs: &[Tensor], dy: &Tensor, gradients: &mut Gradients) -> Result<()> {
         let x = &inputs[0];
         by_type!(x.dtype(), T => {
             let dx = slices::<T, _, _>([x, dy], |[x, dy]| map2(x, dy, |x, dy| dy * slope(x)))?;
             gradients.add(x, dx)
         })
+    }
+
+    #[cfg(feature = "cuda")]
+    fn on_cuda(&self) -> Option<&dyn Kernels> {
+        Some(self)
     }
 }
 

@@ -36,6 +36,8 @@ impl Gradients {
     /// Adds `gradient`, which nobody else holds, to that for `x`.
     pub(in crate::nn) fn add_tensor(&mut self, x: &Tensor, gradient: Tensor) -> Result<()> {
         match self.0.get_mut(&x.id()) {
+            #[cfg(feature = "cuda")]
+            Some(sum) if sum.device().is_cuda() => super::cuda::add(sum, &gradient)?,
             Some(sum) => *sum = sum.add(&gradient)?,
             None => self.set(x.id(), gradient),
         }

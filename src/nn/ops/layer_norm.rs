@@ -3,6 +3,8 @@
 use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 
+#[cfg(feature = "cuda")]
+use super::cuda::Kernels;
 use super::dropout::Dropout;
 use super::real::{Real, by_type, dispatch, dot, map_positions, slices, sum};
 use super::{Gradients, Operation};
@@ -23,6 +25,17 @@ struct Rows<'a, T> {
     x: &'a [T],
     residual: Option<&'a [T]>,
     d: usize,
+}
+
+/// Checks the shapes; rows and width.
+pub(super) fn shapes(inputs: &[Tensor]) -> Result<(usize, usize)> {
+    let (x, gain, bias) = (&inputs[0], &inputs[1], &inputs[2]);
+    let d = gain.elem_count();
+    let fits = x.dims().last() == Some(&d) && gain.dims() == [d] && bias.dims() == [d];
+    if !fits || inputs.get(3).is_some_and(|r| r.dims() != x.dims()) {
+        bail!("a layer norm of width {d} on shape {:?}", x.dims());
+    }
+    Ok((x.elem_count() / d.max(1), d))
 }
 
 impl LayerNorm {
@@ -103,10 +116,7 @@ impl Operation for LayerNorm {
     fn forward(&self, inputs: &[Tensor]) -> Result<Tensor> {
         let (x, gain, bias) = (&inputs[0], &inputs[1], &inputs[2]);
         let residual = inputs.get(3);
-        let d = gain.elem_count();
-        if x.dims().last() != Some(&d) || bias.dims() != [d] || residual.is_some_and(|r| r.dims() != x.dims()) {
-            bail!("a layer norm of width {d} on shape {:?}", x.dims());
-        }
+        let (_, d) = shapes(inputs)?;
         by_type!(x.dtype(), T => {
             // Without a residual, x stands in for it, unused.
             let y = slices::<T, _, _>([x, gain, bias, residual.unwrap_or(x)], |[x, gain, bias, r]| {
@@ -116,7 +126,7 @@ impl Operation for LayerNorm {
         })
     }
 
-    fn backward(&self, inputs: &[Tensor], _y: &Tensor, dy: &Tensor, gradients: &mut Gradients) -> Result<()> {
+    fn backward(&self, inputs: &[Tensor], dy: &Tensor, gradients: &mut Gradients) -> Result<()> {
         let (x, gain, residual) = (&inputs[0], &inputs[1], inputs.get(3));
         by_type!(x.dtype(), T => {
             let [dsum, dgain, dbias] = slices::<T, _, _>([x, gain, dy, residual.unwrap_or(x)], |[x, gain, dy, r]| {
@@ -133,5 +143,10 @@ impl Operation for LayerNorm {
                 None => gradients.add(x, dsum),
             }
         })
+    }
+
+    #[cfg(feature = "cuda")]
+    fn on_cuda(&self) -> Option<&dyn Kernels> {
+        Some(self)
     }
 }

@@ -3,6 +3,8 @@
 use candle_core::{Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
+#[cfg(feature = "cuda")]
+use super::cuda::Kernels;
 use super::gemm::{Matrix, Threads, new_product, product};
 use super::real::{Real, by_type, dispatch, repeat, slices};
 use super::{Gradients, Operation};
@@ -11,10 +13,15 @@ use super::{Gradients, Operation};
 pub(in crate::nn) struct Linear;
 
 /// Rows and columns of x, columns of the result, and its shape.
-fn shapes(x: &Tensor, w: &Tensor) -> Result<(usize, usize, usize, Shape)> {
-    let (dims, (out, columns)) = (x.dims(), w.dims2()?);
+pub(super) fn shapes(inputs: &[Tensor]) -> Result<(usize, usize, usize, Shape)> {
+    let (dims, (out, columns)) = (inputs[0].dims(), inputs[1].dims2()?);
     if dims.last() != Some(&columns) {
         bail!("a linear of {columns} inputs on a tensor of shape {dims:?}");
+    }
+    if let Some(b) = inputs.get(2)
+        && b.dims() != [out]
+    {
+        bail!("a bias of shape {:?} for {out} outputs", b.dims());
     }
     let mut shape = dims.to_vec();
     shape[dims.len() - 1] = out;
@@ -24,12 +31,7 @@ fn shapes(x: &Tensor, w: &Tensor) -> Result<(usize, usize, usize, Shape)> {
 impl Operation for Linear {
     fn forward(&self, inputs: &[Tensor]) -> Result<Tensor> {
         let (x, w, b) = (&inputs[0], &inputs[1], inputs.get(2));
-        let (rows, columns, out, shape) = shapes(x, w)?;
-        if let Some(b) = b
-            && b.dims() != [out]
-        {
-            bail!("a bias of shape {:?} for {out} outputs", b.dims());
-        }
+        let (rows, columns, out, shape) = shapes(inputs)?;
         by_type!(x.dtype(), T => {
             let y = slices::<T, _, _>([x, w], |[x, w]| {
                 let (x, w) = (Matrix::new(x, rows, columns), Matrix::new(w, out, columns).t());
@@ -43,9 +45,9 @@ impl Operation for Linear {
     }
 
     /// dx = dy W, dW = dy^T x, db = sum of the rows of dy.
-    fn backward(&self, inputs: &[Tensor], _y: &Tensor, dy: &Tensor, gradients: &mut Gradients) -> Result<()> {
+    fn backward(&self, inputs: &[Tensor], dy: &Tensor, gradients: &mut Gradients) -> Result<()> {
         let (x, w) = (&inputs[0], &inputs[1]);
-        let (rows, columns, out, _) = shapes(x, w)?;
+        let (rows, columns, out, _) = shapes(inputs)?;
         by_type!(x.dtype(), T => slices::<T, _, _>([x, w, dy], |[x_values, w_values, dy]| {
             let dy_m = Matrix::new(dy, rows, out);
             gradients.product(x, dy_m, Matrix::new(w_values, out, columns))?;
@@ -55,6 +57,11 @@ impl Operation for Linear {
                 None => Ok(()),
             }
         })?)
+    }
+
+    #[cfg(feature = "cuda")]
+    fn on_cuda(&self) -> Option<&dyn Kernels> {
+        Some(self)
     }
 }
 

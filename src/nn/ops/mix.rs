@@ -3,6 +3,8 @@
 use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 
+#[cfg(feature = "cuda")]
+use super::cuda::Kernels;
 use super::gemm::{Matrix, Threads, product};
 use super::real::{by_type, slices};
 use super::{Gradients, Operation};
@@ -11,7 +13,7 @@ use super::{Gradients, Operation};
 pub(in crate::nn) struct Mix;
 
 /// b, t, d, k, n.
-fn shapes(e: &Tensor, x: &Tensor) -> Result<[usize; 5]> {
+pub(super) fn shapes(e: &Tensor, x: &Tensor) -> Result<[usize; 5]> {
     let ((k, n), (b, t, d)) = (e.dims2()?, x.dims3()?);
     if t > n {
         bail!("a projection of {n} tokens on sequences of {t}");
@@ -36,7 +38,7 @@ impl Operation for Mix {
     }
 
     /// dE = sum over the sequences of dy x^T, dx = E^T dy.
-    fn backward(&self, inputs: &[Tensor], _y: &Tensor, dy: &Tensor, gradients: &mut Gradients) -> Result<()> {
+    fn backward(&self, inputs: &[Tensor], dy: &Tensor, gradients: &mut Gradients) -> Result<()> {
         let (e, x) = (&inputs[0], &inputs[1]);
         let [_, t, d, k, n] = shapes(e, x)?;
         by_type!(x.dtype(), T => slices::<T, _, _>([e, x, dy], |[e_values, x_values, dy]| {
@@ -56,5 +58,10 @@ impl Operation for Mix {
                 }
             })
         })?)
+    }
+
+    #[cfg(feature = "cuda")]
+    fn on_cuda(&self) -> Option<&dyn Kernels> {
+        Some(self)
     }
 }

@@ -8,7 +8,10 @@
 
 mod adamw;
 mod attention;
+mod cast;
 mod cross_entropy;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod dropout;
 mod gather;
 mod gelu;
@@ -20,32 +23,70 @@ mod math;
 mod mix;
 mod real;
 pub(super) mod stock;
+mod tanh;
 
 use candle_core::{DType, Device, Result, Tensor};
 
-pub use adamw::{AdamWRates, Moments, adamw};
+pub use adamw::{AdamWRates, Moments, Update, adamw};
 pub use attention::Heads;
 pub use dropout::Dropout;
 pub use gradients::Gradients;
 
 pub(super) use attention::Attention;
+pub(super) use cast::Cast;
 pub(super) use cross_entropy::CrossEntropy;
 pub(super) use gather::Gather;
 pub(super) use gelu::Gelu;
 pub(super) use layer_norm::LayerNorm;
 pub(super) use linear::Linear;
 pub(super) use mix::Mix;
+pub(super) use tanh::Tanh;
 
-/// A fused operation. Its inputs are contiguous and of one type.
+/// A fused operation. Its inputs are contiguous; on the CPU they are of one type, on a GPU weights may be of f32 beside
+/// activations of half precision.
 pub(super) trait Operation {
     /// The result.
     fn forward(&self, inputs: &[Tensor]) -> Result<Tensor>;
 
-    /// Adds the gradients for the inputs, given `dy`, that for the result `y`.
-    fn backward(&self, inputs: &[Tensor], y: &Tensor, dy: &Tensor, gradients: &mut Gradients) -> Result<()>;
+    /// Adds the gradients for the inputs, given `dy`, that for the result.
+    fn backward(&self, inputs: &[Tensor], dy: &Tensor, gradients: &mut Gradients) -> Result<()>;
+
+    /// What computes it on a GPU, where it is not what computes it on the CPU.
+    #[cfg(feature = "cuda")]
+    fn on_cuda(&self) -> Option<&dyn cuda::Kernels> {
+        None
+    }
+}
+
+/// The result, by what computes it on the device of the inputs.
+pub(super) fn forward(operation: &dyn Operation, inputs: &[Tensor]) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if let Some(kernels) = operation.on_cuda().filter(|_| inputs[0].device().is_cuda()) {
+        return kernels.forward(inputs);
+    }
+    operation.forward(inputs)
+}
+
+/// The gradients, by what computes them on the device of the inputs.
+pub(super) fn backward(
+    operation: &dyn Operation,
+    inputs: &[Tensor],
+    dy: &Tensor,
+    gradients: &mut Gradients,
+) -> Result<()> {
+    #[cfg(feature = "cuda")]
+    if let Some(kernels) = operation.on_cuda().filter(|_| inputs[0].device().is_cuda()) {
+        return kernels.backward(inputs, dy, gradients);
+    }
+    operation.backward(inputs, dy, gradients)
 }
 
 /// Whether there are fused operations for a dtype on a device.
 pub(super) fn are_fused(dtype: DType, device: &Device) -> bool {
-    device.is_cpu() && matches!(dtype, DType::F32 | DType::F64)
+    match device {
+        Device::Cpu => matches!(dtype, DType::F32 | DType::F64),
+        #[cfg(feature = "cuda")]
+        Device::Cuda(_) => cuda::has_kernels(dtype),
+        _ => false,
+    }
 }

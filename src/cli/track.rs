@@ -1,0 +1,188 @@
+//! `track`: runs any command and accounts for its energy.
+
+use std::ffi::OsString;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use greenformers::catalog::{Device, DeviceKind};
+use greenformers::estimate::{Account, Metered, account};
+use greenformers::measure::{self, MachineFacts, TrackError, TrackPlan, Tracked, Tracking, hardware_share, track};
+use greenformers::sensor::DEFAULT_POWERCAP_ROOT;
+use greenformers::units::Seconds;
+
+use super::Context;
+use super::common::{ConditionsArgs, parse_seconds};
+use super::track_output::{Destination, Run, text};
+
+/// Exit code of a shell for a command that does not exist, and for one that may not be run.
+const NO_COMMAND: u8 = 127;
+const CANNOT_RUN: u8 = 126;
+/// Readings further apart than a minute could miss that a counter has wrapped, or what a GPU did in between.
+const INTERVALS: (f64, f64) = (0.1, 60.0);
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "The command's output, signals and exit code pass through; what it took is printed on stderr.
+
+Examples:
+  greenformers track -- python train.py --epochs 3
+  greenformers track --grid fra -o run.json -- python train.py
+  greenformers track -o emissions.csv --process -- ./train.sh      a row in CodeCarbon's columns
+  greenformers track --prometheus 9400 -- python train.py          http://127.0.0.1:9400/metrics")]
+pub(super) struct Args {
+    /// The command and its arguments
+    #[arg(required = true, trailing_var_arg = true, value_name = "CMD")]
+    command: Vec<OsString>,
+    /// Time between two readings, 0.1 to 60
+    #[arg(long, value_name = "SECONDS", default_value = "0.5", value_parser = parse_interval)]
+    interval: f64,
+    /// Write FILE.json, or add a row to FILE.csv in CodeCarbon's columns (kWh and kg of what is metered, times PUE)
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Account for the command alone: CPU energy by its share of CPU time, memory by what it keeps resident
+    #[arg(long)]
+    process: bool,
+    /// GPUs to account for, as in CUDA_VISIBLE_DEVICES: numbers, `GPU-...`, `MIG-...` [default: those it may see]
+    #[arg(long, value_name = "LIST")]
+    gpus: Option<String>,
+    /// Measure the idle machine for so long first, so that energy above idle is known
+    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
+    idle: Option<f64>,
+    /// Serve the readings to Prometheus: a port of this machine alone, or ADDRESS:PORT
+    #[arg(long, value_name = "ADDR", value_parser = parse_address)]
+    prometheus: Option<SocketAddr>,
+    /// What the run is called in FILE.csv [default: the command]
+    #[arg(long, value_name = "NAME")]
+    project: Option<String>,
+    /// The catalog entry, or a YAML file, of this machine's CPU [default: recognised by its name]
+    #[arg(long, value_name = "NAME|FILE")]
+    hardware: Option<String>,
+    #[command(flatten)]
+    conditions: ConditionsArgs,
+    /// Seed of the draws
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// Folder of the kernel's energy counters
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_POWERCAP_ROOT, hide = true)]
+    powercap_root: PathBuf,
+}
+
+fn parse_interval(text: &str) -> Result<f64, String> {
+    let seconds = parse_seconds(text)?;
+    let (least, most) = INTERVALS;
+    if (least..=most).contains(&seconds) {
+        Ok(seconds)
+    } else {
+        Err(format!("expected {least} to {most} seconds, got `{text}`"))
+    }
+}
+
+/// `9400` and `:9400` are ports of the loopback address.
+fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    let local = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    if let Ok(port) = text.strip_prefix(':').unwrap_or(text).parse::<u16>() {
+        return Ok(SocketAddr::new(local, port));
+    }
+    let named = text.replacen("localhost:", "127.0.0.1:", 1);
+    named.parse().map_err(|_| format!("expected a port or ADDRESS:PORT such as `9400` or `0.0.0.0:9400`, got `{text}`"))
+}
+
+/// Runs the command; the code to exit with is the command's.
+pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
+    // All that can be wrong with the options is found before the command runs.
+    let destination = args.output.as_deref().map(Destination::open).transpose()?;
+    let facts = measure::machine_facts();
+    let cpu: Option<Device> = match &args.hardware {
+        Some(name) => Some(context.catalog.load(name)?),
+        None => context.catalog.identify(DeviceKind::Cpu, &facts.cpu)?,
+    };
+    let share = cpu.as_ref().map_or(1.0, |d| hardware_share(d, facts.usable_cpus())).min(1.0);
+    let conditions = args.conditions.resolve(&context.catalog, cpu.clone(), None, share, true)?;
+    let grid = args.conditions.named_grid(&context.catalog)?;
+    let plan = TrackPlan {
+        command: args.command.clone(),
+        interval: Seconds(args.interval),
+        tracking: if args.process { Tracking::Process } else { Tracking::Machine },
+        gpus: args.gpus.clone(),
+        idle: args.idle.map(Seconds),
+        powercap: args.powercap_root.clone(),
+        serve: args.prometheus,
+    };
+    let started = chrono::Local::now();
+    let serving = |address: SocketAddr| {
+        context.note(format_args!("serving http://{address}/metrics"));
+        if !address.ip().is_loopback() {
+            context.note(
+                "warning: anyone who reaches this address can read it (`--prometheus PORT` serves this machine alone)",
+            );
+        }
+    };
+    let tracked = match track(&plan, &facts, cpu.as_ref(), serving) {
+        Ok(tracked) => tracked,
+        Err(error @ (TrackError::NoCommand(_) | TrackError::Spawn { .. })) => {
+            let code = if matches!(error, TrackError::NoCommand(_)) { NO_COMMAND } else { CANNOT_RUN };
+            eprintln!("error: {}", super::with_causes(&error.into()));
+            return Ok(ExitCode::from(code));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let account = account_for(&tracked, share, &conditions, args, &facts);
+    let run = Run {
+        command: &args.command,
+        project: args.project.as_deref(),
+        started,
+        tracking: plan.tracking,
+        tracked: &tracked,
+        account: &account,
+        conditions: &conditions,
+        grid: grid.as_ref(),
+        facts: &facts,
+    };
+    context.note(text(&run).trim_end());
+    if let Some(destination) = destination
+        && let Err(error) = destination.write(&run)
+    {
+        // The command has run: its own failure is worth more to its caller than this one.
+        eprintln!("error: {}", super::with_causes(&error));
+        if tracked.exit.shell_code() == 0 {
+            return Ok(ExitCode::FAILURE);
+        }
+    }
+    Ok(ExitCode::from(tracked.exit.shell_code()))
+}
+
+fn account_for(
+    tracked: &Tracked,
+    share: f64,
+    conditions: &greenformers::estimate::Conditions,
+    args: &Args,
+    facts: &MachineFacts,
+) -> Account {
+    let metered =
+        tracked.lines.iter().filter_map(|line| Some(Metered { energy_j: line.energy_j?, coverage: line.covers? }));
+    let parts: Vec<Metered> = metered.collect();
+    // Board and fans: of the command alone, as much as its CPU time is of the machine's.
+    let own = match (args.process, tracked.cpu_s) {
+        (true, Some(cpu_s)) => (cpu_s / (tracked.duration_s * facts.usable_cpus())).min(1.0),
+        _ => 1.0,
+    };
+    account(&parts, Seconds(tracked.duration_s), share * own, conditions, args.seed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_alone_is_of_this_machine_alone() {
+        for text in ["9400", ":9400", "127.0.0.1:9400", "localhost:9400"] {
+            assert_eq!(parse_address(text).expect(text).to_string(), "127.0.0.1:9400");
+        }
+        assert_eq!(parse_address("0.0.0.0:1").expect("given").to_string(), "0.0.0.0:1");
+        assert_eq!(parse_address("[::1]:1").expect("given").to_string(), "[::1]:1");
+        for text in ["", "70000", "host", "1.2.3.4", "-1"] {
+            assert!(parse_address(text).is_err(), "{text}");
+        }
+    }
+}

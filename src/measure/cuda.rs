@@ -1,0 +1,87 @@
+//! How an NVIDIA GPU is opened, and what its memory pool tells.
+
+use candle_core::Device;
+use candle_core::cuda_backend::cudarc::driver::{result, sys};
+use candle_core::cuda_backend::{CudaDevice, WrapErr, set_gemm_reduced_precision_f32};
+
+use super::device::GpuFacts;
+use crate::sensor::CudaIdentity;
+use crate::units::DType;
+
+/// Opens a GPU by its ordinal and sets what costs nothing: freed memory stays with the program, no events are recorded
+/// around each use of a tensor, small uploads are kept, and products of f32 use TF32 if that is the dtype.
+pub(super) fn open(ordinal: usize, dtype: DType) -> candle_core::Result<Device> {
+    let device = Device::new_cuda(ordinal)?;
+    let cuda = device.as_cuda_device()?;
+    // SAFETY: all work is queued on the one stream that the device has, so its order is the order of uses.
+    #[expect(unsafe_code, reason = "the promise of a single stream")]
+    unsafe {
+        cuda.disable_event_tracking();
+    }
+    set_gemm_reduced_precision_f32(dtype == DType::Tf32);
+    // Otherwise the pool gives all memory back to the driver at every synchronisation, and asks for it again.
+    set(cuda, sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, u64::MAX)?;
+    // For as long as the program runs: the shapes that candle's kernels are given are sent once, not at every launch.
+    std::mem::forget(cuda.enable_cuda_graph_htod_cache());
+    Ok(device)
+}
+
+/// What CUDA says of a GPU.
+pub(super) fn facts(cuda: &CudaDevice) -> GpuFacts {
+    let stream = cuda.cuda_stream();
+    let context = stream.context();
+    let uuid = context.uuid().ok().map(|uuid| {
+        let hex = uuid.bytes.iter().fold(String::new(), |hex, b| hex + &format!("{:02x}", b.cast_unsigned()));
+        format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+    });
+    let part = |which| context.attribute(which).ok().and_then(|n| u32::try_from(n).ok());
+    let domain = part(sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_PCI_DOMAIN_ID);
+    let bus = part(sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_PCI_BUS_ID);
+    let slot = part(sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_PCI_DEVICE_ID);
+    let pci = domain.zip(bus).zip(slot).map(|((domain, bus), slot)| (domain, bus, slot));
+    GpuFacts {
+        name: context.name().ok(),
+        memory_bytes: context.total_mem().ok().map(|bytes| bytes as u64),
+        identity: CudaIdentity { uuid, pci },
+    }
+}
+
+/// Bytes that tensors use now, and a new maximum from here on.
+pub(super) fn mark_memory(cuda: &CudaDevice) -> candle_core::Result<u64> {
+    set(cuda, sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_USED_MEM_HIGH, 0)?;
+    get(cuda, sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_USED_MEM_CURRENT)
+}
+
+/// The most bytes that tensors have used since the last mark.
+pub(super) fn peak_memory(cuda: &CudaDevice) -> candle_core::Result<u64> {
+    get(cuda, sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_USED_MEM_HIGH)
+}
+
+/// Gives memory that is not in use back to the driver: between models, whose sizes differ.
+pub(super) fn release_unused(cuda: &CudaDevice) -> candle_core::Result<()> {
+    let pool = pool(cuda)?;
+    // SAFETY: the default pool lives as long as the device.
+    #[expect(unsafe_code, reason = "a call of the driver")]
+    unsafe { result::mem_pool::trim_to(pool, 0) }.w()
+}
+
+fn pool(cuda: &CudaDevice) -> candle_core::Result<sys::CUmemoryPool> {
+    // SAFETY: the device is open.
+    #[expect(unsafe_code, reason = "a call of the driver")]
+    unsafe { result::device::get_default_mem_pool(cuda.cuda_stream().context().cu_device()) }.w()
+}
+
+fn set(cuda: &CudaDevice, attribute: sys::CUmemPool_attribute, mut value: u64) -> candle_core::Result<()> {
+    let pool = pool(cuda)?;
+    // SAFETY: the attributes set here are 64-bit numbers, and the default pool lives as long as the device.
+    #[expect(unsafe_code, reason = "a call of the driver")]
+    unsafe { result::mem_pool::set_attribute(pool, attribute, (&raw mut value).cast()) }.w()
+}
+
+fn get(cuda: &CudaDevice, attribute: sys::CUmemPool_attribute) -> candle_core::Result<u64> {
+    let (pool, mut value) = (pool(cuda)?, 0u64);
+    // SAFETY: as in `set`.
+    #[expect(unsafe_code, reason = "a call of the driver")]
+    unsafe { result::mem_pool::get_attribute(pool, attribute, (&raw mut value).cast()) }.w()?;
+    Ok(value)
+}

@@ -1,0 +1,141 @@
+//! The parts of this machine that draw power, each with its best meter, or the reason why it has none.
+
+use std::path::Path;
+
+use super::{MachineFacts, cpu_model};
+use crate::catalog::{Device, Per};
+use crate::sensor::{
+    Coverage, Driver, GpuInfo, Meter, NvmlLibrary, NvmlMeter, RamModel, SensorError, list_gpus, open_rapl,
+};
+use crate::units::Bytes;
+
+/// What kind of part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PartKind {
+    /// The processors.
+    Cpu,
+    /// The memory of the machine.
+    Memory,
+    /// A GPU.
+    Gpu,
+}
+
+/// A part of the machine.
+pub struct Part {
+    /// What kind.
+    pub kind: PartKind,
+    /// `cpu`, `memory`, `gpu 0`.
+    pub device: String,
+    /// Its name for people.
+    pub name: String,
+    /// What identifies it: zones of the kernel, a UUID.
+    pub id: Option<String>,
+    /// Its memory.
+    pub memory: Option<Bytes>,
+    /// The best meter.
+    pub meter: Option<Box<dyn Meter>>,
+    /// Whether another part's meter already covers it.
+    pub covered_by: Option<&'static str>,
+    /// Why there is no better meter, and what would help.
+    pub reason: Option<String>,
+    /// What the driver says, of a GPU.
+    pub gpu: Option<GpuInfo>,
+}
+
+/// The processors and the memory, by RAPL if it can be read, else by model.
+#[must_use]
+pub fn host_parts(powercap: &Path, facts: &MachineFacts, cpu: Option<&Device>) -> Vec<Part> {
+    let memory = Bytes(facts.memory_bytes as f64);
+    let mut processors = Part {
+        kind: PartKind::Cpu,
+        device: "cpu".to_owned(),
+        name: format!("{}, {} CPUs", facts.cpu, facts.usable_cpus()),
+        id: None,
+        memory: None,
+        meter: None,
+        covered_by: None,
+        reason: None,
+        gpu: None,
+    };
+    let mut ram = Part {
+        kind: PartKind::Memory,
+        device: "memory".to_owned(),
+        name: "memory of the machine".to_owned(),
+        id: None,
+        memory: Some(memory),
+        meter: None,
+        covered_by: None,
+        reason: None,
+        gpu: None,
+    };
+    match open_rapl(powercap) {
+        Ok(rapl) => {
+            ram.reason = rapl.unreadable.map(|e| e.to_string());
+            for meter in rapl.meters {
+                let part = if meter.info().coverage == Coverage::Dram { &mut ram } else { &mut processors };
+                part.id = Some(meter.info().domain.clone());
+                part.meter = Some(Box::new(meter));
+            }
+        }
+        Err(no_rapl) => model_cpu(&mut processors, &no_rapl, facts, cpu),
+    }
+    if ram.meter.is_none() {
+        let by_vcpu = processors.meter.as_ref().is_some_and(|m| m.info().coverage == Coverage::NodeShare);
+        ram.reason = ram.reason.or_else(|| {
+            Some(if by_vcpu {
+                "there is no counter for it: modelled by its size; a part of it may be in the figure for a virtual CPU, \
+                 which is why its interval is wide"
+                    .to_owned()
+            } else {
+                "there is no counter for it: modelled by its size".to_owned()
+            })
+        });
+        ram.meter = Some(Box::new(RamModel::new(memory, by_vcpu)));
+    }
+    vec![processors, ram]
+}
+
+fn model_cpu(part: &mut Part, no_rapl: &SensorError, facts: &MachineFacts, cpu: Option<&Device>) {
+    if let Some(model) = cpu.and_then(|device| cpu_model(device, facts)) {
+        let per = cpu.map_or(Per::Device, |d| d.per);
+        let what = if per == Per::Vcpu { "that of its virtual CPUs' share of a server" } else { "linear in its load" };
+        part.reason = Some(format!("{no_rapl}\nits power is modelled instead, {what}, standard uncertainty 40 %"));
+        part.meter = Some(Box::new(model));
+    } else {
+        part.reason = Some(format!(
+            "{no_rapl}\nthe catalog does not know `{}`, so its power cannot be modelled either\nhint: `--hardware FILE` \
+             with its `tdp`",
+            facts.cpu
+        ));
+    }
+}
+
+/// Every GPU of the NVIDIA driver.
+///
+/// # Errors
+/// If there is no driver, or it does not say how many GPUs there are.
+pub fn gpu_parts() -> Result<Vec<Part>, SensorError> {
+    gpus_of(&Driver::open()?)
+}
+
+fn gpus_of(library: &dyn NvmlLibrary) -> Result<Vec<Part>, SensorError> {
+    let parts = list_gpus(library)?.into_iter().map(|gpu| {
+        let (meter, reason) = match NvmlMeter::open(library, gpu.index) {
+            Ok(meter) => (Some(Box::new(meter) as Box<dyn Meter>), None),
+            Err(error) => (None, Some(error.to_string())),
+        };
+        Part {
+            kind: PartKind::Gpu,
+            device: format!("gpu {}", gpu.index),
+            name: gpu.name.clone().unwrap_or_else(|| "unnamed GPU".to_owned()),
+            id: gpu.uuid.clone().or_else(|| gpu.pci_bus_id.clone()),
+            memory: gpu.memory,
+            meter,
+            covered_by: None,
+            reason: reason.or_else(|| (!gpu.unanswered.is_empty()).then(|| gpu.unanswered.join("; "))),
+            gpu: Some(gpu),
+        }
+    });
+    Ok(parts.collect())
+}

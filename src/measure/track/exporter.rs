@@ -1,0 +1,228 @@
+//! What is sampled, for Prometheus to fetch: a server of one page.
+
+use std::fmt::Write as _;
+use std::io::{ErrorKind, Read, Result, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::sensor::{Latest, Reader};
+
+/// Clients at a time; one more is turned away.
+const CLIENTS: usize = 8;
+/// A client that takes longer, to ask or to listen, is given up.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// No longer question is read.
+const LONGEST_REQUEST: usize = 8192;
+/// The media type of the text format, version 0.0.4.
+const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Serves until it is dropped.
+pub(super) struct Exporter {
+    address: SocketAddr,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Exporter {
+    /// Serves the latest readings at `address`.
+    pub(super) fn start(address: SocketAddr, reader: Reader) -> Result<Self> {
+        let listener = TcpListener::bind(address)?;
+        let address = listener.local_addr()?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = std::thread::spawn(move || serve(&listener, &reader, &stopped));
+        Ok(Self { address, stop, thread: Some(thread) })
+    }
+
+    /// Where it serves: the port that was free, if 0 was asked for.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for Exporter {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        // Wakes the thread, which waits for a client.
+        let mut own = self.address;
+        if own.ip().is_unspecified() {
+            own.set_ip(Ipv4Addr::LOCALHOST.into());
+        }
+        let woken = TcpStream::connect_timeout(&own, PATIENCE).is_ok();
+        if let Some(thread) = self.thread.take().filter(|_| woken) {
+            // A thread that panicked has already shown its message.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn serve(listener: &TcpListener, reader: &Reader, stop: &AtomicBool) {
+    let clients = Arc::new(AtomicUsize::new(0));
+    for client in listener.incoming() {
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
+        let Ok(mut client) = client else { continue };
+        let _ = client.set_read_timeout(Some(PATIENCE));
+        let _ = client.set_write_timeout(Some(PATIENCE));
+        if clients.fetch_add(1, Ordering::Relaxed) >= CLIENTS {
+            clients.fetch_sub(1, Ordering::Relaxed);
+            let _ = reply(&mut client, "503 Service Unavailable", "text/plain", "too many clients\n");
+            continue;
+        }
+        let (reader, clients) = (reader.clone(), Arc::clone(&clients));
+        std::thread::spawn(move || {
+            // A client that has gone away is no concern of the command's.
+            let _ = answer(&mut client, &reader);
+            clients.fetch_sub(1, Ordering::Relaxed);
+        });
+    }
+}
+
+fn answer(client: &mut TcpStream, reader: &Reader) -> Result<()> {
+    let Some(request) = request(client)? else {
+        return reply(client, "400 Bad Request", "text/plain", "not a request\n");
+    };
+    let mut words = request.split(' ');
+    match (words.next(), words.next()) {
+        (Some("GET" | "HEAD"), Some(path)) if path.split('?').next() == Some("/metrics") => {
+            reply(client, "200 OK", TEXT, &metrics(&reader.latest()))
+        }
+        (Some("GET" | "HEAD"), Some("/")) => reply(client, "200 OK", "text/plain", "see /metrics\n"),
+        (Some("GET" | "HEAD"), Some(_)) => reply(client, "404 Not Found", "text/plain", "see /metrics\n"),
+        _ => reply(client, "405 Method Not Allowed", "text/plain", "GET /metrics\n"),
+    }
+}
+
+/// The first line of a request whose head came whole, in time, and no longer than it may be.
+fn request(client: &mut TcpStream) -> Result<Option<String>> {
+    let began = Instant::now();
+    let mut head = Vec::new();
+    let mut buffer = [0; 1024];
+    while !head.windows(4).any(|w| w == b"\r\n\r\n") {
+        if head.len() > LONGEST_REQUEST || began.elapsed() > PATIENCE {
+            return Ok(None);
+        }
+        match client.read(&mut buffer) {
+            Ok(0) => return Ok(None),
+            Ok(n) => head.extend_from_slice(&buffer[..n]),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return Ok(None),
+            Err(error) => return Err(error),
+        }
+    }
+    let text = String::from_utf8_lossy(&head);
+    Ok(text.lines().next().filter(|line| line.contains(" HTTP/")).map(str::to_owned))
+}
+
+fn reply(client: &mut TcpStream, status: &str, media_type: &str, body: &str) -> Result<()> {
+    let head = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: {media_type}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
+    client.write_all(head.as_bytes())?;
+    client.write_all(body.as_bytes())
+}
+
+/// The readings in the text format: joules since the command was about to start, and watts over the last two readings.
+fn metrics(latest: &[Latest]) -> String {
+    let mut text = String::new();
+    let labels = |meter: &Latest| {
+        let info = &meter.info;
+        let (source, covers) = (info.source.name(), escaped(info.coverage.words()));
+        format!("{{device=\"{}\",source=\"{source}\",covers=\"{covers}\"}}", escaped(&info.domain))
+    };
+    let mut metric = |name: &str, kind: &str, help: &str, of: fn(&Latest) -> Option<f64>| {
+        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+        for meter in latest {
+            // What is not known is left out, and never 0.
+            if let Some(value) = of(meter) {
+                let _ = writeln!(text, "{name}{} {value}", labels(meter));
+            }
+        }
+    };
+    metric("greenformers_energy_joules_total", "counter", "Energy since tracking began.", |m| m.energy_j);
+    metric("greenformers_power_watts", "gauge", "Power over the last two readings.", |m| m.power_w);
+    text
+}
+
+/// A label's value: backslash, quote and line feed are written with a backslash.
+fn escaped(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sensor::{FakeMeter, Sampler};
+    use crate::units::{Seconds, Watts};
+
+    fn server() -> (Sampler, Exporter) {
+        let meter = FakeMeter::new(|_| Watts(5.0)).counting();
+        let sampler = Sampler::start_every(Seconds(0.01), Instant::now(), vec![Box::new(meter)]);
+        std::thread::sleep(Duration::from_millis(60));
+        let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let exporter = Exporter::start(local, sampler.reader()).expect("a free port");
+        (sampler, exporter)
+    }
+
+    fn ask(address: SocketAddr, request: &str) -> String {
+        let mut client = TcpStream::connect(address).expect("it listens");
+        client.write_all(request.as_bytes()).expect("it reads");
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).expect("it answers and closes");
+        answer
+    }
+
+    #[test]
+    fn metrics_are_counters_of_joules_and_gauges_of_watts() {
+        let (_sampler, exporter) = server();
+        let answer = ask(exporter.address(), "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        let value = |name: &str| -> f64 {
+            let line = answer.lines().find(|l| l.starts_with(name)).expect("the metric");
+            assert!(line.contains("{device=\"fake\",source=\"fake\",covers=\"CPU package\"}"), "{line}");
+            line.rsplit(' ').next().expect("a value").parse().expect("a number")
+        };
+        assert!((value("greenformers_power_watts{") - 5.0).abs() < 0.5);
+        assert!(value("greenformers_energy_joules_total{") > 0.1);
+        assert!(answer.contains("# TYPE greenformers_energy_joules_total counter"));
+    }
+
+    #[test]
+    fn other_pages_methods_and_noise_are_refused() {
+        let (_sampler, exporter) = server();
+        let ask = |text: &str| ask(exporter.address(), text);
+        assert!(ask("GET /etc/passwd HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 404"));
+        assert!(ask("POST /metrics HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 405"));
+        assert!(ask("\r\n\r\n").starts_with("HTTP/1.1 400"));
+    }
+
+    #[test]
+    fn a_client_that_says_nothing_keeps_nobody_waiting() {
+        let (_sampler, exporter) = server();
+        let silent: Vec<TcpStream> =
+            (0..3).map(|_| TcpStream::connect(exporter.address()).expect("it listens")).collect();
+        assert!(ask(exporter.address(), "GET /metrics HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 200"));
+        drop(silent);
+    }
+
+    #[test]
+    fn more_clients_than_there_is_room_for_are_turned_away() {
+        let (_sampler, exporter) = server();
+        let silent: Vec<TcpStream> =
+            (0..CLIENTS).map(|_| TcpStream::connect(exporter.address()).expect("it listens")).collect();
+        let mut client = TcpStream::connect(exporter.address()).expect("it listens");
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).expect("it answers unasked");
+        assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+        drop(silent);
+    }
+
+    #[test]
+    fn a_name_with_quotes_does_not_end_its_label() {
+        assert_eq!(escaped("a \"b\"\\\n"), "a \\\"b\\\"\\\\\\n");
+    }
+}

@@ -1,0 +1,412 @@
+//! What each part of the machine used while the command ran.
+
+use serde::Serialize;
+
+use super::{Look, Run, Tracking, is_gpu};
+use crate::measure::{MachineFacts, Part, PartKind};
+use crate::record::{ENERGY_TOLERANCE, MeterTrace, Warning};
+use crate::sensor::{Coverage, EnergySource, MeterFacts, MeterLog};
+use crate::stats::{Interval, with_gain};
+
+/// A part of the machine and its energy.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Line {
+    /// `cpu`, `memory`, `gpu 0`.
+    pub device: String,
+    /// What kind of part.
+    pub kind: PartKind,
+    /// Its name for people.
+    pub name: String,
+    /// What identifies it.
+    pub id: Option<String>,
+    /// Joules while the command ran; of the command, if its share was asked for. `None` if not known: see `reason`.
+    pub energy_j: Option<Interval>,
+    /// The same above what the idle part draws, where that is known.
+    pub energy_above_idle_j: Option<Interval>,
+    /// Mean watts.
+    pub power_w: Option<Interval>,
+    /// The command's share of what the part used.
+    pub share: Option<f64>,
+    /// Where the joules come from.
+    pub source: Option<EnergySource>,
+    /// What they are for.
+    pub covers: Option<Coverage>,
+    /// The part whose line holds this one's energy.
+    pub covered_by: Option<&'static str>,
+    /// Joules of the whole device by its counter, and by integrating its power, where there are both.
+    pub counter_and_integral_j: Option<(f64, f64)>,
+    /// Whether others used the device meanwhile; `None` if not known, or no GPU.
+    pub shared: Option<bool>,
+    /// Readings taken.
+    pub samples: usize,
+    /// Why a number is not known, or is only modelled.
+    pub reason: Option<String>,
+}
+
+impl Line {
+    /// Whether its energy is missing from a total.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        self.energy_j.is_none() && self.covered_by.is_none()
+    }
+}
+
+/// Mean power over all readings of a log.
+pub(super) fn mean_power(log: &MeterLog) -> Option<f64> {
+    let (first, last) = (log.samples.first()?.time_s, log.samples.last()?.time_s);
+    Some(trace(log).energy_between(first, last)? / (last - first))
+}
+
+fn trace(log: &MeterLog) -> MeterTrace {
+    MeterTrace {
+        meter: log.info.clone(),
+        samples: log.samples.clone(),
+        failure: log.failure.clone(),
+        timing: None,
+        idle_w: None,
+    }
+}
+
+/// A line for each part; `logs`, `meters` and `idle` are of the parts that have a meter, in their order.
+pub(super) fn lines(
+    parts: Vec<Part>,
+    logs: Vec<MeterLog>,
+    meters: &[MeterFacts],
+    idle: Option<&[Option<f64>]>,
+    tracking: Tracking,
+    run: &Run,
+    facts: &MachineFacts,
+) -> Vec<Line> {
+    let mut logs = logs.into_iter().zip(meters).enumerate().peekable();
+    parts
+        .into_iter()
+        .map(|part| {
+            let metered = |(_, (log, _)): &(usize, (MeterLog, &MeterFacts))| is_of(log, &part);
+            let log = logs.next_if(metered);
+            let mut line = blank(&part);
+            line.shared = run.shared.iter().find(|(device, _)| *device == part.device).and_then(|(_, shared)| *shared);
+            if let Some((i, (log, facts_of))) = log {
+                let idle_w = facts_of.idle_power.map(|w| w.0).or_else(|| *idle?.get(i)?);
+                line.fill(&log, facts_of, idle_w, tracking, run, facts);
+            }
+            line
+        })
+        .collect()
+}
+
+/// Whether a log is of this part: parts without a meter have none.
+fn is_of(log: &MeterLog, part: &Part) -> bool {
+    match log.info.coverage {
+        Coverage::Gpu | Coverage::Module => {
+            is_gpu(part) && part.id.as_deref().is_some_and(|id| log.info.domain.contains(id))
+        }
+        Coverage::Dram => part.kind == PartKind::Memory,
+        Coverage::CpuPackage | Coverage::NodeShare => part.kind == PartKind::Cpu,
+    }
+}
+
+fn blank(part: &Part) -> Line {
+    Line {
+        device: part.device.clone(),
+        kind: part.kind,
+        name: part.name.clone(),
+        id: part.id.clone(),
+        energy_j: None,
+        energy_above_idle_j: None,
+        power_w: None,
+        share: None,
+        source: None,
+        covers: None,
+        covered_by: part.covered_by,
+        counter_and_integral_j: None,
+        shared: None,
+        samples: 0,
+        reason: part.reason.clone(),
+    }
+}
+
+impl Line {
+    fn fill(
+        &mut self,
+        log: &MeterLog,
+        meter: &MeterFacts,
+        idle_w: Option<f64>,
+        tracking: Tracking,
+        run: &Run,
+        facts: &MachineFacts,
+    ) {
+        let trace = trace(log);
+        let duration = run.end_s - run.start_s;
+        let counter = trace.counter_between(run.start_s, run.end_s);
+        let integral = trace.integral_between(run.start_s, run.end_s);
+        self.counter_and_integral_j = counter.zip(integral);
+        self.samples = log.samples.len();
+        self.covers = Some(log.info.coverage);
+        self.source = Some(match (log.info.source, counter) {
+            (EnergySource::NvmlCounter, None) => EnergySource::NvmlPower,
+            (source, _) => source,
+        });
+        let Some(whole_j) = counter.or(integral) else {
+            self.source = None;
+            self.reason = Some(log.failure.clone().unwrap_or_else(|| {
+                format!(
+                    "its meter did not advance in {duration:.3} s: it changes about each {:.0} ms, so a run this short \
+                     cannot be told from nothing",
+                    1000.0 * meter.resolution.0
+                )
+            }));
+            return;
+        };
+        // A window that begins and ends anywhere between two ticks: sd of the tick over sqrt(6) (Sheppard).
+        let mut spread = meter.resolution.0 / (6f64.sqrt() * duration);
+        let share = match (tracking, self.kind) {
+            (Tracking::Machine, _) => Ok((1.0, 0.0)),
+            (Tracking::Process, PartKind::Cpu) => cpu_share(&trace, run),
+            (Tracking::Process, PartKind::Memory) => memory_share(run, facts),
+            (Tracking::Process, PartKind::Gpu) => self.gpu_share(whole_j),
+        };
+        let (share, unsure) = match share {
+            Ok(share) => share,
+            Err(reason) => {
+                self.reason = Some(reason);
+                return;
+            }
+        };
+        spread = spread.hypot(unsure);
+        let gain = log.info.gain_uncertainty;
+        self.share = (tracking == Tracking::Process).then_some(share);
+        let energy = with_gain(whole_j * share, spread, gain);
+        self.energy_j = Some(energy);
+        self.power_w = Some(energy.scaled(1.0 / duration));
+        let above = idle_w.map(|idle| (whole_j - idle * duration) * share).filter(|j| *j > 0.0);
+        self.energy_above_idle_j = above.map(|j| with_gain(j, spread * whole_j * share / j, gain));
+        if self.shared == Some(true) {
+            self.reason =
+                Some("others used it meanwhile: its energy is that of all of them, an upper bound".to_owned());
+        }
+    }
+
+    /// A GPU has no meter for a process: all of it if nobody else used it, else nothing can be said but a bound.
+    fn gpu_share(&self, whole_j: f64) -> Result<(f64, f64), String> {
+        match self.shared {
+            Some(false) => Ok((1.0, 0.0)),
+            Some(true) => Err(format!(
+                "others used it meanwhile, and no sensor tells them apart: this command's energy is between 0 and \
+                 {whole_j:.3} J"
+            )),
+            None => Err(format!(
+                "the driver does not say who uses it: this command's energy is between 0 and {whole_j:.3} J"
+            )),
+        }
+    }
+}
+
+/// The energy that goes to the command when each stretch of time is divided by CPU time, over the whole, and what the
+/// kernel's clock leaves unsure of it.
+fn cpu_share(trace: &MeterTrace, run: &Run) -> Result<(f64, f64), String> {
+    let host = trace.meter.source == EnergySource::Rapl;
+    let busy = |look: &Look| if host { look.host_cpu_s } else { look.busy_cpu_s };
+    let (mut own, mut all) = (0.0, 0.0);
+    let known: Vec<&Look> = run.looks.iter().filter(|l| l.tree_cpu_s.is_some()).collect();
+    for pair in known.windows(2) {
+        let (from, to) = (pair[0].time_s.max(run.start_s), pair[1].time_s.min(run.end_s));
+        let joules = trace.energy_between(from, to).unwrap_or(0.0);
+        let used = pair[1].tree_cpu_s.zip(pair[0].tree_cpu_s).map_or(0.0, |(b, a)| b - a);
+        let busy = (busy(pair[1]) - busy(pair[0])).max(used);
+        own += if busy > 0.0 { joules * (used / busy).clamp(0.0, 1.0) } else { 0.0 };
+        all += joules;
+    }
+    let used = run.looks.last().and_then(|l| l.tree_cpu_s).unwrap_or(0.0);
+    let tick = 1.0 / crate::sensor::TICKS_PER_SECOND;
+    if own > 0.0 && all > 0.0 && used >= tick {
+        Ok((own / all, tick / (6f64.sqrt() * used)))
+    } else {
+        Err(format!(
+            "the command used less CPU time than the kernel's clock of {:.0} ms can tell: its share is not known",
+            1000.0 * tick
+        ))
+    }
+}
+
+/// Mean resident memory of the command over the machine's.
+fn memory_share(run: &Run, facts: &MachineFacts) -> Result<(f64, f64), String> {
+    let seen: Vec<f64> = run.looks.iter().filter_map(|l| l.resident_bytes).map(|b| b as f64).collect();
+    let mean = seen.iter().sum::<f64>() / seen.len() as f64;
+    if seen.is_empty() || mean <= 0.0 {
+        return Err("the command ended before its memory could be looked at: its share is not known".to_owned());
+    }
+    Ok(((mean / facts.memory_bytes as f64).min(1.0), 0.0))
+}
+
+/// What the reader of the lines must know.
+pub(super) fn warnings(lines: &[Line], facts: &MachineFacts, tracking: Tracking) -> Vec<Warning> {
+    let mut found = Vec::new();
+    for line in lines {
+        if let Some((counter, integral)) = line.counter_and_integral_j
+            && (integral / counter - 1.0).abs() > ENERGY_TOLERANCE
+        {
+            found.push(Warning::new(
+                format!("{}: the integral of power is {:+.1} % off its counter", line.device, 100.0 * (integral / counter - 1.0)),
+                "one of the two readings is wrong, or the interval is too long to follow the power; the counter's is shown",
+                "give a shorter `--interval`",
+            ));
+        }
+        if line.shared == Some(true) {
+            found.push(Warning::new(
+                format!("{}: other processes used it meanwhile", line.device),
+                "no sensor tells them apart: its energy is an upper bound for this command",
+                "run on a GPU that nobody else uses",
+            ));
+        }
+        let host = line.source == Some(EnergySource::Rapl) && tracking == Tracking::Machine;
+        if let Some(limit) = facts.cpu_limit.filter(|_| host) {
+            found.push(Warning::new(
+                format!(
+                    "{}: its counter is of the whole host, of which this container may use {limit} CPUs",
+                    line.device
+                ),
+                "its energy is an upper bound for this container",
+                "`--process` gives this command's share",
+            ));
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Exit;
+    use super::*;
+    use crate::sensor::{MeterInfo, Sample};
+    use crate::units::Seconds;
+
+    fn log(source: EnergySource, samples: &[(f64, Option<f64>, Option<f64>)]) -> MeterLog {
+        let coverage = if source == EnergySource::NvmlCounter { Coverage::Gpu } else { Coverage::CpuPackage };
+        let info =
+            MeterInfo { source, domain: "GPU-x".to_owned(), coverage, gain_uncertainty: 0.05, note: String::new() };
+        let sample = |(time_s, energy_j, power_w): &(f64, Option<f64>, Option<f64>)| Sample {
+            time_s: *time_s,
+            energy_j: *energy_j,
+            power_w: *power_w,
+        };
+        MeterLog { info, samples: samples.iter().map(sample).collect(), failure: None }
+    }
+
+    fn run(looks: &[(f64, f64, f64)], shared: Option<bool>) -> Run {
+        let look = |(time_s, tree, host): &(f64, f64, f64)| Look {
+            time_s: *time_s,
+            tree_cpu_s: Some(*tree),
+            resident_bytes: Some(2_000_000_000),
+            busy_cpu_s: *host,
+            host_cpu_s: *host,
+        };
+        Run {
+            start_s: 0.0,
+            end_s: 10.0,
+            exit: Exit { code: Some(0), signal: None },
+            looks: looks.iter().map(look).collect(),
+            shared: vec![("gpu 0".to_owned(), shared)],
+        }
+    }
+
+    fn facts() -> MachineFacts {
+        MachineFacts {
+            host: String::new(),
+            os: String::new(),
+            cpu: String::new(),
+            logical_cpus: 8,
+            cpu_limit: None,
+            memory_bytes: 16_000_000_000,
+        }
+    }
+
+    fn filled(kind: PartKind, log: &MeterLog, tracking: Tracking, run: &Run, idle_w: Option<f64>) -> Line {
+        let part = Part {
+            kind,
+            device: "gpu 0".to_owned(),
+            name: String::new(),
+            id: None,
+            memory: None,
+            meter: None,
+            covered_by: None,
+            reason: None,
+            gpu: None,
+        };
+        let meter = MeterFacts { info: log.info.clone(), resolution: Seconds(0.1), idle_power: None, averages: false };
+        let mut line = blank(&part);
+        line.shared = run.shared[0].1;
+        line.fill(log, &meter, idle_w, tracking, run, &facts());
+        line
+    }
+
+    const BUSY: [(f64, f64, f64); 2] = [(0.0, 0.0, 100.0), (10.0, 15.0, 120.0)];
+
+    #[test]
+    fn the_machine_s_energy_is_the_counter_s_and_above_idle_is_beside_it() {
+        let log = log(EnergySource::Rapl, &[(0.0, Some(5.0), None), (10.0, Some(805.0), None)]);
+        let line = filled(PartKind::Cpu, &log, Tracking::Machine, &run(&BUSY, None), Some(30.0));
+        assert!((line.energy_j.expect("known").mid - 800.0).abs() < 1e-9);
+        assert!((line.energy_above_idle_j.expect("known").mid - 500.0).abs() < 1e-9);
+        assert!((line.power_w.expect("known").mid - 80.0).abs() < 1e-9);
+        assert_eq!((line.source, line.share), (Some(EnergySource::Rapl), None));
+    }
+
+    #[test]
+    fn a_process_gets_the_part_of_the_cpu_s_energy_that_its_cpu_time_is_of_all_busy_time() {
+        let log = log(EnergySource::Rapl, &[(0.0, Some(0.0), None), (10.0, Some(800.0), None)]);
+        // 15 of 20 busy CPU-seconds
+        let line = filled(PartKind::Cpu, &log, Tracking::Process, &run(&BUSY, None), None);
+        assert!((line.energy_j.expect("known").mid - 600.0).abs() < 1e-9);
+        assert_eq!(line.share, Some(0.75));
+        assert_eq!(line.energy_above_idle_j, None, "no idle power is known");
+    }
+
+    #[test]
+    fn a_command_without_cpu_time_has_no_share_and_a_reason() {
+        let log = log(EnergySource::Rapl, &[(0.0, Some(0.0), None), (10.0, Some(800.0), None)]);
+        let line =
+            filled(PartKind::Cpu, &log, Tracking::Process, &run(&[(0.0, 0.0, 1.0), (10.0, 0.0, 2.0)], None), None);
+        assert_eq!(line.energy_j, None);
+        assert!(line.reason.expect("a reason").contains("less CPU time than the kernel's clock of 10 ms"));
+    }
+
+    #[test]
+    fn memory_goes_by_what_is_resident() {
+        let log = log(EnergySource::Model, &[(0.0, Some(0.0), None), (10.0, Some(80.0), None)]);
+        let line = filled(PartKind::Memory, &log, Tracking::Process, &run(&BUSY, None), None);
+        assert!((line.energy_j.expect("known").mid - 10.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_counter_that_stands_still_gives_way_to_power_and_neither_is_null_with_a_reason() {
+        let still = log(EnergySource::NvmlCounter, &[(0.0, Some(7.0), Some(50.0)), (10.0, Some(7.0), Some(70.0))]);
+        let line = filled(PartKind::Gpu, &still, Tracking::Machine, &run(&BUSY, Some(false)), None);
+        assert!((line.energy_j.expect("known").mid - 600.0).abs() < 1e-9);
+        assert_eq!(line.source, Some(EnergySource::NvmlPower));
+        let nothing = log(EnergySource::NvmlCounter, &[(0.0, Some(7.0), None), (10.0, Some(7.0), None)]);
+        let line = filled(PartKind::Gpu, &nothing, Tracking::Machine, &run(&BUSY, Some(false)), None);
+        assert_eq!((line.energy_j, line.source), (None, None));
+        assert!(line.reason.expect("a reason").contains("did not advance in 10.000 s"));
+    }
+
+    #[test]
+    fn counter_and_integral_more_than_5_percent_apart_are_a_warning() {
+        for (power, warned) in [(83.9, 0), (85.0, 1), (75.0, 1)] {
+            let log =
+                log(EnergySource::NvmlCounter, &[(0.0, Some(0.0), Some(power)), (10.0, Some(800.0), Some(power))]);
+            let line = filled(PartKind::Gpu, &log, Tracking::Machine, &run(&BUSY, Some(false)), None);
+            assert_eq!(warnings(&[line], &facts(), Tracking::Machine).len(), warned, "{power} W");
+        }
+    }
+
+    #[test]
+    fn the_energy_of_a_shared_gpu_is_bounded_and_given_to_nobody() {
+        let log = log(EnergySource::NvmlCounter, &[(0.0, Some(0.0), None), (10.0, Some(800.0), None)]);
+        let line = filled(PartKind::Gpu, &log, Tracking::Process, &run(&BUSY, Some(true)), None);
+        assert_eq!(line.energy_j, None);
+        assert!(line.reason.as_deref().expect("a reason").contains("between 0 and 800.000 J"));
+        assert_eq!(warnings(&[line], &facts(), Tracking::Process).len(), 1);
+        let alone = filled(PartKind::Gpu, &log, Tracking::Process, &run(&BUSY, Some(false)), None);
+        assert!((alone.energy_j.expect("known").mid - 800.0).abs() < 1e-9);
+    }
+}

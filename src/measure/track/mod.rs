@@ -1,0 +1,305 @@
+//! Runs any command and accounts for its energy: its output, its signals and its exit code pass through.
+
+mod exporter;
+mod gpus;
+mod line;
+mod process;
+mod signals;
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Command, ExitStatus};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+pub use line::Line;
+
+use self::exporter::Exporter;
+use self::gpus::Watched;
+use self::process::{Tree, waited_for_cpu_s};
+use super::{MachineFacts, Part, PartKind, host_parts};
+use crate::catalog::Device;
+use crate::record::Warning;
+use crate::sensor::{CpuClock, Meter, Sampler, SensorError};
+use crate::units::Seconds;
+
+/// Whose energy is accounted for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tracking {
+    /// All that the machine draws while the command runs.
+    Machine,
+    /// The command's share: of the processors by CPU time, of the memory by resident memory.
+    Process,
+}
+
+/// What to run, and how to watch it.
+#[derive(Debug, Clone)]
+pub struct TrackPlan {
+    /// The command and its arguments.
+    pub command: Vec<OsString>,
+    /// Time between two readings.
+    pub interval: Seconds,
+    /// Whose energy is accounted for.
+    pub tracking: Tracking,
+    /// Which GPUs, as `CUDA_VISIBLE_DEVICES` names them; `None`: those of the environment.
+    pub gpus: Option<String>,
+    /// Seconds for which the idle machine is measured first.
+    pub idle: Option<Seconds>,
+    /// Folder of the kernel's energy counters.
+    pub powercap: PathBuf,
+    /// Where to serve what is sampled.
+    pub serve: Option<SocketAddr>,
+}
+
+/// Why a command could not be tracked.
+#[derive(Debug, thiserror::Error)]
+pub enum TrackError {
+    /// There is no such command.
+    #[error("there is no command `{0}`\nhint: is it on the PATH? A script of this folder is `./{0}`")]
+    NoCommand(String),
+    /// It may not be run.
+    #[error("cannot run `{command}`")]
+    Spawn {
+        /// The command.
+        command: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It could not be waited for.
+    #[error("lost the command `{command}`")]
+    Wait {
+        /// The command.
+        command: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The address cannot be served.
+    #[error("cannot serve `{address}`\nhint: is it in use? Port 0 takes any that is free")]
+    Serve {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A share needs the CPU time of processes.
+    #[error(
+        "`--process` needs `/proc`, which this system has not\nhint: without it the whole machine is accounted for"
+    )]
+    NoProc,
+    /// The GPUs that were named.
+    #[error("`--gpus`: {0}")]
+    Gpus(String),
+    /// GPUs were named and there is no driver.
+    #[error(transparent)]
+    Sensor(#[from] SensorError),
+}
+
+/// How the command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Exit {
+    /// Its exit code, if it ended by itself.
+    pub code: Option<i32>,
+    /// The signal that killed it, if one did.
+    pub signal: Option<i32>,
+}
+
+impl Exit {
+    fn of(status: ExitStatus) -> Self {
+        #[cfg(unix)]
+        let signal = std::os::unix::process::ExitStatusExt::signal(&status);
+        #[cfg(not(unix))]
+        let signal = None;
+        Self { code: status.code(), signal }
+    }
+
+    /// The code that a shell gives it: 128 and the number of the signal, for a command that was killed.
+    #[must_use]
+    pub fn shell_code(self) -> u8 {
+        let code = self.code.or(self.signal.map(|s| 128 + s)).unwrap_or(1);
+        u8::try_from(code & 0xff).unwrap_or(1)
+    }
+}
+
+/// A command that has run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tracked {
+    /// Seconds from start to end.
+    pub duration_s: f64,
+    /// How it ended.
+    pub exit: Exit,
+    /// A line for each part of the machine.
+    pub lines: Vec<Line>,
+    /// CPU-seconds of the command and all that it started, where the system tells.
+    pub cpu_s: Option<f64>,
+    /// Busy share of the CPUs that may be used, 0 to 1.
+    pub cpu_load: Option<f64>,
+    /// Most bytes of memory that the command and all that it started had in use when it was looked at.
+    pub resident_bytes: Option<u64>,
+    /// Caveats.
+    pub warnings: Vec<Warning>,
+}
+
+/// What was seen of the command at a time.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Look {
+    time_s: f64,
+    /// CPU-seconds of the command and all that it started.
+    tree_cpu_s: Option<f64>,
+    resident_bytes: Option<u64>,
+    /// Busy CPU-seconds of what this container may use, and of the whole machine.
+    busy_cpu_s: f64,
+    host_cpu_s: f64,
+}
+
+/// Runs the command of `plan` to its end. `ready` is told the address that is served.
+///
+/// # Errors
+/// If it cannot be run, or what was asked for cannot be had. Nothing has run then.
+pub fn track(
+    plan: &TrackPlan,
+    facts: &MachineFacts,
+    cpu: Option<&Device>,
+    ready: impl FnOnce(SocketAddr),
+) -> Result<Tracked, TrackError> {
+    let mut warnings = Vec::new();
+    let mut parts = host_parts(&plan.powercap, facts, cpu);
+    let watched = gpus::add(&mut parts, plan.gpus.as_deref(), &mut warnings)?;
+    if plan.tracking == Tracking::Process && Tree::of(std::process::id()).look().is_none() {
+        return Err(TrackError::NoProc);
+    }
+    let meters: Vec<Box<dyn Meter>> = parts.iter_mut().filter_map(|p| p.meter.take()).collect();
+    let epoch = Instant::now();
+    let sampler = Sampler::start_every(plan.interval, epoch, meters);
+    let idle = plan.idle.map(|idle| idle_powers(&sampler, idle));
+    let (_exporter, address) = match plan.serve {
+        Some(address) => {
+            let serve = |source| TrackError::Serve { address, source };
+            let exporter = Exporter::start(address, sampler.reader()).map_err(serve)?;
+            let address = exporter.address();
+            (Some(exporter), Some(address))
+        }
+        None => (None, None),
+    };
+    if let Some(address) = address {
+        ready(address);
+    }
+    let run = run(plan, &sampler, epoch, watched)?;
+    let logs = sampler.take();
+    let facts_of = sampler.meters();
+    let lines = line::lines(parts, logs, &facts_of, idle.as_deref(), plan.tracking, &run, facts);
+    warnings.extend(line::warnings(&lines, facts, plan.tracking));
+    let (first, last) = (run.looks[0], run.looks[run.looks.len() - 1]);
+    let duration_s = run.end_s - run.start_s;
+    let clock = CpuClock::of_machine();
+    let busy = (last.busy_cpu_s - first.busy_cpu_s) / ((last.time_s - first.time_s) * clock.cpus());
+    Ok(Tracked {
+        duration_s,
+        exit: run.exit,
+        lines,
+        cpu_s: last.tree_cpu_s,
+        cpu_load: (duration_s > clock.resolution().0 && busy.is_finite()).then(|| busy.clamp(0.0, 1.0)),
+        resident_bytes: run.looks.iter().filter_map(|l| l.resident_bytes).max(),
+        warnings,
+    })
+}
+
+/// What was seen from before the start to after the end.
+struct Run {
+    start_s: f64,
+    end_s: f64,
+    exit: Exit,
+    looks: Vec<Look>,
+    /// GPUs, by UUID or name, that other processes used meanwhile, and whether that is known.
+    shared: Vec<(String, Option<bool>)>,
+}
+
+fn run(plan: &TrackPlan, sampler: &Sampler, epoch: Instant, mut watched: Vec<Watched>) -> Result<Run, TrackError> {
+    let name = plan.command[0].to_string_lossy().into_owned();
+    let now = || epoch.elapsed().as_secs_f64();
+    for gpu in &mut watched {
+        gpu.before();
+    }
+    let mut clocks = (CpuClock::of_machine(), CpuClock::of_host());
+    let waited_before = waited_for_cpu_s();
+    let _ = sampler.take();
+    sampler.read_now();
+    let mut looks = vec![look(now(), &mut clocks, Some(0.0), None)];
+    #[cfg(unix)]
+    let signals = signals::Caught::from_now();
+    let start_s = now();
+    let spawned = Command::new(&plan.command[0]).args(&plan.command[1..]).spawn();
+    let mut child = spawned.map_err(|source| match source.kind() {
+        std::io::ErrorKind::NotFound => TrackError::NoCommand(name.clone()),
+        _ => TrackError::Spawn { command: name.clone(), source },
+    })?;
+    #[cfg(unix)]
+    let forwarding = signals.map(|s| s.forward_to(child.id()));
+    let mut tree = Tree::of(child.id());
+    let (ended, end) = channel::<()>();
+    let (tree_seen, gpus, ticking, seen) = (&mut tree, &mut watched, &mut clocks, &mut looks);
+    let status = std::thread::scope(|scope| {
+        let watcher = scope.spawn(move || watch(&end, plan.interval, tree_seen, gpus, ticking, seen, epoch));
+        let status = child.wait();
+        let end_s = now();
+        drop(ended);
+        // A watcher that panicked has already shown its message.
+        let _ = watcher.join();
+        status.map(|s| (s, end_s))
+    });
+    #[cfg(unix)]
+    drop(forwarding);
+    let (status, end_s) = status.map_err(|source| TrackError::Wait { command: name, source })?;
+    sampler.read_now();
+    let waited = waited_for_cpu_s().zip(waited_before).map(|(after, before)| after - before + tree.orphaned_s());
+    looks.push(look(now(), &mut clocks, waited, None));
+    let shared = watched.into_iter().map(Watched::verdict).collect();
+    Ok(Run { start_s, end_s, exit: Exit::of(status), looks, shared })
+}
+
+/// Looks at the command each `interval` until it has ended.
+fn watch(
+    end: &Receiver<()>,
+    interval: Seconds,
+    tree: &mut Tree,
+    watched: &mut [Watched],
+    clocks: &mut (CpuClock, CpuClock),
+    looks: &mut Vec<Look>,
+    epoch: Instant,
+) {
+    // Once soon after the start, so that a short command is seen as well.
+    let mut pause = Duration::from_secs_f64(interval.0.min(0.02));
+    while let Err(RecvTimeoutError::Timeout) = end.recv_timeout(pause) {
+        pause = Duration::from_secs_f64(interval.0);
+        if let Some(used) = tree.look() {
+            let time_s = epoch.elapsed().as_secs_f64();
+            looks.push(look(time_s, clocks, Some(used.cpu_s), Some(used.resident_bytes)));
+            let members = tree.members();
+            for gpu in watched.iter_mut() {
+                gpu.during(&members);
+            }
+        }
+    }
+}
+
+fn look(time_s: f64, clocks: &mut (CpuClock, CpuClock), tree_cpu_s: Option<f64>, resident_bytes: Option<u64>) -> Look {
+    let (busy_cpu_s, host_cpu_s) = (clocks.0.busy_cpu_seconds(), clocks.1.busy_cpu_seconds());
+    Look { time_s, tree_cpu_s, resident_bytes, busy_cpu_s, host_cpu_s }
+}
+
+/// Watts of each meter while nothing runs.
+fn idle_powers(sampler: &Sampler, idle: Seconds) -> Vec<Option<f64>> {
+    let _ = sampler.take();
+    sampler.read_now();
+    std::thread::sleep(Duration::from_secs_f64(idle.0));
+    sampler.read_now();
+    sampler.take().into_iter().map(|log| line::mean_power(&log)).collect()
+}
+
+/// Whether a part is a GPU.
+fn is_gpu(part: &Part) -> bool {
+    part.kind == PartKind::Gpu
+}

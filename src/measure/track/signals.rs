@@ -1,0 +1,98 @@
+//! Signals for this program that are meant for the command it runs.
+
+#[cfg(unix)]
+pub(super) use unix::Caught;
+
+#[cfg(unix)]
+mod unix {
+    use std::fs;
+    use std::io::IsTerminal;
+    use std::thread::JoinHandle;
+
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
+    use signal_hook::iterator::{Handle, Signals};
+    use sysinfo::{Pid, ProcessesToUpdate, Signal, System};
+
+    /// Takes the signals that are meant for the command, from before it starts.
+    pub(in super::super) struct Caught(Signals);
+
+    impl Caught {
+        /// Takes signals from now on. Those that were ignored from the start (`nohup`) stay ignored, as in the command
+        /// itself.
+        pub(in super::super) fn from_now() -> std::io::Result<Self> {
+            let ignored = fs::read_to_string("/proc/self/status").ok().and_then(|s| ignored_signals(&s)).unwrap_or(0);
+            let wanted = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2];
+            Ok(Self(Signals::new(wanted.into_iter().filter(|n| ignored & (1 << (n - 1)) == 0))?))
+        }
+
+        /// Passes them on to a process, those that came meanwhile first.
+        pub(in super::super) fn forward_to(mut self, pid: u32) -> Forwarding {
+            let handle = self.0.handle();
+            // A terminal sends what is typed at it to the command as well.
+            let typed = std::io::stdin().is_terminal();
+            let thread = std::thread::spawn(move || {
+                for number in self.0.forever() {
+                    let twice = typed && matches!(number, SIGINT | SIGQUIT);
+                    if let Some(signal) = named(number).filter(|_| !twice) {
+                        send(pid, signal);
+                    }
+                }
+            });
+            Forwarding { handle, thread: Some(thread) }
+        }
+    }
+
+    /// Passes signals on until it is dropped.
+    pub(in super::super) struct Forwarding {
+        handle: Handle,
+        thread: Option<JoinHandle<()>>,
+    }
+
+    impl Drop for Forwarding {
+        fn drop(&mut self) {
+            self.handle.close();
+            if let Some(thread) = self.thread.take() {
+                // A thread that panicked has already shown its message.
+                let _ = thread.join();
+            }
+        }
+    }
+
+    fn send(pid: u32, signal: Signal) {
+        let pid = Pid::from_u32(pid);
+        let mut system = System::new();
+        system.refresh_processes(ProcessesToUpdate::Some(&[pid]), true);
+        if let Some(process) = system.process(pid) {
+            let _ = process.kill_with(signal);
+        }
+    }
+
+    fn named(number: i32) -> Option<Signal> {
+        match number {
+            SIGHUP => Some(Signal::Hangup),
+            SIGINT => Some(Signal::Interrupt),
+            SIGQUIT => Some(Signal::Quit),
+            SIGTERM => Some(Signal::Term),
+            SIGUSR1 => Some(Signal::User1),
+            SIGUSR2 => Some(Signal::User2),
+            _ => None,
+        }
+    }
+
+    /// The `SigIgn` line of `/proc/self/status`: bit n - 1 is signal n.
+    fn ignored_signals(status: &str) -> Option<u64> {
+        let line = status.lines().find_map(|l| l.strip_prefix("SigIgn:"))?;
+        u64::from_str_radix(line.trim(), 16).ok()
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn a_hangup_that_nohup_ignores_is_bit_0() {
+            assert_eq!(ignored_signals("SigBlk:\t0\nSigIgn:\t0000000000001001\n"), Some(0x1001));
+            assert_eq!(ignored_signals("SigBlk:\t0\n"), None);
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! One pass over elements.
+
+use candle_core::{DType, Result, Tensor};
+
+use super::Kernels;
+use super::launch::{Grid, device, empty, launch, suffix, tensor};
+use crate::nn::ops::cast::Cast;
+use crate::nn::ops::{Dropout, Gelu, Gradients, Tanh};
+
+impl Kernels for Gelu {
+    fn forward(&self, inputs: &[Tensor]) -> Result<Tensor> {
+        function("gelu", &inputs[0])
+    }
+
+    fn backward(&self, inputs: &[Tensor], dy: &Tensor, gradients: &mut Gradients) -> Result<()> {
+        gradients.add_tensor(&inputs[0], chained("gelu_backward", &inputs[0], dy)?)
+    }
+}
+
+impl Kernels for Tanh {
+    fn forward(&self, inputs: &[Tensor]) -> Result<Tensor> {
+        function("tanh", &inputs[0])
+    }
+
+    fn backward(&self, inputs: &[Tensor], dy: &Tensor, gradients: &mut Gradients) -> Result<()> {
+        gradients.add_tensor(&inputs[0], chained("tanh_backward", &inputs[0], dy)?)
+    }
+}
+
+/// A function of each element of x.
+fn function(name: &str, x: &Tensor) -> Result<Tensor> {
+    let n = x.elem_count();
+    let y = empty(x.shape(), x.dtype(), x)?;
+    let name = format!("{name}_{}", suffix(x.dtype())?);
+    launch(device(x)?, &name, Grid::of_elements(n), &[tensor(x)?, tensor(&y)?, n.into()])?;
+    Ok(y)
+}
+
+/// dy times the slope of a function at each element of x.
+fn chained(name: &str, x: &Tensor, dy: &Tensor) -> Result<Tensor> {
+    let n = x.elem_count();
+    let dx = empty(x.shape(), x.dtype(), x)?;
+    let name = format!("{name}_{}", suffix(x.dtype())?);
+    launch(device(x)?, &name, Grid::of_elements(n), &[tensor(x)?, tensor(dy)?, tensor(&dx)?, n.into()])?;
+    Ok(dx)
+}
+
+impl Dropout {
+    fn of(self, x: &Tensor) -> Result<Tensor> {
+        let n = x.elem_count();
+        let y = empty(x.shape(), x.dtype(), x)?;
+        let name = format!("dropout_{}", suffix(x.dtype())?);
+        launch(device(x)?, &name, Grid::of_elements(n), &[tensor(x)?, tensor(&y)?, n.into(), self.into()])?;
+        Ok(y)
+    }
+}
+
+impl Kernels for Dropout {
+    fn forward(&self, inputs: &[Tensor]) -> Result<Tensor> {
+        self.of(&inputs[0])
+    }
+
+    fn backward(&self, inputs: &[Tensor], dy: &Tensor, gradients: &mut Gradients) -> Result<()> {
+        gradients.add_tensor(&inputs[0], self.of(dy)?)
+    }
+}
+
+impl Kernels for Cast {
+    fn forward(&self, inputs: &[Tensor]) -> Result<Tensor> {
+        cast(&inputs[0], self.0)
+    }
+
+    fn backward(&self, inputs: &[Tensor], dy: &Tensor, gradients: &mut Gradients) -> Result<()> {
+        gradients.add_tensor(&inputs[0], cast(dy, inputs[0].dtype())?)
+    }
+}
+
+/// x as `dtype`; itself if that is its type.
+pub(super) fn cast(x: &Tensor, dtype: DType) -> Result<Tensor> {
+    if x.dtype() == dtype {
+        return Ok(x.clone());
+    }
+    let n = x.elem_count();
+    let y = empty(x.shape(), dtype, x)?;
+    let name = format!("cast_{}_{}", suffix(x.dtype())?, suffix(dtype)?);
+    launch(device(x)?, &name, Grid::of_elements(n), &[tensor(x)?, tensor(&y)?, n.into()])?;
+    Ok(y)
+}
+
+/// `sum += x`. Nobody else may hold `sum`.
+pub(in crate::nn::ops) fn add(sum: &Tensor, x: &Tensor) -> Result<()> {
+    let n = x.elem_count();
+    if sum.elem_count() != n {
+        candle_core::bail!("a sum of shapes {:?} and {:?}", sum.dims(), x.dims());
+    }
+    let name = format!("add_{}_{}", suffix(x.dtype())?, suffix(sum.dtype())?);
+    launch(device(x)?, &name, Grid::of_elements(n), &[tensor(x)?, tensor(sum)?, n.into()])
+}
+
+/// `(B, rows, n, width)` to `(B, n, rows, width)`: with rows and n exchanged, back again.
+pub(super) fn swap_axes(x: &Tensor, rows: usize, n: usize, width: usize) -> Result<Tensor> {
+    let elements = x.elem_count();
+    let y = empty(elements, x.dtype(), x)?;
+    let name = format!("swap_axes_{}", suffix(x.dtype())?);
+    let arguments = [tensor(x)?, tensor(&y)?, elements.into(), rows.into(), n.into(), width.into()];
+    launch(device(x)?, &name, Grid::of_elements(elements), &arguments)?;
+    Ok(y)
+}

@@ -1,0 +1,48 @@
+//! Sums of rows of tables.
+
+use candle_core::{DType, Result, Tensor};
+
+use super::Kernels;
+use super::elementwise::cast;
+use super::launch::{Argument, Grid, device, empty, launch, suffix, tensor};
+use crate::nn::ops::{Gather, Gradients};
+
+impl Kernels for Gather {
+    fn forward(&self, inputs: &[Tensor]) -> Result<Tensor> {
+        let (rows, d) = self.shapes(inputs)?;
+        let y = empty((rows, d), inputs[0].dtype(), &inputs[0])?;
+        for (i, (table, ids)) in inputs.iter().zip(&self.ids).enumerate() {
+            let name = format!("gather_{}", suffix(table.dtype())?);
+            let arguments = [
+                tensor(table)?,
+                tensor(ids)?,
+                tensor(&y)?,
+                rows.into(),
+                d.into(),
+                table.dim(0)?.into(),
+                Argument::Int(i32::from(i > 0)),
+            ];
+            launch(device(table)?, &name, Grid::of_warps(rows), &arguments)?;
+        }
+        Ok(y)
+    }
+
+    fn backward(&self, inputs: &[Tensor], dy: &Tensor, gradients: &mut Gradients) -> Result<()> {
+        let (rows, d) = self.shapes(inputs)?;
+        for (table, ids) in inputs.iter().zip(&self.ids) {
+            // Rows are added one by one: into the gradient itself where it is of f32.
+            let there = gradients.get(table).filter(|sum| sum.dtype() == DType::F32).cloned();
+            let sum = match &there {
+                Some(sum) => sum.clone(),
+                None => Tensor::zeros(table.shape(), DType::F32, table.device())?,
+            };
+            let name = format!("scatter_{}", suffix(dy.dtype())?);
+            let arguments = [tensor(dy)?, tensor(ids)?, tensor(&sum)?, rows.into(), d.into(), table.dim(0)?.into()];
+            launch(device(dy)?, &name, Grid::of_warps(rows), &arguments)?;
+            if there.is_none() {
+                gradients.add_tensor(table, cast(&sum, table.dtype())?)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,9 @@
+// Every kernel, as one module.
+
+#include "adamw.cu"
+#include "cross_entropy.cu"
+#include "elementwise.cu"
+#include "gather.cu"
+#include "layer_norm.cu"
+#include "reduce.cu"
+#include "softmax.cu"

@@ -1,0 +1,123 @@
+// What the kernels share: number types, sums over a warp or a block, and the dropout mask.
+//
+// Sums, exponentials and normalisers are of f32 whatever the type of the tensors. Every tensor is contiguous.
+
+#pragma once
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
+using bf16 = __nv_bfloat16;
+using f16 = __half;
+
+constexpr int WARP = 32;
+
+__device__ inline float widen(float x) { return x; }
+__device__ inline float widen(bf16 x) { return __bfloat162float(x); }
+__device__ inline float widen(f16 x) { return __half2float(x); }
+
+template <class T> __device__ inline T narrow(float x);
+template <> __device__ inline float narrow<float>(float x) { return x; }
+template <> __device__ inline bf16 narrow<bf16>(float x) { return __float2bfloat16(x); }
+template <> __device__ inline f16 narrow<f16>(float x) { return __float2half(x); }
+
+// An `extern "C"` entry for each number type: NAME_f32, NAME_bf16, NAME_f16.
+#define FOR_EACH_TYPE(ENTRY) ENTRY(f32, float) ENTRY(bf16, bf16) ENTRY(f16, f16)
+
+__device__ inline float warp_sum(float x) {
+  for (int lane = WARP / 2; lane > 0; lane /= 2) x += __shfl_xor_sync(0xffffffffu, x, lane);
+  return x;
+}
+
+__device__ inline float warp_max(float x) {
+  for (int lane = WARP / 2; lane > 0; lane /= 2) x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, lane));
+  return x;
+}
+
+// The sum over all threads of a block of whole warps, at most 32 of them. `scratch` holds a number a warp.
+__device__ inline float block_sum(float x, float *scratch) {
+  x = warp_sum(x);
+  __syncthreads();
+  if (threadIdx.x % WARP == 0) scratch[threadIdx.x / WARP] = x;
+  __syncthreads();
+  float sum = 0.0f;
+  for (int warp = 0; warp < blockDim.x / WARP; warp++) sum += scratch[warp];
+  return sum;
+}
+
+// The maximum of some numbers and the sum of the exponentials of their distances from it, number by number
+// (Milakov and Gimelshein 2018, algorithm 3).
+struct Softmax {
+  float max = -INFINITY, sum = 0.0f;
+
+  __device__ void add(float x) {
+    if (x > max) {
+      sum = sum * __expf(max - x) + 1.0f;
+      max = x;
+    } else if (x > -INFINITY) {
+      sum += __expf(x - max);
+    }
+  }
+
+  // Of all lanes of a warp.
+  __device__ void over_warp() {
+    float largest = warp_max(max);
+    sum = warp_sum(max > -INFINITY ? sum * __expf(max - largest) : 0.0f);
+    max = largest;
+  }
+
+  // Of all threads of a block; `scratch` holds two numbers a warp.
+  __device__ void over_block(float *scratch) {
+    over_warp();
+    __syncthreads();
+    int warps = blockDim.x / WARP, warp = threadIdx.x / WARP;
+    if (threadIdx.x % WARP == 0) {
+      scratch[warp] = max;
+      scratch[warps + warp] = sum;
+    }
+    __syncthreads();
+    float largest = -INFINITY, total = 0.0f;
+    for (int i = 0; i < warps; i++) largest = fmaxf(largest, scratch[i]);
+    for (int i = 0; i < warps; i++)
+      if (scratch[i] > -INFINITY) total += scratch[warps + i] * __expf(scratch[i] - largest);
+    max = largest;
+    sum = total;
+  }
+
+  __device__ float weight(float x) const { return __expf(x - max) / sum; }
+};
+
+// Which positions survive dropout, by the same hash as on the CPU: forward and backward agree without a stored mask.
+struct Dropout {
+  unsigned seed, threshold;
+  float scale;
+
+  // 0, or what a survivor is multiplied by.
+  __device__ float factor(size_t position) const {
+    unsigned h = seed ^ (unsigned(position) * 0x9e3779b9u);
+    h = (h ^ (h >> 16)) * 0x85ebca6bu;
+    h = (h ^ (h >> 13)) * 0xc2b2ae35u;
+    h ^= h >> 16;
+    return h >= threshold ? scale : 0.0f;
+  }
+};
+
+// `y[i] = f(i, x[i]...)`, four elements at a time where all pointers allow it.
+template <class T> struct alignas(4 * sizeof(T)) Four {
+  T v[4];
+};
+
+template <class T> __device__ inline bool aligned(const T *x) { return size_t(x) % (4 * sizeof(T)) == 0; }
+
+template <class F, class Y, class... X> __device__ inline void map(size_t n, F f, Y *y, const X *...x) {
+  size_t first = blockIdx.x * size_t(blockDim.x) + threadIdx.x, step = gridDim.x * size_t(blockDim.x);
+  size_t fours = aligned(y) && (aligned(x) && ...) ? n / 4 : 0;
+  for (size_t i = first; i < fours; i += step) {
+    Four<Y> out;
+    auto apply = [&](const Four<X> &...in) {
+      for (int j = 0; j < 4; j++) out.v[j] = narrow<Y>(f(4 * i + j, widen(in.v[j])...));
+    };
+    apply(reinterpret_cast<const Four<X> *>(x)[i]...);
+    reinterpret_cast<Four<Y> *>(y)[i] = out;
+  }
+  for (size_t i = 4 * fours + first; i < n; i += step) y[i] = narrow<Y>(f(i, widen(x[i])...));
+}

@@ -1,0 +1,70 @@
+// One pass over elements: GELU, tanh, dropout, casts, sums, biases, and the order of heads. Any grid of any blocks.
+
+#include "common.cuh"
+
+// The distribution function of the normal.
+__device__ inline float normal_cdf(float x) { return 0.5f * erfcf(-0.70710678f * x); }
+
+#define GELU(S, T)                                                                                                     \
+  extern "C" __global__ void gelu_##S(const T *x, T *y, size_t n) {                                                    \
+    map(n, [](size_t, float x) { return x * normal_cdf(x); }, y, x);                                                   \
+  }                                                                                                                    \
+  extern "C" __global__ void gelu_backward_##S(const T *x, const T *dy, T *dx, size_t n) {                             \
+    map(n,                                                                                                             \
+        [](size_t, float x, float dy) {                                                                                \
+          return dy * (normal_cdf(x) + x * 0.39894228f * __expf(-0.5f * x * x));                                       \
+        },                                                                                                             \
+        dx, x, dy);                                                                                                    \
+  }
+FOR_EACH_TYPE(GELU)
+
+#define TANH(S, T)                                                                                                     \
+  extern "C" __global__ void tanh_##S(const T *x, T *y, size_t n) {                                                    \
+    map(n, [](size_t, float x) { return tanhf(x); }, y, x);                                                            \
+  }                                                                                                                    \
+  extern "C" __global__ void tanh_backward_##S(const T *x, const T *dy, T *dx, size_t n) {                             \
+    map(n, [](size_t, float x, float dy) { return dy * (1.0f - tanhf(x) * tanhf(x)); }, dx, x, dy);                    \
+  }
+FOR_EACH_TYPE(TANH)
+
+#define DROPOUT(S, T)                                                                                                  \
+  extern "C" __global__ void dropout_##S(const T *x, T *y, size_t n, Dropout dropout) {                                \
+    map(n, [=](size_t i, float x) { return x * dropout.factor(i); }, y, x);                                            \
+  }
+FOR_EACH_TYPE(DROPOUT)
+
+#define CAST(FROM, F, TO, T)                                                                                           \
+  extern "C" __global__ void cast_##FROM##_##TO(const F *x, T *y, size_t n) {                                          \
+    map(n, [](size_t, float x) { return x; }, y, x);                                                                   \
+  }                                                                                                                    \
+  /* sum += x */                                                                                                       \
+  extern "C" __global__ void add_##FROM##_##TO(const F *x, T *sum, size_t n) {                                         \
+    map(n, [](size_t, float x, float sum) { return sum + x; }, sum, x, sum);                                           \
+  }
+CAST(f32, float, f32, float)
+CAST(f32, float, bf16, bf16)
+CAST(f32, float, f16, f16)
+CAST(bf16, bf16, f32, float)
+CAST(bf16, bf16, bf16, bf16)
+CAST(f16, f16, f32, float)
+CAST(f16, f16, f16, f16)
+
+// Every row of y (rows, columns) becomes `row`.
+#define REPEAT(S, T)                                                                                                   \
+  extern "C" __global__ void repeat_##S(const float *row, T *y, size_t n, size_t columns) {                            \
+    map(n, [=](size_t i) { return row[i % columns]; }, y);                                                             \
+  }
+FOR_EACH_TYPE(REPEAT)
+
+// (B, rows, heads, width) to (B, heads, rows, width): with rows and heads exchanged, back again.
+#define SWAP_AXES(S, T)                                                                                                \
+  extern "C" __global__ void swap_axes_##S(const T *x, T *y, size_t n, size_t rows, size_t heads, size_t width) {      \
+    map(n,                                                                                                             \
+        [=](size_t i) {                                                                                                \
+          size_t column = i % width, row = i / width % rows, head = i / width / rows % heads;                          \
+          size_t sequence = i / width / rows / heads;                                                                  \
+          return widen(x[((sequence * rows + row) * heads + head) * width + column]);                                  \
+        },                                                                                                             \
+        y);                                                                                                            \
+  }
+FOR_EACH_TYPE(SWAP_AXES)

@@ -1,0 +1,42 @@
+//! A linear with its bias: the result begins as the bias, to which the product is added before it is rounded.
+
+use candle_core::{DType, Result, Tensor};
+
+use super::Kernels;
+use super::elementwise::cast;
+use super::launch::{Grid, device, empty, launch, suffix, tensor};
+use super::product::{Matrix, product};
+use super::sums::column_sums;
+use crate::nn::ops::Gradients;
+use crate::nn::ops::linear::{Linear, shapes};
+
+impl Kernels for Linear {
+    fn forward(&self, inputs: &[Tensor]) -> Result<Tensor> {
+        let (x, b) = (&inputs[0], inputs.get(2));
+        let (rows, columns, out, shape) = shapes(inputs)?;
+        let w = cast(&inputs[1], x.dtype())?;
+        let y = empty(shape, x.dtype(), x)?;
+        if let Some(b) = b {
+            let (b, n) = (cast(b, DType::F32)?, rows * out);
+            let name = format!("repeat_{}", suffix(x.dtype())?);
+            let arguments = [tensor(&b)?, tensor(&y)?, n.into(), out.into()];
+            launch(device(x)?, &name, Grid::of_elements(n), &arguments)?;
+        }
+        let factors = [Matrix::new(x, rows, columns)?, Matrix::new(&w, out, columns)?.t()];
+        product(x, Matrix::new(&y, rows, out)?, factors, 1, 1.0, b.is_some())?;
+        Ok(y)
+    }
+
+    fn backward(&self, inputs: &[Tensor], dy: &Tensor, gradients: &mut Gradients) -> Result<()> {
+        let (x, w) = (&inputs[0], &inputs[1]);
+        let (rows, columns, out, _) = shapes(inputs)?;
+        let dy_m = Matrix::new(dy, rows, out)?;
+        let half_w = cast(w, x.dtype())?;
+        gradients.product_on_cuda(x, [dy_m, Matrix::new(&half_w, out, columns)?], 1)?;
+        gradients.product_on_cuda(w, [dy_m.t(), Matrix::new(x, rows, columns)?], 1)?;
+        match inputs.get(2) {
+            Some(b) => gradients.add_tensor(b, cast(&column_sums(dy, out)?, b.dtype())?),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! The operations on NVIDIA GPUs, for f32, bf16 and f16: kernels of our own (`kernels/*.cu`, compiled when the program is
+//! built) around the matrix products of cuBLAS.
+//!
+//! Activations have the compute dtype, weights and their gradients are f32: where a product needs a weight in half
+//! precision it is cast, forward and again backward, as nothing but the activations is kept in between. Every sum is
+//! taken in f32. Dropout masks are those of the CPU, position by position.
+
+mod adamw;
+mod attention;
+mod cross_entropy;
+mod elementwise;
+mod gather;
+mod launch;
+mod layer_norm;
+mod linear;
+mod mix;
+mod product;
+mod sums;
+
+use candle_core::{DType, Result, Tensor};
+
+pub(super) use adamw::adamw;
+pub(super) use elementwise::add;
+
+use super::Gradients;
+
+/// What an operation does on a GPU; as [`Operation`](super::Operation) otherwise.
+pub(in crate::nn) trait Kernels {
+    /// The result.
+    fn forward(&self, inputs: &[Tensor]) -> Result<Tensor>;
+
+    /// Adds the gradients for the inputs, given `dy`, that for the result.
+    fn backward(&self, inputs: &[Tensor], dy: &Tensor, gradients: &mut Gradients) -> Result<()>;
+}
+
+/// Whether there are kernels for a dtype.
+pub(super) fn has_kernels(dtype: DType) -> bool {
+    launch::suffix(dtype).is_ok()
+}

@@ -1,0 +1,162 @@
+//! A row in the columns of CodeCarbon's `emissions.csv` (version 3.2.9), for those who already read that file.
+//!
+//! The columns have CodeCarbon's boundary: the energy of the parts that are metered, and emissions = energy x PUE x
+//! intensity. What is not known is empty, and never 0.
+
+/// The header, byte for byte: CodeCarbon starts another file where it differs.
+pub const CODECARBON_HEADER: &str = "timestamp,project_name,run_id,experiment_id,duration,emissions,emissions_rate,cpu_power,gpu_power,ram_power,cpu_energy,gpu_energy,ram_energy,energy_consumed,water_consumed,country_name,country_iso_code,region,cloud_provider,cloud_region,os,python_version,codecarbon_version,cpu_count,cpu_model,gpu_count,gpu_model,longitude,latitude,ram_total_size,tracking_mode,cpu_utilization_percent,gpu_utilization_percent,ram_utilization_percent,ram_used_gb,on_cloud,pue,wue";
+
+/// What a row says; `None` is an empty field.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct CodecarbonRow {
+    /// Local time, `2026-11-24T21:15:00`.
+    pub timestamp: String,
+    /// What the run is called.
+    pub project_name: String,
+    /// A UUID.
+    pub run_id: String,
+    /// Seconds.
+    pub duration_s: f64,
+    /// Mean watts of the processors.
+    pub cpu_power_w: Option<f64>,
+    /// Mean watts of the GPUs.
+    pub gpu_power_w: Option<f64>,
+    /// Mean watts of the memory.
+    pub ram_power_w: Option<f64>,
+    /// Energy of the processors.
+    pub cpu_energy_kwh: Option<f64>,
+    /// Energy of the GPUs.
+    pub gpu_energy_kwh: Option<f64>,
+    /// Energy of the memory.
+    pub ram_energy_kwh: Option<f64>,
+    /// Whether a part of the machine is missing, so that no total can be given.
+    pub partial: bool,
+    /// Litres.
+    pub water_l: Option<f64>,
+    /// gCO2e of a kilowatt-hour.
+    pub intensity_g_per_kwh: f64,
+    /// Energy of the building over that of the machines.
+    pub pue: f64,
+    /// Country, if the grid is one.
+    pub country_name: Option<String>,
+    /// Its three letters.
+    pub country_iso_code: Option<String>,
+    /// The grid, if it is a part of a country.
+    pub region: Option<String>,
+    /// Operating system.
+    pub os: String,
+    /// CPUs that may be used.
+    pub cpu_count: f64,
+    /// The processor.
+    pub cpu_model: String,
+    /// How many GPUs.
+    pub gpu_count: Option<usize>,
+    /// Their names.
+    pub gpu_model: Option<String>,
+    /// Gigabytes of memory.
+    pub ram_total_gb: f64,
+    /// `machine` or `process`.
+    pub tracking_mode: &'static str,
+    /// Busy share of the CPUs, 0 to 1.
+    pub cpu_load: Option<f64>,
+    /// Most gigabytes that the command had in use.
+    pub ram_used_gb: Option<f64>,
+}
+
+impl CodecarbonRow {
+    /// The sum of the parts in kWh, unless one is missing.
+    #[must_use]
+    pub fn energy_consumed_kwh(&self) -> Option<f64> {
+        let parts = [self.cpu_energy_kwh, self.gpu_energy_kwh, self.ram_energy_kwh];
+        let known = parts.iter().any(Option::is_some);
+        (known && !self.partial).then(|| parts.iter().flatten().sum())
+    }
+
+    /// kgCO2e.
+    #[must_use]
+    pub fn emissions_kg(&self) -> Option<f64> {
+        Some(self.energy_consumed_kwh()? * self.pue * self.intensity_g_per_kwh / 1000.0)
+    }
+
+    /// The fields in the order of the header.
+    #[must_use]
+    pub fn fields(&self) -> Vec<String> {
+        let number = |x: Option<f64>| x.map_or_else(String::new, |x| x.to_string());
+        let text = |x: &Option<String>| x.clone().unwrap_or_default();
+        let emissions = self.emissions_kg();
+        vec![
+            self.timestamp.clone(),
+            self.project_name.clone(),
+            self.run_id.clone(),
+            String::new(),
+            self.duration_s.to_string(),
+            number(emissions),
+            number(emissions.map(|kg| kg / self.duration_s)),
+            number(self.cpu_power_w),
+            number(self.gpu_power_w),
+            number(self.ram_power_w),
+            number(self.cpu_energy_kwh),
+            number(self.gpu_energy_kwh),
+            number(self.ram_energy_kwh),
+            number(self.energy_consumed_kwh()),
+            number(self.water_l.filter(|_| !self.partial)),
+            text(&self.country_name),
+            text(&self.country_iso_code),
+            text(&self.region),
+            String::new(),
+            String::new(),
+            self.os.clone(),
+            String::new(),
+            concat!("compat/greenformers ", env!("CARGO_PKG_VERSION")).to_owned(),
+            self.cpu_count.to_string(),
+            self.cpu_model.clone(),
+            self.gpu_count.map_or_else(String::new, |n| n.to_string()),
+            text(&self.gpu_model),
+            String::new(),
+            String::new(),
+            self.ram_total_gb.to_string(),
+            self.tracking_mode.to_owned(),
+            number(self.cpu_load.map(|l| 100.0 * l)),
+            String::new(),
+            String::new(),
+            number(self.ram_used_gb),
+            String::new(),
+            self.pue.to_string(),
+            String::new(),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row() -> CodecarbonRow {
+        CodecarbonRow {
+            duration_s: 3600.0,
+            cpu_energy_kwh: Some(0.1),
+            ram_energy_kwh: Some(0.02),
+            gpu_energy_kwh: Some(0.28),
+            pue: 1.5,
+            intensity_g_per_kwh: 500.0,
+            ..CodecarbonRow::default()
+        }
+    }
+
+    #[test]
+    fn four_tenths_of_a_kilowatt_hour_at_750_grams_are_300_grams() {
+        let row = row();
+        assert!((row.energy_consumed_kwh().expect("all known") - 0.4).abs() < 1e-12);
+        assert!((row.emissions_kg().expect("all known") - 0.3).abs() < 1e-12);
+        assert_eq!(row.fields().len(), CODECARBON_HEADER.split(',').count());
+    }
+
+    #[test]
+    fn a_missing_part_leaves_the_totals_empty_and_not_too_small() {
+        let row = CodecarbonRow { partial: true, gpu_energy_kwh: None, ..row() };
+        let fields = row.fields();
+        let field = |name| &fields[CODECARBON_HEADER.split(',').position(|c| c == name).expect("a column")];
+        assert_eq!([field("emissions"), field("energy_consumed"), field("gpu_energy")], ["", "", ""]);
+        assert_eq!(field("cpu_energy"), "0.1");
+    }
+}

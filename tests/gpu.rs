@@ -1,0 +1,112 @@
+//! The GPU against PyTorch's numbers and against the CPU. These tests need an NVIDIA GPU, or the emulated one of
+//! `gpu_emulation`:
+//!
+//! `cargo test --features cuda -- --ignored gpu::`
+
+use candle_core::{DType, Device};
+use greenformers::nn::{AdamW, AdamWConfig, Batch, Ops, PassConfig, Tape};
+
+use crate::nn::{ARCHS, agrees_with_pytorch, difference, model_on, numbers, shape, tiny};
+use crate::ops::{Case, of_attention, of_matrix};
+
+fn gpu() -> Device {
+    Device::new_cuda(0).unwrap()
+}
+
+/// Compositions of candle's kernels are tried in f32 alone: in half precision they are candle's business.
+fn is_composed(what: &str) -> bool {
+    what.contains("composition") || what.contains("share=none")
+}
+
+/// Fused operations in each dtype against the composition in f64 on the CPU.
+fn check(case: &Case, gpu: &Device) {
+    let exact = case.exact();
+    for (dtype, tolerance) in [(DType::F32, 2e-5), (DType::F16, 2e-2), (DType::BF16, 1e-1)] {
+        if dtype == DType::F32 || !is_composed(&case.what) {
+            case.agrees_on(gpu, (dtype, Ops::Fused), &exact, tolerance);
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs an NVIDIA GPU"]
+fn operations_on_matrices_agree_with_the_cpu_in_every_dtype() {
+    let gpu = gpu();
+    for (rows, columns, width) in [(1, 1, 1), (3, 7, 5), (13, 129, 3), (129, 13, 130), (7, 68, 64)] {
+        of_matrix(rows, columns, width).iter().for_each(|case| check(case, &gpu));
+    }
+}
+
+#[test]
+#[ignore = "needs an NVIDIA GPU"]
+fn attention_and_mixtures_agree_with_the_cpu_in_every_dtype() {
+    let gpu = gpu();
+    for (b, t, keys, n_heads, d_head) in [(1, 1, 1, 1, 1), (2, 7, 3, 3, 5), (3, 33, 13, 2, 3), (1, 70, 70, 1, 8)] {
+        of_attention(b, t, keys, n_heads, d_head).iter().for_each(|case| check(case, &gpu));
+    }
+}
+
+#[test]
+#[ignore = "needs an NVIDIA GPU"]
+fn logits_losses_and_every_gradient_agree_with_pytorch() {
+    for arch in 0..ARCHS.len() {
+        agrees_with_pytorch(arch, (DType::F32, Ops::Fused), &gpu(), 2e-5);
+    }
+}
+
+#[test]
+#[ignore = "needs an NVIDIA GPU"]
+fn a_gpu_drops_out_what_the_cpu_drops_out() {
+    let pass = |dtype| PassConfig { dtype, ops: Ops::Fused, dropout: 0.2, dropout_seed: 5 };
+    for spec in ARCHS {
+        let run = |device: &Device, dtype| {
+            let model = model_on(device, spec, dtype);
+            let batch = Batch::random(&tiny(), shape(), 2, device).unwrap();
+            let tape = Tape::new(pass(dtype), device);
+            let loss = model.losses(&batch, &tape).unwrap().total;
+            (numbers(&loss)[0], tape.backward(&loss, None).unwrap(), model)
+        };
+        let (exact, exact_gradients, exact_model) = run(&Device::Cpu, DType::F64);
+        let (loss, gradients, model) = run(&gpu(), DType::F32);
+        assert!((loss / exact - 1.0).abs() < 1e-5, "{spec}: {loss} and {exact}");
+        for ((name, var), (_, exact_var)) in model.named_vars().zip(exact_model.named_vars()) {
+            // The gradient of a key bias is zero but for rounding.
+            let off = difference(gradients.get(var).unwrap(), exact_gradients.get(exact_var).unwrap());
+            assert!(
+                off < 1e-3 || name.contains("key.bias") || name.contains("key.decode.bias"),
+                "{spec} {name}: {off:e}"
+            );
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs an NVIDIA GPU"]
+fn train_steps_in_every_dtype_follow_those_of_the_cpu() {
+    for spec in ARCHS {
+        let losses = |device: &Device, dtype: DType| -> Vec<f64> {
+            let model = model_on(device, spec, DType::F32);
+            let config = AdamWConfig { lr: 5e-3, ..AdamWConfig::default() };
+            let mut optimizer = AdamW::new(&model, config, Ops::Fused).unwrap();
+            let batch = Batch::random(&tiny(), shape(), 1, device).unwrap();
+            let step = |_| {
+                let tape = Tape::new(PassConfig { dropout: 0.1, ..PassConfig::deterministic(dtype) }, device);
+                let loss = model.losses(&batch, &tape).unwrap().total;
+                let gradients = tape.backward(&loss, None).unwrap();
+                optimizer.step(&model, &gradients).unwrap();
+                numbers(&loss)[0]
+            };
+            (0..5).map(step).collect()
+        };
+        let exact = losses(&Device::Cpu, DType::F32);
+        assert!(exact[4] < exact[0], "{spec}: {exact:?}");
+        for (dtype, tolerance) in [(DType::F32, 1e-4), (DType::F16, 1e-2), (DType::BF16, 3e-2)] {
+            if dtype != DType::F32 && is_composed(spec) {
+                continue;
+            }
+            for (step, (ours, exact)) in losses(&gpu(), dtype).iter().zip(&exact).enumerate() {
+                assert!((ours / exact - 1.0).abs() < tolerance, "{spec} {dtype:?}, step {step}: {ours} and {exact}");
+            }
+        }
+    }
+}
