@@ -55,9 +55,10 @@ pub(super) struct ConditionsArgs {
 }
 
 impl ConditionsArgs {
-    /// The grid that was named, if one was.
-    pub(super) fn named_grid(&self, catalog: &Catalog) -> Result<Option<Grid>> {
-        Ok(self.grid.as_deref().map(|name| catalog.grid(name)).transpose()?)
+    /// The grid that was named, if one was; hours of a file have no place.
+    pub(super) fn grid_if_named(&self, catalog: &Catalog) -> Result<Option<Grid>> {
+        let name = self.grid.as_deref().filter(|name| !is_csv(name));
+        Ok(name.map(|name| catalog.grid(name)).transpose()?)
     }
 
     /// The hours of the grid, if a CSV file was given.

@@ -6,7 +6,7 @@ use anyhow::Result;
 use greenformers::catalog::DeviceKind;
 use greenformers::measure::{self, Part, PartKind, cuda_available, gpu_parts, host_parts, update_period};
 use greenformers::report::{TextTable, significant};
-use greenformers::sensor::DEFAULT_POWERCAP_ROOT;
+use greenformers::sensor::{DEFAULT_POWERCAP_ROOT, GpuInfo, visible_gpus};
 use serde::Serialize;
 
 use super::Context;
@@ -14,6 +14,9 @@ use super::common::{Format, print, print_json};
 
 /// A sensor is watched for at most so long, which is time for a dozen of its values.
 const WATCH_S: f64 = 2.0;
+
+/// Why a GPU does not compute that otherwise could.
+const HIDDEN: &str = "`CUDA_VISIBLE_DEVICES` hides it";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -109,11 +112,13 @@ fn rows(args: &Args, context: &Context) -> Result<Vec<Row>> {
         rows.push(row(part, hardware, computes));
     }
     match gpu_parts() {
-        Ok(parts) => {
+        Ok(mut parts) => {
+            hide(&mut parts);
             for part in parts {
                 let hardware = context.catalog.identify(DeviceKind::Gpu, &part.name)?.map(|d| d.id);
                 let instances = instances(&part);
-                rows.push(row(part, hardware, cuda_available()));
+                let hidden = part.reason.as_deref().is_some_and(|r| r.contains(HIDDEN));
+                rows.push(row(part, hardware, cuda_available() && !hidden));
                 rows.extend(instances);
             }
         }
@@ -123,6 +128,21 @@ fn rows(args: &Args, context: &Context) -> Result<Vec<Row>> {
         }
     }
     Ok(rows)
+}
+
+/// Notes at each GPU whether `CUDA_VISIBLE_DEVICES` hides it, and what is wrong with that list.
+fn hide(parts: &mut [Part]) {
+    let list = std::env::var("CUDA_VISIBLE_DEVICES").ok();
+    let order = std::env::var("CUDA_DEVICE_ORDER").ok();
+    let gpus: Vec<GpuInfo> = parts.iter().filter_map(|p| p.gpu.clone()).collect();
+    let visible = visible_gpus(list.as_deref(), order.as_deref(), &gpus);
+    let problem = visible.problems.first().map(|p| format!(": {p}")).unwrap_or_default();
+    for part in parts {
+        let index = part.gpu.as_ref().map(|g| g.index);
+        if !visible.devices.iter().any(|s| Some(s.gpu.index) == index) {
+            part.reason = Some(format!("{HIDDEN}{problem}"));
+        }
+    }
 }
 
 fn row(part: Part, hardware: Option<String>, computes: bool) -> Row {

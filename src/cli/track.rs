@@ -24,6 +24,7 @@ const INTERVALS: (f64, f64) = (0.1, 60.0);
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "The command's output, signals and exit code pass through; what it took is printed on stderr.
+What it leaves running in the background is not waited for.
 
 Examples:
   greenformers track -- python train.py --epochs 3
@@ -99,7 +100,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     };
     let share = cpu.as_ref().map_or(1.0, |d| hardware_share(d, facts.usable_cpus())).min(1.0);
     let conditions = args.conditions.resolve(&context.catalog, cpu.clone(), None, share, true)?;
-    let grid = args.conditions.named_grid(&context.catalog)?;
+    let grid = args.conditions.grid_if_named(&context.catalog)?;
     let plan = TrackPlan {
         command: args.command.clone(),
         interval: Seconds(args.interval),

@@ -31,8 +31,8 @@ pub(super) struct Run<'a> {
 /// Where the account goes: checked before the command runs.
 pub(super) enum Destination {
     Json(PathBuf),
-    /// The file, and whether it already has its header.
-    Csv(PathBuf, bool),
+    /// The file, and what it needs before a row: its header, or the end of its last line.
+    Csv(PathBuf, String),
 }
 
 impl Destination {
@@ -58,8 +58,11 @@ impl Destination {
                     Err(error) => return Err(error).with_context(|| format!("cannot read `{}`", path.display())),
                 };
                 match existing.lines().next() {
-                    None => Ok(Self::Csv(path.to_owned(), false)),
-                    Some(CODECARBON_HEADER) => Ok(Self::Csv(path.to_owned(), true)),
+                    None => Ok(Self::Csv(path.to_owned(), format!("{CODECARBON_HEADER}\n"))),
+                    Some(CODECARBON_HEADER) if existing.ends_with('\n') => {
+                        Ok(Self::Csv(path.to_owned(), String::new()))
+                    }
+                    Some(CODECARBON_HEADER) => Ok(Self::Csv(path.to_owned(), "\n".to_owned())),
                     Some(_) => bail!(
                         "`{}` has other columns than CodeCarbon's 3.2.9, so no row can be added\nhint: give a new file",
                         path.display()
@@ -77,12 +80,11 @@ impl Destination {
                 let text = serde_json::to_string_pretty(&json(run))? + "\n";
                 write_whole(path, text.as_bytes()).with_context(|| format!("cannot write `{}`", path.display()))
             }
-            Self::Csv(path, has_header) => {
+            Self::Csv(path, before) => {
                 let mut writer = csv::Writer::from_writer(Vec::new());
                 writer.write_record(row(run).fields())?;
                 let row = writer.into_inner()?;
-                let head = if *has_header { String::new() } else { format!("{CODECARBON_HEADER}\n") };
-                let bytes = [head.as_bytes(), &row].concat();
+                let bytes = [before.as_bytes(), &row].concat();
                 let file = OpenOptions::new().append(true).create(true).open(path);
                 file.and_then(|mut f| f.write_all(&bytes)).with_context(|| format!("cannot write `{}`", path.display()))
             }
@@ -241,7 +243,7 @@ fn run_id() -> String {
     let mut bytes: [u8; 16] = rand::random();
     bytes[6] = bytes[6] & 0x0f | 0x40;
     bytes[8] = bytes[8] & 0x3f | 0x80;
-    let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
+    let hex = bytes.iter().fold(String::new(), |hex, b| hex + &format!("{b:02x}"));
     format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }
 

@@ -111,7 +111,8 @@ pub fn hardware_share(device: &Device, cpus: f64) -> f64 {
 pub(super) fn gpu_of(compute: &ComputeDevice) -> Result<(GpuInfo, bool), MeasureError> {
     let gpus = sensor::list_gpus(&sensor::Driver::open()?)?;
     match sensor::find_gpu(&gpus, &compute.gpu_facts().identity) {
-        Some((gpu, instance)) => Ok((gpu.clone(), instance.is_some())),
+        // Of a card that is cut, CUDA may give the UUID of the card or that of the instance.
+        Some((gpu, instance)) => Ok((gpu.clone(), instance.is_some() || gpu.instances.is_some())),
         None => Err(MeasureError::NoCudaDevice {
             device: compute.name.clone(),
             reason: "the driver's management library lists no GPU with this identity".to_owned(),

@@ -68,22 +68,22 @@ pub fn open_meters(
         found.gpu = Driver::open().and_then(|driver| GpuWatch::open(&driver, gpu.index)).ok();
     }
     match (choice, device.is_cpu()) {
-        (MeterChoice::None, _) => found.without("energy", "`--meter none` was given"),
+        (MeterChoice::None, _) => found.without("energy", &"`--meter none` was given"),
         (MeterChoice::Nvml, true) => return Err(MeasureError::NvmlOnCpu),
         (MeterChoice::Nvml, false) => found.meters.push(nvml(device)?),
         (MeterChoice::Rapl, _) => found.take(open_rapl(powercap)?),
         (MeterChoice::Model, _) => found.meters.push(model(compute, facts)?),
         (MeterChoice::Auto, false) => match nvml(device) {
             Ok(meter) => found.meters.push(meter),
-            Err(error) => found.without("GPU", error),
+            Err(error) => found.without("GPU", &error),
         },
         (MeterChoice::Auto, true) => match open_rapl(powercap) {
             Ok(rapl) => found.take(rapl),
             Err(no_rapl) => {
-                found.without("CPU package", no_rapl);
+                found.without("CPU package", &no_rapl);
                 match model(compute, facts) {
                     Ok(meter) => found.meters.push(meter),
-                    Err(no_model) => found.without("energy", no_model),
+                    Err(no_model) => found.without("energy", &no_model),
                 }
             }
         },
@@ -92,14 +92,14 @@ pub fn open_meters(
 }
 
 impl Meters {
-    fn without(&mut self, what: &str, reason: impl ToString) {
+    fn without(&mut self, what: &str, reason: &dyn std::fmt::Display) {
         self.unmetered.push(Unmetered { what: what.to_owned(), reason: reason.to_string() });
     }
 
     fn take(&mut self, rapl: Rapl) {
         self.meters.extend(rapl.meters.into_iter().map(|m| Box::new(m) as Box<dyn Meter>));
         if let Some(error) = rapl.unreadable {
-            self.without("memory", error);
+            self.without("memory", &error);
         }
     }
 }

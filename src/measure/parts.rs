@@ -119,7 +119,8 @@ pub fn gpu_parts() -> Result<Vec<Part>, SensorError> {
     gpus_of(&Driver::open()?)
 }
 
-fn gpus_of(library: &dyn NvmlLibrary) -> Result<Vec<Part>, SensorError> {
+/// Every GPU of a driver.
+pub(super) fn gpus_of(library: &dyn NvmlLibrary) -> Result<Vec<Part>, SensorError> {
     let parts = list_gpus(library)?.into_iter().map(|gpu| {
         let (meter, reason) = match NvmlMeter::open(library, gpu.index) {
             Ok(meter) => (Some(Box::new(meter) as Box<dyn Meter>), None),
@@ -138,4 +139,47 @@ fn gpus_of(library: &dyn NvmlLibrary) -> Result<Vec<Part>, SensorError> {
         }
     });
     Ok(parts.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sensor::{FakeNvml, Query};
+
+    fn facts() -> MachineFacts {
+        MachineFacts {
+            host: String::new(),
+            os: String::new(),
+            cpu: "a CPU that nobody knows".to_owned(),
+            logical_cpus: 8,
+            cpu_limit: Some(2.0),
+            memory_bytes: 16_000_000_000,
+        }
+    }
+
+    #[test]
+    fn a_driver_that_fails_on_any_single_query_still_gives_every_card_a_meter() {
+        for query in Query::ALL {
+            let parts = gpus_of(&FakeNvml::two_cards().failing(query));
+            if query == Query::Count {
+                assert!(parts.is_err());
+                continue;
+            }
+            for part in parts.unwrap_or_else(|e| panic!("{query}: {e}")) {
+                assert_eq!(part.meter.is_some(), query != Query::Device, "{query}");
+                assert_eq!(part.id.is_some(), query != Query::Device, "{query}");
+                assert!(part.meter.is_some() || part.reason.is_some(), "{query}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_unknown_cpu_without_counters_says_what_would_help_and_its_memory_is_modelled() {
+        let nowhere = tempfile::tempdir().expect("a temporary folder");
+        let parts = host_parts(nowhere.path(), &facts(), None);
+        assert!(parts[0].meter.is_none());
+        assert!(parts[0].reason.as_deref().expect("a reason").contains("hint: `--hardware FILE`"));
+        assert_eq!(parts[0].name, "a CPU that nobody knows, 2 CPUs");
+        assert_eq!(parts[1].meter.as_ref().and_then(|m| m.idle_power()), Some(crate::units::Watts(5.96)));
+    }
 }

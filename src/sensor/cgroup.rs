@@ -126,9 +126,9 @@ fn number(file: &Path) -> Option<u64> {
 fn count(list: &str) -> Option<f64> {
     let mut cpus = 0.0;
     for range in list.trim().split(',').filter(|r| !r.is_empty()) {
-        let (first, last) = range.split_once('-').unwrap_or((range, range));
-        let (first, last): (u32, u32) = (first.parse().ok()?, last.parse().ok()?);
-        cpus += f64::from(last.checked_sub(first)?) + 1.0;
+        let (from, to) = range.split_once('-').unwrap_or((range, range));
+        let (from, to): (u32, u32) = (from.parse().ok()?, to.parse().ok()?);
+        cpus += f64::from(to.checked_sub(from)?) + 1.0;
     }
     (cpus > 0.0).then_some(cpus)
 }

@@ -21,6 +21,8 @@ pub use cpu_clock::{CpuClock, TICKS_PER_SECOND};
 pub use error::SensorError;
 pub use fake::FakeMeter;
 pub use load_model::LoadModel;
+#[cfg(test)]
+pub(crate) use nvml::FakeNvml;
 pub use nvml::{
     CudaIdentity, Driver, GpuInfo, GpuState, GpuWatch, MigInstance, NoAnswer, NvmlDevice, NvmlLibrary, NvmlMeter,
     Query, Selected, Visible, find_gpu, list_gpus, visible_gpus,

@@ -51,8 +51,8 @@ pub fn batch_means(values: &[f64]) -> Option<Mean> {
     let count = means.len() as f64;
     let grand = means.iter().sum::<f64>() / count;
     let variance = means.iter().map(|m| (m - grand).powi(2)).sum::<f64>() / (count - 1.0);
-    let batched = values.len() / batches;
-    let missed = if batched > 1 { missed_by_batches(lag1(values), batched as f64, count) } else { 1.0 };
+    let size = values.len() / batches;
+    let missed = if size > 1 { missed_by_batches(lag1(values), size as f64, count) } else { 1.0 };
     Some(Mean {
         mean: values.iter().sum::<f64>() / values.len() as f64,
         standard_error: (variance / count * missed).sqrt(),

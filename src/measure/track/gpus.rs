@@ -104,3 +104,55 @@ impl Watched {
         (self.device, self.shared)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::parts::gpus_of;
+    use crate::sensor::FakeNvml;
+
+    fn used(library: &FakeNvml, list: &str) -> Vec<Part> {
+        let parts = gpus_of(library).expect("listed");
+        let infos: Vec<GpuInfo> = parts.iter().filter_map(|p| p.gpu.clone()).collect();
+        let visible = visible_gpus(Some(list), None, &infos);
+        parts.into_iter().filter_map(|p| chosen(p, &visible)).collect()
+    }
+
+    #[test]
+    fn only_what_the_command_may_use_is_accounted_for() {
+        let parts = used(&FakeNvml::two_cards(), "GPU-bbbb");
+        assert_eq!(parts.iter().map(|p| p.device.as_str()).collect::<Vec<_>>(), ["gpu 1"]);
+        assert!(parts[0].meter.is_some());
+    }
+
+    #[test]
+    fn the_energy_of_a_board_is_not_given_to_one_of_its_instances() {
+        let parts = used(&FakeNvml::cut_card(), "MIG-2222");
+        assert!(parts[0].meter.is_none());
+        let reason = parts[0].reason.as_deref().expect("a reason");
+        assert!(reason.contains("`MIG-2222aaaa-0000-0000-0000-000000000002` is an instance of it"), "{reason}");
+        assert!(reason.contains("hint: `sudo nvidia-smi -i GPU-aaaa"), "{reason}");
+    }
+
+    #[test]
+    fn whoever_uses_a_gpu_before_the_command_starts_or_beside_it_is_another() {
+        let watched = |pids: &[u32]| {
+            let watch = GpuWatch::open(&FakeNvml::two_cards().used_by(pids), 0).expect("a card");
+            Watched { device: "gpu 0".to_owned(), watch, shared: None }
+        };
+        let mut idle = watched(&[]);
+        idle.before();
+        assert_eq!(idle.verdict().1, Some(false));
+        let mut busy = watched(&[4711]);
+        busy.before();
+        busy.during(&BTreeSet::from([4711]));
+        assert_eq!(busy.verdict().1, Some(true), "it was there before");
+        let own = std::process::id();
+        let mut ours = watched(&[own]);
+        ours.during(&BTreeSet::from([own]));
+        assert_eq!(ours.verdict().1, Some(false));
+        let mut theirs = watched(&[own]);
+        theirs.during(&BTreeSet::from([1]));
+        assert_eq!(theirs.verdict().1, Some(true));
+    }
+}

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Look, Run, Tracking, is_gpu};
+use super::{Look, Run, Tracking};
 use crate::measure::{MachineFacts, Part, PartKind};
 use crate::record::{ENERGY_TOLERANCE, MeterTrace, Warning};
 use crate::sensor::{Coverage, EnergySource, MeterFacts, MeterLog};
@@ -67,9 +67,11 @@ fn trace(log: &MeterLog) -> MeterTrace {
     }
 }
 
-/// A line for each part; `logs`, `meters` and `idle` are of the parts that have a meter, in their order.
+/// A line for each part; `logs`, `meters` and `idle` are of the parts that are `metered`, in their order.
+#[expect(clippy::too_many_arguments, reason = "what was known before, what was read, and what was seen")]
 pub(super) fn lines(
-    parts: Vec<Part>,
+    parts: &[Part],
+    metered: &[bool],
     logs: Vec<MeterLog>,
     meters: &[MeterFacts],
     idle: Option<&[Option<f64>]>,
@@ -77,32 +79,20 @@ pub(super) fn lines(
     run: &Run,
     facts: &MachineFacts,
 ) -> Vec<Line> {
-    let mut logs = logs.into_iter().zip(meters).enumerate().peekable();
+    let mut logs = logs.into_iter().zip(meters).enumerate();
     parts
-        .into_iter()
-        .map(|part| {
-            let metered = |(_, (log, _)): &(usize, (MeterLog, &MeterFacts))| is_of(log, &part);
-            let log = logs.next_if(metered);
-            let mut line = blank(&part);
+        .iter()
+        .zip(metered)
+        .map(|(part, metered)| {
+            let mut line = blank(part);
             line.shared = run.shared.iter().find(|(device, _)| *device == part.device).and_then(|(_, shared)| *shared);
-            if let Some((i, (log, facts_of))) = log {
-                let idle_w = facts_of.idle_power.map(|w| w.0).or_else(|| *idle?.get(i)?);
-                line.fill(&log, facts_of, idle_w, tracking, run, facts);
+            if let Some((i, (log, meter))) = metered.then(|| logs.next()).flatten() {
+                let idle_w = meter.idle_power.map(|w| w.0).or_else(|| *idle?.get(i)?);
+                line.fill(&log, meter, idle_w, tracking, run, facts);
             }
             line
         })
         .collect()
-}
-
-/// Whether a log is of this part: parts without a meter have none.
-fn is_of(log: &MeterLog, part: &Part) -> bool {
-    match log.info.coverage {
-        Coverage::Gpu | Coverage::Module => {
-            is_gpu(part) && part.id.as_deref().is_some_and(|id| log.info.domain.contains(id))
-        }
-        Coverage::Dram => part.kind == PartKind::Memory,
-        Coverage::CpuPackage | Coverage::NodeShare => part.kind == PartKind::Cpu,
-    }
 }
 
 fn blank(part: &Part) -> Line {

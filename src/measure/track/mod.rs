@@ -20,11 +20,14 @@ pub use line::Line;
 use self::exporter::Exporter;
 use self::gpus::Watched;
 use self::process::{Tree, waited_for_cpu_s};
-use super::{MachineFacts, Part, PartKind, host_parts};
+use super::{MachineFacts, host_parts};
 use crate::catalog::Device;
 use crate::record::Warning;
 use crate::sensor::{CpuClock, Meter, Sampler, SensorError};
 use crate::units::Seconds;
+
+/// All processes are gone through at each look at the command, which costs more than a reading of its meters.
+const LEAST_BETWEEN_LOOKS_S: f64 = 1.0;
 
 /// Whose energy is accounted for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -171,6 +174,7 @@ pub fn track(
     if plan.tracking == Tracking::Process && Tree::of(std::process::id()).look().is_none() {
         return Err(TrackError::NoProc);
     }
+    let metered: Vec<bool> = parts.iter().map(|p| p.meter.is_some()).collect();
     let meters: Vec<Box<dyn Meter>> = parts.iter_mut().filter_map(|p| p.meter.take()).collect();
     let epoch = Instant::now();
     let sampler = Sampler::start_every(plan.interval, epoch, meters);
@@ -190,7 +194,7 @@ pub fn track(
     let run = run(plan, &sampler, epoch, watched)?;
     let logs = sampler.take();
     let facts_of = sampler.meters();
-    let lines = line::lines(parts, logs, &facts_of, idle.as_deref(), plan.tracking, &run, facts);
+    let lines = line::lines(&parts, &metered, logs, &facts_of, idle.as_deref(), plan.tracking, &run, facts);
     warnings.extend(line::warnings(&lines, facts, plan.tracking));
     let (first, last) = (run.looks[0], run.looks[run.looks.len() - 1]);
     let duration_s = run.end_s - run.start_s;
@@ -242,12 +246,12 @@ fn run(plan: &TrackPlan, sampler: &Sampler, epoch: Instant, mut watched: Vec<Wat
     let (ended, end) = channel::<()>();
     let (tree_seen, gpus, ticking, seen) = (&mut tree, &mut watched, &mut clocks, &mut looks);
     let status = std::thread::scope(|scope| {
-        let watcher = scope.spawn(move || watch(&end, plan.interval, tree_seen, gpus, ticking, seen, epoch));
+        let looking = scope.spawn(move || watch(&end, plan.interval, tree_seen, gpus, ticking, seen, epoch));
         let status = child.wait();
         let end_s = now();
         drop(ended);
-        // A watcher that panicked has already shown its message.
-        let _ = watcher.join();
+        // A thread that panicked has already shown its message.
+        let _ = looking.join();
         status.map(|s| (s, end_s))
     });
     #[cfg(unix)]
@@ -260,7 +264,7 @@ fn run(plan: &TrackPlan, sampler: &Sampler, epoch: Instant, mut watched: Vec<Wat
     Ok(Run { start_s, end_s, exit: Exit::of(status), looks, shared })
 }
 
-/// Looks at the command each `interval` until it has ended.
+/// Looks at the command each `interval`, or each second if that is longer, until it has ended.
 fn watch(
     end: &Receiver<()>,
     interval: Seconds,
@@ -272,8 +276,9 @@ fn watch(
 ) {
     // Once soon after the start, so that a short command is seen as well.
     let mut pause = Duration::from_secs_f64(interval.0.min(0.02));
+    let interval = interval.0.max(LEAST_BETWEEN_LOOKS_S);
     while let Err(RecvTimeoutError::Timeout) = end.recv_timeout(pause) {
-        pause = Duration::from_secs_f64(interval.0);
+        pause = Duration::from_secs_f64(interval);
         if let Some(used) = tree.look() {
             let time_s = epoch.elapsed().as_secs_f64();
             looks.push(look(time_s, clocks, Some(used.cpu_s), Some(used.resident_bytes)));
@@ -297,9 +302,4 @@ fn idle_powers(sampler: &Sampler, idle: Seconds) -> Vec<Option<f64>> {
     std::thread::sleep(Duration::from_secs_f64(idle.0));
     sampler.read_now();
     sampler.take().into_iter().map(|log| line::mean_power(&log)).collect()
-}
-
-/// Whether a part is a GPU.
-fn is_gpu(part: &Part) -> bool {
-    part.kind == PartKind::Gpu
 }

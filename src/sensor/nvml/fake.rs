@@ -17,7 +17,7 @@ struct Card {
 }
 
 /// Made-up cards: 250 W, 1000 J, in a module of 600 W, 5000 J.
-pub(super) struct FakeNvml {
+pub(crate) struct FakeNvml {
     cards: Vec<Card>,
     failing: Arc<Mutex<Vec<Query>>>,
 }
@@ -37,14 +37,14 @@ impl FakeNvml {
         Self { cards: cards.iter().map(card).collect(), failing }
     }
 
-    pub(super) fn two_cards() -> Self {
+    pub(crate) fn two_cards() -> Self {
         Self::of(&[
             ("NVIDIA Test", "GPU-aaaa0000-1111-2222-3333-444444444444", "00000000:17:00.0"),
             ("NVIDIA Test", "GPU-bbbb0000-1111-2222-3333-444444444444", "00000000:65:00.0"),
         ])
     }
 
-    pub(super) fn unlike_cards() -> Self {
+    pub(crate) fn unlike_cards() -> Self {
         Self::of(&[
             ("NVIDIA Slow", "GPU-aaaa0000-1111-2222-3333-444444444444", "00000000:17:00.0"),
             ("NVIDIA Fast", "GPU-bbbb0000-1111-2222-3333-444444444444", "00000000:65:00.0"),
@@ -52,7 +52,7 @@ impl FakeNvml {
     }
 
     /// One card of two instances.
-    pub(super) fn cut_card() -> Self {
+    pub(crate) fn cut_card() -> Self {
         let mut library = Self::of(&[("NVIDIA Cut", "GPU-aaaa0000-1111-2222-3333-444444444444", "00000000:17:00.0")]);
         library.cards[0].instances =
             ["MIG-1111aaaa-0000-0000-0000-000000000001", "MIG-2222aaaa-0000-0000-0000-000000000002"]
@@ -61,21 +61,21 @@ impl FakeNvml {
         library
     }
 
-    pub(super) fn failing(self, query: Query) -> Self {
+    pub(crate) fn failing(self, query: Query) -> Self {
         self.fail_from_now(query);
         self
     }
 
-    pub(super) fn fail_from_now(&self, query: Query) {
+    pub(crate) fn fail_from_now(&self, query: Query) {
         self.failing.lock().expect("no test panics with it").push(query);
     }
 
-    pub(super) fn throttled(mut self, bits: u64) -> Self {
+    pub(crate) fn throttled(mut self, bits: u64) -> Self {
         self.cards[0].throttle_bits = bits;
         self
     }
 
-    pub(super) fn used_by(mut self, pids: &[u32]) -> Self {
+    pub(crate) fn used_by(mut self, pids: &[u32]) -> Self {
         self.cards[0].processes = pids.to_vec();
         self
     }

@@ -15,6 +15,8 @@ mod visible;
 use library::Answer;
 
 pub use driver::Driver;
+#[cfg(test)]
+pub(crate) use fake::FakeNvml;
 pub use gpu::{CudaIdentity, GpuInfo, find_gpu, list_gpus};
 pub use library::{MigInstance, NoAnswer, NvmlDevice, NvmlLibrary, Query};
 pub use meter::NvmlMeter;
