@@ -94,7 +94,7 @@ impl ConditionsArgs {
             bail!("`--start-within` needs the hours of a grid\nhint: give `--grid FILE.csv` with a row an hour");
         }
         Ok(ConditionsBuilder {
-            grid: if hourly.is_some() { None } else { Some(self.grid_or_assumed(catalog)?) },
+            grid: if hourly.is_some() { None } else { Some(self.named_grid(catalog)?) },
             grid_is_assumed: self.grid.is_none(),
             hourly,
             start_within_h: self.start_within,
@@ -110,7 +110,7 @@ impl ConditionsArgs {
     }
 
     /// The grid that was named, or the one that is assumed.
-    pub(super) fn grid_or_assumed(&self, catalog: &Catalog) -> Result<Grid> {
+    pub(super) fn named_grid(&self, catalog: &Catalog) -> Result<Grid> {
         Ok(catalog.grid(self.grid.as_deref().unwrap_or(ASSUMED_GRID))?)
     }
 

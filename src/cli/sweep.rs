@@ -250,7 +250,7 @@ fn of_device(args: &ConditionsArgs, device: Device, context: &Context) -> Result
 
 fn of_grid(args: &ConditionsArgs, name: Option<&str>, context: &Context) -> Result<(Grid, [Conditions; 2])> {
     let args = args.in_grid(name);
-    let grid = args.grid_or_assumed(&context.catalog)?;
+    let grid = args.named_grid(&context.catalog)?;
     // What a device brings is left out here; only the default site differs with its kind.
     let of = |is_cpu: bool| args.resolve_place(&context.catalog, is_cpu);
     Ok((grid, [of(false)?, of(true)?]))

@@ -104,7 +104,7 @@ pub fn account(parts: &[Metered], time: Seconds, share: f64, conditions: &Condit
         }
     }
     let mut assumptions = conditions.choices.clone();
-    let shared = conditions.inputs().filter(|i| i.name != "productive time");
+    let shared = conditions.inputs().filter(|i| i.name != "goodput");
     assumptions.extend(shared.chain(psu).chain(other).map(Input::assumption));
     Account {
         component_energy_kwh: known(&|t| Joules(components[t]).kwh()),
