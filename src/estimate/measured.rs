@@ -67,10 +67,15 @@ pub fn measured_step(
         own_scale: Distribution::Point(1.0),
         straggler: 1.0,
         coverage: metered.and_then(|c| c.meters.first()).map(|m| m.meter.coverage),
-        idle_w: None,
+        idle_w: metered.and_then(idle_of),
         gain_uncertainty: metered.map_or(0.0, Cell::gain_uncertainty),
         power_uncertainty: 0.0,
         description: format!("{} on {}", shapes.join(" and "), record.environment.compute.name),
         peak_memory_bytes: cells.iter().filter_map(|c| c.peak_memory_bytes).max(),
     }))
+}
+
+/// Watts of the idle machine, of what the meters of a cell cover, if all of them were read idle.
+pub(super) fn idle_of(cell: &Cell) -> Option<f64> {
+    cell.meters.iter().map(|m| m.idle_w).sum::<Option<f64>>().filter(|w| *w > 0.0)
 }

@@ -2,6 +2,7 @@
 //! what was measured.
 
 use super::analytic::Target;
+use super::measured::idle_of;
 use super::micro_batch::per_device;
 use super::model::{Class, Efficiency, Figures, Loadings, StepTime, Work, idle_w, straggler};
 use super::step::{PhaseStep, RERUN_UNCERTAINTY};
@@ -119,7 +120,7 @@ impl LocalModel {
             own_scale: Distribution::LogNormal(1.0, self.scatter.exp()),
             straggler: straggler(self.model.straggler_sd(), target.devices),
             coverage: coverage.or(Some(Coverage::Gpu)).filter(|_| phases_have_power(record, elsewhere)),
-            idle_w: if elsewhere { idle_w(target.device) } else { None },
+            idle_w: if elsewhere { idle_w(target.device) } else { record.cells.iter().find_map(idle_of) },
             gain_uncertainty: if elsewhere { 0.0 } else { gain_of(record) },
             power_uncertainty: if elsewhere { super::model::OTHER_DESIGN_SD } else { 0.0 },
             description: format!(
