@@ -87,8 +87,9 @@ pub fn profile_table(cells: &[CellSummary]) -> TextTable {
         let mid = |i: Option<crate::stats::Interval>| or_dash(i, |i| significant(i.mid));
         let step = match (cell.status, cell.step_s) {
             (Status::Ok, Some(s)) => format!("{} ±{:.1} %", significant(s.mid), 100.0 * s.relative_half_width()),
+            (Status::Ok, None) => "too few steps".to_owned(),
             (Status::OutOfMemory, _) => "out of memory".to_owned(),
-            _ => "failed".to_owned(),
+            (Status::Failed, _) => "failed".to_owned(),
         };
         table.row(vec![
             cell.seq_len.to_string(),

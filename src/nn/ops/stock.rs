@@ -12,7 +12,10 @@ pub(in crate::nn) fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Resul
     let w = w.to_dtype(x.dtype())?;
     let y = x.reshape((rows, columns))?.matmul(&w.t()?)?;
     let y = match b {
-        Some(b) => y.broadcast_add(&b.to_dtype(x.dtype())?)?,
+        Some(b) => {
+            let y = widen(&y)?;
+            y.broadcast_add(&b.to_dtype(y.dtype())?)?.to_dtype(x.dtype())?
+        }
         None => y,
     };
     let mut shape = dims.to_vec();
