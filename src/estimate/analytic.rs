@@ -12,8 +12,9 @@ use crate::stats::Distribution;
 use crate::units::DType;
 
 /// Relative standard uncertainty of the model for an architecture whose skinny products no published run holds:
-/// beyond what the dense one shares with it. The root mean square error of ratios to dense, modelled against measured, of the
-/// committed record (`reports/validation/record.md`).
+/// beyond what the dense one shares with it. The root mean square error of ratios to dense, modelled against measured, of a
+/// campaign on a CPU with AVX2 and slower element-wise operations; of the committed one it is 0.015
+/// (`reports/validation/record.md`). The larger stands until such ratios have been measured on a GPU.
 pub(super) const OTHER_ARCH_SD: f64 = 0.14;
 
 /// What a modelled step is of.
