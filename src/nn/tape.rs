@@ -9,7 +9,7 @@ use std::cell::RefCell;
 use candle_core::{DType, Device, Result, Tensor, Var};
 
 use super::ops::{
-    Attention, Cast, CrossEntropy, Dropout, Gather, Gelu, Gradients, Heads, LayerNorm, Linear, Mix, Operation, Tanh,
+    Activation, Attention, Cast, CrossEntropy, Dropout, Gather, Gradients, Heads, LayerNorm, Linear, Mix, Operation,
     are_fused, backward, forward, stock,
 };
 use super::{Ops, PassConfig};
@@ -125,7 +125,7 @@ impl Tape {
     /// # Errors
     /// If the device fails.
     pub fn gelu(&self, x: &Tensor) -> Result<Tensor> {
-        if self.fused { self.apply(Gelu, &[x]) } else { stock::gelu(x) }
+        if self.fused { self.apply(Activation::Gelu, &[x]) } else { stock::gelu(x) }
     }
 
     /// The hyperbolic tangent.
@@ -136,7 +136,7 @@ impl Tape {
     /// # Errors
     /// If the device fails.
     pub fn tanh(&self, x: &Tensor) -> Result<Tensor> {
-        if self.fused { self.apply(Tanh, &[x]) } else { x.tanh() }
+        if self.fused { self.apply(Activation::Tanh, &[x]) } else { x.tanh() }
     }
 
     /// Sets each element to 0 with probability p and divides the others by `1 - p` (Srivastava et al. 2014).

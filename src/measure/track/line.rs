@@ -43,6 +43,9 @@ pub struct Line {
     pub reason: Option<String>,
 }
 
+/// What differences of joules are off by, relative to them.
+const ROUNDING: f64 = 1e-9;
+
 impl Line {
     /// Whether its energy is missing from a total.
     #[must_use]
@@ -168,7 +171,8 @@ impl Line {
         let energy = with_gain(whole_j * share, spread, gain);
         self.energy_j = Some(energy);
         self.power_w = Some(energy.scaled(1.0 / duration));
-        let above = idle_w.map(|idle| (whole_j - idle * duration) * share).filter(|j| *j > 0.0);
+        // A part that is modelled to draw the same at rest has nothing above idle but rounding.
+        let above = idle_w.map(|idle| (whole_j - idle * duration) * share).filter(|j| *j > ROUNDING * whole_j);
         self.energy_above_idle_j = above.map(|j| with_gain(j, spread * whole_j * share / j, gain));
         if self.shared == Some(true) {
             self.reason =
@@ -339,6 +343,14 @@ mod tests {
         assert!((line.energy_above_idle_j.expect("known").mid - 500.0).abs() < 1e-9);
         assert!((line.power_w.expect("known").mid - 80.0).abs() < 1e-9);
         assert_eq!((line.source, line.share), (Some(EnergySource::Rapl), None));
+    }
+
+    #[test]
+    fn a_part_that_draws_as_much_at_rest_has_nothing_above_idle() {
+        let log = log(EnergySource::Model, &[(0.0, Some(0.1), None), (10.0, Some(0.1 + 94.2), None)]);
+        let line = filled(PartKind::Memory, &log, Tracking::Machine, &run(&BUSY, None), Some(9.42));
+        assert!((line.energy_j.expect("known").mid - 94.2).abs() < 1e-9);
+        assert_eq!(line.energy_above_idle_j, None);
     }
 
     #[test]

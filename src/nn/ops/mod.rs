@@ -6,6 +6,7 @@
 //! candle's own fused softmax and layer norm cut the graph without a word (candle-nn 0.11.1, `ops.rs`:
 //! `apply_op*_no_bwd`), and its GELU has a gradient that is off in the seventh digit; none of them is used.
 
+mod activation;
 mod adamw;
 mod attention;
 mod cast;
@@ -14,7 +15,6 @@ mod cross_entropy;
 mod cuda;
 mod dropout;
 mod gather;
-mod gelu;
 mod gemm;
 mod gradients;
 mod layer_norm;
@@ -23,7 +23,6 @@ mod math;
 mod mix;
 mod real;
 pub(super) mod stock;
-mod tanh;
 
 use candle_core::{DType, Device, Result, Tensor};
 
@@ -32,15 +31,14 @@ pub use attention::Heads;
 pub use dropout::Dropout;
 pub use gradients::Gradients;
 
+pub(super) use activation::Activation;
 pub(super) use attention::Attention;
 pub(super) use cast::Cast;
 pub(super) use cross_entropy::CrossEntropy;
 pub(super) use gather::Gather;
-pub(super) use gelu::Gelu;
 pub(super) use layer_norm::LayerNorm;
 pub(super) use linear::Linear;
 pub(super) use mix::Mix;
-pub(super) use tanh::Tanh;
 
 /// A fused operation. Its inputs are contiguous; on the CPU they are of one type, on a GPU weights may be of f32 beside
 /// activations of half precision.

@@ -5,44 +5,33 @@ use candle_core::{DType, Result, Tensor};
 use super::Kernels;
 use super::launch::{Grid, device, empty, launch, suffix, tensor};
 use crate::nn::ops::cast::Cast;
-use crate::nn::ops::{Dropout, Gelu, Gradients, Tanh};
+use crate::nn::ops::{Activation, Dropout, Gradients};
 
-impl Kernels for Gelu {
+impl Activation {
+    fn kernel(self) -> &'static str {
+        match self {
+            Self::Gelu => "gelu",
+            Self::Tanh => "tanh",
+        }
+    }
+}
+
+impl Kernels for Activation {
     fn forward(&self, inputs: &[Tensor]) -> Result<Tensor> {
-        function("gelu", &inputs[0])
+        let (x, n) = (&inputs[0], inputs[0].elem_count());
+        let y = empty(x.shape(), x.dtype(), x)?;
+        let name = format!("{}_{}", self.kernel(), suffix(x.dtype())?);
+        launch(device(x)?, &name, Grid::of_elements(n), &[tensor(x)?, tensor(&y)?, n.into()])?;
+        Ok(y)
     }
 
     fn backward(&self, inputs: &[Tensor], dy: &Tensor, gradients: &mut Gradients) -> Result<()> {
-        gradients.add_tensor(&inputs[0], chained("gelu_backward", &inputs[0], dy)?)
+        let (x, n) = (&inputs[0], inputs[0].elem_count());
+        let dx = empty(x.shape(), x.dtype(), x)?;
+        let name = format!("{}_backward_{}", self.kernel(), suffix(x.dtype())?);
+        launch(device(x)?, &name, Grid::of_elements(n), &[tensor(x)?, tensor(dy)?, tensor(&dx)?, n.into()])?;
+        gradients.add_tensor(x, dx)
     }
-}
-
-impl Kernels for Tanh {
-    fn forward(&self, inputs: &[Tensor]) -> Result<Tensor> {
-        function("tanh", &inputs[0])
-    }
-
-    fn backward(&self, inputs: &[Tensor], dy: &Tensor, gradients: &mut Gradients) -> Result<()> {
-        gradients.add_tensor(&inputs[0], chained("tanh_backward", &inputs[0], dy)?)
-    }
-}
-
-/// A function of each element of x.
-fn function(name: &str, x: &Tensor) -> Result<Tensor> {
-    let n = x.elem_count();
-    let y = empty(x.shape(), x.dtype(), x)?;
-    let name = format!("{name}_{}", suffix(x.dtype())?);
-    launch(device(x)?, &name, Grid::of_elements(n), &[tensor(x)?, tensor(&y)?, n.into()])?;
-    Ok(y)
-}
-
-/// dy times the slope of a function at each element of x.
-fn chained(name: &str, x: &Tensor, dy: &Tensor) -> Result<Tensor> {
-    let n = x.elem_count();
-    let dx = empty(x.shape(), x.dtype(), x)?;
-    let name = format!("{name}_{}", suffix(x.dtype())?);
-    launch(device(x)?, &name, Grid::of_elements(n), &[tensor(x)?, tensor(dy)?, tensor(&dx)?, n.into()])?;
-    Ok(dx)
 }
 
 impl Dropout {
