@@ -126,3 +126,19 @@ fn without_place(message: &str) -> String {
         None => message.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::sensor::Sample;
+
+    #[test]
+    fn a_reading_that_is_written_and_read_again_is_the_same_to_the_last_bit() {
+        // Steps of the golden ratio: digits without a pattern.
+        for i in 1..20_000 {
+            let x = f64::from(i) * 0.618_033_988_749_894_9;
+            let sample = Sample { time_s: x, energy_j: Some(x * 1e5), power_w: Some(1.0 / x) };
+            let text = serde_json::to_string(&sample).expect("numbers");
+            assert_eq!(serde_json::from_str::<Sample>(&text).expect("what was written"), sample, "{text}");
+        }
+    }
+}
