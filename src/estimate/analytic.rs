@@ -1,7 +1,9 @@
 //! The step of hardware that was not measured.
 
 use super::micro_batch::{largest_micro_batch, per_device};
-use super::model::{Efficiency, Figures, OTHER_DESIGN_SD, StepTime, Work, busy_w, exchange, idle_w, straggler};
+use super::model::{
+    Efficiency, Figures, Loadings, OTHER_DESIGN_SD, StepTime, Work, busy_w, exchange, idle_w, straggler,
+};
 use super::step::PhaseStep;
 use super::{Basis, EstimateError, StepSource};
 use crate::catalog::{Device, DeviceKind, Level, Sourced};
@@ -57,6 +59,29 @@ impl Target<'_> {
         Some(busy_w(idle_w(self.device)?, limit, time.busy(), model.busy_power().0))
     }
 
+    /// A phase whose passes take `time`, at the power that the model gives them.
+    pub(super) fn phase_step(
+        &self,
+        phase: usize,
+        arch: Arch,
+        micro_batch: usize,
+        (model, time): (&Efficiency, StepTime),
+        loadings: Loadings,
+    ) -> PhaseStep {
+        let share = per_device(self.workload.phases[phase].batch_size, self.devices);
+        PhaseStep {
+            micro_batch,
+            micro_steps: share as f64 / micro_batch as f64,
+            pass_s: Distribution::Point(time.pass()),
+            optimizer_s: Distribution::Point(time.optimizer),
+            exchange_s: self.exchange_s(arch, &time),
+            scale: Distribution::Point(1.0),
+            loadings,
+            power_w: self.power_w(model, &time).map(Distribution::Point),
+            parts: Some(time),
+        }
+    }
+
     pub(super) fn coverage(&self) -> Coverage {
         if self.device.kind == DeviceKind::Cpu { Coverage::CpuPackage } else { Coverage::Gpu }
     }
@@ -70,21 +95,12 @@ pub(super) fn analytic_step(target: &Target<'_>, arch: Arch) -> Result<StepSourc
     let model = Efficiency::embedded();
     let figures = Figures::of(target.device, target.dtype)?;
     let mut phases = Vec::new();
-    for (i, phase) in target.workload.phases.iter().enumerate() {
+    for i in 0..target.workload.phases.len() {
         let micro_batch = target.micro_batch_of(i, arch);
         let work = target.work(i, arch, micro_batch);
         let time = model.step(&figures, &work);
-        phases.push(PhaseStep {
-            micro_batch,
-            micro_steps: per_device(phase.batch_size, target.devices) as f64 / micro_batch as f64,
-            pass_s: Distribution::Point(time.pass()),
-            optimizer_s: Distribution::Point(time.optimizer),
-            exchange_s: target.exchange_s(arch, &time),
-            scale: Distribution::Point(1.0),
-            loadings: model.loadings(&figures, &work, StepTime::pass),
-            power_w: target.power_w(model, &time).map(Distribution::Point),
-            parts: Some(time),
-        });
+        let loadings = model.loadings(&figures, &work, StepTime::pass);
+        phases.push(target.phase_step(i, arch, micro_batch, (model, time), loadings));
     }
     let own_sd = if arch == Arch::Dense { 0.0 } else { OTHER_ARCH_SD };
     let (busy, scatter) = model.busy_power();

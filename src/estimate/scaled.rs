@@ -96,20 +96,11 @@ impl LocalModel {
             let work = target.work(i, arch, micro_batch);
             let time = self.corrected(&self.model.step(&figures, &work));
             let loadings = self.loadings(&figures, &work, elsewhere);
+            let modelled = target.phase_step(i, arch, micro_batch, (self.model, time), loadings);
             phases.push(PhaseStep {
-                micro_batch,
-                micro_steps: per_device(phase.batch_size, target.devices) as f64 / micro_batch as f64,
-                pass_s: Distribution::Point(time.pass()),
-                optimizer_s: Distribution::Point(time.optimizer),
-                exchange_s: target.exchange_s(arch, &time),
                 scale: Distribution::LogNormal(1.0, 1.0 + RERUN_UNCERTAINTY),
-                loadings,
-                power_w: if elsewhere {
-                    target.power_w(self.model, &time).map(Distribution::Point)
-                } else {
-                    measured_power(record)
-                },
-                parts: Some(time),
+                power_w: if elsewhere { modelled.power_w } else { measured_power(record) },
+                ..modelled
             });
         }
         let coverage =
