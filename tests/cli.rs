@@ -484,8 +484,8 @@ fn bad_names_and_numbers_are_refused_before_anything_is_written() {
         (profile(&["--arch", "lrt:rank=25"]), 1, "`rank` of `lrt:rank=25` is larger than it can be: at most 24"),
         (profile(&["--arch", "linformer:k=33"]), 1, "`k` of `linformer:k=33` is larger than it can be: at most 32"),
         (profile(&["--arch", "sparse"]), 2, "unknown architecture `sparse`"),
-        (profile(&["--seq-len", "64"]), 1, "`--seq-len 64` is longer than the workload `tiny` allows: 1 to 32"),
-        (profile(&["--seq-len", "0"]), 1, "1 to 32"),
+        (profile(&["--seq-len", "200000"]), 1, "`--seq-len 200000`: expected 1 to 131072"),
+        (profile(&["--seq-len", "0"]), 1, "1 to 131072"),
         (profile(&["--batch-size", "0"]), 2, "expected `auto` or a number from 1"),
         (profile(&["--dropout", "1"]), 2, "expected a probability"),
         (profile(&["--precision", "200%"]), 2, "expected a ratio between 0 and 1"),
@@ -540,7 +540,7 @@ fn a_damaged_record_is_refused_with_its_line() {
     let number_end = first_forward + good[first_forward..].find(',').unwrap();
     let with_forward = |text: &str| format!("{}{text}{}", &good[..first_forward], &good[number_end..]);
     for (text, parts) in [
-        (good.replace("\"schema\": 2", "\"schema\": 7"), vec!["schema 7", "reads schema 1 to 2"]),
+        (good.replace("\"schema\": 3", "\"schema\": 7"), vec!["schema 7", "reads schema 1 to 3"]),
         (good[..good.len() / 2].to_owned(), vec!["is not a valid record: line", "column"]),
         (with_forward("NaN"), vec!["is not a valid record: line", "\"forward_s\": NaN"]),
         (with_forward("1e999"), vec!["is not a valid record: line", "number out of range"]),

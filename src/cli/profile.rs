@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use greenformers::catalog::Device;
-use greenformers::measure::{self, ComputeDevice, DeviceChoice, MachineFacts, MeterChoice, Plan};
+use greenformers::measure::{self, BatchSize, ComputeDevice, DeviceChoice, MachineFacts, MeterChoice, Plan};
 use greenformers::model::{Arch, Ops};
 use greenformers::record::{CellSummary, Environment, Pass, RECORD_FILE, Record, Settings};
 use greenformers::report::{cells_frame, profile_table, to_csv};
@@ -68,9 +68,9 @@ pub(super) struct WhatArgs {
     /// What computes: auto | cpu | cuda[:N]
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     device: DeviceChoice,
-    /// Number format: f32 | tf32 | bf16 | f16
-    #[arg(long, value_name = "DTYPE", default_value = "f32")]
-    dtype: DType,
+    /// Number formats: f32 | tf32 | bf16 | f16; estimates are in the first
+    #[arg(long = "dtype", value_name = "DTYPE,DTYPE", value_delimiter = ',', default_value = "f32")]
+    dtypes: Vec<DType>,
     /// Which make of the operations computes: fused | stock
     #[arg(long, value_name = "OPS", default_value_t = Ops::Fused)]
     ops: Ops,
@@ -94,14 +94,10 @@ pub(super) struct WhatArgs {
     powercap_root: PathBuf,
 }
 
-/// `auto` or a number.
-#[derive(Debug, Clone, Copy)]
-struct BatchSize(Option<usize>);
-
 fn parse_batch_size(text: &str) -> Result<BatchSize, String> {
     match (text, text.parse::<usize>()) {
-        ("auto", _) => Ok(BatchSize(None)),
-        (_, Ok(n)) if (1..=1_000_000).contains(&n) => Ok(BatchSize(Some(n))),
+        ("auto", _) => Ok(BatchSize::Auto),
+        (_, Ok(n)) if (1..=1_000_000).contains(&n) => Ok(BatchSize::Given(n)),
         _ => Err(format!("expected `auto` or a number from 1 to 1000000, got `{text}`")),
     }
 }
@@ -178,22 +174,28 @@ pub(super) fn measure_into(
     } else {
         args.seq_lens.clone()
     };
+    let mut dtypes: Vec<DType> = Vec::new();
+    for dtype in &args.dtypes {
+        if !dtypes.contains(dtype) {
+            dtypes.push(*dtype);
+        }
+    }
     let settings = Settings {
         workload,
         n_layers,
         pass: args.pass,
         dropout: args.dropout,
-        dtype: args.dtype,
+        dtypes,
         ops: args.ops,
         precision: args.precision,
         min_time_s: args.min_time.min(max_time),
         max_time_s: max_time,
         seed: args.seed,
     };
-    let compute_device = ComputeDevice::open(args.device, args.dtype)?;
-    let plan = Plan::new(settings, &archs, &seq_lens, args.batch_size.0, compute_device.is_cpu())?;
+    let compute_device = ComputeDevice::open(args.device, &settings.dtypes)?;
+    let plan = Plan::new(settings, &archs, &seq_lens, args.batch_size, compute_device.is_cpu())?;
     let given: Option<Device> = args.hardware.as_deref().map(|name| context.catalog.load(name)).transpose()?;
-    let compute = measure::describe_compute(&compute_device, args.dtype, facts, &context.catalog, given)?;
+    let compute = measure::describe_compute(&compute_device, facts, &context.catalog, given)?;
     let meters = measure::open_meters(args.meter, &compute_device, &compute, facts, &args.powercap_root)?;
     let environment = Environment {
         host: facts.host.clone(),
@@ -206,6 +208,7 @@ pub(super) fn measure_into(
         meters: meters.meters.iter().map(|m| m.info().clone()).collect(),
         unmetered: meters.unmetered.clone(),
         baselines: Vec::new(),
+        ceilings: None,
     };
     let created = chrono::Local::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, false);
     let mut bar = Bar::new(context.quiet);

@@ -4,12 +4,12 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::baseline::{self, Measured};
-use super::memory;
+use super::batch_size::largest_that_fits;
 use super::phase::{GROUPS, await_phase};
 use super::runner::{Runner, empty_cell};
-use super::{ComputeDevice, MeasureError, Meters};
-use crate::model::{Arch, Config, Family, Ops, StepShape, count_params, training_memory};
-use crate::record::{Cell, Environment, Pass, Record, SCHEMA, Settings, Status, Warning, Workload};
+use super::{ComputeDevice, MeasureError, Meters, Plan, Point, ceilings};
+use crate::model::{Ops, count_params, training_memory};
+use crate::record::{Cell, Environment, Pass, Record, SCHEMA, Status, Warning};
 use crate::sensor::{GpuWatch, Sampler, Timing};
 
 /// One visit lasts at least this long, so that a meter sees it.
@@ -24,102 +24,6 @@ fn graph_overhead(ops: Ops) -> f64 {
         Ops::Stock => 3.5,
     }
 }
-/// Tokens in a batch on a CPU: enough rows for its matrix products to be at their full rate, few enough
-/// for a step of BERT-base to take seconds.
-const CPU_TOKENS: usize = 512;
-/// Tokens in a batch on a GPU.
-const GPU_TOKENS: usize = 16_384;
-
-/// An architecture at a shape.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Point {
-    /// The architecture.
-    pub arch: Arch,
-    /// Tokens in a sequence.
-    pub seq_len: usize,
-    /// Sequences in a step.
-    pub batch_size: usize,
-}
-
-impl Point {
-    /// The shape of its step.
-    pub(super) fn shape(self, settings: &Settings) -> StepShape {
-        StepShape {
-            batch_size: self.batch_size,
-            seq_len: self.seq_len,
-            masked_per_seq: losses_at(&settings.workload, self.seq_len),
-        }
-    }
-}
-
-/// Positions with a loss at a length: those of the workload's phase of that length, if it has one.
-fn losses_at(workload: &Workload, seq_len: usize) -> usize {
-    let phase = workload.phases.iter().find(|p| p.seq_len == seq_len);
-    phase.map_or_else(|| crate::model::masked_per_seq(seq_len), |p| workload.losses(p))
-}
-
-/// A campaign to be run.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Plan {
-    /// What every cell shares.
-    pub settings: Settings,
-    /// The cells, those of one length together.
-    pub points: Vec<Point>,
-}
-
-impl Plan {
-    /// Every architecture at every length.
-    ///
-    /// # Errors
-    /// If the workload cannot be profiled, or an architecture or length does not fit it.
-    pub fn new(
-        settings: Settings,
-        archs: &[Arch],
-        seq_lens: &[usize],
-        batch_size: Option<usize>,
-        on_cpu: bool,
-    ) -> Result<Self, MeasureError> {
-        let Settings { workload, .. } = &settings;
-        if workload.model.family == Family::Decoder {
-            return Err(MeasureError::Decoder(workload.name.clone()));
-        }
-        if workload.model.gated_mlp {
-            return Err(MeasureError::Gated(workload.name.clone()));
-        }
-        let max = workload.model.max_seq_len;
-        if let Some(seq_len) = seq_lens.iter().copied().find(|s| *s == 0 || *s > max) {
-            return Err(MeasureError::SeqLen { seq_len, workload: workload.name.clone(), max });
-        }
-        for arch in archs {
-            arch.check(&workload.model).map_err(|e| MeasureError::Model(e.into()))?;
-        }
-        let mut points: Vec<Point> = Vec::new();
-        for &seq_len in seq_lens {
-            for &arch in archs {
-                let batch_size = batch_size.unwrap_or_else(|| auto_batch_size(seq_len, on_cpu));
-                let point = Point { arch, seq_len, batch_size };
-                if !points.contains(&point) {
-                    points.push(point);
-                }
-            }
-        }
-        Ok(Self { settings, points })
-    }
-
-    fn config(&self) -> Config {
-        self.settings.workload.model.clone().with_layers(self.settings.n_layers)
-    }
-}
-
-/// The batch size to measure at: a power of two with a set number of tokens. Larger batches of the recipe
-/// are made of several such micro-batches.
-#[must_use]
-pub fn auto_batch_size(seq_len: usize, on_cpu: bool) -> usize {
-    let tokens = if on_cpu { CPU_TOKENS } else { GPU_TOKENS };
-    let most = (tokens / seq_len).max(1);
-    1 << most.ilog2()
-}
-
 /// How far a campaign is.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Progress {
@@ -143,7 +47,6 @@ pub trait Observer {
 
 struct Campaign<'a> {
     plan: &'a Plan,
-    config: Config,
     device: &'a ComputeDevice,
     sampler: Sampler,
     measured: Vec<Measured>,
@@ -154,6 +57,8 @@ struct Campaign<'a> {
     observer: &'a mut dyn Observer,
     /// Seconds measured of all cells; a finished cell counts with the most it could have taken.
     spent_s: f64,
+    /// Whether the device is at the temperature of work already.
+    warm: bool,
 }
 
 /// Runs `plan` on `device` and writes the record into `folder` after each cell. Cells that `previous`
@@ -199,11 +104,20 @@ pub fn run(
     });
     let measured = baseline::measure(&sampler, hardware, plan.settings.max_time_s);
     record.environment.baselines = measured.iter().map(|m| m.baseline.clone()).collect();
-    let config = plan.config();
+    if record.environment.ceilings.is_none() {
+        record.environment.ceilings = Some(ceilings::measure(device, &plan.settings.dtypes)?);
+    }
+    for warning in plan.warnings() {
+        if !record.warnings.contains(&warning) {
+            record.warnings.push(warning);
+        }
+    }
     let mut campaign =
-        Campaign { plan, config, device, sampler, measured, gpu, epoch, record, folder, observer, spent_s: 0.0 };
-    for group in plan.points.chunk_by(|a, b| a.seq_len == b.seq_len) {
-        let open: Vec<Point> = group.iter().copied().filter(|p| !campaign.has(*p)).collect();
+        Campaign { plan, device, sampler, measured, gpu, epoch, record, folder, observer, spent_s: 0.0, warm: false };
+    for group in plan.points.chunk_by(|a, b| (a.seq_len, a.dtype) == (b.seq_len, b.dtype)) {
+        device.compute_in(group[0].dtype);
+        let group = campaign.with_a_batch_that_fits(group)?;
+        let open: Vec<Point> = group.into_iter().filter(|p| !campaign.has(*p)).collect();
         campaign.group(&open)?;
     }
     Ok(campaign.record)
@@ -217,7 +131,7 @@ fn continued(mut previous: Record, plan: &Plan, environment: &Environment) -> Re
         ("--layers", old.n_layers == new.n_layers),
         ("--pass", old.pass == new.pass),
         ("--dropout", (old.dropout - new.dropout).abs() < 1e-12),
-        ("--dtype", old.dtype == new.dtype),
+        ("--dtype", old.dtypes == new.dtypes),
         ("--ops", old.ops == new.ops),
         ("--seed", old.seed == new.seed),
         ("--device", previous.environment.compute == environment.compute),
@@ -238,16 +152,16 @@ impl Campaign<'_> {
     }
 
     fn blank(&self, point: Point) -> Cell {
-        let n_params = count_params(&self.config, point.arch);
-        empty_cell(self.device, &self.plan.settings, &self.config, point, n_params)
+        let n_params = count_params(&point.config(&self.plan.settings), point.arch);
+        empty_cell(self.device, &self.plan.settings, point, n_params)
     }
 
     /// Bytes that a point will need.
     fn need(&self, point: Point) -> u64 {
-        let shape = point.shape(&self.plan.settings);
-        let estimate = training_memory(&self.config, point.arch, shape, self.plan.settings.dtype);
-        let activations = (estimate.activations + estimate.logits) as f64 * graph_overhead(self.plan.settings.ops);
-        let state = match self.plan.settings.pass {
+        let settings = &self.plan.settings;
+        let estimate = training_memory(&point.config(settings), point.arch, point.shape(settings), point.dtype);
+        let activations = (estimate.activations + estimate.logits) as f64 * graph_overhead(settings.ops);
+        let state = match settings.pass {
             Pass::Train => estimate.state,
             Pass::Infer => estimate.state / 4,
         };
@@ -256,12 +170,49 @@ impl Campaign<'_> {
         state + activations
     }
 
+    /// The points of one length and dtype with a batch that fits: the same for all of them, so that they can be
+    /// compared, and that of those which are measured already.
+    fn with_a_batch_that_fits(&mut self, points: &[Point]) -> Result<Vec<Point>, MeasureError> {
+        let mut points = points.to_vec();
+        if !self.plan.fit_batches {
+            return Ok(points);
+        }
+        let same = |c: &&Cell| {
+            points.iter().any(|p| c.same_point(&self.blank(Point { batch_size: c.shape.batch_size, ..*p })))
+        };
+        let batch_size = match self.record.cells.iter().find(same) {
+            Some(cell) => cell.shape.batch_size,
+            None => self.largest_batch(&points)?,
+        };
+        for point in &mut points {
+            point.batch_size = batch_size;
+        }
+        Ok(points)
+    }
+
+    /// The largest batch of which a step of the hungriest of `points` fits, beside the weights of the others.
+    fn largest_batch(&mut self, points: &[Point]) -> Result<usize, MeasureError> {
+        let Some(hungriest) = points.iter().copied().max_by_key(|p| self.need(*p)) else { return Ok(1) };
+        let settings = &self.plan.settings;
+        let state_of = |p: &Point| 16 * count_params(&p.config(settings), p.arch);
+        let others: u64 = points.iter().filter(|p| **p != hungriest).map(state_of).sum();
+        self.tell(&self.blank(hungriest), "finding the batch that fits");
+        let mut runner = match Runner::build(self.device, settings, Point { batch_size: 1, ..hungriest }, self.epoch) {
+            Ok(runner) => runner,
+            // The cells will say so, each for itself.
+            Err(MeasureError::Model(error)) if error.is_out_of_memory() => return Ok(1),
+            Err(error) => return Err(error),
+        };
+        let free = self.device.available_memory().saturating_sub(others);
+        largest_that_fits(hungriest.batch_size, free, |batch_size| runner.peak_of_a_step(batch_size))
+    }
+
     /// Measures the points of one length: together if they fit, else one after the other.
     fn group(&mut self, points: &[Point]) -> Result<(), MeasureError> {
         if points.is_empty() {
             return Ok(());
         }
-        let available = memory::available_bytes();
+        let available = self.device.available_memory();
         let together: u64 = points.iter().map(|p| self.need(*p)).sum();
         // On a GPU the memory of the machine says nothing; an allocation that fails becomes a row.
         if !self.device.is_cpu() || together <= available / 10 * 8 {
@@ -276,13 +227,13 @@ impl Campaign<'_> {
         }
         for &point in points {
             let need = self.need(point);
-            if need > memory::available_bytes() {
+            if need > self.device.available_memory() {
                 let mut cell = self.blank(point);
                 cell.status = Status::OutOfMemory;
                 cell.error = Some(format!(
                     "not started: needs about {:.1} GB, and {:.1} GB are free",
                     need as f64 / 1e9,
-                    memory::available_bytes() as f64 / 1e9
+                    self.device.available_memory() as f64 / 1e9
                 ));
                 self.keep(cell)?;
             } else {
@@ -298,9 +249,12 @@ impl Campaign<'_> {
         let mut runners = Vec::new();
         for &point in points {
             self.tell(&self.blank(point), "preparing");
-            match Runner::prepare(self.device, &self.plan.settings, &self.config, point, self.epoch, self.gpu.as_ref())
-            {
-                Ok(runner) => runners.push(runner),
+            match Runner::prepare(self.device, &self.plan.settings, point, self.epoch, (self.gpu.as_ref(), self.warm)) {
+                Ok(runner) => {
+                    // It goes on being used without a pause that would let it cool down.
+                    self.warm = true;
+                    runners.push(runner);
+                }
                 Err(error) => self.keep_failure(self.blank(point), &error)?,
             }
         }

@@ -56,6 +56,13 @@ impl Config {
         self.n_layers = n_layers;
         self
     }
+
+    /// The same model with position embeddings for sequences of `seq_len`, where it has too few.
+    #[must_use]
+    pub fn with_room_for(mut self, seq_len: usize) -> Self {
+        self.max_seq_len = self.max_seq_len.max(seq_len);
+        self
+    }
 }
 
 /// BERT masks 15 % of the tokens; this is how many positions a sequence has a loss on (Devlin et al.

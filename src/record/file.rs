@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Cell, Environment, RecordError, Settings, Warning, write_whole};
 
-/// Version of the schema. 2 adds what is known of meters, idle power and the state of a GPU; nothing is taken away.
-pub const SCHEMA: u32 = 2;
+/// Version of the schema. 2 adds what is known of meters, idle power and the state of a GPU; 3 adds several dtypes,
+/// how fast the device is at its fastest, and what a GPU waits for.
+pub const SCHEMA: u32 = 3;
 /// The oldest version that is read.
 pub const OLDEST_SCHEMA: u32 = 1;
 /// Name of the file in a campaign's folder.
@@ -89,7 +90,6 @@ impl Record {
             ("`dropout`", self.settings.dropout),
             ("`precision`", self.settings.precision),
             ("`hardware_share`", self.environment.compute.hardware_share),
-            ("`peak_flop_per_s`", self.environment.compute.peak_flop_per_s.unwrap_or(0.0)),
         ];
         let cells = self.cells.iter().flat_map(|cell| {
             let steps = cell.steps.iter().flat_map(|s| [s.start_s, s.forward_s, s.backward_s, s.optimizer_s]);

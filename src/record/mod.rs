@@ -15,9 +15,9 @@ mod warning;
 mod workload;
 
 pub use atomic::write_whole;
-pub use cell::{Cell, MeterTrace, Pass, Status, Step};
+pub use cell::{Cell, Launch, MeterTrace, Pass, Status, Step};
 pub use energy::{ENERGY_TOLERANCE, EnergyCheck};
-pub use environment::{Baseline, Compute, Environment, Unmetered};
+pub use environment::{Baseline, Ceilings, Compute, Environment, MatmulCeiling, Unmetered};
 pub use error::RecordError;
 pub use file::{OLDEST_SCHEMA, RECORD_FILE, Record, SCHEMA};
 pub use group::{counter_j, integral_j};
