@@ -567,3 +567,47 @@ fn a_folder_that_cannot_be_written_is_an_error_that_names_it() {
     assert!(message.contains("cannot write `file/out/record.json`") && message.contains("hint: "), "{message}");
     assert_eq!(fs::read_to_string(folder.path().join("file")).unwrap(), "in the way");
 }
+
+#[test]
+fn a_validation_predicts_as_many_steps_as_it_runs_and_says_how_far_it_was_off() {
+    let folder = folder();
+    let args = [
+        "validate",
+        "--workload",
+        "tiny.yaml",
+        "--hardware",
+        "my-cpu.yaml",
+        "--meter",
+        "model",
+        "--device",
+        "cpu",
+        "--minutes",
+        "0.01",
+        "--profile",
+        "0.4",
+        "-o",
+        "out",
+        "--format",
+        "json",
+    ];
+    let result = json(&args, folder.path());
+    let run = &result["runs"][0];
+    assert_eq!((&run["spec"], &run["seq_len"]), (&Value::from("dense"), &Value::from(8)), "most steps are at 8 tokens");
+    let steps = run["prediction"]["steps"].as_u64().unwrap();
+    let record = fs::read_to_string(folder.path().join("out/run-dense-8-f32/record.json")).unwrap();
+    let record: Value = serde_json::from_str(&record).unwrap();
+    assert_eq!(record["settings"]["steps"].as_u64(), Some(steps));
+    assert_eq!(record["cells"][0]["steps"].as_array().unwrap().len() as u64, steps);
+    for what in ["time_s", "energy_j"] {
+        let outcome = &run[what];
+        let (predicted, measured) =
+            (outcome["predicted"]["mid"].as_f64().unwrap(), outcome["measured"].as_f64().unwrap());
+        assert!(predicted > 0.0 && measured > 0.0, "{outcome}");
+        assert!((outcome["error"].as_f64().unwrap() - (predicted / measured - 1.0)).abs() < 1e-9);
+    }
+    let page = fs::read_to_string(folder.path().join("out/validation.md")).unwrap();
+    assert!(page.contains("| dense, 64 x 8, f32 |") && page.contains("kJ (model)"), "{page}");
+    assert!(fails(&args, folder.path(), 1).contains("already holds a record"));
+    let wrong = fails(&["validate", "--minutes", "0"], folder.path(), 2);
+    assert!(wrong.contains("minutes above 0"), "{wrong}");
+}

@@ -41,7 +41,7 @@ pub(super) struct Args {
 }
 
 /// What is measured, shared with `run`.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(super) struct WhatArgs {
     /// What is trained: a name (`bert-base`) or a YAML file
     #[arg(long, value_name = "NAME|FILE", default_value = "bert-base")]
@@ -52,46 +52,49 @@ pub(super) struct WhatArgs {
     pub(super) archs: Vec<Arch>,
     /// Tokens of a sequence [default: those of the workload's phases]
     #[arg(long = "seq-len", value_name = "N,N", value_delimiter = ',')]
-    seq_lens: Vec<usize>,
+    pub(super) seq_lens: Vec<usize>,
     /// Sequences of a step: `auto`, or a number
     #[arg(long, value_name = "auto|N", default_value = "auto", value_parser = parse_batch_size)]
-    batch_size: BatchSize,
+    pub(super) batch_size: BatchSize,
     /// Layers to build [default: the workload's]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    layers: Option<u32>,
+    pub(super) layers: Option<u32>,
     /// Train steps, or forward passes
     #[arg(long, value_name = "train|infer", default_value = "train", value_parser = parse_pass)]
-    pass: Pass,
+    pub(super) pass: Pass,
     /// Probability of dropout in train steps
     #[arg(long, value_name = "P", default_value_t = 0.1, value_parser = parse_dropout)]
-    dropout: f64,
+    pub(super) dropout: f64,
     /// What computes: auto | cpu | cuda[:N]
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
-    device: DeviceChoice,
+    pub(super) device: DeviceChoice,
     /// Number formats: f32 | tf32 | bf16 | f16; estimates are in the first
     #[arg(long = "dtype", value_name = "DTYPE,DTYPE", value_delimiter = ',', default_value = "f32")]
-    dtypes: Vec<DType>,
+    pub(super) dtypes: Vec<DType>,
     /// Which make of the operations computes: fused | stock
     #[arg(long, value_name = "OPS", default_value_t = Ops::Fused)]
-    ops: Ops,
+    pub(super) ops: Ops,
     /// What meters: auto | nvml | rapl | model | none
     #[arg(long, value_name = "METER", default_value = "auto")]
-    meter: MeterChoice,
+    pub(super) meter: MeterChoice,
     /// The catalog entry, or a YAML file, that describes this machine [default: recognised by its name]
     #[arg(long, value_name = "NAME|FILE")]
     pub(super) hardware: Option<String>,
     /// A cell is done when the 95 % interval of its step time is this narrow
     #[arg(long, value_name = "RATIO", default_value = "1%", value_parser = parse_ratio)]
-    precision: f64,
+    pub(super) precision: f64,
     /// Least time spent measuring a cell
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = parse_seconds)]
-    min_time: f64,
+    pub(super) min_time: f64,
+    /// Run exactly so many steps of each cell, one after the other, instead
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(2..=1_000_000_000))]
+    pub(super) steps: Option<u64>,
     /// Seed of weights, tokens, dropout and of the draws of estimates
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(super) seed: u64,
     /// Folder of the kernel's energy counters
     #[arg(long, value_name = "DIR", default_value = DEFAULT_POWERCAP_ROOT, hide = true)]
-    powercap_root: PathBuf,
+    pub(super) powercap_root: PathBuf,
 }
 
 fn parse_batch_size(text: &str) -> Result<BatchSize, String> {
@@ -190,6 +193,7 @@ pub(super) fn measure_into(
         precision: args.precision,
         min_time_s: args.min_time.min(max_time),
         max_time_s: max_time,
+        steps: args.steps,
         seed: args.seed,
     };
     let compute_device = ComputeDevice::open(args.device, &settings.dtypes)?;

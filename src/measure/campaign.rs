@@ -134,6 +134,7 @@ fn continued(mut previous: Record, plan: &Plan, environment: &Environment) -> Re
         ("--dtype", old.dtypes == new.dtypes),
         ("--ops", old.ops == new.ops),
         ("--seed", old.seed == new.seed),
+        ("--steps", old.steps == new.steps),
         ("--device", previous.environment.compute == environment.compute),
     ] {
         if !same {
@@ -196,7 +197,7 @@ impl Campaign<'_> {
         let settings = &self.plan.settings;
         let state_of = |p: &Point| 16 * count_params(&p.config(settings), p.arch);
         let others: u64 = points.iter().filter(|p| **p != hungriest).map(state_of).sum();
-        self.tell(&self.blank(hungriest), "finding the batch that fits");
+        self.tell(&self.blank(hungriest).label(), "finding the batch that fits", 0, 0.0);
         let mut runner = match Runner::build(self.device, settings, Point { batch_size: 1, ..hungriest }, self.epoch) {
             Ok(runner) => runner,
             // The cells will say so, each for itself.
@@ -248,7 +249,7 @@ impl Campaign<'_> {
         self.device.release_kept();
         let mut runners = Vec::new();
         for &point in points {
-            self.tell(&self.blank(point), "preparing");
+            self.tell(&self.blank(point).label(), "preparing", 0, 0.0);
             match Runner::prepare(self.device, &self.plan.settings, point, self.epoch, (self.gpu.as_ref(), self.warm)) {
                 Ok(runner) => {
                     // It goes on being used without a pause that would let it cool down.
@@ -265,12 +266,14 @@ impl Campaign<'_> {
                 runners.reverse();
             }
             for mut runner in runners {
-                self.tell(&runner.cell, "measuring");
+                let (label, ran) = (runner.cell.label(), runner.cell.steps.len());
                 let before = runner.measured;
                 let _ = self.sampler.take(); // what was read while others ran
                 let slow = self.await_sensor(runner.group());
                 self.sampler.read_now();
-                let visited = runner.visit(if slow.is_some() { SLOW_VISIT } else { VISIT });
+                let visited = runner.visit(if slow.is_some() { SLOW_VISIT } else { VISIT }, &mut |steps, elapsed| {
+                    self.tell(&label, "measuring", ran + steps, elapsed.as_secs_f64());
+                });
                 runner.look_at(self.gpu.as_ref());
                 self.spent_s += runner.measured.saturating_sub(before).as_secs_f64();
                 let left = self.plan.settings.max_time_s - runner.measured.as_secs_f64();
@@ -321,15 +324,15 @@ impl Campaign<'_> {
         self.keep(cell)
     }
 
-    fn tell(&mut self, cell: &Cell, doing: &'static str) {
+    fn tell(&mut self, cell: &str, doing: &'static str, steps: usize, elapsed_s: f64) {
         let all = self.plan.points.len() as f64 * self.plan.settings.max_time_s;
         let finished = self.record.cells.len();
         self.observer.progress(&Progress {
-            cell: cell.label(),
+            cell: cell.to_owned(),
             doing,
-            steps: cell.steps.len(),
+            steps,
             cells: (finished, self.plan.points.len()),
-            seconds: (self.spent_s.min(all), all),
+            seconds: ((self.spent_s + elapsed_s).min(all), all),
         });
     }
 }

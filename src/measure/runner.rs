@@ -164,9 +164,14 @@ impl<'a> Runner<'a> {
         Ok(())
     }
 
-    /// Runs steps for at least `shortest`, as one visit. On a GPU the next step is queued while one is computed, as in
+    /// Runs steps as one visit: as many as were asked for, or for at least `shortest`. After each, `tell` is given the
+    /// steps and the time of the visit so far. On a GPU the next step is queued while one is computed, as in
     /// training, so that it never waits for the clock to be read.
-    pub(super) fn visit(&mut self, shortest: Duration) -> Result<(), MeasureError> {
+    pub(super) fn visit(
+        &mut self,
+        shortest: Duration,
+        tell: &mut dyn FnMut(usize, Duration),
+    ) -> Result<(), MeasureError> {
         self.visits += 1;
         self.device.synchronize()?;
         let began = Instant::now();
@@ -182,7 +187,8 @@ impl<'a> Runner<'a> {
                 last.wait()?;
             }
             steps.push(moments);
-            if began.elapsed() >= shortest {
+            tell(steps.len(), began.elapsed());
+            if self.settings.steps.map_or_else(|| began.elapsed() >= shortest, |n| steps.len() as u64 >= n) {
                 break loss;
             }
         };
@@ -253,7 +259,7 @@ impl<'a> Runner<'a> {
 
     /// Whether the cell is as precise as was asked for, twice in a row, or out of time.
     pub(super) fn is_done(&mut self) -> bool {
-        if self.measured.as_secs_f64() >= self.settings.max_time_s {
+        if self.settings.steps.is_some() || self.measured.as_secs_f64() >= self.settings.max_time_s {
             return true;
         }
         let times: Vec<f64> = self.cell.steps.iter().map(Step::total_s).collect();
@@ -299,7 +305,7 @@ impl<'a> Runner<'a> {
     pub(super) fn finish(mut self) -> Cell {
         let times: Vec<f64> = self.cell.steps.iter().map(Step::total_s).collect();
         let reached = batch_means(&times).map_or(f64::INFINITY, |m| m.interval().relative_half_width());
-        if reached > self.settings.precision {
+        if reached > self.settings.precision && self.settings.steps.is_none() {
             self.cell.warnings.push(Warning::new(
                 format!(
                     "the step time is known to {:.1} %, not to {:.1} %",

@@ -30,6 +30,9 @@ pub struct Settings {
     pub min_time_s: f64,
     /// Most time spent measuring a cell, in seconds.
     pub max_time_s: f64,
+    /// Steps of a cell, one after the other, where so many were asked for instead of a precision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steps: Option<u64>,
     /// Seed of weights, tokens and dropout.
     pub seed: u64,
 }
