@@ -115,6 +115,9 @@ pub fn run(
     let mut campaign =
         Campaign { plan, device, sampler, measured, gpu, epoch, record, folder, observer, spent_s: 0.0, warm: false };
     for group in plan.points.chunk_by(|a, b| (a.seq_len, a.dtype) == (b.seq_len, b.dtype)) {
+        if plan.within.is_some_and(|within| epoch.elapsed() + campaign.longest(group) > within) {
+            break;
+        }
         device.compute_in(group[0].dtype);
         let group = campaign.with_a_batch_that_fits(group)?;
         let open: Vec<Point> = group.into_iter().filter(|p| !campaign.has(*p)).collect();
@@ -147,6 +150,12 @@ fn continued(mut previous: Record, plan: &Plan, environment: &Environment) -> Re
 }
 
 impl Campaign<'_> {
+    /// The most time that measuring `points` may take, preparing them not counted.
+    fn longest(&self, points: &[Point]) -> Duration {
+        let open = points.iter().filter(|p| !self.has(**p)).count();
+        Duration::from_secs_f64(open as f64 * self.plan.settings.max_time_s)
+    }
+
     fn has(&self, point: Point) -> bool {
         let probe = self.blank(point);
         self.record.cells.iter().any(|cell| cell.same_point(&probe))
@@ -249,8 +258,10 @@ impl Campaign<'_> {
         self.device.release_kept();
         let mut runners = Vec::new();
         for &point in points {
+            // Without a meter, how fast it is matters alone.
+            let is_warm = self.warm || self.measured.is_empty();
             self.tell(&self.blank(point).label(), "preparing", 0, 0.0);
-            match Runner::prepare(self.device, &self.plan.settings, point, self.epoch, (self.gpu.as_ref(), self.warm)) {
+            match Runner::prepare(self.device, &self.plan.settings, point, self.epoch, (self.gpu.as_ref(), is_warm)) {
                 Ok(runner) => {
                     // It goes on being used without a pause that would let it cool down.
                     self.warm = true;
