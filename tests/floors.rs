@@ -5,8 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module and its floor; neighbours on a floor do not see each other.
-const FLOORS: [(&str, u32); 10] = [
+const FLOORS: [(&str, u32); 11] = [
     ("units", 0),
+    ("files", 0),
     ("stats", 1),
     ("model", 1),
     ("catalog", 1),

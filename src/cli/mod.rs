@@ -11,6 +11,7 @@ mod profile;
 mod progress;
 mod report;
 mod run;
+mod stopping;
 mod sweep;
 mod track;
 mod track_output;

@@ -4,10 +4,11 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::baseline::{self, Measured};
-use super::memory;
+use super::load;
+use super::memory::{self, Available};
 use super::phase::{GROUPS, await_phase};
 use super::runner::{Runner, empty_cell};
-use super::{ComputeDevice, MeasureError, Meters};
+use super::{ComputeDevice, MeasureError, Meters, Stop};
 use crate::model::{Arch, Config, Family, Ops, StepShape, count_params, training_memory};
 use crate::record::{Cell, Environment, Pass, Record, SCHEMA, Settings, Status, Warning, Workload};
 use crate::sensor::{GpuWatch, Sampler, Timing};
@@ -152,6 +153,8 @@ struct Campaign<'a> {
     record: Record,
     folder: &'a Path,
     observer: &'a mut dyn Observer,
+    stop: &'a Stop,
+    load: load::Watch,
     /// Seconds measured of all cells; a finished cell counts with the most it could have taken.
     spent_s: f64,
 }
@@ -172,6 +175,7 @@ pub fn run(
     previous: Option<Record>,
     folder: &Path,
     observer: &mut dyn Observer,
+    stop: &Stop,
 ) -> Result<Record, MeasureError> {
     let epoch = Instant::now();
     let Meters { meters, gpu, .. } = meters;
@@ -200,8 +204,21 @@ pub fn run(
     let measured = baseline::measure(&sampler, hardware, plan.settings.max_time_s);
     record.environment.baselines = measured.iter().map(|m| m.baseline.clone()).collect();
     let config = plan.config();
-    let mut campaign =
-        Campaign { plan, config, device, sampler, measured, gpu, epoch, record, folder, observer, spent_s: 0.0 };
+    let mut campaign = Campaign {
+        plan,
+        config,
+        device,
+        sampler,
+        measured,
+        gpu,
+        epoch,
+        record,
+        folder,
+        observer,
+        stop,
+        load: load::Watch::new(),
+        spent_s: 0.0,
+    };
     for group in plan.points.chunk_by(|a, b| a.seq_len == b.seq_len) {
         let open: Vec<Point> = group.iter().copied().filter(|p| !campaign.has(*p)).collect();
         campaign.group(&open)?;
@@ -246,14 +263,15 @@ impl Campaign<'_> {
     fn need(&self, point: Point) -> u64 {
         let shape = point.shape(&self.plan.settings);
         let estimate = training_memory(&self.config, point.arch, shape, self.plan.settings.dtype);
-        let activations = (estimate.activations + estimate.logits) as f64 * graph_overhead(self.plan.settings.ops);
+        let activations =
+            (estimate.activations as f64 + estimate.logits as f64) * graph_overhead(self.plan.settings.ops);
         let state = match self.plan.settings.pass {
             Pass::Train => estimate.state,
             Pass::Infer => estimate.state / 4,
         };
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bytes of a model")]
         let activations = activations as u64;
-        state + activations
+        state.saturating_add(activations)
     }
 
     /// Measures the points of one length: together if they fit, else one after the other.
@@ -261,8 +279,8 @@ impl Campaign<'_> {
         if points.is_empty() {
             return Ok(());
         }
-        let available = memory::available_bytes();
-        let together: u64 = points.iter().map(|p| self.need(*p)).sum();
+        let available = memory::available().bytes;
+        let together: u64 = points.iter().map(|p| self.need(*p)).fold(0, u64::saturating_add);
         // On a GPU the memory of the machine says nothing; an allocation that fails becomes a row.
         if !self.device.is_cpu() || together <= available / 10 * 8 {
             return self.take_turns(points);
@@ -276,13 +294,14 @@ impl Campaign<'_> {
         }
         for &point in points {
             let need = self.need(point);
-            if need > memory::available_bytes() {
+            let Available { bytes, whose } = memory::available();
+            if need > bytes {
                 let mut cell = self.blank(point);
                 cell.status = Status::OutOfMemory;
                 cell.error = Some(format!(
-                    "not started: needs about {:.1} GB, and {:.1} GB are free",
+                    "not started: needs about {:.3} GB, and {whose} {:.3} GB",
                     need as f64 / 1e9,
-                    memory::available_bytes() as f64 / 1e9
+                    bytes as f64 / 1e9
                 ));
                 self.keep(cell)?;
             } else {
@@ -298,9 +317,17 @@ impl Campaign<'_> {
         let mut runners = Vec::new();
         for &point in points {
             self.tell(&self.blank(point), "preparing");
-            match Runner::prepare(self.device, &self.plan.settings, &self.config, point, self.epoch, self.gpu.as_ref())
-            {
+            match Runner::prepare(
+                self.device,
+                &self.plan.settings,
+                &self.config,
+                point,
+                self.epoch,
+                self.stop,
+                self.gpu.as_ref(),
+            ) {
                 Ok(runner) => runners.push(runner),
+                Err(error @ MeasureError::Stopped { .. }) => return Err(error),
                 Err(error) => self.keep_failure(self.blank(point), &error)?,
             }
         }
@@ -310,13 +337,16 @@ impl Campaign<'_> {
             if !forwards {
                 runners.reverse();
             }
-            for mut runner in runners {
+            let mut waiting = runners.into_iter();
+            while let Some(mut runner) = waiting.next() {
                 self.tell(&runner.cell, "measuring");
                 let before = runner.measured;
                 let _ = self.sampler.take(); // what was read while others ran
                 let slow = self.await_sensor(runner.group());
                 self.sampler.read_now();
+                let began = self.load.now();
                 let visited = runner.visit(if slow.is_some() { SLOW_VISIT } else { VISIT });
+                runner.disturbance.add(began, self.load.now());
                 runner.look_at(self.gpu.as_ref());
                 self.spent_s += runner.measured.saturating_sub(before).as_secs_f64();
                 let left = self.plan.settings.max_time_s - runner.measured.as_secs_f64();
@@ -327,10 +357,13 @@ impl Campaign<'_> {
                 self.sampler.read_now();
                 runner.add_readings(self.sampler.take(), &self.measured);
                 match visited {
-                    Err(error) => self.keep_failure(runner.finish(), &error)?,
+                    Err(error @ MeasureError::Stopped { .. }) => {
+                        return self.keep_unfinished([runner].into_iter().chain(running).chain(waiting), error);
+                    }
+                    Err(error) => self.keep_failure(runner.finish(&self.load), &error)?,
                     Ok(()) if runner.is_done() => {
                         self.spent_s += left.max(0.0);
-                        self.keep(runner.finish())?;
+                        self.keep(runner.finish(&self.load))?;
                     }
                     Ok(()) => running.push(runner),
                 }
@@ -365,6 +398,22 @@ impl Campaign<'_> {
         cell.status = if out_of_memory { Status::OutOfMemory } else { Status::Failed };
         cell.error = Some(error.to_string());
         self.keep(cell)
+    }
+
+    /// What was measured of cells that are not finished is kept as rows that say so; `--resume` measures them again.
+    fn keep_unfinished<'r>(
+        &mut self,
+        runners: impl Iterator<Item = Runner<'r>>,
+        error: MeasureError,
+    ) -> Result<(), MeasureError> {
+        for runner in runners.filter(|r| !r.cell.steps.is_empty()) {
+            let mut cell = runner.finish(&self.load);
+            cell.status = Status::Failed;
+            cell.error = Some(format!("{error} after {} steps: `--resume` measures it again", cell.steps.len()));
+            self.record.cells.push(cell);
+        }
+        self.record.save(self.folder)?;
+        Err(error)
     }
 
     fn tell(&mut self, cell: &Cell, doing: &'static str) {

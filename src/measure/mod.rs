@@ -14,14 +14,18 @@ mod cuda;
 mod device;
 mod environment;
 mod error;
+mod load;
 mod memory;
 mod meters;
 mod parts;
 mod phase;
 mod runner;
+#[cfg(unix)]
+mod signals;
 #[cfg(test)]
 mod simulated;
 mod steady;
+mod stop;
 mod track;
 
 pub use allocator::CountingAllocator;
@@ -32,4 +36,5 @@ pub use environment::{MachineFacts, compute_threads, describe_compute, hardware_
 pub use error::MeasureError;
 pub use meters::{MeterChoice, Meters, cpu_model, open_meters};
 pub use parts::{Part, PartKind, gpu_parts, host_parts};
+pub use stop::{Stop, exit_code, signal_name};
 pub use track::{Exit, Line, TrackError, TrackPlan, Tracked, Tracking, track};

@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use super::baseline::Measured;
+use super::load::{self, Disturbance};
 use super::phase::GROUPS;
 use super::steady::{BLOCK_S, Block, MOST_S, is_steady};
-use super::{ComputeDevice, MeasureError, Point};
+use super::{ComputeDevice, MeasureError, Point, Stop, compute_threads};
 use crate::model::{Config, train_step_flop};
 use crate::nn::{AdamW, AdamWConfig, Batch, BertForPreTraining, NnError, Params, PassConfig, Tape, tensor_dtype};
 use crate::record::{Cell, ENERGY_TOLERANCE, MeterTrace, Pass, Settings, Status, Step, Warning};
@@ -26,6 +27,7 @@ pub(super) struct Runner<'a> {
     device: &'a ComputeDevice,
     settings: &'a Settings,
     epoch: Instant,
+    stop: &'a Stop,
     model: BertForPreTraining,
     optimizer: Option<AdamW>,
     batches: Vec<Batch>,
@@ -35,6 +37,7 @@ pub(super) struct Runner<'a> {
     precise: u32,
     /// Visits that did not begin on a tick of the sensor, because none came.
     pub(super) unlocked: u32,
+    pub(super) disturbance: Disturbance,
     pub(super) cell: Cell,
 }
 
@@ -47,6 +50,7 @@ impl<'a> Runner<'a> {
         config: &Config,
         point: Point,
         epoch: Instant,
+        stop: &'a Stop,
         gpu: Option<&GpuWatch>,
     ) -> Result<Self, MeasureError> {
         let before = device.mark_memory();
@@ -66,6 +70,7 @@ impl<'a> Runner<'a> {
             device,
             settings,
             epoch,
+            stop,
             model,
             optimizer,
             batches,
@@ -74,6 +79,7 @@ impl<'a> Runner<'a> {
             measured: Duration::ZERO,
             precise: 0,
             unlocked: 0,
+            disturbance: Disturbance::default(),
             cell,
         };
         if device.is_cpu() {
@@ -173,7 +179,8 @@ impl<'a> Runner<'a> {
             match self.cell.meters.iter_mut().find(|m| m.meter == log.info) {
                 Some(trace) => {
                     trace.samples.extend(log.samples);
-                    trace.failure = log.failure;
+                    // A visit that was not metered is not made up for by those after it.
+                    trace.failure = trace.failure.take().or(log.failure);
                 }
                 None => {
                     self.cell.meters.push(MeterTrace {
@@ -200,7 +207,7 @@ impl<'a> Runner<'a> {
     }
 
     /// The finished cell.
-    pub(super) fn finish(mut self) -> Cell {
+    pub(super) fn finish(mut self, load: &load::Watch) -> Cell {
         let times: Vec<f64> = self.cell.steps.iter().map(Step::total_s).collect();
         let reached = batch_means(&times).map_or(f64::INFINITY, |m| m.interval().relative_half_width());
         if reached > self.settings.precision {
@@ -214,6 +221,7 @@ impl<'a> Runner<'a> {
                 "give more time with `--max-time`",
             ));
         }
+        self.cell.warnings.extend(load.warnings(self.disturbance, compute_threads()));
         self.warn_of_energy();
         for trace in &self.cell.meters {
             if let Some(failure) = &trace.failure {
@@ -284,6 +292,7 @@ impl<'a> Runner<'a> {
 
     /// One step, each phase timed between synchronisations.
     fn step(&mut self) -> Result<Step, MeasureError> {
+        self.stop.check()?;
         let batch = &self.batches[usize::try_from(self.steps_run).unwrap_or(0) % BATCHES];
         let train = self.optimizer.is_some();
         let pass = PassConfig {
