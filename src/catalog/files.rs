@@ -27,7 +27,9 @@ pub(super) fn efficiency_json() -> &'static str {
 }
 
 /// No profile is larger than this.
-const MAX_BYTES: u64 = 1 << 20;
+const MAX_BYTES: u64 = 1 << 18;
+/// Nor has it more brackets: the time that YAML takes grows with the square of how deep they nest.
+const MAX_BRACKETS: usize = 10_000;
 /// No folder of the user's is searched deeper than this.
 const MAX_DEPTH: usize = 4;
 /// Nor one with more files.
@@ -278,6 +280,9 @@ fn read_file<E: Entry>(path: &Path) -> Result<E, CatalogError> {
 /// # Errors
 /// If it is not valid.
 pub fn parse<E: Entry>(file: &str, text: &str) -> Result<E, CatalogError> {
+    if text.bytes().filter(|b| matches!(b, b'[' | b'{')).count() > MAX_BRACKETS {
+        return Err(invalid(file, text, None, format!("more than {MAX_BRACKETS} brackets: not a profile")));
+    }
     let entry: E = serde_yaml::from_str(text).map_err(|error| {
         let place = error.location().map(|l| (l.line(), l.column()));
         invalid(file, text, place, without_place(&error.to_string()).chars().take(500).collect())

@@ -36,5 +36,7 @@ pub use environment::{MachineFacts, compute_threads, describe_compute, hardware_
 pub use error::MeasureError;
 pub use meters::{MeterChoice, Meters, cpu_model, open_meters};
 pub use parts::{Part, PartKind, gpu_parts, host_parts};
+#[cfg(unix)]
+pub use signals::survive_file_limits;
 pub use stop::{Stop, exit_code, signal_name};
 pub use track::{Exit, Line, TrackError, TrackPlan, Tracked, Tracking, track};
