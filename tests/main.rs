@@ -10,6 +10,7 @@ mod floors;
 mod gpu;
 mod nn;
 mod ops;
+mod properties;
 mod reliability;
 mod track;
 mod validation;
