@@ -145,7 +145,7 @@ fn of_record(args: &Args, record: &Record, hardware: Hardware<'_>, context: &Con
         archs: &archs,
         hardware,
         devices: args.devices,
-        dtype: args.dtype.unwrap_or(record.settings.dtype),
+        dtype: args.dtype.unwrap_or(record.settings.dtype()),
         level: args.efficiency,
         micro_batch: args.micro_batch.map(|n| n as usize),
         conditions: &conditions,
@@ -153,7 +153,7 @@ fn of_record(args: &Args, record: &Record, hardware: Hardware<'_>, context: &Con
     })?)
 }
 
-/// The workload of a record on the machine of the record.
+/// The workload of a record on the machine of the record, in each dtype that was measured.
 pub(super) fn estimate_on_machine(
     record: &Record,
     conditions: &ConditionsArgs,
@@ -161,17 +161,21 @@ pub(super) fn estimate_on_machine(
     seed: u64,
 ) -> Result<Vec<Estimate>> {
     let conditions = conditions_of(record, conditions, context)?;
-    Ok(estimate(&Request {
-        workload: &record.settings.workload,
-        archs: &archs_of(record),
-        hardware: Hardware::Measured(record),
-        devices: 1,
-        dtype: record.settings.dtype,
-        level: Level::default(),
-        micro_batch: None,
-        conditions: &conditions,
-        seed,
-    })?)
+    let mut estimates = Vec::new();
+    for &dtype in &record.settings.dtypes {
+        estimates.extend(estimate(&Request {
+            workload: &record.settings.workload,
+            archs: &archs_of(record),
+            hardware: Hardware::Measured(record),
+            devices: 1,
+            dtype,
+            level: Level::default(),
+            micro_batch: None,
+            conditions: &conditions,
+            seed,
+        })?);
+    }
+    Ok(estimates)
 }
 
 fn elsewhere(args: &Args, device: Option<Device>, context: &Context) -> Result<Vec<Estimate>> {

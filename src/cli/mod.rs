@@ -15,6 +15,7 @@ mod stopping;
 mod sweep;
 mod track;
 mod track_output;
+mod validate;
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -55,6 +56,8 @@ enum Command {
     Footprint(footprint::Args),
     /// Run any command and account for its energy, CO2e and cost
     Track(track::Args),
+    /// Predict a run on this machine from a short profile, do the run, and print both errors
+    Validate(validate::Args),
     /// Write the report of a record: tables, charts, HTML, Markdown
     Report(report::Args),
     /// Show what is known of hardware, grids, sites and workloads; check a file of yours
@@ -97,6 +100,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Estimate(args) => estimate::run(&args, &context),
         Command::Compare(args) => compare::run(&args, &context),
         Command::Footprint(args) => footprint::run(&args, &context),
+        Command::Validate(args) => validate::run(&args, &context),
         Command::Report(args) => report::run(&args, &context),
         Command::Catalog(args) => catalog::run(&args, &context),
         Command::Completions(args) => completions::run(&args),

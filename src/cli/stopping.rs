@@ -1,43 +1,47 @@
 //! What is said when a campaign is stopped.
 
 use std::path::Path;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use anyhow::{Context as _, Result};
 use greenformers::measure::{Stop, exit_code, signal_name};
 use greenformers::record::RECORD_FILE;
 
+/// What is said if the program has to end at once: of the campaign at hand.
+static LAST_WORDS: Mutex<String> = Mutex::new(String::new());
+
 /// A campaign in `folder` stops at the first signal: after the step at hand, or at once if that takes too long.
-#[cfg(unix)]
-pub(super) fn on_signals(folder: &Path) -> Result<Stop> {
-    let message = message(folder, &command_line(folder));
-    Stop::on_signals(move |signal| eprintln!("\n{}", message(signal))).context("cannot catch signals")
+pub(super) fn on_signals(folder: &Path, can_resume: bool) -> Result<Stop> {
+    static STOP: OnceLock<Stop> = OnceLock::new();
+    *LAST_WORDS.lock().unwrap_or_else(PoisonError::into_inner) = message(folder, can_resume);
+    if let Some(stop) = STOP.get() {
+        return Ok(stop.clone());
+    }
+    #[cfg(unix)]
+    let stop = Stop::on_signals(|signal| {
+        let words = LAST_WORDS.lock().unwrap_or_else(PoisonError::into_inner);
+        eprintln!("\nstopped by {}: {words}", signal_name(signal));
+    })
+    .context("cannot catch signals")?;
+    #[cfg(not(unix))]
+    let stop = Stop::never();
+    Ok(STOP.get_or_init(|| stop).clone())
 }
 
-#[cfg(not(unix))]
-pub(super) fn on_signals(_: &Path) -> Result<Stop> {
-    Ok(Stop::never())
-}
-
-/// Says how to go on and ends the program.
-pub(super) fn exit(signal: i32, folder: &Path) -> ! {
-    eprintln!("\n{}", message(folder, &command_line(folder))(signal));
+/// Says what has become of the campaign and ends the program.
+pub(super) fn exit(signal: i32, folder: &Path, can_resume: bool) -> ! {
+    eprintln!("\nstopped by {}: {}", signal_name(signal), message(folder, can_resume));
     std::process::exit(exit_code(signal))
 }
 
-fn message(folder: &Path, command: &str) -> impl Fn(i32) -> String + Send + 'static {
-    let record = folder.join(RECORD_FILE).display().to_string();
-    let command = command.to_owned();
-    move |signal| {
-        format!(
-            "stopped by {}: every finished cell is in `{record}`\nhint: go on with\n    {command}",
-            signal_name(signal)
-        )
+fn message(folder: &Path, can_resume: bool) -> String {
+    let record = folder.join(RECORD_FILE);
+    let kept = format!("every finished cell is in `{}`", record.display());
+    if !can_resume {
+        return kept;
     }
-}
-
-fn command_line(folder: &Path) -> String {
     let typed: Vec<String> = std::env::args_os().map(|a| a.to_string_lossy().into_owned()).collect();
-    resuming(&typed, &folder.display().to_string())
+    format!("{kept}\nhint: go on with\n    {}", resuming(&typed, &folder.display().to_string()))
 }
 
 /// The command that was typed, so that it goes on with what is in `folder`.

@@ -132,12 +132,12 @@ fn step_source(request: &Request<'_>, arch: Arch) -> Result<StepSource, Estimate
             {
                 return Ok(on_several(source, request, arch, &device_of(record)));
             }
-            let local = LocalModel::of(record).ok_or(EstimateError::NothingMeasured)?;
+            let local = LocalModel::of(record, dtype).ok_or(EstimateError::NothingMeasured)?;
             let device = device_of(record);
             local.steps(&Target { level: local.level(), ..target(&device) }, arch, (record, false))
         }
         Hardware::Transferred(record, device) => {
-            let local = LocalModel::of(record).ok_or(EstimateError::NothingMeasured)?;
+            let local = LocalModel::of(record, dtype).ok_or(EstimateError::NothingMeasured)?;
             local.steps(&Target { level: local.level(), ..target(device) }, arch, (record, true))
         }
         Hardware::Catalog(device) => analytic_step(&target(device), arch),

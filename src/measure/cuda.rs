@@ -1,7 +1,7 @@
 //! How an NVIDIA GPU is opened, and what its memory pool tells.
 
 use candle_core::Device;
-use candle_core::cuda_backend::cudarc::driver::{result, sys};
+use candle_core::cuda_backend::cudarc::driver::{CudaEvent, result, sys};
 use candle_core::cuda_backend::{CudaDevice, WrapErr, set_gemm_reduced_precision_f32};
 
 use super::device::GpuFacts;
@@ -9,8 +9,8 @@ use crate::sensor::CudaIdentity;
 use crate::units::DType;
 
 /// Opens a GPU by its ordinal and sets what costs nothing: freed memory stays with the program, no events are recorded
-/// around each use of a tensor, small uploads are kept, and products of f32 use TF32 if that is the dtype.
-pub(super) fn open(ordinal: usize, dtype: DType) -> candle_core::Result<Device> {
+/// around each use of a tensor, and small uploads are kept.
+pub(super) fn open(ordinal: usize) -> candle_core::Result<Device> {
     let device = Device::new_cuda(ordinal)?;
     let cuda = device.as_cuda_device()?;
     // SAFETY: all work is queued on the one stream that the device has, so its order is the order of uses.
@@ -18,12 +18,26 @@ pub(super) fn open(ordinal: usize, dtype: DType) -> candle_core::Result<Device> 
     unsafe {
         cuda.disable_event_tracking();
     }
-    set_gemm_reduced_precision_f32(dtype == DType::Tf32);
     // Otherwise the pool gives all memory back to the driver at every synchronisation, and asks for it again.
     set(cuda, sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, u64::MAX)?;
     // For as long as the program runs: the shapes that candle's kernels are given are sent once, not at every launch.
     std::mem::forget(cuda.enable_cuda_graph_htod_cache());
     Ok(device)
+}
+
+/// Whether products of f32 use TF32 from here on.
+pub(super) fn compute_in(dtype: DType) {
+    set_gemm_reduced_precision_f32(dtype == DType::Tf32);
+}
+
+/// An event that the GPU passes, and notes the time of, when all that is queued has been computed.
+pub(super) fn event(cuda: &CudaDevice) -> candle_core::Result<CudaEvent> {
+    cuda.cuda_stream().record_event(Some(sys::CUevent_flags::CU_EVENT_DEFAULT)).w()
+}
+
+/// Bytes of the GPU that nobody has.
+pub(super) fn free_memory() -> candle_core::Result<u64> {
+    result::mem_get_info().w().map(|(free, _)| free as u64)
 }
 
 /// What CUDA says of a GPU.

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use candle_core::Device;
 
+use super::memory::Available;
 use super::{MeasureError, allocator};
 use crate::sensor::CudaIdentity;
 use crate::units::DType;
@@ -66,17 +67,40 @@ impl ComputeDevice {
     /// Opens what was asked for; `auto` falls back to the CPU.
     ///
     /// # Errors
-    /// If an explicit choice cannot be had, or does not compute in `dtype`.
-    pub fn open(choice: DeviceChoice, dtype: DType) -> Result<Self, MeasureError> {
+    /// If an explicit choice cannot be had, or does not compute in one of `dtypes`.
+    pub fn open(choice: DeviceChoice, dtypes: &[DType]) -> Result<Self, MeasureError> {
         let opened = match choice {
             DeviceChoice::Cpu => Self::cpu(),
-            DeviceChoice::Cuda(ordinal) => open_cuda(ordinal, dtype)?,
-            DeviceChoice::Auto => open_cuda(0, dtype).unwrap_or_else(|_| Self::cpu()),
+            DeviceChoice::Cuda(ordinal) => open_cuda(ordinal)?,
+            DeviceChoice::Auto => open_cuda(0).unwrap_or_else(|_| Self::cpu()),
         };
-        if opened.is_cpu() && dtype == DType::Tf32 {
-            return Err(MeasureError::DType { device: opened.name, dtype });
+        if opened.is_cpu() && dtypes.contains(&DType::Tf32) {
+            return Err(MeasureError::DType { device: opened.name, dtype: DType::Tf32 });
         }
         Ok(opened)
+    }
+
+    /// From here on, matrix products are those of `dtype`: a GPU computes f32 in two ways.
+    #[cfg_attr(not(feature = "cuda"), expect(clippy::unused_self, reason = "a CPU has one way"))]
+    pub(super) fn compute_in(&self, dtype: DType) {
+        #[cfg(feature = "cuda")]
+        if !self.is_cpu() {
+            super::cuda::compute_in(dtype);
+        }
+        #[cfg(not(feature = "cuda"))]
+        let _ = dtype;
+    }
+
+    /// Memory that can still be had on the device.
+    pub(super) fn available_memory(&self) -> Available {
+        match &self.device {
+            #[cfg(feature = "cuda")]
+            Device::Cuda(_) => {
+                self.release_kept();
+                Available { bytes: super::cuda::free_memory().unwrap_or(0), whose: "the device has" }
+            }
+            _ => super::memory::available(),
+        }
     }
 
     /// Whether the CPU computes.
@@ -143,15 +167,15 @@ pub fn cuda_available() -> bool {
 }
 
 #[cfg(feature = "cuda")]
-fn open_cuda(ordinal: usize, dtype: DType) -> Result<ComputeDevice, MeasureError> {
+fn open_cuda(ordinal: usize) -> Result<ComputeDevice, MeasureError> {
     let name = format!("cuda:{ordinal}");
-    match super::cuda::open(ordinal, dtype) {
+    match super::cuda::open(ordinal) {
         Ok(device) => Ok(ComputeDevice { device, name }),
         Err(error) => Err(MeasureError::NoCudaDevice { device: name, reason: error.to_string() }),
     }
 }
 
 #[cfg(not(feature = "cuda"))]
-fn open_cuda(ordinal: usize, _dtype: DType) -> Result<ComputeDevice, MeasureError> {
+fn open_cuda(ordinal: usize) -> Result<ComputeDevice, MeasureError> {
     Err(MeasureError::NoCudaBuild(format!("cuda:{ordinal}")))
 }

@@ -8,10 +8,11 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 /// No model has more layers.
 pub const MAX_LAYERS: usize = 10_000;
-/// Nor more heads, nor a larger width, nor more rows in an embedding: far above any model.
+/// Nor more heads, nor a larger width: far above any model.
 const MAX_HEADS: usize = 10_000;
 const MAX_WIDTH: usize = 1_000_000;
-const MAX_ROWS: usize = 10_000_000;
+/// Nor more rows in an embedding, and so no longer sequence.
+pub const MAX_ROWS: usize = 10_000_000;
 
 /// What kind of transformer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +59,13 @@ impl Config {
     #[must_use]
     pub fn with_layers(mut self, n_layers: usize) -> Self {
         self.n_layers = n_layers;
+        self
+    }
+
+    /// The same model with position embeddings for sequences of `seq_len`, where it has too few.
+    #[must_use]
+    pub fn with_room_for(mut self, seq_len: usize) -> Self {
+        self.max_seq_len = self.max_seq_len.max(seq_len);
         self
     }
 }

@@ -70,6 +70,18 @@ impl Step {
     }
 }
 
+/// What it takes to keep a GPU busy, over steps that begin and end with an idle GPU, as do each of their phases.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Launch {
+    /// Steps that were run so.
+    pub steps: usize,
+    /// Median seconds until the work of a step was queued.
+    pub enqueue_s: f64,
+    /// Median seconds until it was done: with a wait at the end of each phase, as frameworks are usually timed.
+    pub synchronized_s: f64,
+}
+
 /// What one meter read while the cell ran.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -133,6 +145,9 @@ pub struct Cell {
     /// The GPU after the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gpu_after: Option<GpuState>,
+    /// How long the program takes to queue the work of a step on a GPU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub launch: Option<Launch>,
     /// Whether other processes used the GPU meanwhile; unknown where the driver does not list them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contaminated: Option<bool>,
@@ -180,6 +195,7 @@ pub(super) mod tests {
             gpu_before: None,
             gpu_after: None,
             contaminated: None,
+            launch: None,
         }
     }
 }

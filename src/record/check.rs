@@ -40,8 +40,9 @@ pub(super) fn check(record: &Record) -> Result<(), Fault> {
         device.check().map_err(|(key, message)| (format!("`{key}` of its hardware"), message))?;
     }
     within(compute.hardware_share, f64::MIN_POSITIVE, MOST_SHARE).map_err(of("hardware_share"))?;
-    if let Some(peak) = compute.peak_flop_per_s {
-        within(peak, f64::MIN_POSITIVE, MOST_FLOP).map_err(of("peak_flop_per_s"))?;
+    if let Some(ceilings) = &record.environment.ceilings {
+        let rates = ceilings.matmul.iter().map(|m| m.flop_per_s).chain([ceilings.copy_bytes_per_s]);
+        rates.into_iter().try_for_each(|x| within(x, f64::MIN_POSITIVE, MOST_FLOP)).map_err(of("ceilings"))?;
     }
     for baseline in &record.environment.baselines {
         for (x, most) in [
@@ -64,15 +65,16 @@ fn layers(n: usize) -> Result<(), String> {
 }
 
 fn check_cell(cell: &Cell, record: &Record) -> Result<(), String> {
-    let config = record.settings.workload.model.clone().with_layers(cell.n_layers);
     layers(cell.n_layers)?;
+    within(cell.shape.seq_len as f64, 1.0, crate::model::MAX_ROWS as f64)?;
+    let config = record.settings.workload.model.clone().with_layers(cell.n_layers).with_room_for(cell.shape.seq_len);
     cell.arch.check(&config).map_err(|e| e.to_string())?;
     let shape = cell.shape;
     within(shape.batch_size as f64, 1.0, 1e9)?;
-    within(shape.seq_len as f64, 1.0, config.max_seq_len as f64)?;
     within(shape.masked_per_seq as f64, 0.0, shape.seq_len as f64)?;
     within(cell.flop_per_step, 0.0, MOST_FLOP)?;
-    within(cell.warmup_s.unwrap_or(0.0), 0.0, MOST_S)?;
+    let launch = cell.launch.map_or([0.0; 2], |l| [l.enqueue_s, l.synchronized_s]);
+    launch.into_iter().chain(cell.warmup_s).try_for_each(|x| within(x, 0.0, MOST_S))?;
     let mut last = (0, 0.0);
     for step in &cell.steps {
         for x in [step.start_s, step.forward_s, step.backward_s, step.optimizer_s] {

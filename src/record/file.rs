@@ -8,8 +8,9 @@ use super::check::check;
 use super::{Cell, Environment, RecordError, Settings, Warning};
 use crate::files::{read_text, write_whole};
 
-/// Version of the schema. 2 adds what is known of meters, idle power and the state of a GPU; nothing is taken away.
-pub const SCHEMA: u32 = 2;
+/// Version of the schema. 2 adds what is known of meters, idle power and the state of a GPU; 3 adds several dtypes,
+/// how fast the device is at its fastest, and what a GPU waits for.
+pub const SCHEMA: u32 = 3;
 /// The oldest version that is read.
 pub const OLDEST_SCHEMA: u32 = 1;
 /// Name of the file in a campaign's folder.

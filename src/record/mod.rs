@@ -16,9 +16,9 @@ mod warning;
 mod workload;
 
 pub use crate::files::write_whole;
-pub use cell::{Cell, MeterTrace, Pass, Status, Step};
+pub use cell::{Cell, Launch, MeterTrace, Pass, Status, Step};
 pub use energy::{ENERGY_TOLERANCE, EnergyCheck};
-pub use environment::{Baseline, Compute, Environment, Unmetered};
+pub use environment::{Baseline, Ceilings, Compute, Environment, MatmulCeiling, Unmetered};
 pub use error::RecordError;
 pub use file::{MAX_RECORD_BYTES, OLDEST_SCHEMA, RECORD_FILE, Record, SCHEMA};
 pub use group::{counter_j, integral_j};

@@ -165,7 +165,12 @@ pub(super) fn provenance(report: &Report) -> TextTable {
         "step",
         format!(
             "{} layers, {}, {}, {} operations, dropout {}, seed {}",
-            settings.n_layers, settings.dtype, settings.pass, settings.ops, settings.dropout, settings.seed
+            settings.n_layers,
+            settings.dtypes.iter().map(|d| d.name()).collect::<Vec<_>>().join(" and "),
+            settings.pass,
+            settings.ops,
+            settings.dropout,
+            settings.seed
         ),
     );
     table

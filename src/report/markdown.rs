@@ -51,7 +51,7 @@ pub fn markdown(report: &Report) -> String {
 }
 
 /// Text without anything that Markdown or HTML would take for markup.
-fn line(text: &str) -> String {
+pub(super) fn line(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -67,7 +67,7 @@ fn line(text: &str) -> String {
     safe
 }
 
-fn table(text: &mut String, table: &TextTable) {
+pub(super) fn table(text: &mut String, table: &TextTable) {
     let (header, rows) = table.parts();
     let mut row = |cells: &[String]| {
         let cells: Vec<_> = cells.iter().map(|c| line(c)).collect();

@@ -13,6 +13,7 @@ mod numbers;
 mod sweep;
 mod tables;
 mod text;
+mod validation;
 
 pub use charts::Chart;
 pub use codecarbon::{CODECARBON_HEADER, CodecarbonRow};
@@ -26,3 +27,4 @@ pub use numbers::{human_hours, interval, percent_saved, significant};
 pub use sweep::{sweep_frame, sweep_table};
 pub use tables::{cells_frame, estimates_frame, to_csv, to_parquet};
 pub use text::{TextTable, assumptions_table, claims_text, comparison_text, estimates_table, profile_table};
+pub use validation::{Validation, validation_frame, validation_markdown, validation_table};

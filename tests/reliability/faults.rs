@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use greenformers::files::FolderLock;
-use greenformers::measure::{self, ComputeDevice, DeviceChoice, Meters, Observer, Plan, Progress, Stop};
+use greenformers::measure::{self, BatchSize, ComputeDevice, DeviceChoice, Meters, Observer, Plan, Progress, Stop};
 use greenformers::record::{Environment, Record, Settings, Status};
 use greenformers::sensor::FakeMeter;
 use greenformers::units::{DType, Watts};
@@ -186,12 +186,12 @@ fn measured_with(meter: FakeMeter) -> Record {
         "workload": {"name": "tiny", "source": "made up", "optimizer": "adamw",
             "model": {"n_layers": 1, "d_model": 8, "n_heads": 2, "d_ff": 8, "vocab_size": 11, "max_seq_len": 8},
             "phases": [{"steps": 1, "batch_size": 1, "seq_len": 8, "masked_per_seq": null}]},
-        "n_layers": 1, "pass": "train", "dropout": 0.0, "dtype": "f32", "ops": "fused", "precision": 0.01,
+        "n_layers": 1, "pass": "train", "dropout": 0.0, "dtypes": ["f32"], "ops": "fused", "precision": 0.01,
         "min_time_s": 0.1, "max_time_s": 0.1, "seed": 0
     }))
     .unwrap();
-    let plan = Plan::new(settings, &["dense".parse().unwrap()], &[8], Some(1), true).unwrap();
-    let device = ComputeDevice::open(DeviceChoice::Cpu, DType::F32).unwrap();
+    let plan = Plan::new(settings, &["dense".parse().unwrap()], &[8], BatchSize::Given(1), true).unwrap();
+    let device = ComputeDevice::open(DeviceChoice::Cpu, &[DType::F32]).unwrap();
     let environment: Environment = serde_json::from_value(serde_json::json!({
         "host": "x", "os": "x", "cpu": "x", "logical_cpus": 1, "threads": 1, "memory_bytes": 1, "meters": [],
         "unmetered": [], "compute": {"device": "cpu", "name": "x", "hardware": null, "hardware_share": 1.0,
