@@ -180,6 +180,14 @@ pub(super) fn parse_seconds(text: &str) -> Result<f64, String> {
     }
 }
 
+/// Minutes above 0.
+pub(super) fn parse_minutes(text: &str) -> Result<f64, String> {
+    match text.strip_suffix('m').unwrap_or(text).parse::<f64>() {
+        Ok(m) if m > 0.0 && m <= 100_000.0 => Ok(m),
+        _ => Err(format!("expected minutes above 0, up to 100000, got `{text}`")),
+    }
+}
+
 /// Text to stdout; a reader that has gone away is no panic.
 pub(super) fn print(text: &str) -> Result<()> {
     let mut stdout = std::io::stdout().lock();

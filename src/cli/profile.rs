@@ -1,6 +1,7 @@
 //! `profile`: measure.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use greenformers::catalog::Device;
@@ -16,7 +17,7 @@ use greenformers::units::DType;
 use serde::Serialize;
 
 use super::common::{
-    Format, default_archs, new_campaign_folder, parse_ratio, parse_seconds, print, print_json, workload,
+    Format, default_archs, new_campaign_folder, parse_minutes, parse_ratio, parse_seconds, print, print_json, workload,
 };
 use super::progress::Bar;
 use super::{Context, stopping};
@@ -89,6 +90,9 @@ pub(super) struct WhatArgs {
     /// Least time spent measuring a cell
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = parse_seconds)]
     pub(super) min_time: f64,
+    /// Begin no cells that would not be finished in this time; `--resume` goes on with them
+    #[arg(long, value_name = "MINUTES", value_parser = parse_minutes)]
+    pub(super) within: Option<f64>,
     /// Run exactly so many steps of each cell, one after the other, instead
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(2..=1_000_000_000))]
     pub(super) steps: Option<u64>,
@@ -194,7 +198,8 @@ pub(super) fn measure_into(
         seed: args.seed,
     };
     let compute_device = ComputeDevice::open(args.device, &settings.dtypes)?;
-    let plan = Plan::new(settings, &archs, &seq_lens, args.batch_size, compute_device.is_cpu())?;
+    let mut plan = Plan::new(settings, &archs, &seq_lens, args.batch_size, compute_device.is_cpu())?;
+    plan.within = args.within.map(|minutes| Duration::from_secs_f64(60.0 * minutes));
     let given: Option<Device> = args.hardware.as_deref().map(|name| context.catalog.load(name)).transpose()?;
     let compute = measure::describe_compute(&compute_device, facts, &context.catalog, given)?;
     let meters = measure::open_meters(args.meter, &compute_device, &compute, facts, &args.powercap_root)?;
@@ -223,14 +228,17 @@ pub(super) fn measure_into(
     let mut bar = Bar::new(context.quiet);
     let result = measure::run(&plan, &compute_device, environment, meters, created, previous, folder, &mut bar, &stop);
     bar.finish();
-    match result {
-        Ok(record) => Ok((record, lock)),
-        Err(MeasureError::Stopped { signal }) => {
-            drop(lock);
-            stopping::exit(signal, folder, resume.is_some())
-        }
-        Err(error) => Err(error).with_context(|| format!("the campaign in `{}` stopped", folder.display())),
+    if let Err(MeasureError::Stopped { signal }) = result {
+        drop(lock);
+        stopping::exit(signal, folder, resume.is_some());
     }
+    let record = result.with_context(|| format!("the campaign in `{}` stopped", folder.display()))?;
+    let (done, all) = (record.cells.len(), plan.points.len());
+    if done < all {
+        context
+            .note(format_args!("{done} of {all} cells are measured\nhint: the same command with `--resume` goes on"));
+    }
+    Ok((record, lock))
 }
 
 fn refuse_existing(folder: &Path, resume: Option<bool>) -> Result<()> {

@@ -11,7 +11,7 @@ use greenformers::report::{Validation, to_csv, validation_frame, validation_mark
 use serde::Serialize;
 
 use super::Context;
-use super::common::{Format, new_campaign_folder, parse_seconds, print, print_json, workload};
+use super::common::{Format, new_campaign_folder, parse_minutes, parse_seconds, print, print_json, workload};
 use super::profile::{WhatArgs, measure_into};
 
 #[derive(Debug, clap::Args)]
@@ -36,13 +36,6 @@ pub(super) struct Args {
     /// How results are printed
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
-}
-
-fn parse_minutes(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(m) if m > 0.0 && m <= 100_000.0 => Ok(m),
-        _ => Err(format!("expected minutes above 0, up to 100000, got `{text}`")),
-    }
 }
 
 #[derive(Serialize)]

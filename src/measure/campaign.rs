@@ -109,10 +109,16 @@ pub fn run(
     });
     let measured = baseline::measure(&sampler, hardware, plan.settings.max_time_s);
     record.environment.baselines = measured.iter().map(|m| m.baseline.clone()).collect();
+    let mut warnings = plan.warnings();
     if record.environment.ceilings.is_none() {
-        record.environment.ceilings = Some(ceilings::measure(device, &plan.settings.dtypes)?);
+        // Under a tight limit of memory the cells come first.
+        if device.available_memory().bytes > ceilings::MOST_BYTES {
+            record.environment.ceilings = Some(ceilings::measure(device, &plan.settings.dtypes)?);
+        } else {
+            warnings.push(ceilings::no_room());
+        }
     }
-    for warning in plan.warnings() {
+    for warning in warnings {
         if !record.warnings.contains(&warning) {
             record.warnings.push(warning);
         }
@@ -134,6 +140,9 @@ pub fn run(
         warm: false,
     };
     for group in plan.points.chunk_by(|a, b| (a.seq_len, a.dtype) == (b.seq_len, b.dtype)) {
+        if plan.within.is_some_and(|within| epoch.elapsed() + campaign.longest(group) > within) {
+            break;
+        }
         device.compute_in(group[0].dtype);
         let group = campaign.with_a_batch_that_fits(group)?;
         let open: Vec<Point> = group.into_iter().filter(|p| !campaign.has(*p)).collect();
@@ -166,6 +175,12 @@ fn continued(mut previous: Record, plan: &Plan, environment: &Environment) -> Re
 }
 
 impl Campaign<'_> {
+    /// The most time that measuring `points` may take, preparing them not counted.
+    fn longest(&self, points: &[Point]) -> Duration {
+        let open = points.iter().filter(|p| !self.has(**p)).count();
+        Duration::from_secs_f64(open as f64 * self.plan.settings.max_time_s)
+    }
+
     fn has(&self, point: Point) -> bool {
         let probe = self.blank(point);
         self.record.cells.iter().any(|cell| cell.same_point(&probe))
@@ -270,8 +285,10 @@ impl Campaign<'_> {
         self.device.release_kept();
         let mut runners = Vec::new();
         for &point in points {
+            // Without a meter, how fast it is matters alone.
+            let is_warm = self.warm || self.measured.is_empty();
             self.tell(&self.blank(point).label(), "preparing", 0, 0.0);
-            let (clock, gpu) = ((self.epoch, self.stop), (self.gpu.as_ref(), self.warm));
+            let (clock, gpu) = ((self.epoch, self.stop), (self.gpu.as_ref(), is_warm));
             match Runner::prepare(self.device, &self.plan.settings, point, clock, gpu) {
                 Ok(runner) => {
                     // It goes on being used without a pause that would let it cool down.

@@ -1,5 +1,7 @@
 //! What a campaign measures.
 
+use std::time::Duration;
+
 use super::MeasureError;
 use crate::model::{Arch, Config, Family, StepShape};
 use crate::record::{Settings, Warning, Workload};
@@ -64,6 +66,8 @@ pub struct Plan {
     pub points: Vec<Point>,
     /// Whether the batch of a point is only the largest that would be taken, and one that fits has to be found.
     pub fit_batches: bool,
+    /// No cells are begun that would not be finished in this time.
+    pub within: Option<Duration>,
 }
 
 impl Plan {
@@ -106,7 +110,7 @@ impl Plan {
                 }
             }
         }
-        Ok(Self { points, fit_batches: batch_size == BatchSize::Auto && !on_cpu, settings })
+        Ok(Self { points, within: None, fit_batches: batch_size == BatchSize::Auto && !on_cpu, settings })
     }
 
     /// What is unusual about it.

@@ -124,6 +124,7 @@ CUresult cuEventSynchronize(CUevent) { return CUDA_SUCCESS; }
 CUresult cuEventElapsedTime_v2(float *ms, CUevent start, CUevent end) {
   return *ms = std::chrono::duration<float, std::milli>(*time_of(end) - *time_of(start)).count(), CUDA_SUCCESS;
 }
+#undef cuEventElapsedTime  // the header gives the newer function its name
 CUresult cuEventElapsedTime(float *ms, CUevent start, CUevent end) { return cuEventElapsedTime_v2(ms, start, end); }
 CUresult cuStreamIsCapturing(CUstream, CUstreamCaptureStatus *status) {
   return *status = CU_STREAM_CAPTURE_STATUS_NONE, CUDA_SUCCESS;
