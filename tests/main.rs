@@ -12,5 +12,6 @@ mod nn;
 mod ops;
 mod properties;
 mod reliability;
+mod safety;
 mod track;
 mod validation;

@@ -5,8 +5,9 @@ use std::str::FromStr;
 
 use candle_core::Device;
 
+use super::MeasureError;
 use super::memory::Available;
-use super::{MeasureError, allocator};
+use crate::ffi;
 use crate::sensor::CudaIdentity;
 use crate::units::DType;
 
@@ -129,8 +130,8 @@ impl ComputeDevice {
             #[cfg(feature = "cuda")]
             Device::Cuda(cuda) => super::cuda::mark_memory(cuda).ok(),
             _ => {
-                allocator::reset_peak();
-                allocator::in_use()
+                ffi::reset_peak();
+                ffi::in_use()
             }
         }
     }
@@ -140,7 +141,7 @@ impl ComputeDevice {
         let peak = match &self.device {
             #[cfg(feature = "cuda")]
             Device::Cuda(cuda) => super::cuda::peak_memory(cuda).ok()?,
-            _ => allocator::peak(),
+            _ => ffi::peak(),
         };
         Some(peak.saturating_sub(mark?))
     }
@@ -151,7 +152,7 @@ impl ComputeDevice {
             // What cannot be given back stays with the program, where later cells can use it.
             #[cfg(feature = "cuda")]
             Device::Cuda(cuda) => _ = super::cuda::release_unused(cuda),
-            _ => allocator::release_kept(),
+            _ => ffi::release_kept(),
         }
     }
 

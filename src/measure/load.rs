@@ -27,6 +27,7 @@ pub(super) struct Moment {
 
 /// What happened beside the visits of one cell.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[expect(clippy::struct_field_names, reason = "each is in seconds")]
 pub(super) struct Disturbance {
     wall_s: f64,
     /// CPU-seconds of other processes.

@@ -6,7 +6,6 @@
 //! The architectures of one sequence length take turns (A B C, C B A, ...), so that drift of clocks and
 //! temperature favours none of them.
 
-mod allocator;
 mod baseline;
 mod batch_size;
 mod campaign;
@@ -32,7 +31,7 @@ mod steady;
 mod stop;
 mod track;
 
-pub use allocator::CountingAllocator;
+pub use crate::ffi::CountingAllocator;
 pub use baseline::update_period;
 pub use campaign::{Observer, Progress, run};
 pub use device::{ComputeDevice, DeviceChoice, cuda_available};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::MeasureError;
 
@@ -37,8 +37,8 @@ impl Stop {
         let waiting = std::thread::Builder::new().name("stop".to_owned()).spawn(move || {
             let Some(signal) = signals.forever().next() else { return };
             asked.store(signal, Ordering::SeqCst);
-            let step = 50;
-            for _ in 0..PATIENCE.as_millis() / step {
+            let asked_at = Instant::now();
+            while asked_at.elapsed() < PATIENCE {
                 std::thread::sleep(Duration::from_millis(50));
                 if signals.pending().next().is_some() {
                     break;

@@ -167,7 +167,9 @@ fn half_a_core_is_enough_and_a_warning_says_what_it_does() {
     let record = Record::load(&place.path().join("out")).unwrap();
     assert_eq!(record.cells[0].status, Status::Ok);
     let facts: Vec<&str> = record.cells[0].warnings.iter().map(|w| w.fact.as_str()).collect();
-    assert!(facts.iter().any(|f| f.contains("limit of 0.5 CPUs held the program back")), "{facts:?}");
+    // On a machine that is busy anyway it may not even get its half.
+    let why = ["limit of 0.5 CPUs held the program back", "other processes kept"];
+    assert!(facts.iter().any(|f| why.iter().any(|w| f.contains(w))), "{facts:?}");
     let summary = record.cells[0].summary(&record.environment);
     let width = summary.step_s.map_or(f64::NAN, |s| 100.0 * s.relative_half_width());
     tried("a control group of half a core", 1, format!("completes; step time ±{width:.1} %; a warning says why"));

@@ -98,7 +98,7 @@ pub(crate) fn tried(fault: &str, count: impl std::fmt::Display, outcome: impl st
 
 /// Whether a part of a test cannot run here, which is said.
 pub(crate) fn cannot(what: &str, reason: impl std::fmt::Display) {
-    println!("not tried: {what}: {reason}");
+    let _ = writeln!(std::io::stderr(), "not tried: {what}: {reason}");
     tried(what, "not tried", reason);
 }
 
