@@ -69,7 +69,8 @@ fn is_proved(lines: &[String], at: usize) -> bool {
 fn code_is_unsafe_in_the_operations_and_in_one_file_alone() {
     for folder in ["src", "tests", "benches", "fuzz/fuzz_targets"] {
         for (file, lines) in sources(folder) {
-            if UNSAFE.iter().any(|place| file.starts_with(place)) {
+            // This file shows what it would find.
+            if UNSAFE.iter().any(|place| file.starts_with(place)) || file == "tests/safety.rs" {
                 continue;
             }
             for (i, line) in lines.iter().enumerate() {
