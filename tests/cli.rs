@@ -521,7 +521,7 @@ fn bad_names_and_numbers_are_refused_before_anything_is_written() {
         (vec!["estimate", "--hardware", "a100-sxm4-80gb", "--pue", "0.5"], 1, "`--pue` is 0.5"),
         (vec!["estimate"], 1, "nothing to estimate from"),
         (vec!["footprint", "--hours", "NaN", "--power", "3"], 1, "`--hours` is NaN"),
-        (vec!["estimate", "nowhere.json"], 1, "cannot read the record `nowhere.json`"),
+        (vec!["estimate", "nowhere.json"], 1, "cannot read `nowhere.json`"),
         (vec!["compare"], 1, "there is no record below `reports/`"),
         (vec!["frobnicate"], 2, "unrecognized subcommand"),
     ] {
@@ -564,7 +564,7 @@ fn a_folder_that_cannot_be_written_is_an_error_that_names_it() {
     fs::write(folder.path().join("file"), "in the way").unwrap();
     let args = [&["profile", "--meter", "none", "-o", "file/out"][..], &QUICK].concat();
     let message = fails(&args, folder.path(), 1);
-    assert!(message.contains("cannot write `file/out/record.json`") && message.contains("hint: "), "{message}");
+    assert!(message.contains("cannot write into `file/out`") && message.contains("hint: "), "{message}");
     assert_eq!(fs::read_to_string(folder.path().join("file")).unwrap(), "in the way");
 }
 

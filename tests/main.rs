@@ -10,5 +10,8 @@ mod floors;
 mod gpu;
 mod nn;
 mod ops;
+mod properties;
+mod reliability;
+mod safety;
 mod track;
 mod validation;

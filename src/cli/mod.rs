@@ -11,6 +11,7 @@ mod profile;
 mod progress;
 mod report;
 mod run;
+mod stopping;
 mod sweep;
 mod track;
 mod track_output;
@@ -83,6 +84,9 @@ impl Context {
 /// Parses, runs, prints the error. Exit code 0 done, 1 failed, 2 usage.
 pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
+    // Where it cannot be had, a limit of file size ends the program, as it would any other.
+    #[cfg(unix)]
+    let _ = greenformers::measure::survive_file_limits();
     let context = Context {
         catalog: cli.catalog.map_or_else(Default::default, greenformers::catalog::Catalog::with_folder),
         quiet: cli.quiet,

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use greenformers::catalog::Device;
-use greenformers::measure::{self, BatchSize, ComputeDevice, DeviceChoice, MachineFacts, MeterChoice, Plan};
+use greenformers::files::FolderLock;
+use greenformers::measure::{
+    self, BatchSize, ComputeDevice, DeviceChoice, MachineFacts, MeasureError, MeterChoice, Plan,
+};
 use greenformers::model::{Arch, Ops};
 use greenformers::record::{CellSummary, Environment, Pass, RECORD_FILE, Record, Settings};
 use greenformers::report::{cells_frame, profile_table, to_csv};
@@ -13,11 +16,11 @@ use greenformers::sensor::DEFAULT_POWERCAP_ROOT;
 use greenformers::units::DType;
 use serde::Serialize;
 
-use super::Context;
 use super::common::{
     Format, default_archs, new_campaign_folder, parse_minutes, parse_ratio, parse_seconds, print, print_json, workload,
 };
 use super::progress::Bar;
+use super::{Context, stopping};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -133,7 +136,7 @@ struct Output<'a> {
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let facts = measure::machine_facts();
     let folder = args.output.clone().unwrap_or_else(|| new_campaign_folder(&facts.host));
-    let record = measure_into(&args.what, args.max_time, &folder, args.resume, &facts, context)?;
+    let (record, _lock) = measure_into(&args.what, args.max_time, &folder, Some(args.resume), &facts, context)?;
     let mut cells: Vec<_> = record.cells.iter().collect();
     cells.sort_by_key(|c| (c.shape.seq_len, c.shape.batch_size, c.arch));
     let summaries: Vec<CellSummary> = cells.iter().map(|c| c.summary(&record.environment)).collect();
@@ -153,23 +156,17 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     }
 }
 
-/// Runs the campaign that `args` describe into `folder`.
+/// Runs the campaign that `args` describe into `folder`, which stays locked for whoever writes into it next. `resume` says
+/// whether it may go on with what is there; `None`: the command has no such option.
 pub(super) fn measure_into(
     args: &WhatArgs,
     max_time: f64,
     folder: &Path,
-    resume: bool,
+    resume: Option<bool>,
     facts: &MachineFacts,
     context: &Context,
-) -> Result<Record> {
-    let existing = folder.join(RECORD_FILE).exists();
-    if existing && !resume {
-        bail!(
-            "`{}` already holds a record\nhint: `--resume` goes on with it; `-o DIR` writes another",
-            folder.display()
-        );
-    }
-    let previous = if existing { Some(Record::load(folder)?) } else { None };
+) -> Result<(Record, FolderLock)> {
+    refuse_existing(folder, resume)?;
     let workload = workload(&context.catalog, &args.workload)?;
     let n_layers = args.layers.map_or(workload.model.n_layers, |n| n as usize);
     let archs = if args.archs.is_empty() { default_archs(&workload.model) } else { args.archs.clone() };
@@ -220,14 +217,36 @@ pub(super) fn measure_into(
         ceilings: None,
     };
     let created = chrono::Local::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, false);
+    let lock = FolderLock::take(folder, RECORD_FILE)?;
+    if !lock.is_exclusive() {
+        context.note("warning: this file system has no locks: nothing keeps a second campaign out of this folder");
+    }
+    // Another campaign may have written one meanwhile.
+    refuse_existing(folder, resume)?;
+    let previous = if folder.join(RECORD_FILE).exists() { Some(Record::load(folder)?) } else { None };
+    let stop = stopping::on_signals(folder, resume.is_some())?;
     let mut bar = Bar::new(context.quiet);
-    let result = measure::run(&plan, &compute_device, environment, meters, created, previous, folder, &mut bar);
+    let result = measure::run(&plan, &compute_device, environment, meters, created, previous, folder, &mut bar, &stop);
     bar.finish();
+    if let Err(MeasureError::Stopped { signal }) = result {
+        drop(lock);
+        stopping::exit(signal, folder, resume.is_some());
+    }
     let record = result.with_context(|| format!("the campaign in `{}` stopped", folder.display()))?;
     let (done, all) = (record.cells.len(), plan.points.len());
     if done < all {
         context
             .note(format_args!("{done} of {all} cells are measured\nhint: the same command with `--resume` goes on"));
     }
-    Ok(record)
+    Ok((record, lock))
+}
+
+fn refuse_existing(folder: &Path, resume: Option<bool>) -> Result<()> {
+    if folder.join(RECORD_FILE).exists() && resume != Some(true) {
+        bail!(
+            "`{}` already holds a record\nhint: `--resume` goes on with it; `-o DIR` writes another",
+            folder.display()
+        );
+    }
+    Ok(())
 }

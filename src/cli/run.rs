@@ -35,7 +35,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let facts = measure::machine_facts();
     let folder = args.output.clone().unwrap_or_else(|| new_campaign_folder(&facts.host));
-    let record = measure_into(&args.what, args.max_time, &folder, args.resume, &facts, context)?;
+    let (record, _lock) = measure_into(&args.what, args.max_time, &folder, Some(args.resume), &facts, context)?;
     let estimates = estimate_on_machine(&record, &args.conditions, context, args.what.seed);
     let report = figures(&record, estimates.map_err(|e| format!("{e:#}")), args.what.seed);
     let page = write_report(&report, &folder)?;

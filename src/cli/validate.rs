@@ -61,7 +61,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     }
     // All of the time: an interval that happens to be narrow early says less.
     let profiling = WhatArgs { min_time: args.profile, precision: f64::MIN_POSITIVE, ..what.clone() };
-    let profile = measure_into(&profiling, args.profile, &folder.join("profile"), false, &facts, context)?;
+    let (profile, _lock) = measure_into(&profiling, args.profile, &folder.join("profile"), None, &facts, context)?;
 
     let mut runs = Vec::new();
     for cell in &profile.cells {
@@ -119,7 +119,7 @@ fn validated(
     let name =
         format!("run-{}-{}-{}", cell.arch.to_string().replace([':', '=', ','], "-"), cell.shape.seq_len, cell.dtype);
     let facts = measure::machine_facts();
-    let run = measure_into(&one, seconds, &folder.join(name), false, &facts, context)?;
+    let (run, _lock) = measure_into(&one, seconds, &folder.join(name), None, &facts, context)?;
     let ran = run.cells.first().filter(|c| c.status == Status::Ok);
     let ran = ran.with_context(|| format!("the run of {label} failed"))?;
     let profile_s = cell.steps.iter().map(greenformers::record::Step::total_s).sum();

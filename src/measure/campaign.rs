@@ -5,9 +5,11 @@ use std::time::{Duration, Instant};
 
 use super::baseline::{self, Measured};
 use super::batch_size::largest_that_fits;
+use super::load;
+use super::memory::Available;
 use super::phase::{GROUPS, await_phase};
 use super::runner::{Runner, empty_cell};
-use super::{ComputeDevice, MeasureError, Meters, Plan, Point, ceilings};
+use super::{ComputeDevice, MeasureError, Meters, Plan, Point, Stop, ceilings};
 use crate::model::{Ops, count_params, training_memory};
 use crate::record::{Cell, Environment, Pass, Record, SCHEMA, Status, Warning};
 use crate::sensor::{GpuWatch, Sampler, Timing};
@@ -55,6 +57,8 @@ struct Campaign<'a> {
     record: Record,
     folder: &'a Path,
     observer: &'a mut dyn Observer,
+    stop: &'a Stop,
+    load: load::Watch,
     /// Seconds measured of all cells; a finished cell counts with the most it could have taken.
     spent_s: f64,
     /// Whether the device is at the temperature of work already.
@@ -77,6 +81,7 @@ pub fn run(
     previous: Option<Record>,
     folder: &Path,
     observer: &mut dyn Observer,
+    stop: &Stop,
 ) -> Result<Record, MeasureError> {
     let epoch = Instant::now();
     let Meters { meters, gpu, .. } = meters;
@@ -104,16 +109,36 @@ pub fn run(
     });
     let measured = baseline::measure(&sampler, hardware, plan.settings.max_time_s);
     record.environment.baselines = measured.iter().map(|m| m.baseline.clone()).collect();
+    let mut warnings = plan.warnings();
     if record.environment.ceilings.is_none() {
-        record.environment.ceilings = Some(ceilings::measure(device, &plan.settings.dtypes)?);
+        // Under a tight limit of memory the cells come first.
+        if device.available_memory().bytes > ceilings::MOST_BYTES {
+            record.environment.ceilings = Some(ceilings::measure(device, &plan.settings.dtypes)?);
+        } else {
+            warnings.push(ceilings::no_room());
+        }
     }
-    for warning in plan.warnings() {
+    for warning in warnings {
         if !record.warnings.contains(&warning) {
             record.warnings.push(warning);
         }
     }
-    let mut campaign =
-        Campaign { plan, device, sampler, measured, gpu, epoch, record, folder, observer, spent_s: 0.0, warm: false };
+    stop.check()?;
+    let mut campaign = Campaign {
+        plan,
+        device,
+        sampler,
+        measured,
+        gpu,
+        epoch,
+        record,
+        folder,
+        observer,
+        stop,
+        load: load::Watch::new(),
+        spent_s: 0.0,
+        warm: false,
+    };
     for group in plan.points.chunk_by(|a, b| (a.seq_len, a.dtype) == (b.seq_len, b.dtype)) {
         if plan.within.is_some_and(|within| epoch.elapsed() + campaign.longest(group) > within) {
             break;
@@ -170,14 +195,14 @@ impl Campaign<'_> {
     fn need(&self, point: Point) -> u64 {
         let settings = &self.plan.settings;
         let estimate = training_memory(&point.config(settings), point.arch, point.shape(settings), point.dtype);
-        let activations = (estimate.activations + estimate.logits) as f64 * graph_overhead(settings.ops);
+        let activations = (estimate.activations as f64 + estimate.logits as f64) * graph_overhead(settings.ops);
         let state = match settings.pass {
             Pass::Train => estimate.state,
             Pass::Infer => estimate.state / 4,
         };
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bytes of a model")]
         let activations = activations as u64;
-        state + activations
+        state.saturating_add(activations)
     }
 
     /// The points of one length and dtype with a batch that fits: the same for all of them, so that they can be
@@ -204,16 +229,17 @@ impl Campaign<'_> {
     fn largest_batch(&mut self, points: &[Point]) -> Result<usize, MeasureError> {
         let Some(hungriest) = points.iter().copied().max_by_key(|p| self.need(*p)) else { return Ok(1) };
         let settings = &self.plan.settings;
-        let state_of = |p: &Point| 16 * count_params(&p.config(settings), p.arch);
-        let others: u64 = points.iter().filter(|p| **p != hungriest).map(state_of).sum();
+        let state_of = |p: &Point| count_params(&p.config(settings), p.arch).saturating_mul(16);
+        let others: u64 = points.iter().filter(|p| **p != hungriest).map(state_of).fold(0, u64::saturating_add);
         self.tell(&self.blank(hungriest).label(), "finding the batch that fits", 0, 0.0);
-        let mut runner = match Runner::build(self.device, settings, Point { batch_size: 1, ..hungriest }, self.epoch) {
+        let one = Point { batch_size: 1, ..hungriest };
+        let mut runner = match Runner::build(self.device, settings, one, (self.epoch, self.stop)) {
             Ok(runner) => runner,
             // The cells will say so, each for itself.
             Err(MeasureError::Model(error)) if error.is_out_of_memory() => return Ok(1),
             Err(error) => return Err(error),
         };
-        let free = self.device.available_memory().saturating_sub(others);
+        let free = self.device.available_memory().bytes.saturating_sub(others);
         largest_that_fits(hungriest.batch_size, free, |batch_size| runner.peak_of_a_step(batch_size))
     }
 
@@ -222,8 +248,8 @@ impl Campaign<'_> {
         if points.is_empty() {
             return Ok(());
         }
-        let available = self.device.available_memory();
-        let together: u64 = points.iter().map(|p| self.need(*p)).sum();
+        let available = self.device.available_memory().bytes;
+        let together: u64 = points.iter().map(|p| self.need(*p)).fold(0, u64::saturating_add);
         // On a GPU the memory of the machine says nothing; an allocation that fails becomes a row.
         if !self.device.is_cpu() || together <= available / 10 * 8 {
             return self.take_turns(points);
@@ -237,13 +263,14 @@ impl Campaign<'_> {
         }
         for &point in points {
             let need = self.need(point);
-            if need > self.device.available_memory() {
+            let Available { bytes, whose } = self.device.available_memory();
+            if need > bytes {
                 let mut cell = self.blank(point);
                 cell.status = Status::OutOfMemory;
                 cell.error = Some(format!(
-                    "not started: needs about {:.1} GB, and {:.1} GB are free",
+                    "not started: needs about {:.3} GB, and {whose} {:.3} GB",
                     need as f64 / 1e9,
-                    self.device.available_memory() as f64 / 1e9
+                    bytes as f64 / 1e9
                 ));
                 self.keep(cell)?;
             } else {
@@ -261,12 +288,14 @@ impl Campaign<'_> {
             // Without a meter, how fast it is matters alone.
             let is_warm = self.warm || self.measured.is_empty();
             self.tell(&self.blank(point).label(), "preparing", 0, 0.0);
-            match Runner::prepare(self.device, &self.plan.settings, point, self.epoch, (self.gpu.as_ref(), is_warm)) {
+            let (clock, gpu) = ((self.epoch, self.stop), (self.gpu.as_ref(), is_warm));
+            match Runner::prepare(self.device, &self.plan.settings, point, clock, gpu) {
                 Ok(runner) => {
                     // It goes on being used without a pause that would let it cool down.
                     self.warm = true;
                     runners.push(runner);
                 }
+                Err(error @ MeasureError::Stopped { .. }) => return Err(error),
                 Err(error) => self.keep_failure(self.blank(point), &error)?,
             }
         }
@@ -276,15 +305,18 @@ impl Campaign<'_> {
             if !forwards {
                 runners.reverse();
             }
-            for mut runner in runners {
+            let mut waiting = runners.into_iter();
+            while let Some(mut runner) = waiting.next() {
                 let (label, ran) = (runner.cell.label(), runner.cell.steps.len());
                 let before = runner.measured;
                 let _ = self.sampler.take(); // what was read while others ran
                 let slow = self.await_sensor(runner.group());
                 self.sampler.read_now();
+                let began = self.load.now();
                 let visited = runner.visit(if slow.is_some() { SLOW_VISIT } else { VISIT }, &mut |steps, elapsed| {
                     self.tell(&label, "measuring", ran + steps, elapsed.as_secs_f64());
                 });
+                runner.disturbance.add(began, self.load.now());
                 runner.look_at(self.gpu.as_ref());
                 self.spent_s += runner.measured.saturating_sub(before).as_secs_f64();
                 let left = self.plan.settings.max_time_s - runner.measured.as_secs_f64();
@@ -295,10 +327,13 @@ impl Campaign<'_> {
                 self.sampler.read_now();
                 runner.add_readings(self.sampler.take(), &self.measured);
                 match visited {
-                    Err(error) => self.keep_failure(runner.finish(), &error)?,
+                    Err(error @ MeasureError::Stopped { .. }) => {
+                        return self.keep_unfinished([runner].into_iter().chain(running).chain(waiting), error);
+                    }
+                    Err(error) => self.keep_failure(runner.finish(&self.load), &error)?,
                     Ok(()) if runner.is_done() => {
                         self.spent_s += left.max(0.0);
-                        self.keep(runner.finish())?;
+                        self.keep(runner.finish(&self.load))?;
                     }
                     Ok(()) => running.push(runner),
                 }
@@ -333,6 +368,22 @@ impl Campaign<'_> {
         cell.status = if out_of_memory { Status::OutOfMemory } else { Status::Failed };
         cell.error = Some(error.to_string());
         self.keep(cell)
+    }
+
+    /// What was measured of cells that are not finished is kept as rows that say so; `--resume` measures them again.
+    fn keep_unfinished<'r>(
+        &mut self,
+        runners: impl Iterator<Item = Runner<'r>>,
+        error: MeasureError,
+    ) -> Result<(), MeasureError> {
+        for runner in runners.filter(|r| !r.cell.steps.is_empty()) {
+            let mut cell = runner.finish(&self.load);
+            cell.status = Status::Failed;
+            cell.error = Some(format!("{error} after {} steps: `--resume` measures it again", cell.steps.len()));
+            self.record.cells.push(cell);
+        }
+        self.record.save(self.folder)?;
+        Err(error)
     }
 
     fn tell(&mut self, cell: &str, doing: &'static str, steps: usize, elapsed_s: f64) {

@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use super::{ComputeDevice, MeasureError};
 use crate::model::Ops;
 use crate::nn::{NnError, PassConfig, Tape, tensor_dtype};
-use crate::record::{Ceilings, MatmulCeiling};
+use crate::record::{Ceilings, MatmulCeiling, Warning};
 use crate::units::DType;
 
 /// Matrices are doubled from the first size on until a product takes this long, or they are of the last size.
@@ -24,6 +24,18 @@ const ENOUGH: Duration = Duration::from_millis(600);
 const RUNS: usize = 5;
 /// Floats of a copy: far beyond any cache, 256 MB on a CPU and 1 GB on a GPU.
 const COPY: (usize, usize) = (1 << 26, 1 << 28);
+
+/// Memory that is needed for it, generously.
+pub(super) const MOST_BYTES: u64 = 3 << 30;
+
+/// What is said where it is not there.
+pub(super) fn no_room() -> Warning {
+    Warning::new(
+        "less than 3 GiB of memory are free",
+        "how fast the device is at its fastest was not measured",
+        "give it more memory, or free some",
+    )
+}
 
 /// Measures products in each of `dtypes`, and a copy: about a second each.
 pub(super) fn measure(device: &ComputeDevice, dtypes: &[DType]) -> Result<Ceilings, MeasureError> {

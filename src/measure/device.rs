@@ -5,7 +5,9 @@ use std::str::FromStr;
 
 use candle_core::Device;
 
-use super::{MeasureError, allocator};
+use super::MeasureError;
+use super::memory::Available;
+use crate::ffi;
 use crate::sensor::CudaIdentity;
 use crate::units::DType;
 
@@ -90,15 +92,15 @@ impl ComputeDevice {
         let _ = dtype;
     }
 
-    /// Bytes of memory that can still be had on the device.
-    pub(super) fn available_memory(&self) -> u64 {
+    /// Memory that can still be had on the device.
+    pub(super) fn available_memory(&self) -> Available {
         match &self.device {
             #[cfg(feature = "cuda")]
             Device::Cuda(_) => {
                 self.release_kept();
-                super::cuda::free_memory().unwrap_or(0)
+                Available { bytes: super::cuda::free_memory().unwrap_or(0), whose: "the device has" }
             }
-            _ => super::memory::available_bytes(),
+            _ => super::memory::available(),
         }
     }
 
@@ -128,8 +130,8 @@ impl ComputeDevice {
             #[cfg(feature = "cuda")]
             Device::Cuda(cuda) => super::cuda::mark_memory(cuda).ok(),
             _ => {
-                allocator::reset_peak();
-                allocator::in_use()
+                ffi::reset_peak();
+                ffi::in_use()
             }
         }
     }
@@ -139,7 +141,7 @@ impl ComputeDevice {
         let peak = match &self.device {
             #[cfg(feature = "cuda")]
             Device::Cuda(cuda) => super::cuda::peak_memory(cuda).ok()?,
-            _ => allocator::peak(),
+            _ => ffi::peak(),
         };
         Some(peak.saturating_sub(mark?))
     }
@@ -150,7 +152,7 @@ impl ComputeDevice {
             // What cannot be given back stays with the program, where later cells can use it.
             #[cfg(feature = "cuda")]
             Device::Cuda(cuda) => _ = super::cuda::release_unused(cuda),
-            _ => allocator::release_kept(),
+            _ => ffi::release_kept(),
         }
     }
 

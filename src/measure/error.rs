@@ -74,6 +74,12 @@ pub enum MeasureError {
         "cannot resume: the record in this folder was made with other settings (`{0}`)\nhint: give another folder with `-o DIR`"
     )]
     Resume(&'static str),
+    /// It was asked to stop.
+    #[error("stopped by {}", super::signal_name(*signal))]
+    Stopped {
+        /// The signal that asked.
+        signal: i32,
+    },
     /// A thread pool or a file of the system failed.
     #[error(transparent)]
     Sensor(#[from] SensorError),

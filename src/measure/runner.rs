@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 use candle_core::Tensor;
 
 use super::baseline::Measured;
+use super::load::{self, Disturbance};
 use super::moment::Moment;
 use super::phase::GROUPS;
 use super::steady::{Block, WarmUp, is_steady};
-use super::{ComputeDevice, MeasureError, Point};
+use super::{ComputeDevice, MeasureError, Point, Stop, compute_threads};
 use crate::model::train_step_flop;
 use crate::nn::{AdamW, AdamWConfig, Batch, BertForPreTraining, NnError, Params, PassConfig, Tape, tensor_dtype};
 use crate::record::{Cell, ENERGY_TOLERANCE, Launch, MeterTrace, Pass, Settings, Status, Step, Warning};
@@ -31,6 +32,7 @@ pub(super) struct Runner<'a> {
     device: &'a ComputeDevice,
     settings: &'a Settings,
     epoch: Instant,
+    stop: &'a Stop,
     point: Point,
     model: BertForPreTraining,
     optimizer: Option<AdamW>,
@@ -41,6 +43,8 @@ pub(super) struct Runner<'a> {
     precise: u32,
     /// Visits that did not begin on a tick of the sensor, because none came.
     pub(super) unlocked: u32,
+    /// What ran beside the visits.
+    pub(super) disturbance: Disturbance,
     pub(super) cell: Cell,
 }
 
@@ -51,11 +55,11 @@ impl<'a> Runner<'a> {
         device: &'a ComputeDevice,
         settings: &'a Settings,
         point: Point,
-        epoch: Instant,
+        (epoch, stop): (Instant, &'a Stop),
         (gpu, is_warm): (Option<&GpuWatch>, bool),
     ) -> Result<Self, MeasureError> {
         let before = device.mark_memory();
-        let mut runner = Self::build(device, settings, point, epoch)?;
+        let mut runner = Self::build(device, settings, point, (epoch, stop))?;
         if device.is_cpu() {
             runner.warm_up()?;
         } else {
@@ -72,7 +76,7 @@ impl<'a> Runner<'a> {
         device: &'a ComputeDevice,
         settings: &'a Settings,
         point: Point,
-        epoch: Instant,
+        (epoch, stop): (Instant, &'a Stop),
     ) -> Result<Self, MeasureError> {
         let config = &point.config(settings);
         let params = Params::random(settings.seed, candle_core::DType::F32, &device.device);
@@ -87,6 +91,7 @@ impl<'a> Runner<'a> {
             device,
             settings,
             epoch,
+            stop,
             point,
             model,
             optimizer,
@@ -96,6 +101,7 @@ impl<'a> Runner<'a> {
             measured: Duration::ZERO,
             precise: 0,
             unlocked: 0,
+            disturbance: Disturbance::default(),
             cell,
         })
     }
@@ -177,7 +183,7 @@ impl<'a> Runner<'a> {
         let began = Instant::now();
         let origin = Moment::after_all_of(self.device)?;
         let mut steps: Vec<Vec<Moment>> = Vec::new();
-        let loss = loop {
+        let (loss, stopped) = loop {
             let mut moments = Vec::with_capacity(4);
             let loss = self.step(&mut |device| {
                 moments.push(Moment::after_all_of(device)?);
@@ -188,8 +194,11 @@ impl<'a> Runner<'a> {
             }
             steps.push(moments);
             tell(steps.len(), began.elapsed());
+            if let Err(stopped) = self.stop.check() {
+                break (loss, Err(stopped));
+            }
             if self.settings.steps.map_or_else(|| began.elapsed() >= shortest, |n| steps.len() as u64 >= n) {
-                break loss;
+                break (loss, Ok(()));
             }
         };
         let start_s = (began - self.epoch).as_secs_f64();
@@ -200,7 +209,7 @@ impl<'a> Runner<'a> {
         self.measured += began.elapsed();
         let value = loss.to_dtype(candle_core::DType::F64).and_then(|l| l.to_scalar::<f64>()).map_err(NnError::from)?;
         self.cell.last_loss = value.is_finite().then_some(value);
-        Ok(())
+        stopped
     }
 
     /// A step from the moments between its phases, in a visit that began at `start_s` with `origin`.
@@ -217,6 +226,7 @@ impl<'a> Runner<'a> {
 
     /// One step by itself.
     fn timed_step(&mut self) -> Result<Step, MeasureError> {
+        self.stop.check()?;
         let mut moments = Vec::with_capacity(4);
         self.step(&mut |device| {
             moments.push(Moment::after_all_of(device)?);
@@ -275,7 +285,8 @@ impl<'a> Runner<'a> {
             match self.cell.meters.iter_mut().find(|m| m.meter == log.info) {
                 Some(trace) => {
                     trace.samples.extend(log.samples);
-                    trace.failure = log.failure;
+                    // A visit that was not metered is not made up for by those after it.
+                    trace.failure = trace.failure.take().or(log.failure);
                 }
                 None => {
                     self.cell.meters.push(MeterTrace {
@@ -302,7 +313,7 @@ impl<'a> Runner<'a> {
     }
 
     /// The finished cell.
-    pub(super) fn finish(mut self) -> Cell {
+    pub(super) fn finish(mut self, load: &load::Watch) -> Cell {
         let times: Vec<f64> = self.cell.steps.iter().map(Step::total_s).collect();
         let reached = batch_means(&times).map_or(f64::INFINITY, |m| m.interval().relative_half_width());
         if reached > self.settings.precision && self.settings.steps.is_none() {
@@ -316,6 +327,7 @@ impl<'a> Runner<'a> {
                 "give more time with `--max-time`",
             ));
         }
+        self.cell.warnings.extend(load.warnings(self.disturbance, compute_threads()));
         self.warn_of_energy();
         for trace in &self.cell.meters {
             if let Some(failure) = &trace.failure {

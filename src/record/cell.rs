@@ -167,3 +167,35 @@ impl Cell {
         format!("{}, {} x {}, {}", self.arch.label(), self.shape.batch_size, self.shape.seq_len, self.dtype)
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A cell of which nothing has been measured.
+    pub(in crate::record) fn cell() -> Cell {
+        Cell {
+            arch: Arch::Dense,
+            shape: StepShape { batch_size: 1, seq_len: 8, masked_per_seq: 2 },
+            n_layers: 1,
+            dtype: DType::F32,
+            pass: Pass::Train,
+            device: "cpu".to_owned(),
+            status: Status::Ok,
+            error: None,
+            n_params: 1,
+            flop_per_step: 1.0,
+            warmup_steps: 0,
+            steps: Vec::new(),
+            meters: Vec::new(),
+            peak_memory_bytes: None,
+            last_loss: None,
+            warnings: Vec::new(),
+            warmup_s: None,
+            gpu_before: None,
+            gpu_after: None,
+            contaminated: None,
+            launch: None,
+        }
+    }
+}
