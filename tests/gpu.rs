@@ -3,6 +3,7 @@
 //!
 //! `cargo test --features cuda -- --ignored gpu::`
 
+use candle_core::cuda_backend::set_gemm_reduced_precision_f32;
 use candle_core::{DType, Device};
 use greenformers::nn::{AdamW, AdamWConfig, Batch, Ops, PassConfig, Tape};
 
@@ -27,12 +28,9 @@ fn check(case: &Case, gpu: &Device) {
             case.is_near_on(gpu, dtype, &exact, tolerance);
         }
     }
-    #[cfg(feature = "cuda")]
-    {
-        candle_core::cuda_backend::set_gemm_reduced_precision_f32(true);
-        case.is_near_on(gpu, DType::F32, &exact, 2e-3);
-        candle_core::cuda_backend::set_gemm_reduced_precision_f32(false);
-    }
+    set_gemm_reduced_precision_f32(true);
+    case.is_near_on(gpu, DType::F32, &exact, 2e-3);
+    set_gemm_reduced_precision_f32(false);
 }
 
 #[test]

@@ -63,6 +63,7 @@ impl Case {
     }
 
     /// Every part on `device` within `tolerance` of the exact one, in the norm of all its elements.
+    #[cfg(feature = "cuda")]
     pub(crate) fn is_near_on(&self, device: &Device, dtype: DType, exact: &[Vec<f64>], tolerance: f64) {
         let norm = |x: &mut dyn Iterator<Item = f64>| x.map(|x| x * x).sum::<f64>().sqrt();
         for (part, (ours, exact)) in self.evaluate(dtype, Ops::Fused, device).iter().zip(exact).enumerate() {
