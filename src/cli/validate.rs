@@ -1,13 +1,15 @@
 //! `validate`: a prediction, held against the run.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use greenformers::estimate::Prediction;
+use greenformers::estimate::{Prediction, PublishedCheck, against_published};
 use greenformers::measure;
 use greenformers::model::Arch;
 use greenformers::record::{Cell, Record, Status, write_whole};
-use greenformers::report::{Validation, to_csv, validation_frame, validation_markdown, validation_table};
+use greenformers::report::{
+    Validation, published_frame, published_table, to_csv, validation_frame, validation_markdown, validation_table,
+};
 use serde::Serialize;
 
 use super::Context;
@@ -19,6 +21,7 @@ use super::profile::{WhatArgs, measure_into};
   greenformers validate                       30 s of profile predict 10 minutes of dense training, which are then run
   greenformers validate --minutes 2 --arch lrt:rank=256 --seq-len 512
   greenformers validate --device cuda --dtype bf16 --format json
+  greenformers validate --published reports/mine   hold the record of a GPU against runs that others published
 
 What it writes into DIR: validation.json, validation.md, and the records of the profile and of each run.")]
 pub(super) struct Args {
@@ -30,6 +33,9 @@ pub(super) struct Args {
     profile: f64,
     #[command(flatten)]
     what: WhatArgs,
+    /// Run nothing: predict what others published of other GPUs from this record of a GPU
+    #[arg(long, value_name = "RECORD")]
+    published: Option<PathBuf>,
     /// Folder for the validation and its records [default: reports/HOST-DATE-validation]
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
@@ -44,7 +50,16 @@ struct Output<'a> {
     runs: &'a [Validation],
 }
 
+#[derive(Serialize)]
+struct PublishedOutput<'a> {
+    schema: u32,
+    published: &'a [PublishedCheck],
+}
+
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
+    if let Some(record) = &args.published {
+        return published(args, record, context);
+    }
     if args.what.steps.is_some() {
         bail!("`--steps` is what this command works out\nhint: `--minutes` says how long the run shall be");
     }
@@ -80,12 +95,22 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     Ok(())
 }
 
+/// What others published, against a record.
+fn published(args: &Args, record: &Path, context: &Context) -> Result<()> {
+    let checks = against_published(&Record::load(record)?, &context.catalog, args.what.seed)?;
+    match args.format {
+        Format::Text => print(&published_table(&checks).render()),
+        Format::Json => print_json(&PublishedOutput { schema: 1, published: &checks }),
+        Format::Csv => print(&to_csv(&mut published_frame(&checks)?)?),
+    }
+}
+
 /// Predicts a run like `cell`, runs it, and holds them against each other.
 fn validated(
     args: &Args,
     what: &WhatArgs,
     (profile, cell): (&Record, &Cell),
-    folder: &std::path::Path,
+    folder: &Path,
     context: &Context,
 ) -> Result<Validation> {
     let label = cell.label();

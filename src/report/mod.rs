@@ -27,4 +27,6 @@ pub use numbers::{human_hours, interval, percent_saved, significant};
 pub use sweep::{sweep_frame, sweep_table};
 pub use tables::{cells_frame, estimates_frame, to_csv, to_parquet};
 pub use text::{TextTable, assumptions_table, claims_text, comparison_text, estimates_table, profile_table};
-pub use validation::{Validation, validation_frame, validation_markdown, validation_table};
+pub use validation::{
+    Validation, published_frame, published_table, validation_frame, validation_markdown, validation_table,
+};

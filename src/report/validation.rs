@@ -10,9 +10,10 @@ use super::markdown;
 use super::numbers::{interval, significant};
 use super::tables::{count, number, text, with_ends};
 use super::text::TextTable;
-use crate::estimate::{Outcome, Prediction};
+use crate::estimate::{Outcome, Prediction, PublishedCheck};
 use crate::record::{CellSummary, Environment};
 use crate::sensor::EnergySource;
+use crate::stats::median;
 use crate::units::DType;
 
 /// A cell that was profiled, predicted and run.
@@ -113,6 +114,47 @@ pub fn validation_markdown(runs: &[Validation], environment: &Environment, creat
         let _ = writeln!(page, "\nMeter: {}: {}.", markdown::line(&meter.domain), markdown::line(&meter.note));
     }
     page
+}
+
+/// A row for each device and dtype that others published runs of.
+#[must_use]
+pub fn published_table(checks: &[PublishedCheck]) -> TextTable {
+    let mut table = TextTable::new(&["device", "dtype", "runs", "median error", "median size of it", "inside 95 %"]);
+    let mut sorted: Vec<&PublishedCheck> = checks.iter().collect();
+    sorted.sort_by(|a, b| (&a.device, a.dtype).cmp(&(&b.device, b.dtype)));
+    for group in sorted.chunk_by(|a, b| (&a.device, a.dtype) == (&b.device, b.dtype)) {
+        let middle = |of: fn(f64) -> f64| {
+            let errors: Vec<f64> = group.iter().map(|c| of(c.error)).collect();
+            100.0 * median(&errors).unwrap_or(f64::NAN)
+        };
+        let inside = group.iter().filter(|c| c.inside).count();
+        table.row(vec![
+            group[0].device.clone(),
+            group[0].dtype.to_string(),
+            group.len().to_string(),
+            format!("{:+.1} %", middle(|e| e)),
+            format!("{:.1} %", middle(f64::abs)),
+            format!("{inside} of {}", group.len()),
+        ]);
+    }
+    table
+}
+
+/// A row a published run.
+///
+/// # Errors
+/// If the columns do not make a table.
+pub fn published_frame(checks: &[PublishedCheck]) -> Result<DataFrame, ReportError> {
+    let mut columns = vec![
+        text("id", checks, |c| Some(c.id.clone())),
+        text("device", checks, |c| Some(c.device.clone())),
+        text("dtype", checks, |c| Some(c.dtype.name().to_owned())),
+        count("seq_len", checks, |c| Some(c.seq_len as u64)),
+        number("published_s", checks, |c| Some(c.published_s)),
+    ];
+    columns.extend(with_ends("predicted_s", checks, |c| Some(c.predicted_s)));
+    columns.push(number("error", checks, |c| Some(c.error)));
+    Ok(DataFrame::new_infer_height(columns)?)
 }
 
 /// A row a run.
