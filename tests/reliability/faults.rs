@@ -203,7 +203,7 @@ fn measured_with(meter: FakeMeter) -> Record {
     let meters = Meters { meters: vec![Box::new(meter)], ..Meters::default() };
     let _lock = FolderLock::take(folder.path(), "record.json").unwrap();
     let (created, mut silent, never) = ("now".to_owned(), Silent, Stop::never());
-    measure::run(&plan, &device, environment, meters, created, None, folder.path(), &mut silent, &never).unwrap()
+    measure::run(&plan, &device, environment, meters, (created, 0.0), None, folder.path(), &mut silent, &never).unwrap()
 }
 
 #[test]
