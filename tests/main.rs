@@ -10,5 +10,6 @@ mod floors;
 mod gpu;
 mod nn;
 mod ops;
+mod reports;
 mod track;
 mod validation;

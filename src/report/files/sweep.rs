@@ -1,12 +1,51 @@
 //! Scenarios as a polars frame.
 
 use polars::prelude::{Column, DataFrame, IntoColumn, NamedFrom, Series};
+use serde::Serialize;
 
-use super::ReportError;
-use super::numbers::{human_hours, interval};
-use super::text::TextTable;
 use crate::estimate::{Axes, Scenario};
+use crate::report::ReportError;
 use crate::stats::Interval;
+use crate::units::DType;
+
+/// A scenario by names, for JSON.
+#[derive(Debug, Clone, Serialize)]
+pub struct NamedScenario<'a> {
+    hardware: &'a str,
+    grid: &'a str,
+    dtype: DType,
+    devices: u32,
+    efficiency: String,
+    spec: String,
+    micro_batch: usize,
+    fits: Option<bool>,
+    wall_h: Interval,
+    facility_energy_kwh: Interval,
+    operational_kgco2e: Interval,
+    embodied_kgco2e: Option<Interval>,
+    cost_usd: Option<Interval>,
+}
+
+/// Scenarios with the names of what they are made of.
+#[must_use]
+pub fn named_scenarios<'a>(scenarios: &[Scenario], axes: &'a Axes) -> Vec<NamedScenario<'a>> {
+    let named = |s: &Scenario| NamedScenario {
+        hardware: &axes.hardware[s.hardware].0.id,
+        grid: &axes.grids[s.grid].0.id,
+        dtype: s.dtype,
+        devices: s.devices,
+        efficiency: s.level.to_string(),
+        spec: s.arch.to_string(),
+        micro_batch: s.micro_batch,
+        fits: s.fits,
+        wall_h: s.wall_h,
+        facility_energy_kwh: s.facility_energy_kwh,
+        operational_kgco2e: s.operational_kgco2e,
+        embodied_kgco2e: s.embodied_kgco2e,
+        cost_usd: s.cost_usd,
+    };
+    scenarios.iter().map(named).collect()
+}
 
 /// A row a scenario.
 ///
@@ -21,7 +60,13 @@ pub fn sweep_frame(scenarios: &[Scenario], axes: &Axes) -> Result<DataFrame, Rep
         text("grid", scenarios.iter().map(|s| axes.grids[s.grid].0.id.as_str()).collect()),
         text("dtype", scenarios.iter().map(|s| s.dtype.name()).collect()),
         Series::new("devices".into(), scenarios.iter().map(|s| s.devices).collect::<Vec<u32>>()).into_column(),
-        text("efficiency", scenarios.iter().map(|s| level_name(s.level)).collect()),
+        text(
+            "efficiency",
+            scenarios
+                .iter()
+                .map(|s| if s.level == crate::catalog::Level::Typical { "typical" } else { "tuned" })
+                .collect(),
+        ),
         text("spec", scenarios.iter().map(arch).collect()),
         Series::new("micro_batch".into(), scenarios.iter().map(|s| s.micro_batch as u64).collect::<Vec<u64>>())
             .into_column(),
@@ -35,13 +80,6 @@ pub fn sweep_frame(scenarios: &[Scenario], axes: &Axes) -> Result<DataFrame, Rep
     Ok(DataFrame::new_infer_height(columns)?)
 }
 
-fn level_name(level: crate::catalog::Level) -> &'static str {
-    match level {
-        crate::catalog::Level::Typical => "typical",
-        crate::catalog::Level::Tuned => "tuned",
-    }
-}
-
 /// Three columns: the middle under the name itself, and both ends.
 fn with_ends(name: &str, scenarios: &[Scenario], of: impl Fn(&Scenario) -> Option<Interval>) -> [Column; 3] {
     let column = |name: String, end: fn(Interval) -> f64| {
@@ -53,39 +91,4 @@ fn with_ends(name: &str, scenarios: &[Scenario], of: impl Fn(&Scenario) -> Optio
         column(format!("{name}_low"), |i| i.low),
         column(format!("{name}_high"), |i| i.high),
     ]
-}
-
-/// The first `rows` scenarios for people.
-#[must_use]
-pub fn sweep_table(scenarios: &[Scenario], axes: &Axes, rows: usize) -> TextTable {
-    let mut table = TextTable::new(&[
-        "hardware",
-        "devices",
-        "dtype",
-        "software",
-        "architecture",
-        "grid",
-        "fits",
-        "wall time",
-        "energy kWh",
-        "CO2e kg",
-        "cost USD",
-    ]);
-    let fits = |f: Option<bool>| f.map_or("-", |f| if f { "yes" } else { "no" });
-    for s in scenarios.iter().take(rows) {
-        table.row(vec![
-            axes.hardware[s.hardware].0.id.clone(),
-            s.devices.to_string(),
-            s.dtype.to_string(),
-            level_name(s.level).to_owned(),
-            s.arch.label(),
-            axes.grids[s.grid].0.id.clone(),
-            fits(s.fits).to_owned(),
-            human_hours(s.wall_h),
-            interval(s.facility_energy_kwh),
-            interval(s.operational_kgco2e),
-            s.cost_usd.map_or_else(|| "-".to_owned(), interval),
-        ]);
-    }
-    table
 }
