@@ -483,8 +483,8 @@ fn bad_names_and_numbers_are_refused_before_anything_is_written() {
         (profile(&["--arch", "lrt:rank=25"]), 1, "`rank` of `lrt:rank=25` is larger than it can be: at most 24"),
         (profile(&["--arch", "linformer:k=33"]), 1, "`k` of `linformer:k=33` is larger than it can be: at most 32"),
         (profile(&["--arch", "sparse"]), 2, "unknown architecture `sparse`"),
-        (profile(&["--seq-len", "64"]), 1, "`--seq-len 64` is longer than the workload `tiny` allows: 1 to 32"),
-        (profile(&["--seq-len", "0"]), 1, "1 to 32"),
+        (profile(&["--seq-len", "200000"]), 1, "`--seq-len 200000`: expected 1 to 131072"),
+        (profile(&["--seq-len", "0"]), 1, "1 to 131072"),
         (profile(&["--batch-size", "0"]), 2, "expected `auto` or a number from 1"),
         (profile(&["--dropout", "1"]), 2, "expected a probability"),
         (profile(&["--precision", "200%"]), 2, "expected a ratio between 0 and 1"),
@@ -520,7 +520,7 @@ fn bad_names_and_numbers_are_refused_before_anything_is_written() {
         (vec!["estimate", "--hardware", "a100-sxm4-80gb", "--pue", "0.5"], 1, "`--pue` is 0.5"),
         (vec!["estimate"], 1, "nothing to estimate from"),
         (vec!["footprint", "--hours", "NaN", "--power", "3"], 1, "`--hours` is NaN"),
-        (vec!["estimate", "nowhere.json"], 1, "cannot read the record `nowhere.json`"),
+        (vec!["estimate", "nowhere.json"], 1, "cannot read `nowhere.json`"),
         (vec!["compare"], 1, "there is no record below `reports/`"),
         (vec!["frobnicate"], 2, "unrecognized subcommand"),
     ] {
@@ -539,7 +539,7 @@ fn a_damaged_record_is_refused_with_its_line() {
     let number_end = first_forward + good[first_forward..].find(',').unwrap();
     let with_forward = |text: &str| format!("{}{text}{}", &good[..first_forward], &good[number_end..]);
     for (text, parts) in [
-        (good.replace("\"schema\": 2", "\"schema\": 7"), vec!["schema 7", "reads schema 1 to 2"]),
+        (good.replace("\"schema\": 3", "\"schema\": 7"), vec!["schema 7", "reads schema 1 to 3"]),
         (good[..good.len() / 2].to_owned(), vec!["is not a valid record: line", "column"]),
         (with_forward("NaN"), vec!["is not a valid record: line", "\"forward_s\": NaN"]),
         (with_forward("1e999"), vec!["is not a valid record: line", "number out of range"]),
@@ -563,6 +563,50 @@ fn a_folder_that_cannot_be_written_is_an_error_that_names_it() {
     fs::write(folder.path().join("file"), "in the way").unwrap();
     let args = [&["profile", "--meter", "none", "-o", "file/out"][..], &QUICK].concat();
     let message = fails(&args, folder.path(), 1);
-    assert!(message.contains("cannot write `file/out/record.json`") && message.contains("hint: "), "{message}");
+    assert!(message.contains("cannot write into `file/out`") && message.contains("hint: "), "{message}");
     assert_eq!(fs::read_to_string(folder.path().join("file")).unwrap(), "in the way");
+}
+
+#[test]
+fn a_validation_predicts_as_many_steps_as_it_runs_and_says_how_far_it_was_off() {
+    let folder = folder();
+    let args = [
+        "validate",
+        "--workload",
+        "tiny.yaml",
+        "--hardware",
+        "my-cpu.yaml",
+        "--meter",
+        "model",
+        "--device",
+        "cpu",
+        "--minutes",
+        "0.01",
+        "--profile",
+        "0.4",
+        "-o",
+        "out",
+        "--format",
+        "json",
+    ];
+    let result = json(&args, folder.path());
+    let run = &result["runs"][0];
+    assert_eq!((&run["spec"], &run["seq_len"]), (&Value::from("dense"), &Value::from(8)), "most steps are at 8 tokens");
+    let steps = run["prediction"]["steps"].as_u64().unwrap();
+    let record = fs::read_to_string(folder.path().join("out/run-dense-8-f32/record.json")).unwrap();
+    let record: Value = serde_json::from_str(&record).unwrap();
+    assert_eq!(record["settings"]["steps"].as_u64(), Some(steps));
+    assert_eq!(record["cells"][0]["steps"].as_array().unwrap().len() as u64, steps);
+    for what in ["time_s", "energy_j"] {
+        let outcome = &run[what];
+        let (predicted, measured) =
+            (outcome["predicted"]["mid"].as_f64().unwrap(), outcome["measured"].as_f64().unwrap());
+        assert!(predicted > 0.0 && measured > 0.0, "{outcome}");
+        assert!((outcome["error"].as_f64().unwrap() - (predicted / measured - 1.0)).abs() < 1e-9);
+    }
+    let page = fs::read_to_string(folder.path().join("out/validation.md")).unwrap();
+    assert!(page.contains("| dense, 64 x 8, f32 |") && page.contains("kJ (model)"), "{page}");
+    assert!(fails(&args, folder.path(), 1).contains("already holds a record"));
+    let wrong = fails(&["validate", "--minutes", "0"], folder.path(), 2);
+    assert!(wrong.contains("minutes above 0"), "{wrong}");
 }

@@ -5,8 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module and its floor; neighbours on a floor do not see each other.
-const FLOORS: [(&str, u32); 10] = [
+const FLOORS: [(&str, u32); 12] = [
     ("units", 0),
+    ("files", 0),
+    ("ffi", 0),
     ("stats", 1),
     ("model", 1),
     ("catalog", 1),
@@ -20,9 +22,9 @@ const FLOORS: [(&str, u32); 10] = [
 
 /// Outside crates and the modules that may name them.
 const CONFINED: [(&str, &[&str]); 11] = [
-    ("candle_core::", &["nn", "measure"]),
-    ("nvml_wrapper::", &["sensor"]),
-    ("nvml_wrapper_sys::", &["sensor"]),
+    ("candle_core::", &["nn", "measure", "ffi"]),
+    ("nvml_wrapper::", &["sensor", "ffi"]),
+    ("nvml_wrapper_sys::", &["ffi"]),
     ("signal_hook::", &["measure"]),
     ("serde_yaml::", &["catalog"]),
     ("polars::", &["report"]),

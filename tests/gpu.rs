@@ -3,6 +3,7 @@
 //!
 //! `cargo test --features cuda -- --ignored gpu::`
 
+use candle_core::cuda_backend::set_gemm_reduced_precision_f32;
 use candle_core::{DType, Device};
 use greenformers::nn::{AdamW, AdamWConfig, Batch, Ops, PassConfig, Tape};
 
@@ -18,14 +19,18 @@ fn is_composed(what: &str) -> bool {
     what.contains("composition") || what.contains("share=none")
 }
 
-/// Fused operations in each dtype against the composition in f64 on the CPU.
+/// Fused operations in each dtype against the composition in f64 on the CPU. Inputs are rounded to 9 bits of bf16 and 11
+/// of f16, products to 11 bits of TF32.
 fn check(case: &Case, gpu: &Device) {
     let exact = case.exact();
-    for (dtype, tolerance) in [(DType::F32, 2e-5), (DType::F16, 2e-2), (DType::BF16, 1e-1)] {
+    for (dtype, tolerance) in [(DType::F32, 1e-5), (DType::F16, 2e-3), (DType::BF16, 1e-2)] {
         if dtype == DType::F32 || !is_composed(&case.what) {
-            case.agrees_on(gpu, (dtype, Ops::Fused), &exact, tolerance);
+            case.is_near_on(gpu, dtype, &exact, tolerance);
         }
     }
+    set_gemm_reduced_precision_f32(true);
+    case.is_near_on(gpu, DType::F32, &exact, 2e-3);
+    set_gemm_reduced_precision_f32(false);
 }
 
 #[test]
@@ -41,7 +46,10 @@ fn operations_on_matrices_agree_with_the_cpu_in_every_dtype() {
 #[ignore = "needs an NVIDIA GPU"]
 fn attention_and_mixtures_agree_with_the_cpu_in_every_dtype() {
     let gpu = gpu();
-    for (b, t, keys, n_heads, d_head) in [(1, 1, 1, 1, 1), (2, 7, 3, 3, 5), (3, 33, 13, 2, 3), (1, 70, 70, 1, 8)] {
+    let in_tiles = [(1, 1, 1, 1, 1), (2, 7, 3, 3, 5), (3, 33, 13, 2, 3), (1, 70, 70, 1, 8)];
+    // Heads of width 64 have kernels of their own in half precision.
+    let fused = [(1, 1, 1, 1, 64), (2, 7, 3, 3, 64), (1, 70, 13, 2, 64), (2, 64, 65, 1, 64), (1, 33, 130, 1, 64)];
+    for (b, t, keys, n_heads, d_head) in in_tiles.into_iter().chain(fused) {
         of_attention(b, t, keys, n_heads, d_head).iter().for_each(|case| check(case, &gpu));
     }
 }

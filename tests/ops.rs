@@ -62,6 +62,19 @@ impl Case {
         }
     }
 
+    /// Every part on `device` within `tolerance` of the exact one, in the norm of all its elements.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn is_near_on(&self, device: &Device, dtype: DType, exact: &[Vec<f64>], tolerance: f64) {
+        let norm = |x: &mut dyn Iterator<Item = f64>| x.map(|x| x * x).sum::<f64>().sqrt();
+        for (part, (ours, exact)) in self.evaluate(dtype, Ops::Fused, device).iter().zip(exact).enumerate() {
+            // What is zero but for rounding is held against the inputs, whose numbers are of size 1.
+            let (own, ones) = (norm(&mut exact.iter().copied()), (exact.len() as f64).sqrt());
+            let size = if own > 1e-6 * ones { own } else { ones };
+            let off = norm(&mut ours.iter().zip(exact).map(|(a, b)| a - b)) / size;
+            assert!(off < tolerance, "{}, {dtype:?}, part {part}: off by {off:e} of its norm", self.what);
+        }
+    }
+
     /// Fused and composed, in each dtype, against the composition in f64.
     fn check(&self) {
         let exact = self.exact();

@@ -7,12 +7,13 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use greenformers::catalog::{Catalog, published_runs};
+use greenformers::catalog::{Catalog, Device, Level, published_runs};
 use greenformers::estimate::model::{
-    Calibration, Efficiency, EfficiencyTable, HeldOut, Observation, observations, power_checks,
+    Calibration, Efficiency, EfficiencyTable, Figures, HeldOut, Observation, Work, observations, power_checks,
 };
-use greenformers::estimate::transfer_check;
+use greenformers::estimate::{against_published, transfer_check};
 use greenformers::record::Record;
+use greenformers::units::DType;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -194,4 +195,48 @@ fn the_efficiencies_are_written_again() {
     let (_, calibration, _) = fitted();
     let text = serde_json::to_string_pretty(&calibration.table()).unwrap() + "\n";
     fs::write(root().join("hardware/efficiency.json"), text).unwrap();
+}
+
+/// A record of a card as it would be if the card were `factor` times slower than the model has it.
+fn made_up_record(device: &str, dtype: DType, factor: f64) -> Record {
+    let device: Device = Catalog::default().load(device).unwrap();
+    let mut record = Record::load(&root().join("reports/epyc-2vcpu-bert-base")).unwrap();
+    let figures = Figures::of(&device, dtype).unwrap();
+    let compute = &mut record.environment.compute;
+    (compute.device, compute.hardware, compute.hardware_share) = ("cuda:0".to_owned(), Some(device), 1.0);
+    record.settings.dtypes = vec![dtype];
+    for cell in &mut record.cells {
+        (cell.dtype, cell.shape.batch_size) = (dtype, 16_384 / cell.shape.seq_len);
+        let config = record.settings.workload.model.clone();
+        let work = Work::new(&config, cell.arch, cell.shape, dtype, Level::Typical, false);
+        let time = Efficiency::embedded().step(&figures, &work);
+        for step in &mut cell.steps {
+            step.forward_s = factor * time.pass() / 3.0;
+            step.backward_s = factor * time.pass() * 2.0 / 3.0;
+            step.optimizer_s = factor * time.optimizer;
+        }
+    }
+    record
+}
+
+#[test]
+fn a_record_of_one_card_predicts_what_was_published_of_others_as_well_as_it_fits_the_model() {
+    let catalog = Catalog::default();
+    let median_error = |factor: f64| {
+        let record = made_up_record("h200-sxm5-141gb", DType::Bf16, factor);
+        let checks = against_published(&record, &catalog, 1).unwrap();
+        assert!(checks.len() >= 60, "{} runs on one device", checks.len());
+        let mut errors: Vec<f64> = checks.iter().map(|c| c.error).collect();
+        errors.sort_by(f64::total_cmp);
+        let inside = checks.iter().filter(|c| c.inside).count() as f64 / checks.len() as f64;
+        (errors[errors.len() / 2], inside)
+    };
+    let (error, inside) = median_error(1.0);
+    assert!(error.abs() < 0.05 && inside > 0.9, "of a card that the model fits: {error}, {inside}");
+    // Software that is half as fast here is taken to be half as fast there.
+    let (error, _) = median_error(2.0);
+    assert!((0.8..1.2).contains(&error), "of a card that is twice as slow: {error}");
+    let cpu = Record::load(&root().join("reports/epyc-2vcpu-bert-base")).unwrap();
+    let refused = against_published(&cpu, &catalog, 1).unwrap_err().to_string();
+    assert!(refused.contains("no GPU of the catalog"), "{refused}");
 }

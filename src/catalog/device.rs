@@ -1,8 +1,11 @@
 //! What a device is: one file a device under `hardware/`.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::files::{Entry, EntryKind};
 use super::sourced::Sourced;
@@ -96,7 +99,7 @@ pub struct Device {
     /// How it is joined to others of its kind.
     pub interconnect: Option<Interconnect>,
     /// Dense peak rate by dtype; sparse rates are never given.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "each_key_once")]
     pub peak: BTreeMap<DType, Sourced<FlopPerSecond>>,
     /// Rental offers, per device-hour.
     #[serde(default)]
@@ -107,6 +110,41 @@ pub struct Device {
     pub power_sensor: Option<PowerSensor>,
     /// A caveat.
     pub notes: Option<String>,
+}
+
+/// A map whose keys are there once: of two values for one key none is to be believed.
+fn each_key_once<'de, D, K, V>(deserializer: D) -> Result<BTreeMap<K, V>, D::Error>
+where
+    D: Deserializer<'de>,
+    K: Deserialize<'de> + Ord + fmt::Display,
+    V: Deserialize<'de>,
+{
+    struct Once<K, V>(PhantomData<(K, V)>);
+
+    impl<'de, K, V> Visitor<'de> for Once<K, V>
+    where
+        K: Deserialize<'de> + Ord + fmt::Display,
+        V: Deserialize<'de>,
+    {
+        type Value = BTreeMap<K, V>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a map with each key once")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut entries = BTreeMap::new();
+            while let Some((key, value)) = map.next_entry::<K, V>()? {
+                if entries.contains_key(&key) {
+                    return Err(A::Error::custom(format_args!("`{key}` is there twice: expected it once")));
+                }
+                entries.insert(key, value);
+            }
+            Ok(entries)
+        }
+    }
+
+    deserializer.deserialize_map(Once(PhantomData))
 }
 
 impl Device {

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::files::FileError;
+
 /// Why an entry could not be had.
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
@@ -25,20 +27,15 @@ pub enum CatalogError {
         among: Vec<String>,
     },
     /// The file cannot be read.
-    #[error("cannot read `{}`", path.display())]
-    Read {
-        /// The file or folder.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The file is larger than any profile.
-    #[error("`{}` is larger than {limit} bytes: not a profile", path.display())]
-    TooLarge {
-        /// The file.
-        path: PathBuf,
-        /// The most that is read.
-        limit: u64,
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A folder holds more than a catalog.
+    #[error("`{}` holds more than {limit} files: not a catalog", folder.display())]
+    TooMany {
+        /// The folder.
+        folder: PathBuf,
+        /// The most that are looked at.
+        limit: usize,
     },
     /// The file is not what it should be.
     #[error("{0}")]

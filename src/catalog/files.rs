@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use include_dir::{Dir, include_dir};
@@ -12,6 +11,7 @@ use super::device::{Device, DeviceKind};
 use super::error::{CatalogError, Invalid};
 use super::grid::{Grid, GridEntry};
 use super::identify::same_device_name;
+use crate::files::{FileError, read_text};
 
 static HARDWARE: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/hardware");
 static PROFILES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/profiles");
@@ -27,9 +27,13 @@ pub(super) fn efficiency_json() -> &'static str {
 }
 
 /// No profile is larger than this.
-const MAX_BYTES: u64 = 1 << 20;
+const MAX_BYTES: u64 = 1 << 18;
+/// Nor has it more brackets: the time that YAML takes grows with the square of how deep they nest.
+const MAX_BRACKETS: usize = 10_000;
 /// No folder of the user's is searched deeper than this.
 const MAX_DEPTH: usize = 4;
+/// Nor one with more files.
+const MAX_FILES: usize = 10_000;
 
 /// The four sorts of entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -193,10 +197,10 @@ impl Catalog {
         if let Some(folder) = &self.folder {
             let root = folder.join(kind.folder());
             if root.is_dir() {
-                collect_files(&root, MAX_DEPTH, &mut places)?;
+                collect_files(&root, MAX_DEPTH, &mut { MAX_FILES }, &mut places)?;
             } else if !folder.is_dir() {
                 let source = std::io::Error::from(std::io::ErrorKind::NotFound);
-                return Err(CatalogError::Read { path: folder.clone(), source });
+                return Err(FileError::Read { path: folder.clone(), source }.into());
             }
         }
         Ok(places)
@@ -228,12 +232,23 @@ fn collect_embedded(dir: &'static Dir<'static>, places: &mut BTreeMap<String, Pl
     }
 }
 
-fn collect_files(dir: &Path, depth: usize, places: &mut BTreeMap<String, Place>) -> Result<(), CatalogError> {
-    let failed = |source| CatalogError::Read { path: dir.to_owned(), source };
+/// Adds the YAML files of a folder. Links to folders are not followed: they can lead round in circles.
+fn collect_files(
+    dir: &Path,
+    depth: usize,
+    left: &mut usize,
+    places: &mut BTreeMap<String, Place>,
+) -> Result<(), CatalogError> {
+    let failed = |source| FileError::Read { path: dir.to_owned(), source };
     for entry in std::fs::read_dir(dir).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        if path.is_dir() && depth > 0 {
-            collect_files(&path, depth - 1, places)?;
+        let entry = entry.map_err(failed)?;
+        *left =
+            left.checked_sub(1).ok_or_else(|| CatalogError::TooMany { folder: dir.to_owned(), limit: MAX_FILES })?;
+        let path = entry.path();
+        if entry.file_type().map_err(failed)?.is_dir() {
+            if depth > 0 {
+                collect_files(&path, depth - 1, left, places)?;
+            }
         } else if is_yaml(&path) {
             places.insert(stem(&path), Place::File(path));
         }
@@ -257,21 +272,20 @@ fn read_place<E: Entry>(id: &str, place: &Place, kind: EntryKind) -> Result<E, C
 }
 
 fn read_file<E: Entry>(path: &Path) -> Result<E, CatalogError> {
-    let failed = |source| CatalogError::Read { path: path.to_owned(), source };
-    let mut text = String::new();
-    let file = std::fs::File::open(path).map_err(failed)?;
-    file.take(MAX_BYTES + 1).read_to_string(&mut text).map_err(failed)?;
-    if text.len() as u64 > MAX_BYTES {
-        return Err(CatalogError::TooLarge { path: path.to_owned(), limit: MAX_BYTES });
-    }
-    parse(&path.display().to_string(), &text)
+    parse(&path.display().to_string(), &read_text(path, MAX_BYTES)?)
 }
 
 /// Reads an entry from `text`; `file` is what messages call it.
-fn parse<E: Entry>(file: &str, text: &str) -> Result<E, CatalogError> {
+///
+/// # Errors
+/// If it is not valid.
+pub fn parse<E: Entry>(file: &str, text: &str) -> Result<E, CatalogError> {
+    if text.bytes().filter(|b| matches!(b, b'[' | b'{')).count() > MAX_BRACKETS {
+        return Err(invalid(file, text, None, format!("more than {MAX_BRACKETS} brackets: not a profile")));
+    }
     let entry: E = serde_yaml::from_str(text).map_err(|error| {
         let place = error.location().map(|l| (l.line(), l.column()));
-        invalid(file, text, place, without_place(&error.to_string()))
+        invalid(file, text, place, without_place(&error.to_string()).chars().take(500).collect())
     })?;
     match entry.check() {
         Ok(()) => Ok(entry),

@@ -1,25 +1,22 @@
 //! The intensity of a grid hour by hour, from a CSV file.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
+
+use crate::files::{FileError, read_text};
 
 /// Ten years of hours: no file is longer.
 const MAX_HOURS: usize = 87_672;
 /// Nor larger.
 const MAX_BYTES: u64 = 16 << 20;
+/// No grid emits more: pure lignite is below 1500.
+const MAX_G_PER_KWH: f64 = 1e5;
 
 /// Why hours cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum HourlyError {
     /// The file cannot be read.
-    #[error("cannot read `{file}`")]
-    Read {
-        /// The file.
-        file: String,
-        /// Why.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The file is no table.
     #[error("`{file}` is not a CSV table: {message}")]
     Csv {
@@ -66,6 +63,8 @@ pub struct Hourly {
     name: String,
     first: String,
     g_per_kwh: Vec<f64>,
+    /// Sums of the hours before each, so that the mean of any run is two of them.
+    sums: Vec<f64>,
 }
 
 impl Hourly {
@@ -76,10 +75,7 @@ impl Hourly {
     /// number.
     pub fn read(path: &Path) -> Result<Self, HourlyError> {
         let file = path.display().to_string();
-        let failed = |source| HourlyError::Read { file: file.clone(), source };
-        let mut text = String::new();
-        File::open(path).map_err(failed)?.take(MAX_BYTES).read_to_string(&mut text).map_err(failed)?;
-        Self::parse(&file, &text)
+        Self::parse(&file, &read_text(path, MAX_BYTES)?)
     }
 
     /// Reads the text of `file`.
@@ -94,7 +90,8 @@ impl Hourly {
         let header = reader.headers().map_err(csv)?.clone();
         let find = |names: &[&str], what, allowed| {
             header.iter().position(|h| names.contains(&h.to_ascii_lowercase().as_str())).ok_or_else(|| {
-                let got = header.iter().map(|h| format!("`{h}`")).collect::<Vec<_>>().join(", ");
+                let got: Vec<_> = header.iter().take(20).map(|h| format!("`{}`", short(h))).collect();
+                let got = got.join(", ");
                 HourlyError::Column { file: file.to_owned(), what, allowed, got }
             })
         };
@@ -106,7 +103,7 @@ impl Hourly {
             let row = row.map_err(csv)?;
             let line = row.position().map_or(0, csv::Position::line);
             let wrong = |message: String| HourlyError::Value { file: file.to_owned(), line, message };
-            let time = row.get(time_column).unwrap_or_default();
+            let time = short(row.get(time_column).unwrap_or_default());
             let hour = hour_of(time).ok_or_else(|| {
                 wrong(format!("`{time}` is no full hour: expected `2026-01-31T13:00Z` or `2026-01-31 13:00`"))
             })?;
@@ -120,10 +117,10 @@ impl Hourly {
                     return Err(wrong(format!("`{time}` is earlier than the line before: expected rising hours")));
                 }
             }
-            let value = row.get(intensity_column).unwrap_or_default();
+            let value = short(row.get(intensity_column).unwrap_or_default());
             match value.parse::<f64>() {
-                Ok(g) if g.is_finite() && g >= 0.0 => g_per_kwh.push(g),
-                Ok(g) => return Err(wrong(format!("the intensity is {g}: expected a finite number of at least 0"))),
+                Ok(g) if (0.0..=MAX_G_PER_KWH).contains(&g) => g_per_kwh.push(g),
+                Ok(g) => return Err(wrong(format!("the intensity is {g}: expected 0 to {MAX_G_PER_KWH} gCO2e/kWh"))),
                 Err(_) => return Err(wrong(format!("the intensity `{value}` is no number: expected gCO2e/kWh"))),
             }
             first.get_or_insert_with(|| time.to_owned());
@@ -134,7 +131,14 @@ impl Hourly {
         }
         let hours = g_per_kwh.len();
         match first {
-            Some(first) if hours <= MAX_HOURS => Ok(Self { name: file.to_owned(), first, g_per_kwh }),
+            Some(first) if hours <= MAX_HOURS => {
+                let mut sums = vec![0.0];
+                sums.extend(g_per_kwh.iter().scan(0.0, |sum, g| {
+                    *sum += g;
+                    Some(*sum)
+                }));
+                Ok(Self { name: file.to_owned(), first, g_per_kwh, sums })
+            }
             _ => Err(HourlyError::Length { file: file.to_owned(), hours }),
         }
     }
@@ -160,7 +164,7 @@ impl Hourly {
     /// Mean of all hours.
     #[must_use]
     pub fn mean(&self) -> f64 {
-        self.g_per_kwh.iter().sum::<f64>() / self.hours() as f64
+        self.sums[self.hours()] / self.hours() as f64
     }
 
     /// Lowest and highest hour.
@@ -180,10 +184,15 @@ impl Hourly {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within the file")]
         let whole = hours.floor() as usize;
         let rest = hours - whole as f64;
-        let full: f64 = self.g_per_kwh[start..start + whole].iter().sum();
+        let full = self.sums[start + whole] - self.sums[start];
         let last = if rest > 0.0 { rest * self.g_per_kwh[start + whole] } else { 0.0 };
         Some((full + last) / hours)
     }
+}
+
+/// What a message shows of a field.
+fn short(field: &str) -> &str {
+    field.char_indices().nth(60).map_or(field, |(end, _)| &field[..end])
 }
 
 /// Hours since 1970 of `2026-01-31T13:00`, with or without seconds and zone; `None` unless it is a full hour.

@@ -16,7 +16,7 @@ mod workload;
 
 pub use device::{Device, DeviceKind, Interconnect, Per, PowerSensor};
 pub use error::CatalogError;
-pub use files::{Catalog, Entry, EntryKind};
+pub use files::{Catalog, Entry, EntryKind, parse};
 pub use grid::{Grid, GridEntry};
 pub use hourly::{Hourly, HourlyError};
 pub use identify::same_device_name;

@@ -128,16 +128,22 @@ impl<'de, Q: Quantity> de::Visitor<'de> for SourcedVisitor<Q> {
     }
 }
 
+/// No quantity that is not 0 is smaller or larger in its base unit: with room on both sides of what there is, and so that
+/// no product of some of them leaves the range of numbers.
+const SMALLEST: f64 = 1e-12;
+const LARGEST: f64 = 1e21;
+
 fn check<Q: Quantity>(written: Written) -> Result<Sourced<Q>, String> {
     let Some((_, factor)) = Q::UNITS.iter().find(|(unit, _)| *unit == written.unit) else {
         let allowed: Vec<_> = Q::UNITS.iter().map(|(unit, _)| format!("`{unit}`")).collect();
         return Err(format!("expected {} in {}, got `{}`", Q::WHAT, allowed.join(" or "), written.unit));
     };
     let quantity = |name: &str, value: f64| {
-        if value.is_finite() && value >= 0.0 {
-            Ok(Q::from_base(value * factor))
+        let base = value * factor;
+        if base == 0.0 || (SMALLEST..=LARGEST).contains(&base) {
+            Ok(Q::from_base(base))
         } else {
-            Err(format!("`{name}` is {value}: expected a finite number of at least 0"))
+            Err(format!("`{name}` is {value}: expected a finite number of at least 0, of a size that can be"))
         }
     };
     let value = quantity("value", written.value)?;

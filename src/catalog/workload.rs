@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::files::{Entry, EntryKind};
 
+/// No recipe has more phases.
+const MAX_PHASES: usize = 100;
+
 /// What a workload needs to know of its model.
 pub trait Shape: DeserializeOwned {
     /// The longest sequence it takes.
@@ -89,8 +92,11 @@ impl<M: Shape> Entry for Workload<M> {
         if self.phases.is_empty() {
             return Err(("phases", "expected at least one phase".to_owned()));
         }
-        if self.grad_accumulation == Some(0) {
-            return Err(("grad_accumulation", "`grad_accumulation` is 0: expected at least 1".to_owned()));
+        if self.phases.len() > MAX_PHASES {
+            return Err(("phases", format!("{} phases: expected at most {MAX_PHASES}", self.phases.len())));
+        }
+        if let Some(n) = self.grad_accumulation.filter(|n| !(1..=1_000_000_000).contains(n)) {
+            return Err(("grad_accumulation", format!("`grad_accumulation` is {n}: expected 1 to 1e9")));
         }
         for phase in &self.phases {
             let max = self.model.max_seq_len();

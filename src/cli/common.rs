@@ -180,11 +180,22 @@ pub(super) fn parse_ratio(text: &str) -> Result<f64, String> {
     }
 }
 
+/// Thirty years.
+const MOST_S: f64 = 1e9;
+
 /// A time in seconds above 0.
 pub(super) fn parse_seconds(text: &str) -> Result<f64, String> {
     match text.strip_suffix('s').unwrap_or(text).trim().parse::<f64>() {
-        Ok(x) if x.is_finite() && x > 0.0 => Ok(x),
-        _ => Err(format!("expected a time in seconds above 0, got `{text}`")),
+        Ok(x) if x > 0.0 && x <= MOST_S => Ok(x),
+        _ => Err(format!("expected a time in seconds above 0, and of at most {MOST_S:e}, got `{text}`")),
+    }
+}
+
+/// Minutes above 0.
+pub(super) fn parse_minutes(text: &str) -> Result<f64, String> {
+    match text.strip_suffix('m').unwrap_or(text).parse::<f64>() {
+        Ok(m) if m > 0.0 && m <= 100_000.0 => Ok(m),
+        _ => Err(format!("expected minutes above 0, up to 100000, got `{text}`")),
     }
 }
 

@@ -145,7 +145,7 @@ fn of_record(args: &Args, record: &Record, hardware: Hardware<'_>, context: &Con
         archs: &archs,
         hardware,
         devices: args.devices,
-        dtype: args.dtype.unwrap_or(record.settings.dtype),
+        dtype: args.dtype.unwrap_or(record.settings.dtype()),
         level: args.efficiency,
         micro_batch: args.micro_batch.map(|n| n as usize),
         conditions: &conditions,
@@ -153,7 +153,7 @@ fn of_record(args: &Args, record: &Record, hardware: Hardware<'_>, context: &Con
     })?)
 }
 
-/// The workload of a record on the machine of the record.
+/// The workload of a record on the machine of the record, in each dtype that was measured.
 pub(super) fn estimate_on_machine(
     record: &Record,
     conditions: &ConditionsArgs,
@@ -161,10 +161,15 @@ pub(super) fn estimate_on_machine(
     seed: u64,
 ) -> Result<Vec<Estimate>> {
     let conditions = conditions_of(record, conditions, context)?;
-    Ok(estimate(&on_machine(record, &archs_of(record), &conditions, seed))?)
+    let mut estimates = Vec::new();
+    for &dtype in &record.settings.dtypes {
+        let archs = archs_of(record);
+        estimates.extend(estimate(&Request { dtype, ..on_machine(record, &archs, &conditions, seed) })?);
+    }
+    Ok(estimates)
 }
 
-/// A run of the workload of a record on its machine.
+/// A run of the workload of a record on its machine, in the format that estimates are in.
 pub(super) fn on_machine<'a>(
     record: &'a Record,
     archs: &'a [Arch],
@@ -176,7 +181,7 @@ pub(super) fn on_machine<'a>(
         archs,
         hardware: Hardware::Measured(record),
         devices: 1,
-        dtype: record.settings.dtype,
+        dtype: record.settings.dtype(),
         level: Level::default(),
         micro_batch: None,
         conditions,

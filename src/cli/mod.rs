@@ -12,9 +12,11 @@ mod profile;
 mod progress;
 mod report;
 mod run;
+mod stopping;
 mod sweep;
 mod track;
 mod track_output;
+mod validate;
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -60,6 +62,8 @@ enum Command {
     Footprint(footprint::Args),
     /// Run any command and account for its energy, CO2e and cost
     Track(track::Args),
+    /// Predict a run on this machine from a short profile, do the run, and print both errors
+    Validate(validate::Args),
     /// Write the report of a record: tables, charts, HTML, Markdown
     Report(report::Args),
     /// Show what is known of hardware, grids, sites and workloads; check a file of yours
@@ -88,6 +92,9 @@ impl Context {
 /// Parses, runs, prints the error. Exit code 0 done, 1 failed, 2 usage.
 pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
+    // Where it cannot be had, a limit of file size ends the program, as it would any other.
+    #[cfg(unix)]
+    let _ = greenformers::measure::survive_file_limits();
     let context = Context {
         catalog: cli.catalog.map_or_else(Default::default, greenformers::catalog::Catalog::with_folder),
         quiet: cli.quiet,
@@ -101,6 +108,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Estimate(args) => estimate::run(&args, &context),
         Command::Compare(args) => compare::run(&args, &context),
         Command::Footprint(args) => footprint::run(&args, &context),
+        Command::Validate(args) => validate::run(&args, &context),
         Command::Report(args) => report::run(&args, &context),
         Command::Catalog(args) => catalog::run(&args, &context),
         Command::Completions(args) => completions::run(&args),

@@ -1,10 +1,14 @@
 //! `profile`: measure.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use greenformers::catalog::Device;
-use greenformers::measure::{self, ComputeDevice, DeviceChoice, MachineFacts, MeterChoice, Plan};
+use greenformers::files::FolderLock;
+use greenformers::measure::{
+    self, BatchSize, ComputeDevice, DeviceChoice, MachineFacts, MeasureError, MeterChoice, Plan,
+};
 use greenformers::model::{Arch, Ops};
 use greenformers::record::{CellSummary, Environment, Pass, RECORD_FILE, Record, Settings};
 use greenformers::report::{cells_frame, profile_table, to_csv};
@@ -12,11 +16,11 @@ use greenformers::sensor::DEFAULT_POWERCAP_ROOT;
 use greenformers::units::DType;
 use serde::Serialize;
 
-use super::Context;
 use super::common::{
-    Format, default_archs, new_campaign_folder, parse_ratio, parse_seconds, print, print_json, workload,
+    Format, default_archs, new_campaign_folder, parse_minutes, parse_ratio, parse_seconds, print, print_json, workload,
 };
 use super::progress::Bar;
+use super::{Context, stopping};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -41,7 +45,7 @@ pub(super) struct Args {
 }
 
 /// What is measured, shared with `run`.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(super) struct WhatArgs {
     /// What is trained: a name (`bert-base`) or a YAML file
     #[arg(long, value_name = "NAME|FILE", default_value = "bert-base")]
@@ -52,56 +56,58 @@ pub(super) struct WhatArgs {
     pub(super) archs: Vec<Arch>,
     /// Tokens of a sequence [default: those of the workload's phases]
     #[arg(long = "seq-len", value_name = "N,N", value_delimiter = ',')]
-    seq_lens: Vec<usize>,
+    pub(super) seq_lens: Vec<usize>,
     /// Sequences of a step: `auto`, or a number
     #[arg(long, value_name = "auto|N", default_value = "auto", value_parser = parse_batch_size)]
-    batch_size: BatchSize,
+    pub(super) batch_size: BatchSize,
     /// Layers to build [default: the workload's]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    layers: Option<u32>,
+    pub(super) layers: Option<u32>,
     /// Train steps, or forward passes
     #[arg(long, value_name = "train|infer", default_value = "train", value_parser = parse_pass)]
-    pass: Pass,
+    pub(super) pass: Pass,
     /// Probability of dropout in train steps
     #[arg(long, value_name = "P", default_value_t = 0.1, value_parser = parse_dropout)]
-    dropout: f64,
+    pub(super) dropout: f64,
     /// What computes: auto | cpu | cuda[:N]
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
-    device: DeviceChoice,
-    /// Number format: f32 | tf32 | bf16 | f16
-    #[arg(long, value_name = "DTYPE", default_value = "f32")]
-    dtype: DType,
+    pub(super) device: DeviceChoice,
+    /// Number formats: f32 | tf32 | bf16 | f16; estimates are in the first
+    #[arg(long = "dtype", value_name = "DTYPE,DTYPE", value_delimiter = ',', default_value = "f32")]
+    pub(super) dtypes: Vec<DType>,
     /// Which make of the operations computes: fused | stock
     #[arg(long, value_name = "OPS", default_value_t = Ops::Fused)]
-    ops: Ops,
+    pub(super) ops: Ops,
     /// What meters: auto | nvml | rapl | model | none
     #[arg(long, value_name = "METER", default_value = "auto")]
-    meter: MeterChoice,
+    pub(super) meter: MeterChoice,
     /// The catalog entry, or a YAML file, that describes this machine [default: recognised by its name]
     #[arg(long, value_name = "NAME|FILE")]
     pub(super) hardware: Option<String>,
     /// A cell is done when the 95 % interval of its step time is this narrow
     #[arg(long, value_name = "RATIO", default_value = "1%", value_parser = parse_ratio)]
-    precision: f64,
+    pub(super) precision: f64,
     /// Least time spent measuring a cell
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = parse_seconds)]
-    min_time: f64,
+    pub(super) min_time: f64,
+    /// Begin no cells that would not be finished in this time; `--resume` goes on with them
+    #[arg(long, value_name = "MINUTES", value_parser = parse_minutes)]
+    pub(super) within: Option<f64>,
+    /// Run exactly so many steps of each cell, one after the other, instead
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(2..=1_000_000_000))]
+    pub(super) steps: Option<u64>,
     /// Seed of weights, tokens, dropout and of the draws of estimates
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(super) seed: u64,
     /// Folder of the kernel's energy counters
     #[arg(long, value_name = "DIR", default_value = DEFAULT_POWERCAP_ROOT, hide = true)]
-    powercap_root: PathBuf,
+    pub(super) powercap_root: PathBuf,
 }
-
-/// `auto` or a number.
-#[derive(Debug, Clone, Copy)]
-struct BatchSize(Option<usize>);
 
 fn parse_batch_size(text: &str) -> Result<BatchSize, String> {
     match (text, text.parse::<usize>()) {
-        ("auto", _) => Ok(BatchSize(None)),
-        (_, Ok(n)) if (1..=1_000_000).contains(&n) => Ok(BatchSize(Some(n))),
+        ("auto", _) => Ok(BatchSize::Auto),
+        (_, Ok(n)) if (1..=1_000_000).contains(&n) => Ok(BatchSize::Given(n)),
         _ => Err(format!("expected `auto` or a number from 1 to 1000000, got `{text}`")),
     }
 }
@@ -130,7 +136,7 @@ struct Output<'a> {
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let facts = measure::machine_facts();
     let folder = args.output.clone().unwrap_or_else(|| new_campaign_folder(&facts.host));
-    let record = measure_into(&args.what, args.max_time, &folder, args.resume, &facts, context)?;
+    let (record, _lock) = measure_into(&args.what, args.max_time, &folder, Some(args.resume), &facts, context)?;
     let mut cells: Vec<_> = record.cells.iter().collect();
     cells.sort_by_key(|c| (c.shape.seq_len, c.shape.batch_size, c.arch));
     let summaries: Vec<CellSummary> = cells.iter().map(|c| c.summary(&record.environment)).collect();
@@ -150,23 +156,17 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     }
 }
 
-/// Runs the campaign that `args` describe into `folder`.
+/// Runs the campaign that `args` describe into `folder`, which stays locked for whoever writes into it next. `resume` says
+/// whether it may go on with what is there; `None`: the command has no such option.
 pub(super) fn measure_into(
     args: &WhatArgs,
     max_time: f64,
     folder: &Path,
-    resume: bool,
+    resume: Option<bool>,
     facts: &MachineFacts,
     context: &Context,
-) -> Result<Record> {
-    let existing = folder.join(RECORD_FILE).exists();
-    if existing && !resume {
-        bail!(
-            "`{}` already holds a record\nhint: `--resume` goes on with it; `-o DIR` writes another",
-            folder.display()
-        );
-    }
-    let previous = if existing { Some(Record::load(folder)?) } else { None };
+) -> Result<(Record, FolderLock)> {
+    refuse_existing(folder, resume)?;
     let workload = workload(&context.catalog, &args.workload)?;
     let n_layers = args.layers.map_or(workload.model.n_layers, |n| n as usize);
     let archs = if args.archs.is_empty() { default_archs(&workload.model) } else { args.archs.clone() };
@@ -178,22 +178,30 @@ pub(super) fn measure_into(
     } else {
         args.seq_lens.clone()
     };
+    let mut dtypes: Vec<DType> = Vec::new();
+    for dtype in &args.dtypes {
+        if !dtypes.contains(dtype) {
+            dtypes.push(*dtype);
+        }
+    }
     let settings = Settings {
         workload,
         n_layers,
         pass: args.pass,
         dropout: args.dropout,
-        dtype: args.dtype,
+        dtypes,
         ops: args.ops,
         precision: args.precision,
         min_time_s: args.min_time.min(max_time),
         max_time_s: max_time,
+        steps: args.steps,
         seed: args.seed,
     };
-    let compute_device = ComputeDevice::open(args.device, args.dtype)?;
-    let plan = Plan::new(settings, &archs, &seq_lens, args.batch_size.0, compute_device.is_cpu())?;
+    let compute_device = ComputeDevice::open(args.device, &settings.dtypes)?;
+    let mut plan = Plan::new(settings, &archs, &seq_lens, args.batch_size, compute_device.is_cpu())?;
+    plan.within = args.within.map(|minutes| Duration::from_secs_f64(60.0 * minutes));
     let given: Option<Device> = args.hardware.as_deref().map(|name| context.catalog.load(name)).transpose()?;
-    let compute = measure::describe_compute(&compute_device, args.dtype, facts, &context.catalog, given)?;
+    let compute = measure::describe_compute(&compute_device, facts, &context.catalog, given)?;
     let meters = measure::open_meters(args.meter, &compute_device, &compute, facts, &args.powercap_root)?;
     let environment = Environment {
         host: facts.host.clone(),
@@ -206,10 +214,39 @@ pub(super) fn measure_into(
         meters: meters.meters.iter().map(|m| m.info().clone()).collect(),
         unmetered: meters.unmetered.clone(),
         baselines: Vec::new(),
+        ceilings: None,
     };
     let created = chrono::Local::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, false);
+    let lock = FolderLock::take(folder, RECORD_FILE)?;
+    if !lock.is_exclusive() {
+        context.note("warning: this file system has no locks: nothing keeps a second campaign out of this folder");
+    }
+    // Another campaign may have written one meanwhile.
+    refuse_existing(folder, resume)?;
+    let previous = if folder.join(RECORD_FILE).exists() { Some(Record::load(folder)?) } else { None };
+    let stop = stopping::on_signals(folder, resume.is_some())?;
     let mut bar = Bar::new(context.quiet);
-    let result = measure::run(&plan, &compute_device, environment, meters, created, previous, folder, &mut bar);
+    let result = measure::run(&plan, &compute_device, environment, meters, created, previous, folder, &mut bar, &stop);
     bar.finish();
-    result.with_context(|| format!("the campaign in `{}` stopped", folder.display()))
+    if let Err(MeasureError::Stopped { signal }) = result {
+        drop(lock);
+        stopping::exit(signal, folder, resume.is_some());
+    }
+    let record = result.with_context(|| format!("the campaign in `{}` stopped", folder.display()))?;
+    let (done, all) = (record.cells.len(), plan.points.len());
+    if done < all {
+        context
+            .note(format_args!("{done} of {all} cells are measured\nhint: the same command with `--resume` goes on"));
+    }
+    Ok((record, lock))
+}
+
+fn refuse_existing(folder: &Path, resume: Option<bool>) -> Result<()> {
+    if folder.join(RECORD_FILE).exists() && resume != Some(true) {
+        bail!(
+            "`{}` already holds a record\nhint: `--resume` goes on with it; `-o DIR` writes another",
+            folder.display()
+        );
+    }
+    Ok(())
 }

@@ -8,6 +8,7 @@ use greenformers::estimate::{Axes, Estimate, estimate_without_shares, sweep as c
 use greenformers::model::Arch;
 use greenformers::record::Record;
 use greenformers::report::{Inputs, Market, Place, Report, Side, figures, side_by_side, write_report, write_sides};
+use greenformers::units::DType;
 use serde::Serialize;
 
 use super::Context;
@@ -102,7 +103,7 @@ fn print_files(format: Format, answer: &str, files: &[PathBuf]) -> Result<()> {
 /// What a report of `record` shows under these conditions.
 pub(super) fn report_of(record: &Record, args: &ConditionsArgs, context: &Context, seed: u64) -> Result<Report> {
     let estimates = estimate_on_machine(record, args, context, seed).map_err(|e| format!("{e:#}"));
-    let shown = estimates.as_ref().map_or_else(|_| Vec::new(), |e| dense_and_best(e));
+    let shown = estimates.as_ref().map_or_else(|_| Vec::new(), |e| dense_and_best(e, record.settings.dtype()));
     let places = if args.intensity_is_given() { Vec::new() } else { places(record, &shown, args, context, seed) };
     let inputs = Inputs {
         conditions: conditions_of(record, args, context).ok(),
@@ -116,12 +117,13 @@ pub(super) fn report_of(record: &Record, args: &ConditionsArgs, context: &Contex
     Ok(figures(record, inputs))
 }
 
-/// Dense and the variant that saves most time, as far as they are there.
-fn dense_and_best(estimates: &[Estimate]) -> Vec<Arch> {
+/// Dense and the variant that saves most time in `dtype`, as far as they are there.
+fn dense_and_best(estimates: &[Estimate], dtype: DType) -> Vec<Arch> {
+    let estimates: Vec<&Estimate> = estimates.iter().filter(|e| e.dtype == Some(dtype)).collect();
     let arch = |e: &Estimate| e.spec.as_deref()?.parse::<Arch>().ok();
     let variants = estimates.iter().filter_map(|e| Some((arch(e)?, e.vs_dense?.wall_h.mid)));
     let best = variants.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(arch, _)| arch);
-    let dense = estimates.iter().filter_map(arch).find(|a| *a == Arch::Dense);
+    let dense = estimates.iter().filter_map(|e| arch(e)).find(|a| *a == Arch::Dense);
     dense.into_iter().chain(best).collect()
 }
 

@@ -56,7 +56,7 @@ struct Output<'a> {
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let facts = measure::machine_facts();
     let folder = args.output.clone().unwrap_or_else(|| new_campaign_folder(&facts.host));
-    let record = measure_into(&args.what, args.max_time, &folder, args.resume, &facts, context)?;
+    let (record, _lock) = measure_into(&args.what, args.max_time, &folder, Some(args.resume), &facts, context)?;
     let report = report_of(&record, &args.conditions, context, args.what.seed)?;
     let files = write_report(&report, &folder, false)?;
     match args.format {
@@ -86,7 +86,7 @@ fn text(report: &Report, page: &Path) -> String {
     } else {
         let basis = report.estimates.first().map_or("", |e| e.basis.name());
         let workload = &report.record.settings.workload.name;
-        text.push_str(&format!("{workload}, the whole run on this machine ({basis}):\n"));
+        text.push_str(&format!("{workload}, the whole run on this machine, estimated (basis: {basis}):\n"));
         text.push_str(&colour.table(&estimates_table(&report.estimates).render(), &[]));
     }
     for (name, reason) in report.estimates.first().into_iter().flat_map(|e| &e.missing) {

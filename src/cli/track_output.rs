@@ -1,13 +1,14 @@
 //! What `track` prints and writes.
 
 use std::ffi::OsString;
-use std::fs::{self, OpenOptions};
-use std::io::Write as _;
+use std::fs::{File, OpenOptions};
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use greenformers::catalog::Grid;
 use greenformers::estimate::{Account, Assumption, Conditions};
+use greenformers::files::read_head;
 use greenformers::measure::{Exit, Line, MachineFacts, PartKind, Tracked, Tracking};
 use greenformers::record::{Warning, write_whole};
 use greenformers::report::{CODECARBON_HEADER, CodecarbonRow, TextTable, interval, significant};
@@ -52,18 +53,13 @@ impl Destination {
         match path.extension().and_then(|e| e.to_str()) {
             Some("json") => Ok(Self::Json(path.to_owned())),
             Some("csv") => {
-                let existing = match fs::read_to_string(path) {
-                    Ok(text) => text,
-                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-                    Err(error) => return Err(error).with_context(|| format!("cannot read `{}`", path.display())),
-                };
-                match existing.lines().next() {
-                    None => Ok(Self::Csv(path.to_owned(), format!("{CODECARBON_HEADER}\n"))),
-                    Some(CODECARBON_HEADER) if existing.ends_with('\n') => {
-                        Ok(Self::Csv(path.to_owned(), String::new()))
-                    }
-                    Some(CODECARBON_HEADER) => Ok(Self::Csv(path.to_owned(), "\n".to_owned())),
-                    Some(_) => bail!(
+                let (head, last) = if path.exists() { ends(path)? } else { (Vec::new(), None) };
+                let head = String::from_utf8_lossy(&head);
+                match (head.lines().next(), last) {
+                    (None, _) => Ok(Self::Csv(path.to_owned(), format!("{CODECARBON_HEADER}\n"))),
+                    (Some(CODECARBON_HEADER), Some(b'\n')) => Ok(Self::Csv(path.to_owned(), String::new())),
+                    (Some(CODECARBON_HEADER), _) => Ok(Self::Csv(path.to_owned(), "\n".to_owned())),
+                    (Some(_), _) => bail!(
                         "`{}` has other columns than CodeCarbon's 3.2.9, so no row can be added\nhint: give a new file",
                         path.display()
                     ),
@@ -85,11 +81,32 @@ impl Destination {
                 writer.write_record(row(run).fields())?;
                 let row = writer.into_inner()?;
                 let bytes = [before.as_bytes(), &row].concat();
-                let file = OpenOptions::new().append(true).create(true).open(path);
-                file.and_then(|mut f| f.write_all(&bytes)).with_context(|| format!("cannot write `{}`", path.display()))
+                append(path, &bytes).with_context(|| format!("cannot write `{}`", path.display()))
             }
         }
     }
+}
+
+/// The beginning of a file, enough for the header, and its last byte.
+fn ends(path: &Path) -> Result<(Vec<u8>, Option<u8>)> {
+    let (head, size) = read_head(path, CODECARBON_HEADER.len() + 2)?;
+    let mut file = File::open(path)?;
+    let mut last = [0];
+    if size > 0 {
+        file.seek(SeekFrom::End(-1))?;
+        file.read_exact(&mut last)?;
+    }
+    Ok((head, (size > 0).then_some(last[0])))
+}
+
+/// Adds all of `bytes` to a file, or nothing.
+fn append(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut file = OpenOptions::new().append(true).create(true).open(path)?;
+    let length = file.metadata()?.len();
+    file.write_all(bytes).inspect_err(|_| {
+        // What fails now has failed already.
+        let _ = file.set_len(length);
+    })
 }
 
 #[derive(Serialize)]

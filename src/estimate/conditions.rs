@@ -147,10 +147,13 @@ impl ConditionsBuilder {
             ("--usd-per-kwh", self.usd_per_kwh, 0.0),
         ] {
             if let Some(value) = value
-                && !(value.is_finite() && value >= least)
+                && !(least..=1e9).contains(&value)
             {
-                let allowed =
-                    if least > 0.0 { "a finite number of at least 1" } else { "a finite number of at least 0" };
+                let allowed = if least > 0.0 {
+                    "a finite number of at least 1, and at most 1e9"
+                } else {
+                    "a finite number of at least 0, and at most 1e9"
+                };
                 return Err(EstimateError::Number { name, value, allowed });
             }
         }

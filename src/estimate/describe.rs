@@ -128,13 +128,10 @@ fn hardware_name(hardware: &Hardware<'_>) -> Option<String> {
 }
 
 fn peak_flop_per_s(request: &Request<'_>) -> Option<f64> {
-    let of_record = match &request.hardware {
-        Hardware::Measured(record) if record.settings.dtype == request.dtype => {
-            record.environment.compute.peak_flop_per_s
-        }
-        _ => None,
-    };
-    of_record.or_else(|| request.device()?.peak.get(&request.dtype).map(Sourced::base))
+    match &request.hardware {
+        Hardware::Measured(record) => record.environment.compute.peak_flop_per_s(request.dtype),
+        _ => request.device()?.peak.get(&request.dtype).map(Sourced::base),
+    }
 }
 
 /// Bytes that training takes on a device, and whether they are there.

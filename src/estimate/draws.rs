@@ -35,12 +35,12 @@ pub(super) fn middle(draws: &[f64]) -> f64 {
 }
 
 /// A draw of a quantity that cannot be negative: one in the far tail is reflected.
-fn positive(draw: f64, distribution: Distribution) -> f64 {
+pub(super) fn positive(draw: f64, distribution: Distribution) -> f64 {
     if draw > 0.0 { draw } else { (2.0 * distribution.centre() - draw).abs().min(distribution.centre()) }
 }
 
-/// Seconds of one step of a phase in each trial.
-fn phase_s(sampler: &Sampler, step: &PhaseStep, name: &str, source: &StepSource) -> Vec<f64> {
+/// Seconds of one step of a phase in each trial; of several devices, the slowest takes `straggler` times as long.
+pub(super) fn phase_s(sampler: &Sampler, step: &PhaseStep, name: &str, straggler: f64) -> Vec<f64> {
     let own = |what: &str, distribution| sampler.of_group(MEASUREMENT, &format!("{name} {what}"), distribution);
     let (pass, optimizer, scale) =
         (own("pass", step.pass_s), own("optimizer", step.optimizer_s), own("scale", step.scale));
@@ -48,7 +48,7 @@ fn phase_s(sampler: &Sampler, step: &PhaseStep, name: &str, source: &StepSource)
     let shared = sampler.factors(&step.loadings);
     (0..sampler.trials())
         .map(|t| {
-            let pass = step.micro_steps * positive(pass[t], step.pass_s) * source.straggler;
+            let pass = step.micro_steps * positive(pass[t], step.pass_s) * straggler;
             let once = positive(optimizer[t], step.optimizer_s) + step.exchange_s * exchange[t];
             (pass * shared[t] + once) * scale[t]
         })
@@ -69,7 +69,7 @@ pub(super) fn draw(request: &Request<'_>, arch: Arch, source: &StepSource, sampl
     let mut busy_j = source.phases.iter().all(|p| p.power_w.is_some()).then(|| vec![0.0; trials]);
     for (i, (phase, step)) in workload.phases.iter().zip(&source.phases).enumerate() {
         let name = format!("measured {arch} {i}");
-        let mut seconds = phase_s(sampler, step, &name, source);
+        let mut seconds = phase_s(sampler, step, &name, source.straggler);
         seconds.iter_mut().zip(&own_scale).for_each(|(s, own)| *s *= own);
         for (total, seconds) in train_s.iter_mut().zip(&seconds) {
             *total += phase.steps as f64 * seconds;

@@ -32,6 +32,11 @@ pub enum EstimateError {
         /// The formats it has.
         allowed: Vec<DType>,
     },
+    /// Published runs are of GPUs.
+    #[error(
+        "the record is of `{0}`, which is no GPU of the catalog: published runs are of GPUs\nhint: profile with `--device cuda`, and with `--hardware FILE` where the catalog does not know the card"
+    )]
+    NotAGpu(String),
     /// The record holds no train step.
     #[error(
         "the record has no measured train step\nhint: profile with `--pass train`, or give `--hardware` for an estimate without a record"

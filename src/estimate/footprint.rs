@@ -37,9 +37,13 @@ pub fn footprint(request: &FootprintRequest, conditions: &Conditions) -> Result<
         [("--hours", request.hours), ("--power", request.power_total_w), ("--energy-kwh", request.energy_kwh)]
     {
         if let Some(value) = value
-            && !(value.is_finite() && value >= 0.0)
+            && !(0.0..=1e15).contains(&value)
         {
-            return Err(EstimateError::Number { name, value, allowed: "a finite number of at least 0" });
+            return Err(EstimateError::Number {
+                name,
+                value,
+                allowed: "a finite number of at least 0, and at most 1e15",
+            });
         }
     }
     let time = request.hours.map(Seconds::from_hours);

@@ -42,23 +42,12 @@ pub fn measured_step(
         let per_device = super::micro_batch::per_device(phase.batch_size, devices);
         let small_enough = same_length.filter(|c| c.shape.batch_size <= per_device);
         let Some(cell) = small_enough.max_by_key(|c| c.shape.batch_size) else { return Ok(None) };
-        let Some(mean) = cell.step_mean() else { return Ok(None) };
-        let power = cell.mean_power().map(|(power, spread)| Distribution::Normal(power, spread * power));
-        if power.is_some() {
+        let Some(step) = step_of(cell, per_device as f64 / cell.shape.batch_size as f64) else { return Ok(None) };
+        if step.power_w.is_some() {
             metered = Some(cell);
         }
         shapes.push(format!("{} x {}", cell.shape.batch_size, cell.shape.seq_len));
-        phases.push(PhaseStep {
-            micro_batch: cell.shape.batch_size,
-            micro_steps: per_device as f64 / cell.shape.batch_size as f64,
-            pass_s: student(sum(mean.forward, mean.backward)),
-            optimizer_s: student(mean.optimizer),
-            exchange_s: 0.0,
-            scale: Distribution::LogNormal(1.0, 1.0 + RERUN_UNCERTAINTY),
-            loadings: Vec::new(),
-            power_w: power,
-            parts: None,
-        });
+        phases.push(step);
     }
     shapes.dedup();
     Ok(Some(StepSource {
@@ -73,6 +62,22 @@ pub fn measured_step(
         description: format!("{} on {}", shapes.join(" and "), record.environment.compute.name),
         peak_memory_bytes: cells.iter().filter_map(|c| c.peak_memory_bytes).max(),
     }))
+}
+
+/// The step of a cell with so many of its batches, as it was measured; `None` below two steps.
+pub(super) fn step_of(cell: &Cell, micro_steps: f64) -> Option<PhaseStep> {
+    let mean = cell.step_mean()?;
+    Some(PhaseStep {
+        micro_batch: cell.shape.batch_size,
+        micro_steps,
+        pass_s: student(sum(mean.forward, mean.backward)),
+        optimizer_s: student(mean.optimizer),
+        exchange_s: 0.0,
+        scale: Distribution::LogNormal(1.0, 1.0 + RERUN_UNCERTAINTY),
+        loadings: Vec::new(),
+        power_w: cell.mean_power().map(|(power, spread)| Distribution::Normal(power, spread * power)),
+        parts: None,
+    })
 }
 
 /// Watts of the idle machine, of what the meters of a cell cover, if all of them were read idle.

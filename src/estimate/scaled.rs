@@ -12,6 +12,7 @@ use crate::model::{Arch, Config};
 use crate::record::{Cell, Pass, Record, Status};
 use crate::sensor::Coverage;
 use crate::stats::{Distribution, Fit, Prior, fit_robust, median};
+use crate::units::DType;
 
 /// Spread, before the record speaks, of a class's time around what all classes share (ln): the scatter of Habitat's
 /// and vTrain's operators around their predictions (8 to 12 %), doubled for software that is no stock framework.
@@ -47,12 +48,15 @@ struct Measured {
 }
 
 impl LocalModel {
-    /// Corrects the model by every train step of the record.
-    pub(super) fn of(record: &Record) -> Option<Self> {
+    /// Corrects the model by every train step of the record in `dtype`; by those in others if there is none.
+    pub(super) fn of(record: &Record, dtype: DType) -> Option<Self> {
         let model = Efficiency::embedded();
         let level = Level::Typical;
         let usable = |c: &&Cell| c.pass == Pass::Train && c.status == Status::Ok;
-        let cells: Vec<&Cell> = record.cells.iter().filter(usable).collect();
+        let mut cells: Vec<&Cell> = record.cells.iter().filter(usable).collect();
+        if cells.iter().any(|c| c.dtype == dtype) {
+            cells.retain(|c| c.dtype == dtype);
+        }
         let figures = figures_of(record, cells.first()?.dtype);
         let measured = measure(record, model, &cells);
         let fit = correct(&measured, None)?;
@@ -99,7 +103,7 @@ impl LocalModel {
             let modelled = target.phase_step(i, arch, micro_batch, (self.model, time), loadings);
             phases.push(PhaseStep {
                 scale: Distribution::LogNormal(1.0, 1.0 + RERUN_UNCERTAINTY),
-                power_w: if elsewhere { modelled.power_w } else { measured_power(record) },
+                power_w: if elsewhere { modelled.power_w } else { measured_power(record, target.dtype) },
                 ..modelled
             });
         }
@@ -110,7 +114,9 @@ impl LocalModel {
             basis: Basis::Scaled,
             own_scale: Distribution::LogNormal(1.0, self.scatter.exp()),
             straggler: straggler(self.model.straggler_sd(), target.devices),
-            coverage: coverage.or(Some(Coverage::Gpu)).filter(|_| phases_have_power(record, elsewhere)),
+            coverage: coverage
+                .or(Some(Coverage::Gpu))
+                .filter(|_| elsewhere || measured_power(record, target.dtype).is_some()),
             idle_w: if elsewhere { idle_w(target.device) } else { record.cells.iter().find_map(idle_of) },
             gain_uncertainty: if elsewhere { 0.0 } else { gain_of(record) },
             power_uncertainty: if elsewhere { super::model::OTHER_DESIGN_SD } else { 0.0 },
@@ -246,7 +252,9 @@ pub fn transfer_check(record: &Record) -> Option<TransferCheck> {
     let checks: Vec<CellCheck> = (0..cells.len())
         .filter_map(|i| {
             let fit = correct(&measured, Some(i))?;
-            let same_shape = |j: &usize| cells[*j].arch == Arch::Dense && cells[*j].shape == cells[i].shape;
+            let same_shape = |j: &usize| {
+                (cells[*j].arch, cells[*j].shape, cells[*j].dtype) == (Arch::Dense, cells[i].shape, cells[i].dtype)
+            };
             let dense = (0..cells.len()).find(same_shape).filter(|j| *j != i);
             Some(CellCheck {
                 label: cells[i].label(),
@@ -267,14 +275,16 @@ pub fn transfer_check(record: &Record) -> Option<TransferCheck> {
     })
 }
 
-/// The figures of the machine of a record; nominal ones where the catalog has none.
-fn figures_of(record: &Record, dtype: crate::units::DType) -> Figures {
+/// The figures of the machine of a record: the catalog's, else those that were measured, else nominal ones.
+fn figures_of(record: &Record, dtype: DType) -> Figures {
     let compute = &record.environment.compute;
+    let ceilings = record.environment.ceilings.as_ref();
+    let measured = ceilings.and_then(|c| c.matmul_flop_per_s(dtype));
     let nominal = || Figures {
         id: compute.name.clone(),
         architecture: None,
-        peak: compute.peak_flop_per_s.unwrap_or(NOMINAL_PEAK),
-        bandwidth: NOMINAL_BANDWIDTH,
+        peak: compute.peak_flop_per_s(dtype).or(measured).unwrap_or(NOMINAL_PEAK),
+        bandwidth: ceilings.map_or(NOMINAL_BANDWIDTH, |c| c.copy_bytes_per_s),
         ln_density: 0.0,
         ln_shrink: 0.0,
         dtype,
@@ -285,16 +295,15 @@ fn figures_of(record: &Record, dtype: crate::units::DType) -> Figures {
 
 /// The model that a cell was built of.
 fn config_of(record: &Record, cell: &Cell) -> Config {
-    record.settings.workload.model.clone().with_layers(cell.n_layers)
+    record.settings.workload.model.clone().with_layers(cell.n_layers).with_room_for(cell.shape.seq_len)
 }
 
-fn phases_have_power(record: &Record, elsewhere: bool) -> bool {
-    elsewhere || measured_power(record).is_some()
-}
-
-/// The mean power of the cells of a record: steps of other shapes draw what these drew.
-fn measured_power(record: &Record) -> Option<Distribution> {
-    let powers: Vec<f64> = record.cells.iter().filter_map(Cell::mean_power).map(|(power, _)| power).collect();
+/// The mean power of the cells of a record in `dtype`, or in any if there is none: steps of other shapes draw what
+/// these drew.
+fn measured_power(record: &Record, dtype: DType) -> Option<Distribution> {
+    let same = record.cells.iter().any(|c| c.dtype == dtype && c.mean_power().is_some());
+    let cells = record.cells.iter().filter(|c| !same || c.dtype == dtype);
+    let powers: Vec<f64> = cells.filter_map(Cell::mean_power).map(|(power, _)| power).collect();
     let mean = powers.iter().sum::<f64>() / powers.len() as f64;
     let scatter = powers.iter().map(|p| (p - mean).powi(2)).sum::<f64>() / powers.len() as f64;
     (mean.is_finite() && mean > 0.0).then(|| Distribution::LogNormal(mean, 1.0 + scatter.sqrt() / mean))

@@ -144,16 +144,21 @@ fn step_source(request: &Request<'_>, arch: Arch) -> Result<StepSource, Estimate
             {
                 return Ok(on_several(source, request, arch, &device_of(record)));
             }
-            let local = LocalModel::of(record).ok_or(EstimateError::NothingMeasured)?;
+            let local = LocalModel::of(record, dtype).ok_or(EstimateError::NothingMeasured)?;
             let device = device_of(record);
             local.steps(&Target { level: local.level(), ..target(&device) }, arch, (record, false))
         }
         Hardware::Transferred(record, device) => {
-            let local = LocalModel::of(record).ok_or(EstimateError::NothingMeasured)?;
+            let local = LocalModel::of(record, dtype).ok_or(EstimateError::NothingMeasured)?;
             local.steps(&Target { level: local.level(), ..target(device) }, arch, (record, true))
         }
         Hardware::Catalog(device) => analytic_step(&target(device), arch),
         Hardware::Given { step_s, power_w, device } => {
+            for (name, value) in [("--step-time", Some(*step_s)), ("--power", *power_w)] {
+                if let Some(value) = value.filter(|x| !(1e-12..=1e9).contains(x)) {
+                    return Err(EstimateError::Number { name, value, allowed: "1e-12 to 1e9" });
+                }
+            }
             Ok(given_step(workload, *step_s, *power_w, device.as_ref(), dtype))
         }
     }

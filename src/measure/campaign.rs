@@ -4,12 +4,14 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::baseline::{self, Measured};
-use super::memory;
+use super::batch_size::largest_that_fits;
+use super::load;
+use super::memory::Available;
 use super::phase::{GROUPS, await_phase};
 use super::runner::{Runner, empty_cell};
-use super::{ComputeDevice, MeasureError, Meters};
-use crate::model::{Arch, Config, Family, Ops, StepShape, count_params, training_memory};
-use crate::record::{Cell, Environment, Pass, Record, SCHEMA, Settings, Status, Warning, Workload};
+use super::{ComputeDevice, MeasureError, Meters, Plan, Point, Stop, ceilings};
+use crate::model::{Ops, count_params, training_memory};
+use crate::record::{Cell, Environment, Pass, Record, SCHEMA, Status, Warning};
 use crate::sensor::{GpuWatch, Sampler, Timing};
 
 /// One visit lasts at least this long, so that a meter sees it.
@@ -24,102 +26,6 @@ fn graph_overhead(ops: Ops) -> f64 {
         Ops::Stock => 3.5,
     }
 }
-/// Tokens in a batch on a CPU: enough rows for its matrix products to be at their full rate, few enough
-/// for a step of BERT-base to take seconds.
-const CPU_TOKENS: usize = 512;
-/// Tokens in a batch on a GPU.
-const GPU_TOKENS: usize = 16_384;
-
-/// An architecture at a shape.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Point {
-    /// The architecture.
-    pub arch: Arch,
-    /// Tokens in a sequence.
-    pub seq_len: usize,
-    /// Sequences in a step.
-    pub batch_size: usize,
-}
-
-impl Point {
-    /// The shape of its step.
-    pub(super) fn shape(self, settings: &Settings) -> StepShape {
-        StepShape {
-            batch_size: self.batch_size,
-            seq_len: self.seq_len,
-            masked_per_seq: losses_at(&settings.workload, self.seq_len),
-        }
-    }
-}
-
-/// Positions with a loss at a length: those of the workload's phase of that length, if it has one.
-fn losses_at(workload: &Workload, seq_len: usize) -> usize {
-    let phase = workload.phases.iter().find(|p| p.seq_len == seq_len);
-    phase.map_or_else(|| crate::model::masked_per_seq(seq_len), |p| workload.losses(p))
-}
-
-/// A campaign to be run.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Plan {
-    /// What every cell shares.
-    pub settings: Settings,
-    /// The cells, those of one length together.
-    pub points: Vec<Point>,
-}
-
-impl Plan {
-    /// Every architecture at every length.
-    ///
-    /// # Errors
-    /// If the workload cannot be profiled, or an architecture or length does not fit it.
-    pub fn new(
-        settings: Settings,
-        archs: &[Arch],
-        seq_lens: &[usize],
-        batch_size: Option<usize>,
-        on_cpu: bool,
-    ) -> Result<Self, MeasureError> {
-        let Settings { workload, .. } = &settings;
-        if workload.model.family == Family::Decoder {
-            return Err(MeasureError::Decoder(workload.name.clone()));
-        }
-        if workload.model.gated_mlp {
-            return Err(MeasureError::Gated(workload.name.clone()));
-        }
-        let max = workload.model.max_seq_len;
-        if let Some(seq_len) = seq_lens.iter().copied().find(|s| *s == 0 || *s > max) {
-            return Err(MeasureError::SeqLen { seq_len, workload: workload.name.clone(), max });
-        }
-        for arch in archs {
-            arch.check(&workload.model).map_err(|e| MeasureError::Model(e.into()))?;
-        }
-        let mut points: Vec<Point> = Vec::new();
-        for &seq_len in seq_lens {
-            for &arch in archs {
-                let batch_size = batch_size.unwrap_or_else(|| auto_batch_size(seq_len, on_cpu));
-                let point = Point { arch, seq_len, batch_size };
-                if !points.contains(&point) {
-                    points.push(point);
-                }
-            }
-        }
-        Ok(Self { settings, points })
-    }
-
-    fn config(&self) -> Config {
-        self.settings.workload.model.clone().with_layers(self.settings.n_layers)
-    }
-}
-
-/// The batch size to measure at: a power of two with a set number of tokens. Larger batches of the recipe
-/// are made of several such micro-batches.
-#[must_use]
-pub fn auto_batch_size(seq_len: usize, on_cpu: bool) -> usize {
-    let tokens = if on_cpu { CPU_TOKENS } else { GPU_TOKENS };
-    let most = (tokens / seq_len).max(1);
-    1 << most.ilog2()
-}
-
 /// How far a campaign is.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Progress {
@@ -143,7 +49,6 @@ pub trait Observer {
 
 struct Campaign<'a> {
     plan: &'a Plan,
-    config: Config,
     device: &'a ComputeDevice,
     sampler: Sampler,
     measured: Vec<Measured>,
@@ -152,8 +57,12 @@ struct Campaign<'a> {
     record: Record,
     folder: &'a Path,
     observer: &'a mut dyn Observer,
+    stop: &'a Stop,
+    load: load::Watch,
     /// Seconds measured of all cells; a finished cell counts with the most it could have taken.
     spent_s: f64,
+    /// Whether the device is at the temperature of work already.
+    warm: bool,
 }
 
 /// Runs `plan` on `device` and writes the record into `folder` after each cell. Cells that `previous`
@@ -172,6 +81,7 @@ pub fn run(
     previous: Option<Record>,
     folder: &Path,
     observer: &mut dyn Observer,
+    stop: &Stop,
 ) -> Result<Record, MeasureError> {
     let epoch = Instant::now();
     let Meters { meters, gpu, .. } = meters;
@@ -199,11 +109,43 @@ pub fn run(
     });
     let measured = baseline::measure(&sampler, hardware, plan.settings.max_time_s);
     record.environment.baselines = measured.iter().map(|m| m.baseline.clone()).collect();
-    let config = plan.config();
-    let mut campaign =
-        Campaign { plan, config, device, sampler, measured, gpu, epoch, record, folder, observer, spent_s: 0.0 };
-    for group in plan.points.chunk_by(|a, b| a.seq_len == b.seq_len) {
-        let open: Vec<Point> = group.iter().copied().filter(|p| !campaign.has(*p)).collect();
+    let mut warnings = plan.warnings();
+    if record.environment.ceilings.is_none() {
+        // Under a tight limit of memory the cells come first.
+        if device.available_memory().bytes > ceilings::MOST_BYTES {
+            record.environment.ceilings = Some(ceilings::measure(device, &plan.settings.dtypes)?);
+        } else {
+            warnings.push(ceilings::no_room());
+        }
+    }
+    for warning in warnings {
+        if !record.warnings.contains(&warning) {
+            record.warnings.push(warning);
+        }
+    }
+    stop.check()?;
+    let mut campaign = Campaign {
+        plan,
+        device,
+        sampler,
+        measured,
+        gpu,
+        epoch,
+        record,
+        folder,
+        observer,
+        stop,
+        load: load::Watch::new(),
+        spent_s: 0.0,
+        warm: false,
+    };
+    for group in plan.points.chunk_by(|a, b| (a.seq_len, a.dtype) == (b.seq_len, b.dtype)) {
+        if plan.within.is_some_and(|within| epoch.elapsed() + campaign.longest(group) > within) {
+            break;
+        }
+        device.compute_in(group[0].dtype);
+        let group = campaign.with_a_batch_that_fits(group)?;
+        let open: Vec<Point> = group.into_iter().filter(|p| !campaign.has(*p)).collect();
         campaign.group(&open)?;
     }
     Ok(campaign.record)
@@ -223,9 +165,10 @@ fn continued(mut previous: Record, plan: &Plan, environment: &Environment) -> Re
         ("--layers", old.n_layers == new.n_layers),
         ("--pass", old.pass == new.pass),
         ("--dropout", (old.dropout - new.dropout).abs() < 1e-12),
-        ("--dtype", old.dtype == new.dtype),
+        ("--dtype", old.dtypes == new.dtypes),
         ("--ops", old.ops == new.ops),
         ("--seed", old.seed == new.seed),
+        ("--steps", old.steps == new.steps),
         ("--device", previous.environment.compute == environment.compute),
     ] {
         if !same {
@@ -238,28 +181,72 @@ fn continued(mut previous: Record, plan: &Plan, environment: &Environment) -> Re
 }
 
 impl Campaign<'_> {
+    /// The most time that measuring `points` may take, preparing them not counted.
+    fn longest(&self, points: &[Point]) -> Duration {
+        let open = points.iter().filter(|p| !self.has(**p)).count();
+        Duration::from_secs_f64(open as f64 * self.plan.settings.max_time_s)
+    }
+
     fn has(&self, point: Point) -> bool {
         let probe = self.blank(point);
         self.record.cells.iter().any(|cell| cell.same_point(&probe))
     }
 
     fn blank(&self, point: Point) -> Cell {
-        let n_params = count_params(&self.config, point.arch);
-        empty_cell(self.device, &self.plan.settings, &self.config, point, n_params)
+        let n_params = count_params(&point.config(&self.plan.settings), point.arch);
+        empty_cell(self.device, &self.plan.settings, point, n_params)
     }
 
     /// Bytes that a point will need.
     fn need(&self, point: Point) -> u64 {
-        let shape = point.shape(&self.plan.settings);
-        let estimate = training_memory(&self.config, point.arch, shape, self.plan.settings.dtype);
-        let activations = (estimate.activations + estimate.logits) as f64 * graph_overhead(self.plan.settings.ops);
-        let state = match self.plan.settings.pass {
+        let settings = &self.plan.settings;
+        let estimate = training_memory(&point.config(settings), point.arch, point.shape(settings), point.dtype);
+        let activations = (estimate.activations as f64 + estimate.logits as f64) * graph_overhead(settings.ops);
+        let state = match settings.pass {
             Pass::Train => estimate.state,
             Pass::Infer => estimate.state / 4,
         };
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bytes of a model")]
         let activations = activations as u64;
-        state + activations
+        state.saturating_add(activations)
+    }
+
+    /// The points of one length and dtype with a batch that fits: the same for all of them, so that they can be
+    /// compared, and that of those which are measured already.
+    fn with_a_batch_that_fits(&mut self, points: &[Point]) -> Result<Vec<Point>, MeasureError> {
+        let mut points = points.to_vec();
+        if !self.plan.fit_batches {
+            return Ok(points);
+        }
+        let same = |c: &&Cell| {
+            points.iter().any(|p| c.same_point(&self.blank(Point { batch_size: c.shape.batch_size, ..*p })))
+        };
+        let batch_size = match self.record.cells.iter().find(same) {
+            Some(cell) => cell.shape.batch_size,
+            None => self.largest_batch(&points)?,
+        };
+        for point in &mut points {
+            point.batch_size = batch_size;
+        }
+        Ok(points)
+    }
+
+    /// The largest batch of which a step of the hungriest of `points` fits, beside the weights of the others.
+    fn largest_batch(&mut self, points: &[Point]) -> Result<usize, MeasureError> {
+        let Some(hungriest) = points.iter().copied().max_by_key(|p| self.need(*p)) else { return Ok(1) };
+        let settings = &self.plan.settings;
+        let state_of = |p: &Point| count_params(&p.config(settings), p.arch).saturating_mul(16);
+        let others: u64 = points.iter().filter(|p| **p != hungriest).map(state_of).fold(0, u64::saturating_add);
+        self.tell(&self.blank(hungriest).label(), "finding the batch that fits", 0, 0.0);
+        let one = Point { batch_size: 1, ..hungriest };
+        let mut runner = match Runner::build(self.device, settings, one, (self.epoch, self.stop)) {
+            Ok(runner) => runner,
+            // The cells will say so, each for itself.
+            Err(MeasureError::Model(error)) if error.is_out_of_memory() => return Ok(1),
+            Err(error) => return Err(error),
+        };
+        let free = self.device.available_memory().bytes.saturating_sub(others);
+        largest_that_fits(hungriest.batch_size, free, |batch_size| runner.peak_of_a_step(batch_size))
     }
 
     /// Measures the points of one length: together if they fit, else one after the other.
@@ -267,8 +254,8 @@ impl Campaign<'_> {
         if points.is_empty() {
             return Ok(());
         }
-        let available = memory::available_bytes();
-        let together: u64 = points.iter().map(|p| self.need(*p)).sum();
+        let available = self.device.available_memory().bytes;
+        let together: u64 = points.iter().map(|p| self.need(*p)).fold(0, u64::saturating_add);
         // On a GPU the memory of the machine says nothing; an allocation that fails becomes a row.
         if !self.device.is_cpu() || together <= available / 10 * 8 {
             return self.take_turns(points);
@@ -282,13 +269,14 @@ impl Campaign<'_> {
         }
         for &point in points {
             let need = self.need(point);
-            if need > memory::available_bytes() {
+            let Available { bytes, whose } = self.device.available_memory();
+            if need > bytes {
                 let mut cell = self.blank(point);
                 cell.status = Status::OutOfMemory;
                 cell.error = Some(format!(
-                    "not started: needs about {:.1} GB, and {:.1} GB are free",
+                    "not started: needs about {:.3} GB, and {whose} {:.3} GB",
                     need as f64 / 1e9,
-                    memory::available_bytes() as f64 / 1e9
+                    bytes as f64 / 1e9
                 ));
                 self.keep(cell)?;
             } else {
@@ -303,10 +291,17 @@ impl Campaign<'_> {
         self.device.release_kept();
         let mut runners = Vec::new();
         for &point in points {
-            self.tell(&self.blank(point), "preparing");
-            match Runner::prepare(self.device, &self.plan.settings, &self.config, point, self.epoch, self.gpu.as_ref())
-            {
-                Ok(runner) => runners.push(runner),
+            // Without a meter, how fast it is matters alone.
+            let is_warm = self.warm || self.measured.is_empty();
+            self.tell(&self.blank(point).label(), "preparing", 0, 0.0);
+            let (clock, gpu) = ((self.epoch, self.stop), (self.gpu.as_ref(), is_warm));
+            match Runner::prepare(self.device, &self.plan.settings, point, clock, gpu) {
+                Ok(runner) => {
+                    // It goes on being used without a pause that would let it cool down.
+                    self.warm = true;
+                    runners.push(runner);
+                }
+                Err(error @ MeasureError::Stopped { .. }) => return Err(error),
                 Err(error) => self.keep_failure(self.blank(point), &error)?,
             }
         }
@@ -316,13 +311,18 @@ impl Campaign<'_> {
             if !forwards {
                 runners.reverse();
             }
-            for mut runner in runners {
-                self.tell(&runner.cell, "measuring");
+            let mut waiting = runners.into_iter();
+            while let Some(mut runner) = waiting.next() {
+                let (label, ran) = (runner.cell.label(), runner.cell.steps.len());
                 let before = runner.measured;
                 let _ = self.sampler.take(); // what was read while others ran
                 let slow = self.await_sensor(runner.group());
                 self.sampler.read_now();
-                let visited = runner.visit(if slow.is_some() { SLOW_VISIT } else { VISIT });
+                let began = self.load.now();
+                let visited = runner.visit(if slow.is_some() { SLOW_VISIT } else { VISIT }, &mut |steps, elapsed| {
+                    self.tell(&label, "measuring", ran + steps, elapsed.as_secs_f64());
+                });
+                runner.disturbance.add(began, self.load.now());
                 runner.look_at(self.gpu.as_ref());
                 self.spent_s += runner.measured.saturating_sub(before).as_secs_f64();
                 let left = self.plan.settings.max_time_s - runner.measured.as_secs_f64();
@@ -333,10 +333,13 @@ impl Campaign<'_> {
                 self.sampler.read_now();
                 runner.add_readings(self.sampler.take(), &self.measured);
                 match visited {
-                    Err(error) => self.keep_failure(runner.finish(), &error)?,
+                    Err(error @ MeasureError::Stopped { .. }) => {
+                        return self.keep_unfinished([runner].into_iter().chain(running).chain(waiting), error);
+                    }
+                    Err(error) => self.keep_failure(runner.finish(&self.load), &error)?,
                     Ok(()) if runner.is_done() => {
                         self.spent_s += left.max(0.0);
-                        self.keep(runner.finish())?;
+                        self.keep(runner.finish(&self.load))?;
                     }
                     Ok(()) => running.push(runner),
                 }
@@ -373,15 +376,31 @@ impl Campaign<'_> {
         self.keep(cell)
     }
 
-    fn tell(&mut self, cell: &Cell, doing: &'static str) {
+    /// What was measured of cells that are not finished is kept as rows that say so; `--resume` measures them again.
+    fn keep_unfinished<'r>(
+        &mut self,
+        runners: impl Iterator<Item = Runner<'r>>,
+        error: MeasureError,
+    ) -> Result<(), MeasureError> {
+        for runner in runners.filter(|r| !r.cell.steps.is_empty()) {
+            let mut cell = runner.finish(&self.load);
+            cell.status = Status::Failed;
+            cell.error = Some(format!("{error} after {} steps: `--resume` measures it again", cell.steps.len()));
+            self.record.cells.push(cell);
+        }
+        self.record.save(self.folder)?;
+        Err(error)
+    }
+
+    fn tell(&mut self, cell: &str, doing: &'static str, steps: usize, elapsed_s: f64) {
         let all = self.plan.points.len() as f64 * self.plan.settings.max_time_s;
         let finished = self.record.cells.len();
         self.observer.progress(&Progress {
-            cell: cell.label(),
+            cell: cell.to_owned(),
             doing,
-            steps: cell.steps.len(),
+            steps,
             cells: (finished, self.plan.points.len()),
-            seconds: (self.spent_s.min(all), all),
+            seconds: ((self.spent_s + elapsed_s).min(all), all),
         });
     }
 }

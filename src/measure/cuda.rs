@@ -1,29 +1,40 @@
 //! How an NVIDIA GPU is opened, and what its memory pool tells.
 
 use candle_core::Device;
-use candle_core::cuda_backend::cudarc::driver::{result, sys};
+use candle_core::cuda_backend::cudarc::driver::{CudaEvent, result, sys};
 use candle_core::cuda_backend::{CudaDevice, WrapErr, set_gemm_reduced_precision_f32};
 
 use super::device::GpuFacts;
+use crate::ffi::cuda::{self as ffi, PoolNumber};
 use crate::sensor::CudaIdentity;
 use crate::units::DType;
 
 /// Opens a GPU by its ordinal and sets what costs nothing: freed memory stays with the program, no events are recorded
-/// around each use of a tensor, small uploads are kept, and products of f32 use TF32 if that is the dtype.
-pub(super) fn open(ordinal: usize, dtype: DType) -> candle_core::Result<Device> {
+/// around each use of a tensor, and small uploads are kept.
+pub(super) fn open(ordinal: usize) -> candle_core::Result<Device> {
     let device = Device::new_cuda(ordinal)?;
     let cuda = device.as_cuda_device()?;
-    // SAFETY: all work is queued on the one stream that the device has, so its order is the order of uses.
-    #[expect(unsafe_code, reason = "the promise of a single stream")]
-    unsafe {
-        cuda.disable_event_tracking();
-    }
-    set_gemm_reduced_precision_f32(dtype == DType::Tf32);
+    ffi::without_events(cuda);
     // Otherwise the pool gives all memory back to the driver at every synchronisation, and asks for it again.
-    set(cuda, sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, u64::MAX)?;
+    ffi::set_pool(cuda, PoolNumber::ReleaseThreshold, u64::MAX)?;
     // For as long as the program runs: the shapes that candle's kernels are given are sent once, not at every launch.
     std::mem::forget(cuda.enable_cuda_graph_htod_cache());
     Ok(device)
+}
+
+/// Whether products of f32 use TF32 from here on.
+pub(super) fn compute_in(dtype: DType) {
+    set_gemm_reduced_precision_f32(dtype == DType::Tf32);
+}
+
+/// An event that the GPU passes, and notes the time of, when all that is queued has been computed.
+pub(super) fn event(cuda: &CudaDevice) -> candle_core::Result<CudaEvent> {
+    cuda.cuda_stream().record_event(Some(sys::CUevent_flags::CU_EVENT_DEFAULT)).w()
+}
+
+/// Bytes of the GPU that nobody has.
+pub(super) fn free_memory() -> candle_core::Result<u64> {
+    result::mem_get_info().w().map(|(free, _)| free as u64)
 }
 
 /// What CUDA says of a GPU.
@@ -48,40 +59,16 @@ pub(super) fn facts(cuda: &CudaDevice) -> GpuFacts {
 
 /// Bytes that tensors use now, and a new maximum from here on.
 pub(super) fn mark_memory(cuda: &CudaDevice) -> candle_core::Result<u64> {
-    set(cuda, sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_USED_MEM_HIGH, 0)?;
-    get(cuda, sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_USED_MEM_CURRENT)
+    ffi::set_pool(cuda, PoolNumber::MostUsed, 0)?;
+    ffi::get_pool(cuda, PoolNumber::Used)
 }
 
 /// The most bytes that tensors have used since the last mark.
 pub(super) fn peak_memory(cuda: &CudaDevice) -> candle_core::Result<u64> {
-    get(cuda, sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_USED_MEM_HIGH)
+    ffi::get_pool(cuda, PoolNumber::MostUsed)
 }
 
 /// Gives memory that is not in use back to the driver: between models, whose sizes differ.
 pub(super) fn release_unused(cuda: &CudaDevice) -> candle_core::Result<()> {
-    let pool = pool(cuda)?;
-    // SAFETY: the default pool lives as long as the device.
-    #[expect(unsafe_code, reason = "a call of the driver")]
-    unsafe { result::mem_pool::trim_to(pool, 0) }.w()
-}
-
-fn pool(cuda: &CudaDevice) -> candle_core::Result<sys::CUmemoryPool> {
-    // SAFETY: the device is open.
-    #[expect(unsafe_code, reason = "a call of the driver")]
-    unsafe { result::device::get_default_mem_pool(cuda.cuda_stream().context().cu_device()) }.w()
-}
-
-fn set(cuda: &CudaDevice, attribute: sys::CUmemPool_attribute, mut value: u64) -> candle_core::Result<()> {
-    let pool = pool(cuda)?;
-    // SAFETY: the attributes set here are 64-bit numbers, and the default pool lives as long as the device.
-    #[expect(unsafe_code, reason = "a call of the driver")]
-    unsafe { result::mem_pool::set_attribute(pool, attribute, (&raw mut value).cast()) }.w()
-}
-
-fn get(cuda: &CudaDevice, attribute: sys::CUmemPool_attribute) -> candle_core::Result<u64> {
-    let (pool, mut value) = (pool(cuda)?, 0u64);
-    // SAFETY: as in `set`.
-    #[expect(unsafe_code, reason = "a call of the driver")]
-    unsafe { result::mem_pool::get_attribute(pool, attribute, (&raw mut value).cast()) }.w()?;
-    Ok(value)
+    ffi::trim_pool(cuda)
 }

@@ -5,7 +5,9 @@ use std::str::FromStr;
 
 use candle_core::Device;
 
-use super::{MeasureError, allocator};
+use super::MeasureError;
+use super::memory::Available;
+use crate::ffi;
 use crate::sensor::CudaIdentity;
 use crate::units::DType;
 
@@ -66,17 +68,40 @@ impl ComputeDevice {
     /// Opens what was asked for; `auto` falls back to the CPU.
     ///
     /// # Errors
-    /// If an explicit choice cannot be had, or does not compute in `dtype`.
-    pub fn open(choice: DeviceChoice, dtype: DType) -> Result<Self, MeasureError> {
+    /// If an explicit choice cannot be had, or does not compute in one of `dtypes`.
+    pub fn open(choice: DeviceChoice, dtypes: &[DType]) -> Result<Self, MeasureError> {
         let opened = match choice {
             DeviceChoice::Cpu => Self::cpu(),
-            DeviceChoice::Cuda(ordinal) => open_cuda(ordinal, dtype)?,
-            DeviceChoice::Auto => open_cuda(0, dtype).unwrap_or_else(|_| Self::cpu()),
+            DeviceChoice::Cuda(ordinal) => open_cuda(ordinal)?,
+            DeviceChoice::Auto => open_cuda(0).unwrap_or_else(|_| Self::cpu()),
         };
-        if opened.is_cpu() && dtype == DType::Tf32 {
-            return Err(MeasureError::DType { device: opened.name, dtype });
+        if opened.is_cpu() && dtypes.contains(&DType::Tf32) {
+            return Err(MeasureError::DType { device: opened.name, dtype: DType::Tf32 });
         }
         Ok(opened)
+    }
+
+    /// From here on, matrix products are those of `dtype`: a GPU computes f32 in two ways.
+    #[cfg_attr(not(feature = "cuda"), expect(clippy::unused_self, reason = "a CPU has one way"))]
+    pub(super) fn compute_in(&self, dtype: DType) {
+        #[cfg(feature = "cuda")]
+        if !self.is_cpu() {
+            super::cuda::compute_in(dtype);
+        }
+        #[cfg(not(feature = "cuda"))]
+        let _ = dtype;
+    }
+
+    /// Memory that can still be had on the device.
+    pub(super) fn available_memory(&self) -> Available {
+        match &self.device {
+            #[cfg(feature = "cuda")]
+            Device::Cuda(_) => {
+                self.release_kept();
+                Available { bytes: super::cuda::free_memory().unwrap_or(0), whose: "the device has" }
+            }
+            _ => super::memory::available(),
+        }
     }
 
     /// Whether the CPU computes.
@@ -105,8 +130,8 @@ impl ComputeDevice {
             #[cfg(feature = "cuda")]
             Device::Cuda(cuda) => super::cuda::mark_memory(cuda).ok(),
             _ => {
-                allocator::reset_peak();
-                allocator::in_use()
+                ffi::reset_peak();
+                ffi::in_use()
             }
         }
     }
@@ -116,7 +141,7 @@ impl ComputeDevice {
         let peak = match &self.device {
             #[cfg(feature = "cuda")]
             Device::Cuda(cuda) => super::cuda::peak_memory(cuda).ok()?,
-            _ => allocator::peak(),
+            _ => ffi::peak(),
         };
         Some(peak.saturating_sub(mark?))
     }
@@ -127,7 +152,7 @@ impl ComputeDevice {
             // What cannot be given back stays with the program, where later cells can use it.
             #[cfg(feature = "cuda")]
             Device::Cuda(cuda) => _ = super::cuda::release_unused(cuda),
-            _ => allocator::release_kept(),
+            _ => ffi::release_kept(),
         }
     }
 
@@ -143,15 +168,15 @@ pub fn cuda_available() -> bool {
 }
 
 #[cfg(feature = "cuda")]
-fn open_cuda(ordinal: usize, dtype: DType) -> Result<ComputeDevice, MeasureError> {
+fn open_cuda(ordinal: usize) -> Result<ComputeDevice, MeasureError> {
     let name = format!("cuda:{ordinal}");
-    match super::cuda::open(ordinal, dtype) {
+    match super::cuda::open(ordinal) {
         Ok(device) => Ok(ComputeDevice { device, name }),
         Err(error) => Err(MeasureError::NoCudaDevice { device: name, reason: error.to_string() }),
     }
 }
 
 #[cfg(not(feature = "cuda"))]
-fn open_cuda(ordinal: usize, _dtype: DType) -> Result<ComputeDevice, MeasureError> {
+fn open_cuda(ordinal: usize) -> Result<ComputeDevice, MeasureError> {
     Err(MeasureError::NoCudaBuild(format!("cuda:{ordinal}")))
 }

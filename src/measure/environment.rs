@@ -1,12 +1,12 @@
 //! What machine this is.
 
+use serde::de::IgnoredAny;
 use sysinfo::System;
 
 use super::{ComputeDevice, MeasureError};
 use crate::catalog::{Catalog, Device, DeviceKind, Per};
 use crate::record::Compute;
 use crate::sensor::{self, GpuInfo};
-use crate::units::DType;
 
 /// What the operating system says of the machine.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,7 +66,6 @@ pub fn compute_threads() -> usize {
 /// If a file of the catalog is not valid.
 pub fn describe_compute(
     compute: &ComputeDevice,
-    dtype: DType,
     facts: &MachineFacts,
     catalog: &Catalog,
     given: Option<Device>,
@@ -82,14 +81,13 @@ pub fn describe_compute(
         None => catalog.identify(kind, &name)?,
     };
     let share = known.as_ref().map_or(1.0, |device| hardware_share(device, facts.usable_cpus()));
-    let peak = known.as_ref().and_then(|d| d.peak.get(&dtype)).map(|p| p.base() * share);
     Ok(Compute {
         device: compute.name.clone(),
         name,
         hardware: known,
         hardware_share: share,
-        peak_flop_per_s: peak,
         memory_bytes,
+        old_peak: IgnoredAny,
     })
 }
 

@@ -61,14 +61,12 @@ pub enum MeasureError {
         "`{0}` has a gated feed-forward block: it is estimated but not profiled\nhint: `greenformers estimate --workload {0}`"
     )]
     Gated(String),
-    /// A sequence is longer than the workload's.
-    #[error("`--seq-len {seq_len}` is longer than the workload `{workload}` allows: 1 to {max}")]
+    /// A sequence is empty or absurdly long.
+    #[error("`--seq-len {seq_len}`: expected 1 to {max}")]
     SeqLen {
         /// What was asked for.
         seq_len: usize,
-        /// The workload.
-        workload: String,
-        /// Its longest sequence.
+        /// The longest that is measured.
         max: usize,
     },
     /// Two settings of a resumed campaign differ.
@@ -76,6 +74,12 @@ pub enum MeasureError {
         "cannot resume: the record in this folder was made with other settings (`{0}`)\nhint: give another folder with `-o DIR`"
     )]
     Resume(&'static str),
+    /// It was asked to stop.
+    #[error("stopped by {}", super::signal_name(*signal))]
+    Stopped {
+        /// The signal that asked.
+        signal: i32,
+    },
     /// A thread pool or a file of the system failed.
     #[error(transparent)]
     Sensor(#[from] SensorError),

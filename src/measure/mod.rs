@@ -6,30 +6,41 @@
 //! The architectures of one sequence length take turns (A B C, C B A, ...), so that drift of clocks and
 //! temperature favours none of them.
 
-mod allocator;
 mod baseline;
+mod batch_size;
 mod campaign;
+mod ceilings;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod device;
 mod environment;
 mod error;
+mod load;
 mod memory;
 mod meters;
+mod moment;
 mod parts;
 mod phase;
+mod plan;
 mod runner;
+#[cfg(unix)]
+mod signals;
 #[cfg(test)]
 mod simulated;
 mod steady;
+mod stop;
 mod track;
 
-pub use allocator::CountingAllocator;
+pub use crate::ffi::CountingAllocator;
 pub use baseline::update_period;
-pub use campaign::{Observer, Plan, Point, Progress, auto_batch_size, run};
+pub use campaign::{Observer, Progress, run};
 pub use device::{ComputeDevice, DeviceChoice, cuda_available};
 pub use environment::{MachineFacts, compute_threads, describe_compute, hardware_share, machine_facts};
 pub use error::MeasureError;
 pub use meters::{MeterChoice, Meters, cpu_model, open_meters};
 pub use parts::{Part, PartKind, gpu_parts, host_parts};
+pub use plan::{BatchSize, Plan, Point};
+#[cfg(unix)]
+pub use signals::survive_file_limits;
+pub use stop::{Stop, exit_code, signal_name};
 pub use track::{Exit, Line, TrackError, TrackPlan, Tracked, Tracking, track};

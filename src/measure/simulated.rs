@@ -146,7 +146,7 @@ impl Trial {
             let readings = device.sampled(watched_s);
             let energy = match self.shows {
                 Shows::Power(_) => integral_j(&readings, (start, end), timing, SAMPLE_S, Some(IDLE_W)),
-                Shows::Energy => counter_j(&readings, (start, end), Some(IDLE_W)),
+                Shows::Energy => counter_j(&crate::stats::ticks(&readings), (start, end), Some(IDLE_W)),
             };
             measured += energy.expect("the readings cover the group");
             drawn += device.energy(end) - device.energy(start);

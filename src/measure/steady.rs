@@ -1,14 +1,27 @@
 //! When a GPU is warm: its step time, temperature and clock have stopped moving.
 
 use crate::stats::drift;
+use crate::units::Seconds;
 
-/// A block of warm-up lasts at least this long.
-pub(super) const BLOCK_S: f64 = 5.0;
-/// Load that a card is given before its readings are believed: eight H100 read 11 % low in their first ten seconds,
-/// and are within 1 % from 30 s on (MLPerf Training 4.0, power submissions).
-const LEAST_S: f64 = 30.0;
-/// No warm-up is longer (the load that Yang, Adamek and Armour, SC24, give a card).
-pub(super) const MOST_S: f64 = 200.0;
+/// How a device is warmed up.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct WarmUp {
+    /// A block of steps lasts at least this long.
+    pub(super) block: Seconds,
+    /// Load that it is given before its readings are believed.
+    pub(super) least: Seconds,
+    /// It is not longer.
+    pub(super) most: Seconds,
+}
+
+impl WarmUp {
+    /// Of a cold card: eight H100 read 11 % low in their first ten seconds, and are within 1 % from 30 s on (MLPerf
+    /// Training 4.0, power submissions); no load is longer than the 200 s that Yang, Adamek and Armour, SC24, give a card.
+    pub(super) const COLD: Self = Self { block: Seconds(5.0), least: Seconds(30.0), most: Seconds(200.0) };
+    /// Of a card that has just been at work: the step time alone has to settle.
+    pub(super) const WARM: Self = Self { block: Seconds(0.5), least: Seconds(0.0), most: Seconds(30.0) };
+}
+
 /// Blocks that have to agree, and how closely.
 const BLOCKS: usize = 3;
 const SPREAD: f64 = 0.01;
@@ -31,7 +44,7 @@ pub(super) struct Block {
 }
 
 /// Whether the last blocks say that the device is warm. What the driver does not tell does not count.
-pub(super) fn is_steady(blocks: &[Block]) -> bool {
+pub(super) fn is_steady(blocks: &[Block], warm_up: WarmUp) -> bool {
     let total: f64 = blocks.iter().map(|b| b.lasted_s).sum();
     let Some(last) = blocks.len().checked_sub(BLOCKS).map(|from| &blocks[from..]) else { return false };
     let times: Vec<f64> = last.iter().map(|b| b.step_s).collect();
@@ -43,7 +56,7 @@ pub(super) fn is_steady(blocks: &[Block]) -> bool {
     };
     let clocks = last.iter().filter_map(|b| b.sm_clock_mhz);
     let settled = clocks.clone().max().zip(clocks.min()).is_none_or(|(high, low)| high - low <= CLOCK_STEP_MHZ);
-    total >= LEAST_S && even && warm && settled
+    total >= warm_up.least.0 && even && warm && settled
 }
 
 #[cfg(test)]
@@ -65,18 +78,18 @@ mod tests {
     #[test]
     fn a_card_is_warm_after_30_seconds_if_step_time_and_temperature_stand_still() {
         let steady = blocks([0.11, 0.105, 0.1, 0.1, 0.1, 0.1003, 0.0999], WARMING, 1410);
-        assert!(is_steady(&steady));
-        assert!(!is_steady(&steady[..5]), "too early");
+        assert!(is_steady(&steady, WarmUp::COLD));
+        assert!(!is_steady(&steady[..5], WarmUp::COLD), "too early");
     }
 
     #[test]
     fn drifting_steps_rising_heat_and_a_moving_clock_are_not_steady() {
-        assert!(!is_steady(&blocks([0.1, 0.1, 0.1, 0.1, 0.1, 0.101, 0.102], WARMING, 1410)));
-        assert!(!is_steady(&blocks([0.1; 7], [40, 44, 48, 52, 56, 60, 64], 1410)));
+        assert!(!is_steady(&blocks([0.1, 0.1, 0.1, 0.1, 0.1, 0.101, 0.102], WARMING, 1410), WarmUp::COLD));
+        assert!(!is_steady(&blocks([0.1; 7], [40, 44, 48, 52, 56, 60, 64], 1410), WarmUp::COLD));
         let mut moving = blocks([0.1, 0.1, 0.1, 0.1, 0.1, 0.1001, 0.1], WARMING, 1410);
-        assert!(is_steady(&moving));
+        assert!(is_steady(&moving, WarmUp::COLD));
         moving[6].sm_clock_mhz = Some(1200);
-        assert!(!is_steady(&moving));
+        assert!(!is_steady(&moving, WarmUp::COLD));
     }
 
     #[test]
@@ -85,6 +98,6 @@ mod tests {
         for block in &mut blind {
             (block.temperature_c, block.sm_clock_mhz) = (None, None);
         }
-        assert!(is_steady(&blind));
+        assert!(is_steady(&blind, WarmUp::COLD));
     }
 }

@@ -6,8 +6,13 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// No dimension may be larger: far above any model, far below where counts would overflow.
-const MAX_DIM: usize = 100_000_000;
+/// No model has more layers.
+pub const MAX_LAYERS: usize = 10_000;
+/// Nor more heads, nor a larger width: far above any model.
+const MAX_HEADS: usize = 10_000;
+const MAX_WIDTH: usize = 1_000_000;
+/// Nor more rows in an embedding, and so no longer sequence.
+pub const MAX_ROWS: usize = 10_000_000;
 
 /// What kind of transformer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +61,13 @@ impl Config {
         self.n_layers = n_layers;
         self
     }
+
+    /// The same model with position embeddings for sequences of `seq_len`, where it has too few.
+    #[must_use]
+    pub fn with_room_for(mut self, seq_len: usize) -> Self {
+        self.max_seq_len = self.max_seq_len.max(seq_len);
+        self
+    }
 }
 
 /// BERT masks 15 % of the tokens; this is how many positions a sequence has a loss on (Devlin et al.
@@ -69,12 +81,14 @@ pub fn masked_per_seq(seq_len: usize) -> usize {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// A dimension is 0 or absurd.
-    #[error("`{name}` is {value}: expected 1 to {MAX_DIM}")]
+    #[error("`{name}` is {value}: expected 1 to {most}")]
     Dimension {
         /// The field.
         name: &'static str,
         /// What it was.
         value: usize,
+        /// The most that it may be.
+        most: usize,
     },
     /// The heads do not share the width evenly.
     #[error("`n_heads` is {n_heads} and does not divide `d_model`, {d_model}")]
@@ -143,17 +157,17 @@ impl TryFrom<Unchecked> for Config {
     type Error = ConfigError;
 
     fn try_from(raw: Unchecked) -> Result<Self, ConfigError> {
-        for (name, value) in [
-            ("n_layers", raw.n_layers),
-            ("d_model", raw.d_model),
-            ("n_heads", raw.n_heads),
-            ("d_ff", raw.d_ff),
-            ("vocab_size", raw.vocab_size),
-            ("max_seq_len", raw.max_seq_len),
-            ("type_vocab_size", raw.type_vocab_size),
+        for (name, value, most) in [
+            ("n_layers", raw.n_layers, MAX_LAYERS),
+            ("d_model", raw.d_model, MAX_WIDTH),
+            ("n_heads", raw.n_heads, MAX_HEADS),
+            ("d_ff", raw.d_ff, MAX_WIDTH),
+            ("vocab_size", raw.vocab_size, MAX_ROWS),
+            ("max_seq_len", raw.max_seq_len, MAX_ROWS),
+            ("type_vocab_size", raw.type_vocab_size, MAX_ROWS),
         ] {
-            if value == 0 || value > MAX_DIM {
-                return Err(ConfigError::Dimension { name, value });
+            if value == 0 || value > most {
+                return Err(ConfigError::Dimension { name, value, most });
             }
         }
         if !raw.d_model.is_multiple_of(raw.n_heads) {

@@ -52,21 +52,26 @@ pub fn training_memory_with(
     saving: Saving,
 ) -> MemoryEstimate {
     let StepShape { batch_size, seq_len, masked_per_seq } = shape;
-    let tokens = (batch_size * seq_len) as u64;
-    let (d, d_ff, layers) = (config.d_model as u64, config.d_ff as u64, config.n_layers as u64);
-    let width = dtype.bytes();
-    let gate = u64::from(config.gated_mlp);
+    // What is asked about need not be possible, and does not overflow.
+    let tokens = (batch_size * seq_len) as u128;
+    let (d, d_ff, layers) = (config.d_model as u128, config.d_ff as u128, config.n_layers as u128);
+    let width = u128::from(dtype.bytes());
+    let gate = u128::from(config.gated_mlp);
     let (per_element, per_inner, per_score) = if width == 2 { (18, 4, 5) } else { (34, 8, 9) };
-    let keys = arch.k().unwrap_or(seq_len) as u64;
-    let scores = if saving.fused_attention { 0 } else { per_score * config.n_heads as u64 * keys };
-    let ranks = (6 + gate) * arch.rank().unwrap_or(0) as u64 * width;
+    let keys = arch.k().unwrap_or(seq_len) as u128;
+    let scores = if saving.fused_attention { 0 } else { per_score * config.n_heads as u128 * keys };
+    let ranks = (6 + gate) * arch.rank().unwrap_or(0) as u128 * width;
     let layer = tokens * (per_element * d + (1 + gate) * per_inner * d_ff + scores + ranks);
     let kept = if saving.grad_checkpointing { layers * tokens * d * width + layer } else { layers * layer };
     MemoryEstimate {
-        state: 16 * count_params(config, arch),
-        activations: kept + tokens * d * (2 * width + 1),
-        logits: 2 * 4 * (batch_size * masked_per_seq * config.vocab_size) as u64,
+        state: count_params(config, arch).saturating_mul(16),
+        activations: bytes(kept + tokens * d * (2 * width + 1)),
+        logits: bytes(2 * 4 * (batch_size * masked_per_seq) as u128 * config.vocab_size as u128),
     }
+}
+
+fn bytes(count: u128) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

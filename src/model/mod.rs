@@ -8,7 +8,7 @@ mod ops;
 mod params;
 
 pub use arch::{Arch, ArchError, Order, Share};
-pub use config::{Config, ConfigError, Family, masked_per_seq};
+pub use config::{Config, ConfigError, Family, MAX_LAYERS, MAX_ROWS, masked_per_seq};
 pub use memory::{MemoryEstimate, Saving, training_memory, training_memory_with};
 pub use operators::{
     AttentionKernel, Operator, OperatorKind, StepShape, forward_operators, operators, train_step_flop,

@@ -91,14 +91,16 @@ impl Operator {
     /// FLOPs of all its runs in a forward pass.
     #[must_use]
     pub fn flop(&self) -> u128 {
-        2 * [self.products, self.m, self.n, self.k, self.count].iter().map(|x| u128::from(*x)).product::<u128>()
+        [self.products, self.m, self.n, self.k, self.count]
+            .iter()
+            .fold(2, |flop: u128, x| flop.saturating_mul(u128::from(*x)))
     }
 
     /// Elements that one run reads and writes in forward and backward: the gradient of an element-wise operator
     /// reads two tensors where the operator reads one.
     #[must_use]
     pub fn train_elements(&self) -> u64 {
-        3 * self.elements
+        self.elements.saturating_mul(3)
     }
 
     /// The two products of the gradient of `C = A B`: `dA = dC B'` and `dB = A' dC`.
@@ -119,12 +121,22 @@ impl Operator {
         (m, n, k): (usize, usize, usize),
     ) -> Self {
         let (products, m, n, k) = (products as u64, m as u64, n as u64, k as u64);
-        Self { name, kind, products, m, n, k, count, elements: products * (m * k + k * n + m * n) }
+        Self {
+            name,
+            kind,
+            products,
+            m,
+            n,
+            k,
+            count,
+            elements: products
+                .saturating_mul(m.saturating_mul(k).saturating_add(k * n).saturating_add(m.saturating_mul(n))),
+        }
     }
 
     fn element_wise(kind: OperatorKind, name: &'static str, count: u64, size: (usize, usize), passes: u64) -> Self {
         let (m, n) = (size.0 as u64, size.1 as u64);
-        Self { name, kind, products: 1, m, n, k: 0, count, elements: m * n * passes }
+        Self { name, kind, products: 1, m, n, k: 0, count, elements: m.saturating_mul(n).saturating_mul(passes) }
     }
 }
 
@@ -198,7 +210,7 @@ fn attention_products(config: &Config, arch: Arch, shape: StepShape, attention: 
         let size = (seq_len, seen, 2 * d_head);
         let mut fused = Operator::batched("fused attention", OperatorKind::FusedAttention, layers, heads, size);
         // Queries and result, keys and values: the scores stay on the chip.
-        fused.elements = (heads * 2 * (seq_len + keys) * d_head) as u64;
+        fused.elements = ((heads * 2) as u64).saturating_mul(((seq_len + keys) * d_head) as u64);
         return vec![fused];
     }
     let product = |name, size| Operator::batched(name, OperatorKind::Attention, layers, heads, size);
@@ -228,7 +240,7 @@ fn heads(config: &Config, shape: StepShape) -> Vec<Operator> {
 /// FLOPs of one train step: forward and backward, 3 times the forward products.
 #[must_use]
 pub fn train_step_flop(config: &Config, arch: Arch, shape: StepShape) -> f64 {
-    3.0 * forward_operators(config, arch, shape).iter().map(Operator::flop).sum::<u128>() as f64
+    3.0 * forward_operators(config, arch, shape).iter().map(Operator::flop).fold(0, u128::saturating_add) as f64
 }
 
 #[cfg(test)]

@@ -18,16 +18,16 @@ pub fn count_params(config: &Config, arch: Arch) -> u64 {
     let layer_norm = 2 * d;
     let layer =
         4 * linear(d, d) + (1 + u64::from(config.gated_mlp)) * linear(d, d_ff) + linear(d_ff, d) + 2 * layer_norm;
-    let layers = config.n_layers as u64 * layer + linformer_params(config, arch);
+    let layers = (config.n_layers as u64 * layer).saturating_add(linformer_params(config, arch));
     if config.family == Family::Decoder {
         // Token and position embeddings, and a last layer norm; the head is tied.
-        return (config.vocab_size + config.max_seq_len) as u64 * d + layers + layer_norm;
+        return layers.saturating_add((config.vocab_size + config.max_seq_len) as u64 * d + layer_norm);
     }
     let embeddings = (config.vocab_size + config.max_seq_len + config.type_vocab_size) as u64 * d + layer_norm;
     let pooler = d * d + d;
     let masked_lm = d * d + d + layer_norm + config.vocab_size as u64;
     let next_sentence = 2 * d + 2;
-    embeddings + layers + pooler + masked_lm + next_sentence
+    layers.saturating_add(embeddings + pooler + masked_lm + next_sentence)
 }
 
 /// Parameters of the Linformer's projections, each k x `max_seq_len`.
@@ -40,7 +40,7 @@ fn linformer_params(config: &Config, arch: Arch) -> u64 {
         Share::Layer => 2 * layers,
         Share::None => 2 * layers * config.n_heads as u64,
     };
-    matrices * (k * config.max_seq_len) as u64
+    matrices.saturating_mul((k * config.max_seq_len) as u64)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::files::FileError;
 use crate::model::ArchError;
 
 /// Why a model cannot be built or run.
@@ -17,6 +18,17 @@ pub enum NnError {
         seq_len: usize,
         /// The number of position embeddings.
         max: usize,
+    },
+    /// A file cannot be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A checkpoint is not what it says.
+    #[error("the checkpoint `{}` is not valid: {reason}", path.display())]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
     },
     /// A checkpoint lacks a weight.
     #[error("the checkpoint `{}` has no tensor `{name}`", path.display())]

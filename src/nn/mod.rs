@@ -7,6 +7,7 @@
 mod attention;
 mod batch;
 mod bert;
+mod checkpoint;
 mod encoder;
 mod error;
 mod linear;
@@ -18,6 +19,7 @@ mod tape;
 pub use crate::model::Ops;
 pub use batch::Batch;
 pub use bert::{BertForPreTraining, Losses};
+pub use checkpoint::check_head;
 pub use error::NnError;
 pub use ops::Gradients;
 pub use optimizer::{AdamW, AdamWConfig};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use candle_core::safetensors::MmapedSafetensors;
+use candle_core::safetensors::BufferedSafetensors;
 use candle_core::{DType, Device, Tensor, Var};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
@@ -27,7 +27,7 @@ pub struct Params {
 
 enum Source {
     Seed(u64),
-    Checkpoint { path: PathBuf, file: MmapedSafetensors },
+    Checkpoint { path: PathBuf, file: Box<BufferedSafetensors> },
 }
 
 /// How a weight begins.
@@ -52,12 +52,9 @@ impl Params {
     /// Weights of a safetensors checkpoint with Hugging Face's names, as `dtype`.
     ///
     /// # Errors
-    /// If the file is not a safetensors file.
+    /// If the file cannot be read, or is not what a safetensors file says in its header.
     pub fn from_safetensors(path: &Path, dtype: DType, device: &Device) -> Result<Self, NnError> {
-        // SAFETY: the file is mapped for reading; as with every mapped file, another process must not
-        // truncate it meanwhile. The header is checked by the safetensors library.
-        #[expect(unsafe_code, reason = "memory-mapping a checkpoint of several hundred megabytes")]
-        let file = unsafe { MmapedSafetensors::new(path)? };
+        let file = Box::new(super::checkpoint::open(path)?);
         Ok(Self::new(device, dtype, Source::Checkpoint { path: path.to_owned(), file }))
     }
 
@@ -126,7 +123,7 @@ fn normal(name: &str, seed: u64, shape: &[usize], std: f32, device: &Device) -> 
 /// Checkpoints of Google's release call the gain and bias of a layer norm gamma and beta.
 fn read(
     path: &Path,
-    file: &MmapedSafetensors,
+    file: &BufferedSafetensors,
     name: &str,
     shape: &[usize],
     device: &Device,

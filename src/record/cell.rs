@@ -70,6 +70,18 @@ impl Step {
     }
 }
 
+/// What it takes to keep a GPU busy, over steps that begin and end with an idle GPU, as do each of their phases.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Launch {
+    /// Steps that were run so.
+    pub steps: usize,
+    /// Median seconds until the work of a step was queued.
+    pub enqueue_s: f64,
+    /// Median seconds until it was done: with a wait at the end of each phase, as frameworks are usually timed.
+    pub synchronized_s: f64,
+}
+
 /// What one meter read while the cell ran.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -133,6 +145,9 @@ pub struct Cell {
     /// The GPU after the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gpu_after: Option<GpuState>,
+    /// How long the program takes to queue the work of a step on a GPU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub launch: Option<Launch>,
     /// Whether other processes used the GPU meanwhile; unknown where the driver does not list them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contaminated: Option<bool>,
@@ -150,5 +165,37 @@ impl Cell {
     #[must_use]
     pub fn label(&self) -> String {
         format!("{}, {} x {}, {}", self.arch.label(), self.shape.batch_size, self.shape.seq_len, self.dtype)
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A cell of which nothing has been measured.
+    pub(in crate::record) fn cell() -> Cell {
+        Cell {
+            arch: Arch::Dense,
+            shape: StepShape { batch_size: 1, seq_len: 8, masked_per_seq: 2 },
+            n_layers: 1,
+            dtype: DType::F32,
+            pass: Pass::Train,
+            device: "cpu".to_owned(),
+            status: Status::Ok,
+            error: None,
+            n_params: 1,
+            flop_per_step: 1.0,
+            warmup_steps: 0,
+            steps: Vec::new(),
+            meters: Vec::new(),
+            peak_memory_bytes: None,
+            last_loss: None,
+            warnings: Vec::new(),
+            warmup_s: None,
+            gpu_before: None,
+            gpu_after: None,
+            contaminated: None,
+            launch: None,
+        }
     }
 }

@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
-use super::group::{counter_j, integral_j};
+use super::readings::Readings;
 use super::{Cell, MeterTrace, Step};
-use crate::sensor::{EnergySource, Sample};
-use crate::stats::{batch_means, counter_total, median, trapezoid};
+use crate::sensor::EnergySource;
+use crate::stats::batch_means;
 
 /// Two estimates of one energy that are further apart than this are a warning.
 pub const ENERGY_TOLERANCE: f64 = 0.05;
@@ -25,36 +25,19 @@ impl MeterTrace {
     /// Joules between two moments by the energy counter; `None` if there is none, or if it did not advance.
     #[must_use]
     pub fn counter_between(&self, start_s: f64, end_s: f64) -> Option<f64> {
-        let counter = self.series(|s| s.energy_j);
-        let energy = match self.timing {
-            Some(_) => counter_j(&counter, (start_s, end_s), self.idle_w),
-            None => counter_total(&counter, start_s, end_s),
-        };
-        energy.filter(|e| *e > 0.0)
+        Readings::of(self).counter_between(start_s, end_s)
     }
 
     /// Joules between two moments by integrating power; `None` if no power was read.
     #[must_use]
     pub fn integral_between(&self, start_s: f64, end_s: f64) -> Option<f64> {
-        let power = self.series(|s| s.power_w);
-        let energy = match self.timing {
-            Some(timing) => {
-                let gaps: Vec<f64> = power.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
-                integral_j(&power, (start_s, end_s), timing, median(&gaps)?, self.idle_w)
-            }
-            None => trapezoid(&power, start_s, end_s),
-        };
-        energy.filter(|e| *e > 0.0)
+        Readings::of(self).integral_between(start_s, end_s)
     }
 
     /// Joules between two moments: by the counter, else by the integral of power.
     #[must_use]
     pub fn energy_between(&self, start_s: f64, end_s: f64) -> Option<f64> {
-        self.counter_between(start_s, end_s).or_else(|| self.integral_between(start_s, end_s))
-    }
-
-    fn series(&self, of: fn(&Sample) -> Option<f64>) -> Vec<(f64, f64)> {
-        self.samples.iter().filter_map(|s| of(s).map(|y| (s.time_s, y))).collect()
+        Readings::of(self).energy_between(start_s, end_s)
     }
 }
 
@@ -64,14 +47,15 @@ impl Cell {
         self.steps.chunk_by(|a, b| a.visit == b.visit)
     }
 
-    /// Joules of each visit by one way of reading a meter, all meters added up.
-    fn by_visit(&self, of: impl Fn(&MeterTrace, f64, f64) -> Option<f64>) -> Option<Vec<f64>> {
-        if self.meters.is_empty() || self.steps.is_empty() {
+    /// Joules of each visit by one way of reading a meter, all meters added up; `None` if a meter has failed.
+    fn by_visit(&self, of: impl Fn(&Readings, f64, f64) -> Option<f64>) -> Option<Vec<f64>> {
+        if self.meters.is_empty() || self.steps.is_empty() || self.meters.iter().any(|m| m.failure.is_some()) {
             return None;
         }
+        let readings: Vec<Readings> = self.meters.iter().map(Readings::of).collect();
         let joules = |visit: &[Step]| {
             let (first, last) = (visit.first()?, visit.last()?);
-            self.meters.iter().map(|m| of(m, first.start_s, last.end_s())).sum::<Option<f64>>()
+            readings.iter().map(|m| of(m, first.start_s, last.end_s())).sum::<Option<f64>>()
         };
         self.visits().map(joules).collect()
     }
@@ -79,7 +63,7 @@ impl Cell {
     /// Joules per step of each visit, all meters added up; `None` if a meter did not cover a visit.
     #[must_use]
     pub fn energy_per_step_by_visit(&self) -> Option<Vec<f64>> {
-        let joules = self.by_visit(MeterTrace::energy_between)?;
+        let joules = self.by_visit(Readings::energy_between)?;
         Some(joules.iter().zip(self.visits()).map(|(energy, visit)| energy / visit.len() as f64).collect())
     }
 
@@ -87,7 +71,7 @@ impl Cell {
     /// between visits alone.
     #[must_use]
     pub fn mean_power(&self) -> Option<(f64, f64)> {
-        let by_visit = self.by_visit(MeterTrace::energy_between)?;
+        let by_visit = self.by_visit(Readings::energy_between)?;
         let powers: Vec<f64> = by_visit
             .iter()
             .zip(self.visits())
@@ -111,11 +95,11 @@ impl Cell {
     /// Both estimates of the energy, where every meter has both for every visit.
     #[must_use]
     pub fn energy_check(&self) -> Option<EnergyCheck> {
-        let total = |of: fn(&MeterTrace, f64, f64) -> Option<f64>| {
+        let total = |of: fn(&Readings, f64, f64) -> Option<f64>| {
             self.by_visit(of).map(|joules| joules.iter().sum::<f64>() / self.steps.len() as f64)
         };
-        let counter = total(MeterTrace::counter_between)?;
-        let integral = total(MeterTrace::integral_between)?;
+        let counter = total(Readings::counter_between)?;
+        let integral = total(Readings::integral_between)?;
         Some(EnergyCheck {
             counter_j_per_step: counter,
             integral_j_per_step: integral,
@@ -127,7 +111,7 @@ impl Cell {
     #[must_use]
     pub fn energy_source(&self) -> Option<EnergySource> {
         let source = self.meters.first()?.meter.source;
-        let counted = source != EnergySource::NvmlCounter || self.by_visit(MeterTrace::counter_between).is_some();
+        let counted = source != EnergySource::NvmlCounter || self.by_visit(Readings::counter_between).is_some();
         Some(if counted { source } else { EnergySource::NvmlPower })
     }
 
@@ -135,7 +119,8 @@ impl Cell {
     #[must_use]
     pub fn counter_stood_still(&self) -> bool {
         let has_counter = |m: &MeterTrace| m.samples.iter().any(|s| s.energy_j.is_some());
-        self.meters.iter().any(has_counter) && self.by_visit(MeterTrace::counter_between).is_none()
+        let failed = self.meters.iter().any(|m| m.failure.is_some());
+        !failed && self.meters.iter().any(has_counter) && self.by_visit(Readings::counter_between).is_none()
     }
 
     /// Relative standard uncertainty of the gain of the meters: the largest of them.
@@ -148,7 +133,7 @@ impl Cell {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sensor::{Coverage, MeterInfo, Timing};
+    use crate::sensor::{Coverage, MeterInfo, Sample, Timing};
 
     /// A meter of a device that draws 50 W at rest and 100 W from 1 s to 3 s: values each 0.1 s, the last 0.1 s of
     /// which they are the mean of.
@@ -197,5 +182,41 @@ mod tests {
         assert!(close(still.energy_between(1.0, 3.0), 200.0));
         assert_eq!(trace(Some(0.0), None).energy_between(1.0, 3.0), None, "never 0");
         assert_eq!(trace(None, None).energy_between(1.0, 3.0), None);
+    }
+
+    #[test]
+    fn a_counter_that_runs_backwards_is_not_believed() {
+        let mut reset = trace(Some(1.0), None);
+        for sample in &mut reset.samples[100..] {
+            sample.energy_j = sample.energy_j.map(|j| j - 150.0);
+        }
+        assert_eq!(reset.counter_between(1.0, 3.0), None);
+        reset.timing = None;
+        assert_eq!(reset.counter_between(1.0, 3.0), None);
+    }
+
+    #[test]
+    fn a_day_of_readings_and_of_visits_is_gone_through_once() {
+        // 200 000 visits among 200 000 readings: 4e10 operations if each visit looked at every reading.
+        let mut cell = crate::record::cell::tests::cell();
+        cell.steps = (0..200_000)
+            .map(|i| Step { visit: i, start_s: f64::from(i), forward_s: 0.5, backward_s: 0.0, optimizer_s: 0.0 })
+            .collect();
+        let mut constant = trace(None, None);
+        constant.timing = None;
+        constant.samples =
+            (0..=200_000).map(|i| Sample { time_s: f64::from(i), energy_j: None, power_w: Some(10.0) }).collect();
+        cell.meters = vec![constant];
+        assert_eq!(cell.mean_power().map(|(watts, _)| watts), Some(10.0));
+    }
+
+    #[test]
+    fn the_energy_of_a_cell_whose_meter_failed_is_not_known() {
+        let mut cell = crate::record::cell::tests::cell();
+        cell.steps = vec![Step { visit: 0, start_s: 1.0, forward_s: 2.0, backward_s: 0.0, optimizer_s: 0.0 }; 2];
+        cell.meters = vec![trace(Some(1.0), Some(1.0))];
+        assert!(cell.mean_power().is_some());
+        cell.meters[0].failure = Some("its thread has ended".to_owned());
+        assert_eq!(cell.mean_power(), None);
     }
 }

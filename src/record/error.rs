@@ -2,17 +2,14 @@
 
 use std::path::PathBuf;
 
+use crate::files::FileError;
+
 /// Why a record cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
     /// The file cannot be read.
-    #[error("cannot read the record `{}`", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The file cannot be written.
     #[error("cannot write `{}`\nhint: give another folder with `-o DIR`", path.display())]
     Write {
@@ -21,15 +18,15 @@ pub enum RecordError {
         /// Why.
         source: std::io::Error,
     },
-    /// The file is too large to be read.
-    #[error("the record `{}` has {size} bytes: at most {limit} are read", path.display())]
-    TooLarge {
+    /// The campaign has read more than a record holds.
+    #[error("the record `{}` would have {size} bytes: at most {limit} are written\nhint: `--resume` with a shorter `--max-time`", path.display())]
+    TooMuch {
         /// The file.
         path: PathBuf,
-        /// Its size.
-        size: u64,
-        /// The most that is read.
-        limit: u64,
+        /// What it would take.
+        size: usize,
+        /// The most that is written, and read.
+        limit: usize,
     },
     /// The file is not a record, or only a part of one.
     #[error("`{}` is not a valid record: line {line} column {column}: {message}\n{line:5} | {text}", path.display())]
@@ -58,13 +55,13 @@ pub enum RecordError {
         newest: u32,
     },
     /// A number that cannot have been measured.
-    #[error("the record `{}` is not valid: {what} is {value}: expected a finite number of at least 0", path.display())]
+    #[error("the record `{}` is not valid: {what}: {message}", path.display())]
     Impossible {
         /// The file.
         path: PathBuf,
         /// Which number.
         what: String,
-        /// What it is.
-        value: f64,
+        /// What is wrong with it, and what is allowed.
+        message: String,
     },
 }

@@ -2,24 +2,25 @@
 //!
 //! A record holds raw steps and raw power readings. Everything shown elsewhere is a function of it.
 
-mod atomic;
 mod cell;
+mod check;
 mod energy;
 mod environment;
 mod error;
 mod file;
 mod group;
+mod readings;
 mod settings;
 mod summary;
 mod warning;
 mod workload;
 
-pub use atomic::write_whole;
-pub use cell::{Cell, MeterTrace, Pass, Status, Step};
+pub use crate::files::write_whole;
+pub use cell::{Cell, Launch, MeterTrace, Pass, Status, Step};
 pub use energy::{ENERGY_TOLERANCE, EnergyCheck};
-pub use environment::{Baseline, Compute, Environment, Unmetered};
+pub use environment::{Baseline, Ceilings, Compute, Environment, MatmulCeiling, Unmetered};
 pub use error::RecordError;
-pub use file::{OLDEST_SCHEMA, RECORD_FILE, Record, SCHEMA};
+pub use file::{MAX_RECORD_BYTES, OLDEST_SCHEMA, RECORD_FILE, Record, SCHEMA};
 pub use group::{counter_j, integral_j};
 pub use settings::Settings;
 pub use summary::{CellSummary, StepMean};

@@ -79,8 +79,13 @@ pub struct CellSummary {
     pub energy_source: Option<EnergySource>,
     /// Peak memory.
     pub peak_memory_bytes: Option<u64>,
-    /// FLOP/s reached over the peak.
+    /// FLOP/s reached over the peak that the maker of the hardware states.
     pub mfu: Option<Interval>,
+    /// FLOP/s reached over those of a large matrix product on this device.
+    pub matmul_fraction: Option<Interval>,
+    /// Seconds to queue a step over seconds to compute it; near 1 the GPU waits for the program, and a faster one
+    /// would not be faster.
+    pub launch_bound: Option<f64>,
     /// Caveats.
     pub warnings: Vec<Warning>,
 }
@@ -111,7 +116,7 @@ impl Cell {
         let above_idle_w = self.power_above_idle().map(|(power, spread)| with_gain(power, spread, gain));
         let a_step = |power: Option<Interval>| power.zip(mean).map(|(power, m)| power.scaled(m.total.mean));
         let energy_j_per_step = a_step(power_w);
-        let peak = environment.compute.peak_flop_per_s;
+        let over = |peak: Option<f64>| step_s.zip(peak).map(|(s, peak)| inverse(s, self.flop_per_step / peak));
         let times: Vec<f64> = self.steps.iter().map(Step::total_s).collect();
         CellSummary {
             arch: self.arch.kind(),
@@ -142,7 +147,9 @@ impl Cell {
             contaminated: self.contaminated,
             energy_source: energy_j_per_step.and(self.energy_source()),
             peak_memory_bytes: self.peak_memory_bytes,
-            mfu: step_s.zip(peak).map(|(s, peak)| inverse(s, self.flop_per_step / peak)),
+            mfu: over(environment.compute.peak_flop_per_s(self.dtype)),
+            matmul_fraction: over(environment.ceilings.as_ref().and_then(|c| c.matmul_flop_per_s(self.dtype))),
+            launch_bound: self.launch.zip(mean).map(|(launch, m)| launch.enqueue_s / m.total.mean),
             warnings: self.warnings.clone(),
         }
     }

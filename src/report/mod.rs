@@ -21,6 +21,7 @@ mod numbers;
 mod page;
 mod sides;
 mod terminal;
+mod validation;
 
 pub use charts::{Chart, Palette};
 pub use error::ReportError;
@@ -36,6 +37,9 @@ pub use sides::{Side, Sides, side_by_side, write_sides};
 pub use terminal::{
     Paint, TextTable, WIDTH, assumptions_table, claims_text, comparison_text, estimates_table, explanation_table,
     profile_table, schedule_text, side_table, sweep_table, variance_table,
+};
+pub use validation::{
+    Validation, published_frame, published_table, validation_frame, validation_markdown, validation_table,
 };
 
 /// The name and the version of the program.

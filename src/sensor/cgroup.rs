@@ -15,8 +15,12 @@ pub struct CgroupLimits {
     pub cpus: Option<f64>,
     /// Bytes of memory.
     pub memory_bytes: Option<u64>,
+    /// Bytes of memory that are left: what the kernel can take back from its caches counts as left.
+    pub memory_left: Option<u64>,
     /// Where the CPU time of the group that is limited is counted.
     pub usage: Option<UsageFile>,
+    /// `cpu.stat` of the group whose CPUs are limited.
+    pub statistics: Option<PathBuf>,
 }
 
 /// A counter of CPU time.
@@ -52,7 +56,7 @@ fn limits(root: &Path, own: &str) -> CgroupLimits {
             up(&mount, path, |group| limits.quota_1(group));
         }
         if let Some(mount) = mount("memory") {
-            up(&mount, path, |group| limits.less_memory(number(&group.join("memory.limit_in_bytes"))));
+            up(&mount, path, |group| limits.less_memory(group, ["memory.limit_in_bytes", "memory.usage_in_bytes"]));
         }
     }
     limits
@@ -77,29 +81,42 @@ impl CgroupLimits {
         let set = text("cpuset.cpus").and_then(|cpus| count(&cpus));
         let usage = UsageFile::Stat(group.join("cpu.stat"));
         for cpus in [quota, set].into_iter().flatten() {
-            self.fewer_cpus(cpus, usage.clone());
+            self.fewer_cpus(cpus, usage.clone(), group);
         }
-        self.less_memory(number(&group.join("memory.max")));
+        self.less_memory(group, ["memory.max", "memory.current"]);
     }
 
     fn quota_1(&mut self, group: &Path) {
         // Unlimited is -1, which is no number here.
         let quota = number(&group.join("cpu.cfs_quota_us"));
         if let (Some(quota), Some(period)) = (quota, number(&group.join("cpu.cfs_period_us"))) {
-            self.fewer_cpus(quota as f64 / period as f64, UsageFile::Nanoseconds(group.join("cpuacct.usage")));
+            let usage = UsageFile::Nanoseconds(group.join("cpuacct.usage"));
+            self.fewer_cpus(quota as f64 / period as f64, usage, group);
         }
     }
 
-    fn fewer_cpus(&mut self, cpus: f64, usage: UsageFile) {
+    fn fewer_cpus(&mut self, cpus: f64, usage: UsageFile, group: &Path) {
         if cpus.is_finite() && cpus > 0.0 && self.cpus.is_none_or(|least| cpus < least) {
             self.cpus = Some(cpus);
             self.usage = Some(usage);
+            self.statistics = Some(group.join("cpu.stat"));
         }
     }
 
-    fn less_memory(&mut self, bytes: Option<u64>) {
-        let bytes = bytes.filter(|b| *b < NO_LIMIT);
-        self.memory_bytes = self.memory_bytes.into_iter().chain(bytes).min();
+    fn less_memory(&mut self, group: &Path, [limit, usage]: [&str; 2]) {
+        let Some(bytes) = number(&group.join(limit)).filter(|b| *b < NO_LIMIT) else { return };
+        let used = number(&group.join(usage)).unwrap_or(0).saturating_sub(caches(group));
+        self.memory_bytes = self.memory_bytes.into_iter().chain([bytes]).min();
+        self.memory_left = self.memory_left.into_iter().chain([bytes.saturating_sub(used)]).min();
+    }
+
+    /// Seconds for which the group was held back by its limit of CPUs so far; `None` if it has none.
+    #[must_use]
+    pub fn throttled_s(&self) -> Option<f64> {
+        let text = fs::read_to_string(self.statistics.as_ref()?).ok()?;
+        let of = |key: &str| text.lines().find_map(|line| line.strip_prefix(key))?.trim().parse::<u64>().ok();
+        // Version 2 counts microseconds, version 1 nanoseconds.
+        of("throttled_usec ").map(|us| us as f64 / 1e6).or(of("throttled_time ").map(|ns| ns as f64 / 1e9))
     }
 }
 
@@ -116,6 +133,17 @@ impl UsageFile {
             Self::Nanoseconds(file) => Some(number(file)? as f64 / 1e9),
         }
     }
+}
+
+/// Bytes of files that the kernel keeps in memory for a group and all below it: version 2 adds up by itself.
+fn caches(group: &Path) -> u64 {
+    let text = fs::read_to_string(group.join("memory.stat")).unwrap_or_default();
+    let of = |keys: [&str; 2]| {
+        let line = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)?.trim().parse::<u64>().ok());
+        keys.into_iter().filter_map(line).sum::<u64>()
+    };
+    let all = of(["total_inactive_file ", "total_active_file "]);
+    if all > 0 { all } else { of(["inactive_file ", "active_file "]) }
 }
 
 fn number(file: &Path) -> Option<u64> {
@@ -151,16 +179,19 @@ mod tests {
     fn the_tightest_limit_on_the_way_up_holds() {
         let root = tree(&[
             ("pod/cpu.max", "150000 100000\n"),
-            ("pod/cpu.stat", "usage_usec 2500000\nuser_usec 2000000\n"),
+            ("pod/cpu.stat", "usage_usec 2500000\nuser_usec 2000000\nthrottled_usec 250000\n"),
             ("pod/memory.max", "max\n"),
             ("pod/box/cpu.max", "max 100000\n"),
             ("pod/box/cpuset.cpus", "0-3,8\n"),
             ("pod/box/memory.max", "8000000000\n"),
+            ("pod/box/memory.current", "5000000000\n"),
+            ("pod/box/memory.stat", "anon 2\ninactive_file 1000000000\nactive_file 500000000\n"),
             ("other/cpu.max", "1000 100000\n"),
         ]);
         let limits = limits(root.path(), "0::/pod/box\n");
         assert_eq!(limits.cpus, Some(1.5));
-        assert_eq!(limits.memory_bytes, Some(8_000_000_000));
+        assert_eq!((limits.memory_bytes, limits.memory_left), (Some(8_000_000_000), Some(4_500_000_000)));
+        assert_eq!(limits.throttled_s(), Some(0.25));
         assert_eq!(limits.usage.expect("counted").cpu_seconds(), Some(2.5));
     }
 
@@ -172,9 +203,13 @@ mod tests {
             ("cpu,cpuacct/docker/x/cpuacct.usage", "3000000000\n"),
             ("memory/memory.limit_in_bytes", "9223372036854771712\n"),
             ("memory/docker/x/memory.limit_in_bytes", "4000000000\n"),
+            ("memory/docker/x/memory.usage_in_bytes", "3000000000\n"),
+            ("memory/docker/x/memory.stat", "inactive_file 1\ntotal_inactive_file 200000000\ntotal_active_file 1\n"),
+            ("cpu,cpuacct/docker/x/cpu.stat", "nr_throttled 3\nthrottled_time 1500000000\n"),
         ]);
         let limits = limits(root.path(), "4:memory:/docker/x\n3:cpu,cpuacct:/docker/x\n0::/\n");
         assert_eq!((limits.cpus, limits.memory_bytes), (Some(0.5), Some(4_000_000_000)));
+        assert_eq!((limits.memory_left, limits.throttled_s()), (Some(1_200_000_001), Some(1.5)));
         assert_eq!(limits.usage.expect("counted").cpu_seconds(), Some(3.0));
     }
 

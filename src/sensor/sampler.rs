@@ -1,5 +1,6 @@
 //! A thread that reads meters and keeps what they said.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -51,6 +52,8 @@ struct Slot {
     meter: Box<dyn Meter>,
     samples: Vec<Sample>,
     failure: Option<String>,
+    /// A meter that has panicked is not asked again.
+    broken: bool,
     /// The first and the last two readings, and the integral of power: kept when samples are taken away.
     first: Option<Sample>,
     last: [Option<Sample>; 2],
@@ -59,7 +62,7 @@ struct Slot {
 
 impl Slot {
     fn new(meter: Box<dyn Meter>) -> Self {
-        Self { meter, samples: Vec::new(), failure: None, first: None, last: [None; 2], integral_j: 0.0 }
+        Self { meter, samples: Vec::new(), failure: None, broken: false, first: None, last: [None; 2], integral_j: 0.0 }
     }
 
     fn push(&mut self, sample: Sample) {
@@ -104,6 +107,8 @@ struct Shared {
 pub struct Sampler {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
+    /// Whether a thread should be reading.
+    threaded: bool,
 }
 
 impl Sampler {
@@ -121,11 +126,14 @@ impl Sampler {
         let slots = meters.into_iter().map(Slot::new).collect();
         let shared =
             Arc::new(Shared { epoch, slots: Mutex::new(slots), stop: Mutex::new(false), wake: Condvar::new() });
-        let thread = period.is_finite().then(|| {
+        let threaded = period.is_finite();
+        // A system that gives no more threads leaves it without one, which `take` says.
+        let thread = threaded.then(|| {
             let shared = Arc::clone(&shared);
-            std::thread::spawn(move || sample_until_stopped(&shared, Duration::from_secs_f64(period)))
+            let sampling = move || sample_until_stopped(&shared, Duration::from_secs_f64(period));
+            std::thread::Builder::new().name("sampler".to_owned()).spawn(sampling).ok()
         });
-        Self { shared, thread }
+        Self { shared, thread: thread.flatten(), threaded }
     }
 
     /// Reads every meter now, so that a window begins or ends on a reading.
@@ -163,13 +171,18 @@ impl Sampler {
     /// so that the next window begins with one.
     #[must_use]
     pub fn take(&self) -> Vec<MeterLog> {
+        let unread = self.threaded && self.thread.as_ref().is_none_or(JoinHandle::is_finished);
         lock(&self.shared.slots)
             .iter_mut()
             .map(|slot| {
                 let keep = slot.samples.last().copied();
                 let samples = std::mem::take(&mut slot.samples);
                 slot.samples.extend(keep);
-                slot.log(samples)
+                let mut log = slot.log(samples);
+                if unread {
+                    log.failure = Some("the thread that reads it has ended".to_owned());
+                }
+                log
             })
             .collect()
     }
@@ -256,7 +269,16 @@ fn read_all(shared: &Shared) {
 
 /// Reads a meter. One that fails leaves a gap, and is asked again the next time.
 fn read(slot: &mut Slot, epoch: Instant) {
-    match slot.meter.read() {
+    if slot.broken {
+        return;
+    }
+    // A bug of one meter ends neither the campaign nor the readings of the others.
+    let read = catch_unwind(AssertUnwindSafe(|| slot.meter.read()));
+    let Ok(read) = read else {
+        (slot.broken, slot.failure) = (true, Some("its reading panicked".to_owned()));
+        return;
+    };
+    match read {
         Ok(reading) => {
             let time_s = epoch.elapsed().as_secs_f64();
             let (energy, power) = match reading {
@@ -292,6 +314,30 @@ mod tests {
         assert_eq!(first.samples.last(), second.samples.first());
         assert!(second.samples.len() >= 2);
         assert!(second.samples.iter().all(|s| s.power_w == Some(5.0)));
+    }
+
+    #[test]
+    fn a_meter_that_panics_is_not_asked_again_and_the_others_go_on() {
+        let broken = FakeMeter::new(|_| panic!("a bug, for a test"));
+        let sampler = Sampler::start(Instant::now(), vec![Box::new(broken), Box::new(FakeMeter::new(|_| Watts(5.0)))]);
+        sampler.read_now();
+        sampler.read_now();
+        let logs = sampler.take();
+        assert_eq!((logs[0].failure.as_deref(), logs[0].samples.len()), (Some("its reading panicked"), 0));
+        assert!(logs[1].failure.is_none() && logs[1].samples.len() >= 2);
+    }
+
+    #[test]
+    fn when_its_thread_has_ended_every_meter_says_so() {
+        let sampler = Sampler::start(Instant::now(), vec![Box::new(FakeMeter::new(|_| Watts(5.0)))]);
+        assert_eq!(sampler.take().remove(0).failure, None);
+        *lock(&sampler.shared.stop) = true;
+        sampler.shared.wake.notify_all();
+        while !sampler.thread.as_ref().expect("it was started").is_finished() {
+            std::thread::yield_now();
+        }
+        sampler.read_now();
+        assert_eq!(sampler.take().remove(0).failure.as_deref(), Some("the thread that reads it has ended"));
     }
 
     #[test]

@@ -10,7 +10,7 @@ mod steady;
 mod uncertain;
 
 pub use batch_means::{Mean, batch_means};
-pub use integrate::{counter_total, staircase, ticks, trapezoid};
+pub use integrate::{counter_total, never_falls, staircase, ticks, trapezoid};
 pub use interval::{Interval, with_gain};
 pub use least_squares::{Cholesky, Fit, Prior, fit_robust};
 pub use period::{Period, period_of_ticks};

@@ -2,6 +2,7 @@
 
 #include "block.h"
 
+#include <array>
 #include <ucontext.h>
 #include <vector>
 
@@ -119,6 +120,15 @@ uint64_t exchange(uint64_t bits, unsigned other_lane) {
   uint64_t theirs = slots[current / WARP * WARP + other_lane];
   wait(State::AtWarp);
   return theirs;
+}
+
+void give_and_take(const void *mine, size_t bytes, unsigned char (*all)[GIVEN_BYTES]) {
+  static std::vector<std::array<unsigned char, GIVEN_BYTES>> given;
+  if (given.size() < fibers.size()) given.resize(fibers.size());
+  memcpy(given[current].data(), mine, bytes);
+  wait(State::AtWarp);
+  for (size_t i = 0; i < WARP; i++) memcpy(all[i], given[current / WARP * WARP + i].data(), bytes);
+  wait(State::AtWarp);
 }
 
 }  // namespace emulated

@@ -40,6 +40,9 @@ void run(Index grid, Index block, const std::function<void()> &thread);
 void wait_for_block();
 uint64_t exchange(uint64_t bits, unsigned other_lane);
 unsigned lane();
+// What every lane of the warp gives, at most 64 bytes each.
+constexpr size_t GIVEN_BYTES = 64;
+void give_and_take(const void *mine, size_t bytes, unsigned char (*all)[GIVEN_BYTES]);
 
 }  // namespace emulated
 
@@ -58,6 +61,73 @@ template <class T> T __shfl_xor_sync(unsigned, T x, int lanes, int = 32) {
   return x;
 }
 
+// What all lanes of the warp give.
+template <class T> struct OfWarp {
+  unsigned char bytes[32][emulated::GIVEN_BYTES];
+
+  explicit OfWarp(const T &mine) { emulated::give_and_take(&mine, sizeof mine, bytes); }
+  T operator[](unsigned lane) const {
+    T value;
+    memcpy(&value, bytes[lane], sizeof value);
+    return value;
+  }
+};
+
+// The matrix units, as `matrix_units.cuh` describes them.
+
+inline float half_of(unsigned both, unsigned which, __nv_bfloat16) {
+  __nv_bfloat16_raw raw;
+  raw.x = static_cast<unsigned short>(both >> 16 * which);
+  return __bfloat162float(raw);
+}
+
+inline float half_of(unsigned both, unsigned which, __half) {
+  __half_raw raw;
+  raw.x = static_cast<unsigned short>(both >> 16 * which);
+  return __half2float(raw);
+}
+
+template <class T> void multiply_add(float (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b1, T type) {
+  struct Factors {
+    unsigned a[4], b[2];
+  };
+  OfWarp<Factors> warp({{a[0], a[1], a[2], a[3]}, {b0, b1}});
+  unsigned lane = emulated::lane();
+  for (unsigned i = 0; i < 4; i++) {
+    unsigned row = lane / 4 + i / 2 * 8, column = lane % 4 * 2 + i % 2;
+    for (unsigned k = 0; k < 16; k++) {
+      unsigned left = warp[row % 8 * 4 + k % 8 / 2].a[row / 8 + k / 8 * 2], right = warp[column * 4 + k % 8 / 2].b[k / 8];
+      c[i] += half_of(left, k % 2, type) * half_of(right, k % 2, type);
+    }
+  }
+}
+
+inline void load_matrices(unsigned (&m)[4], const void *row) {
+  OfWarp<const unsigned *> rows(static_cast<const unsigned *>(row));
+  if (size_t(row) % 16) abort();
+  for (unsigned i = 0; i < 4; i++) m[i] = rows[8 * i + emulated::lane() / 4][emulated::lane() % 4];
+}
+
+inline void load_transposed(unsigned (&m)[4], const void *row) {
+  OfWarp<const unsigned short *> rows(static_cast<const unsigned short *>(row));
+  if (size_t(row) % 16) abort();
+  unsigned first = emulated::lane() % 4 * 2, column = emulated::lane() / 4;
+  for (unsigned i = 0; i < 4; i++) m[i] = rows[8 * i + first][column] | unsigned(rows[8 * i + first + 1][column]) << 16;
+}
+
+inline void copy_16_bytes(void *to, const void *from, bool there) {
+  if (size_t(to) % 16 || size_t(from) % 16) abort();
+  there ? memcpy(to, from, 16) : memset(to, 0, 16);
+}
+
+inline void end_of_copies() {}
+inline void wait_for_all_but_the_last() {}
+
+#undef __launch_bounds__
+#define __launch_bounds__(...)
+
+inline float emulated_logf(float x) { return std::log(x); }
+#define __logf emulated_logf
 inline float emulated_expf(float x) { return std::exp(x); }
 #define __expf emulated_expf
 

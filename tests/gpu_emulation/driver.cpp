@@ -7,6 +7,7 @@
 #include "block.h"
 #include "kernels.h"
 
+#include <chrono>
 #include <cublas_v2.h>
 #include <cuda.h>
 #include <map>
@@ -66,6 +67,9 @@ CUresult release(CUdeviceptr address) {
   return CUDA_SUCCESS;
 }
 
+using Clock = std::chrono::steady_clock;
+Clock::time_point *time_of(CUevent event) { return reinterpret_cast<Clock::time_point *>(event); }
+
 // Something to point to for handles that are never looked into.
 template <class T> T handle() { return reinterpret_cast<T>(uintptr_t(0x1000)); }
 
@@ -110,9 +114,18 @@ CUresult cuStreamSynchronize(CUstream) { return CUDA_SUCCESS; }
 CUresult cuStreamCreate(CUstream *stream, unsigned) { return *stream = handle<CUstream>(), CUDA_SUCCESS; }
 CUresult cuStreamDestroy_v2(CUstream) { return CUDA_SUCCESS; }
 CUresult cuStreamWaitEvent(CUstream, CUevent, unsigned) { return CUDA_SUCCESS; }
-CUresult cuEventCreate(CUevent *event, unsigned) { return *event = handle<CUevent>(), CUDA_SUCCESS; }
-CUresult cuEventDestroy_v2(CUevent) { return CUDA_SUCCESS; }
-CUresult cuEventRecord(CUevent, CUstream) { return CUDA_SUCCESS; }
+// All work is done when a call returns, so an event is passed when it is recorded.
+CUresult cuEventCreate(CUevent *event, unsigned) {
+  return *event = reinterpret_cast<CUevent>(new Clock::time_point), CUDA_SUCCESS;
+}
+CUresult cuEventDestroy_v2(CUevent event) { return delete time_of(event), CUDA_SUCCESS; }
+CUresult cuEventRecord(CUevent event, CUstream) { return *time_of(event) = Clock::now(), CUDA_SUCCESS; }
+CUresult cuEventSynchronize(CUevent) { return CUDA_SUCCESS; }
+CUresult cuEventElapsedTime_v2(float *ms, CUevent start, CUevent end) {
+  return *ms = std::chrono::duration<float, std::milli>(*time_of(end) - *time_of(start)).count(), CUDA_SUCCESS;
+}
+#undef cuEventElapsedTime  // the header gives the newer function its name
+CUresult cuEventElapsedTime(float *ms, CUevent start, CUevent end) { return cuEventElapsedTime_v2(ms, start, end); }
 CUresult cuStreamIsCapturing(CUstream, CUstreamCaptureStatus *status) {
   return *status = CU_STREAM_CAPTURE_STATUS_NONE, CUDA_SUCCESS;
 }

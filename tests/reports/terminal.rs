@@ -21,7 +21,16 @@ fn json(args: &[&str], folder: &Path) -> Value {
 #[test]
 fn the_comparison_of_a_campaign() {
     let folder = recorded(&Campaign::small());
-    insta::assert_snapshot!(ok(&["compare", "out"], folder.path()), @"");
+    insta::assert_snapshot!(ok(&["compare", "out"], folder.path()), @r"
+    seq_len  batch  architecture     us/token            time saved %  energy saved %  FLOP %
+        128     64  LRT r=256            20.7  ███▏       35 [35, 35]     34 [33, 36]      47  first
+        128     64  dense                31.8  ████▉                -               -       -
+        128     64  Linformer k=128      39.2  ██████  -23 [-24, -22]  -23 [-25, -21]      -1
+        512     16  LRT r=256            28.2  ████▎      28 [28, 29]     28 [27, 30]      43  first
+        512     16  Linformer k=128      39.2  ██████        0 [0, 1]       1 [-1, 2]      17
+        512     16  dense                39.4  ██████               -               -       -
+    first: its lead is larger than the uncertainty; tie: the first two cannot be told apart
+    ");
 }
 
 #[test]
@@ -29,14 +38,40 @@ fn the_estimate_of_a_campaign() {
     let folder = recorded(&Campaign::small());
     let text = ok(&["estimate", "out", "--grid", "fra", "--pue", "1.2"], folder.path());
     let tables: String = text.lines().take(13).map(|l| l.to_owned() + "\n").collect();
-    insta::assert_snapshot!(tables, @"");
+    insta::assert_snapshot!(tables, @r"
+    bert-base on 1 x a100-sxm4-80gb, bf16, measured
+
+    architecture            time days     energy kWh           CO2e kg          cost USD    time saved %
+    dense            16.9 [16.2–17.7]  246 [217–286]  13.2 [10.5–15.7]  1180 [1090–2040]               -
+    LRT r=256        11.4 [11.0–11.9]  167 [147–193]  8.92 [7.11–10.6]    794 [737–1370]     33 [31, 34]
+    Linformer k=128  19.3 [18.7–20.3]  282 [248–328]  15.1 [12.0–18.0]  1350 [1250–2330]  -15 [-17, -12]
+
+    architecture     MFU %  micro-batch  memory GB  fits      embodied kgCO2e             water L
+    dense              5.5       64, 16       11.0  yes   4.90 [2.81 to 10.6]   905 [796 to 1050]
+    LRT r=256          4.4       64, 16       11.0  yes   3.31 [1.89 to 7.14]    613 [539 to 710]
+    Linformer k=128    4.5       64, 16       11.0  yes   5.62 [3.23 to 12.2]  1040 [913 to 1200]
+
+    % of the variance is of    time  energy  CO2e  cost
+    ");
 }
 
 #[test]
 fn a_sweep_says_once_what_all_scenarios_share() {
     let folder = tempfile::tempdir().unwrap();
     let args = ["estimate", "--sweep", "hardware=a100-sxm4-80gb,h100-sxm5,grid=fra,pol,dtype=bf16,devices=8"];
-    insta::assert_snapshot!(ok(&args, folder.path()), @"");
+    insta::assert_snapshot!(ok(&args, folder.path()), @r"
+    devices: 8
+    dtype: bf16
+    software: typical
+    architecture: dense
+    fits: yes
+    hardware        grid  time h   kWh  kgCO2e   ×/÷  USD   ×/÷
+    a100-sxm4-80gb  fra     13.5  51.2    2.87  1.43  302  1.45
+    a100-sxm4-80gb  pol     13.5  51.2    33.9  1.40  302  1.45
+    h100-sxm5-80gb  fra     9.38  48.5    2.72  1.48  300  3.03
+    h100-sxm5-80gb  pol     9.38  48.5    32.1  1.46  300  3.03
+    ×/÷: 95 % intervals go from the number over the factor after it to the number times it
+    ");
 }
 
 #[test]

@@ -18,7 +18,7 @@ use crate::stats::{Fit, fit_robust, quantile_sorted};
 /// software. Held-out runs check it (`stretch`).
 const RUN_SD: f64 = 0.03;
 /// Micro-batches between two updates where a table does not say: those runs accumulate over many.
-const UNSTATED_ACCUMULATION: usize = 64;
+pub(in crate::estimate) const UNSTATED_ACCUMULATION: usize = 64;
 
 /// A published throughput in the terms of the model.
 #[derive(Debug, Clone)]
@@ -61,6 +61,11 @@ impl Observation {
         let work = Work::new(&config, Arch::Dense, shape, run.dtype, run.efficiency, run.grad_checkpointing);
         let observed_s = (run.micro_batch * seq_len) as f64 * f64::from(run.devices) / tokens_per_s;
         Some(Self { run: run.clone(), observed_s, config, figures, work })
+    }
+
+    /// The model of the run.
+    pub(in crate::estimate) fn config(&self) -> &Config {
+        &self.config
     }
 
     /// Seconds of a micro-batch by the constants `values`.

@@ -10,6 +10,7 @@ mod step_time;
 
 pub use efficiency::{Constant, Efficiency, EfficiencyTable, Loadings};
 pub use figures::Figures;
+pub(super) use fit::UNSTATED_ACCUMULATION;
 pub use fit::{Calibration, HeldOut, Observation, observations};
 pub use network::{EXCHANGE_GSD, Exchange, all_reduce_s, exchange, straggler};
 pub use parameters::SHARED;

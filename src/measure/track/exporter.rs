@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{ErrorKind, Read, Result, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -14,6 +14,10 @@ use crate::sensor::{Latest, Reader};
 const CLIENTS: usize = 8;
 /// A client that takes longer, to ask or to listen, is given up.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How often the server looks for clients, and whether it is to stop.
+const LOOK: Duration = Duration::from_millis(20);
+/// Stack of a thread that answers.
+const STACK: usize = 1 << 18;
 /// No longer question is read.
 const LONGEST_REQUEST: usize = 8192;
 /// The media type of the text format, version 0.0.4.
@@ -30,10 +34,13 @@ impl Exporter {
     /// Serves the latest readings at `address`.
     pub(super) fn start(address: SocketAddr, reader: Reader) -> Result<Self> {
         let listener = TcpListener::bind(address)?;
+        // Waiting for a client would outlast the command.
+        listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
-        let thread = std::thread::spawn(move || serve(&listener, &reader, &stopped));
+        let serving = move || serve(&listener, &reader, &stopped);
+        let thread = std::thread::Builder::new().name("exporter".to_owned()).spawn(serving)?;
         Ok(Self { address, stop, thread: Some(thread) })
     }
 
@@ -46,13 +53,7 @@ impl Exporter {
 impl Drop for Exporter {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        // Wakes the thread, which waits for a client.
-        let mut own = self.address;
-        if own.ip().is_unspecified() {
-            own.set_ip(Ipv4Addr::LOCALHOST.into());
-        }
-        let woken = TcpStream::connect_timeout(&own, PATIENCE).is_ok();
-        if let Some(thread) = self.thread.take().filter(|_| woken) {
+        if let Some(thread) = self.thread.take() {
             // A thread that panicked has already shown its message.
             let _ = thread.join();
         }
@@ -61,24 +62,38 @@ impl Drop for Exporter {
 
 fn serve(listener: &TcpListener, reader: &Reader, stop: &AtomicBool) {
     let clients = Arc::new(AtomicUsize::new(0));
-    for client in listener.incoming() {
-        if stop.load(Ordering::Relaxed) {
-            return;
+    while !stop.load(Ordering::Relaxed) {
+        match listener.accept() {
+            Ok((client, _)) => admit(client, reader, &clients),
+            // Nobody is there, or no more descriptors are: neither is helped by asking again at once.
+            Err(_) => std::thread::sleep(LOOK),
         }
-        let Ok(mut client) = client else { continue };
-        let _ = client.set_read_timeout(Some(PATIENCE));
-        let _ = client.set_write_timeout(Some(PATIENCE));
-        if clients.fetch_add(1, Ordering::Relaxed) >= CLIENTS {
-            clients.fetch_sub(1, Ordering::Relaxed);
-            let _ = reply(&mut client, "503 Service Unavailable", "text/plain", "too many clients\n");
-            continue;
-        }
-        let (reader, clients) = (reader.clone(), Arc::clone(&clients));
-        std::thread::spawn(move || {
-            // A client that has gone away is no concern of the command's.
-            let _ = answer(&mut client, &reader);
-            clients.fetch_sub(1, Ordering::Relaxed);
-        });
+    }
+}
+
+/// Answers a client on a thread of its own, or turns it away.
+fn admit(mut client: TcpStream, reader: &Reader, clients: &Arc<AtomicUsize>) {
+    let patience = client
+        .set_nonblocking(false)
+        .and_then(|()| client.set_read_timeout(Some(PATIENCE)))
+        .and_then(|()| client.set_write_timeout(Some(PATIENCE)));
+    if patience.is_err() {
+        return;
+    }
+    if clients.fetch_add(1, Ordering::Relaxed) >= CLIENTS {
+        clients.fetch_sub(1, Ordering::Relaxed);
+        // The answer is shorter than what the system takes without waiting for the client.
+        let _ = reply(&mut client, "503 Service Unavailable", "text/plain", "too many clients\n");
+        return;
+    }
+    let (reader, counted) = (reader.clone(), Arc::clone(clients));
+    let answering = move || {
+        // A client that has gone away is no concern of the command's.
+        let _ = answer(&mut client, &reader);
+        counted.fetch_sub(1, Ordering::Relaxed);
+    };
+    if std::thread::Builder::new().stack_size(STACK).spawn(answering).is_err() {
+        clients.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -155,6 +170,8 @@ fn escaped(value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
     use crate::sensor::{FakeMeter, Sampler};
     use crate::units::{Seconds, Watts};

@@ -1,10 +1,10 @@
 //! Runs any command and accounts for its energy: its output, its signals and its exit code pass through.
 
 mod exporter;
+mod forward;
 mod gpus;
 mod line;
 mod process;
-mod signals;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -233,7 +233,7 @@ fn run(plan: &TrackPlan, sampler: &Sampler, epoch: Instant, mut watched: Vec<Wat
     sampler.read_now();
     let mut looks = vec![look(now(), &mut clocks, Some(0.0), None)];
     #[cfg(unix)]
-    let signals = signals::Caught::from_now();
+    let signals = forward::Caught::from_now();
     let start_s = now();
     let spawned = Command::new(&plan.command[0]).args(&plan.command[1..]).spawn();
     let mut child = spawned.map_err(|source| match source.kind() {

@@ -31,6 +31,9 @@ pub(in crate::nn) struct Attention {
     pub(super) keys: usize,
     pub(super) heads: Heads,
     pub(super) mask: Option<Tensor>,
+    /// What a GPU keeps from the forward pass for the backward pass.
+    #[cfg(feature = "cuda")]
+    pub(super) saved: std::sync::Mutex<Option<super::cuda::Saved>>,
 }
 
 /// What one head of one sequence sees.
@@ -56,7 +59,16 @@ impl Attention {
         {
             bail!("a mask of shape {:?} for {b} x {keys} keys", mask.dims());
         }
-        Ok(Self { b, t, d, keys, heads, mask: mask.cloned() })
+        Ok(Self {
+            b,
+            t,
+            d,
+            keys,
+            heads,
+            mask: mask.cloned(),
+            #[cfg(feature = "cuda")]
+            saved: std::sync::Mutex::default(),
+        })
     }
 
     /// What is added to the scores of each sequence's keys.

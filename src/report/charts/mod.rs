@@ -3,6 +3,7 @@
 mod layout;
 mod paint;
 mod palette;
+mod plot;
 mod scale;
 mod scene;
 

@@ -12,7 +12,10 @@ pub(in crate::report) const NAME: usize = 80;
 
 /// The answer that a report gives first.
 #[must_use]
-pub(in crate::report) fn answer(record: &Record, estimates: &[Estimate], comparison: &Comparison) -> String {
+pub(in crate::report) fn answer(record: &Record, all: &[Estimate], comparison: &Comparison) -> String {
+    // Of several number formats the first is the one that was asked about.
+    let in_first: Vec<Estimate> = all.iter().filter(|e| e.dtype == all[0].dtype).cloned().collect();
+    let estimates = in_first.as_slice();
     let dense = estimates.iter().find(|e| e.arch.as_deref() == Some("dense"));
     let variants = || estimates.iter().filter_map(|e| Some((e, e.vs_dense?)));
     let best = variants().min_by(|a, b| a.1.wall_h.mid.total_cmp(&b.1.wall_h.mid));

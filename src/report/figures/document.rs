@@ -6,7 +6,7 @@ use crate::record::Record;
 use crate::report::document::{Block, Document, Section};
 use crate::report::markup::clean;
 use crate::report::terminal::{
-    TextTable, assumptions_table, claims, estimates_table, profile_table, side_table, variance_table,
+    TextTable, assumptions_table, claims, estimates_table, profile_table, side_table, use_table, variance_table,
 };
 
 impl Report {
@@ -48,7 +48,12 @@ impl Report {
     }
 
     fn steps(&self) -> Section {
-        Section { id: "steps", title: "Measured steps", blocks: vec![Block::Table(profile_table(&self.cells))] }
+        let mut blocks = vec![Block::Table(profile_table(&self.cells))];
+        let used = use_table(&self.cells);
+        if !used.parts().1.is_empty() {
+            blocks.push(Block::Table(used));
+        }
+        Section { id: "steps", title: "Measured steps", blocks }
     }
 
     fn thesis(&self) -> Section {
@@ -151,11 +156,12 @@ pub(in crate::report) fn provenance(record: &Record) -> TextTable {
         row("not metered", format!("{}: {}", unmetered.what, unmetered.reason));
     }
     row("workload", format!("{} ({})", settings.workload.name, settings.workload.source));
+    let dtypes = settings.dtypes.iter().map(|d| d.name()).collect::<Vec<_>>().join(" and ");
     row(
         "step",
         format!(
             "{} layers, {}, {}, {} operations, dropout {}, seed {}",
-            settings.n_layers, settings.dtype, settings.pass, settings.ops, settings.dropout, settings.seed
+            settings.n_layers, dtypes, settings.pass, settings.ops, settings.dropout, settings.seed
         ),
     );
     table

@@ -1,13 +1,16 @@
 //! What depends on the length of a sequence, as lines: step time, tokens a second, latency.
 
 use super::{arch, label};
-use crate::estimate::Comparison;
+use crate::estimate::{Comparison, Crossover};
 use crate::model::Arch;
 use crate::record::{CellSummary, Pass, Status};
-use crate::report::charts::{Axis, Chart, Key, Mark, Palette, Scale, Swatch};
+use crate::report::charts::{Axis, Chart, Ink, Key, Look, Mark, Marker, Palette, Scale, Swatch};
 use crate::report::numbers::{interval, significant};
 use crate::report::terminal::TextTable;
 use crate::stats::Interval;
+
+/// With more crossings than this, their names would hide the lines.
+const LABELLED: usize = 3;
 
 /// A quantity of a cell that is drawn by length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,25 +104,23 @@ pub(in crate::report) fn lines(
             ),
         }));
     }
-    let crossings: Vec<_> = comparison.crossovers.iter().filter(|c| c.dtype == first.dtype).collect();
-    if first.pass == Pass::Train {
-        marks.extend(
-            crossings.iter().map(|c| Mark::Rule { at: c.seq_len, label: format!("{} | {}", c.below, c.above) }),
-        );
+    let of_format = |c: &&Crossover| c.dtype == first.dtype && first.pass == Pass::Train;
+    let crossings: Vec<&Crossover> = comparison.crossovers.iter().filter(of_format).collect();
+    marks.extend(crossings.iter().filter_map(|c| crossing(c, &known)));
+    if crossings.len() <= LABELLED {
+        let rule = |c: &&Crossover| Mark::Rule { at: c.seq_len, label: format!("{} | {}", c.below, c.above) };
+        marks.extend(crossings.iter().map(rule));
     }
     let ends = known.iter().flat_map(|(_, v)| [v.low, v.high]).filter(|x| *x > 0.0);
     let (low, high) = ends.clone().fold((f64::INFINITY, 0.0f64), |(a, b), x| (a.min(x), b.max(x)));
     let scale = if high > 4.0 * low { Scale::log_over(ends) } else { Scale::linear_over(ends.map(|x| x * 1.05)) };
     let mut about = batches(cells);
-    if first.pass == Pass::Train {
-        for c in &crossings {
-            about.push_str(&format!(
-                " {} is faster below about {} tokens, {} above.",
-                c.below,
-                significant(c.seq_len),
-                c.above
-            ));
-        }
+    if !crossings.is_empty() {
+        let said = |c: &&Crossover| {
+            format!("{} is faster below about {} tokens, {} above", c.below, significant(c.seq_len), c.above)
+        };
+        let said: Vec<String> = crossings.iter().map(said).collect();
+        about.push_str(&format!(" Diamonds are where two change places: {}.", said.join("; ")));
     }
     let mut table = TextTable::new(&["tokens", "sequences", "architecture", quantity.unit()]);
     for cell in cells {
@@ -138,6 +139,25 @@ pub(in crate::report) fn lines(
         marks,
         legend: archs.iter().map(|a| Key { label: a.label(), swatch: Swatch::Line(palette.look(*a)) }).collect(),
         table,
+    })
+}
+
+/// Where two architectures change places, on the line of the one that is faster below: log-linear in time and length, as
+/// the crossover itself.
+fn crossing(c: &Crossover, known: &[(&CellSummary, Interval)]) -> Option<Mark> {
+    let own =
+        || known.iter().filter(|(cell, _)| arch(cell).label() == c.below).map(|(cell, v)| (cell.seq_len as f64, v.mid));
+    let before = own().filter(|p| p.0 <= c.seq_len).max_by(|a, b| a.0.total_cmp(&b.0))?;
+    let after = own().filter(|p| p.0 >= c.seq_len).min_by(|a, b| a.0.total_cmp(&b.0))?;
+    let way = if after.0 > before.0 { (c.seq_len / before.0).ln() / (after.0 / before.0).ln() } else { 0.0 };
+    let y = before.1 * (after.1 / before.1).powf(way);
+    Some(Mark::Point {
+        at: (c.seq_len, y),
+        x: None,
+        y: None,
+        look: Look { ink: Ink::Text, marker: Marker::Diamond, hollow: true, dash: &[] },
+        label: None,
+        tip: format!("{} is faster below about {} tokens, {} above", c.below, significant(c.seq_len), c.above),
     })
 }
 

@@ -14,6 +14,7 @@ use crate::estimate::{Axes, Comparison, Conditions, Estimate, Scenario, ThesisCl
 use crate::model::Arch;
 use crate::record::{Cell, CellSummary, Record, Warning};
 use crate::report::charts::{Chart, Palette};
+use crate::sensor::EnergySource;
 
 pub(in crate::report) use answer::NAME;
 pub(in crate::report) use document::date;
@@ -100,7 +101,8 @@ pub fn figures(record: &Record, inputs: Inputs) -> Report {
     let palette = Palette::of(archs.collect());
     let mut charts = vec![run::saving(&estimates, &comparison, &palette)];
     charts.extend(measured(&sorted, &cells, &comparison, &palette));
-    charts.extend(run::charts(&estimates, &palette));
+    let modelled_power = record.environment.meters.iter().any(|m| m.source == EnergySource::Model);
+    charts.extend(run::charts(&estimates, modelled_power, &palette));
     charts.extend(elsewhere::places(&inputs.places, &palette));
     charts.extend(inputs.market.as_ref().and_then(|m| elsewhere::pareto(m, &estimates, &palette)));
     charts.extend(run::variance(&estimates));
@@ -144,6 +146,15 @@ fn measured(sorted: &[&Cell], cells: &[CellSummary], comparison: &Comparison, pa
     charts.extend(rows::model_size(cells));
     charts.extend(trace::trace(sorted));
     charts
+}
+
+/// What an estimate goes by among others: its architecture, with the number format where they have several.
+pub(in crate::report) fn name_of(estimate: &Estimate, all: &[Estimate]) -> String {
+    let label = estimate.label.as_deref().unwrap_or("run");
+    match estimate.dtype {
+        Some(dtype) if all.iter().any(|e| e.dtype != estimate.dtype) => format!("{label}, {dtype}"),
+        _ => label.to_owned(),
+    }
 }
 
 /// The architecture of an estimate.

@@ -1,8 +1,8 @@
 //! The whole run by architecture: what a variant saves, time, cost, CO2e, and what makes them uncertain.
 
 use super::answer::NAME;
-use super::arch_of;
-use crate::estimate::{Comparison, Estimate, VarianceShare};
+use super::{arch_of, name_of};
+use crate::estimate::{Basis, Comparison, Estimate, VarianceShare};
 use crate::model::Arch;
 use crate::report::charts::{Axis, Band, Chart, Ink, Key, Mark, Palette, Scale, Swatch};
 use crate::report::markup::clean;
@@ -16,7 +16,8 @@ const INPUTS: usize = 8;
 /// What each variant saves against dense: of the whole run, or of a train step where no run is estimated.
 pub(super) fn saving(estimates: &[Estimate], comparison: &Comparison, palette: &Palette) -> Chart {
     let mut rows: Vec<(Band, Arch, Interval)> = Vec::new();
-    for estimate in estimates {
+    // The first number format is the one that was asked about; the table of runs has them all.
+    for estimate in estimates.iter().filter(|e| e.dtype == estimates[0].dtype) {
         let (Some(ratio), Some(arch)) = (estimate.vs_dense, arch_of(estimate)) else { continue };
         let quantities = [
             ("time", Some(ratio.wall_h)),
@@ -34,7 +35,7 @@ pub(super) fn saving(estimates: &[Estimate], comparison: &Comparison, palette: &
             }
         }
         rows.extend(own.into_iter().enumerate().map(|(i, (whats, ratio))| {
-            let heading = (i == 0).then(|| arch.label());
+            let heading = (i == 0).then(|| name_of(estimate, estimates));
             (Band { label: whats.join(", "), heading }, arch, ratio)
         }));
     }
@@ -103,12 +104,18 @@ fn savings_chart(name: &str, title: String, rows: Vec<(Band, Arch, Interval)>, p
 }
 
 /// Time, cost and CO2e of the whole run.
-pub(super) fn charts(estimates: &[Estimate], palette: &Palette) -> Vec<Chart> {
+pub(super) fn charts(estimates: &[Estimate], modelled_power: bool, palette: &Palette) -> Vec<Chart> {
     let longest = estimates.iter().filter_map(|e| e.wall_h).map(|h| h.mid).fold(0.0, f64::max);
     let (unit, per_hour) = time_unit(longest);
-    let basis = estimates.first().map_or("", |e| e.basis.name());
+    let basis = match estimates.first().map(|e| e.basis) {
+        Some(Basis::Measured) => "measured steps",
+        Some(Basis::Scaled) => "steps of another shape",
+        Some(Basis::Given) => "a given step time",
+        Some(Basis::Analytic) | None => "a model of the hardware",
+    };
     let run = |name: &str, title: &str, unit: &str, value: &dyn Fn(&Estimate) -> Option<Interval>| {
-        bars(name, format!("{title} of the whole run ({basis})"), unit, estimates, palette, value)
+        let power = if name == "run_co2e" && modelled_power { " and modelled power" } else { "" };
+        bars(name, format!("{title} of the whole run, estimated from {basis}{power}"), unit, estimates, palette, value)
     };
     let charts = [
         run("run_time", "Time", unit, &|e| e.wall_h.map(|h| h.scaled(per_hour))),
@@ -131,7 +138,7 @@ fn bars(
     let mut table = TextTable::new(&["architecture", unit]);
     let mut marks = Vec::new();
     for (i, estimate) in estimates.iter().enumerate() {
-        let label = estimate.label.clone().unwrap_or_else(|| "run".to_owned());
+        let label = name_of(estimate, estimates);
         let Some(v) = known(estimate) else {
             marks.push(Mark::Note { y: i as f64, text: "not known".to_owned() });
             table.row(vec![label, "not known".to_owned()]);
@@ -149,7 +156,7 @@ fn bars(
             tip: format!("{label}: {} {unit}", interval(v)),
         });
     }
-    let label = |e: &Estimate| Band::new(e.label.clone().unwrap_or_else(|| "run".to_owned()));
+    let label = |e: &Estimate| Band::new(name_of(e, estimates));
     Some(Chart {
         name: name.to_owned(),
         title,
@@ -204,7 +211,7 @@ pub(super) fn variance(estimates: &[Estimate]) -> Option<Chart> {
     }
     Some(Chart {
         name: "variance".to_owned(),
-        title: format!("What makes the run uncertain ({})", first.label.as_deref().unwrap_or("run")),
+        title: format!("What makes the run uncertain ({})", name_of(first, estimates)),
         about: "The part of the variance of the logarithm that goes when the input is known: what to find out first. \
                 Inputs below 1 % of everything are left out."
             .to_owned(),

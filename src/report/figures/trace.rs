@@ -48,7 +48,7 @@ fn chart(cell: &Cell, steps: &[Step]) -> Chart {
         let name = meter.meter.coverage.words();
         for (t, w) in &points {
             most = most.max(*w);
-            table.row(vec![format!("{t:.3}"), name.to_owned(), significant(*w)]);
+            table.row(vec![significant(*t), name.to_owned(), significant(*w)]);
         }
         let dash = DASHES[i % DASHES.len()];
         legend.push(Key { label: name.to_owned(), swatch: Swatch::Stroke(Ink::Text, dash) });

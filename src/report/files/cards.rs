@@ -5,6 +5,7 @@ use serde_json::{Map, Value as Json, json};
 use super::campaign::{drawn, seconds, steps, uuid};
 use crate::estimate::{Basis, Estimate, Value};
 use crate::record::Pass;
+use crate::report::figures::name_of;
 use crate::report::markup::clean;
 use crate::report::numbers::{interval, significant};
 use crate::report::{Report, TOOL};
@@ -21,13 +22,13 @@ pub(super) fn model_card(report: &Report) -> Option<String> {
         ratio(a).total_cmp(&ratio(b))
     });
     let chosen = best.or_else(|| known().find(|e| e.arch.as_deref() == Some("dense"))).or_else(|| known().next())?;
-    let label = |e: &Estimate| e.label.clone().unwrap_or_else(|| "run".to_owned());
+    let label = |e: &Estimate| name_of(e, &report.estimates);
     let mut text = format!(
         "# For the head of the README.md of a model. Grams of CO2e of training {} as {}: an estimate made before training.\n",
         clean(chosen.workload.as_deref().unwrap_or("the model"), 80),
         label(chosen)
     );
-    for other in known().filter(|e| e.spec != chosen.spec) {
+    for other in known().filter(|e| !std::ptr::eq(*e, chosen)) {
         text.push_str(&format!("# as {}: emissions: {}\n", label(other), grams(other)));
     }
     // A string of JSON is one of YAML.

@@ -42,6 +42,8 @@ pub fn cells_frame(cells: &[CellSummary]) -> Result<DataFrame, ReportError> {
     columns.push(text("energy_source", cells, |c| c.energy_source.map(|s| s.name().to_owned())));
     columns.push(count("peak_memory_bytes", cells, |c| c.peak_memory_bytes));
     columns.extend(with_ends("mfu", cells, |c| c.mfu));
+    columns.extend(with_ends("matmul_fraction", cells, |c| c.matmul_fraction));
+    columns.push(number("launch_bound", cells, |c| c.launch_bound));
     Ok(DataFrame::new_infer_height(columns)?)
 }
 
@@ -118,20 +120,20 @@ pub fn to_parquet(frame: &mut DataFrame) -> Result<Vec<u8>, ReportError> {
     Ok(bytes)
 }
 
-fn text<T>(name: &str, rows: &[T], of: impl Fn(&T) -> Option<String>) -> Column {
+pub(in crate::report) fn text<T>(name: &str, rows: &[T], of: impl Fn(&T) -> Option<String>) -> Column {
     Series::new(name.into(), rows.iter().map(of).collect::<Vec<_>>()).into_column()
 }
 
-fn count<T>(name: &str, rows: &[T], of: impl Fn(&T) -> Option<u64>) -> Column {
+pub(in crate::report) fn count<T>(name: &str, rows: &[T], of: impl Fn(&T) -> Option<u64>) -> Column {
     Series::new(name.into(), rows.iter().map(of).collect::<Vec<_>>()).into_column()
 }
 
-fn number<T>(name: &str, rows: &[T], of: impl Fn(&T) -> Option<f64>) -> Column {
+pub(in crate::report) fn number<T>(name: &str, rows: &[T], of: impl Fn(&T) -> Option<f64>) -> Column {
     Series::new(name.into(), rows.iter().map(of).collect::<Vec<_>>()).into_column()
 }
 
 /// Three columns: the middle under the name itself, and both ends.
-fn with_ends<T>(name: &str, rows: &[T], of: impl Fn(&T) -> Option<Interval>) -> [Column; 3] {
+pub(in crate::report) fn with_ends<T>(name: &str, rows: &[T], of: impl Fn(&T) -> Option<Interval>) -> [Column; 3] {
     [
         number(name, rows, |r| of(r).map(|i| i.mid)),
         number(&format!("{name}_low"), rows, |r| of(r).map(|i| i.low)),

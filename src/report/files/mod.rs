@@ -20,6 +20,7 @@ use crate::record::write_whole;
 
 pub use codecarbon::{CODECARBON_HEADER, CodecarbonRow};
 pub use frames::{cells_frame, comparison_frame, estimates_frame, to_csv, to_parquet};
+pub(super) use frames::{count, number, text, with_ends};
 pub use sweep::{NamedScenario, named_scenarios, sweep_frame};
 
 /// Files that were made and not yet written: a name below the folder, and the bytes.

@@ -1,8 +1,9 @@
 //! Scenarios as a polars frame.
 
-use polars::prelude::{Column, DataFrame, IntoColumn, NamedFrom, Series};
+use polars::prelude::{DataFrame, IntoColumn, NamedFrom, Series};
 use serde::Serialize;
 
+use super::with_ends;
 use crate::estimate::{Axes, Scenario};
 use crate::report::ReportError;
 use crate::stats::Interval;
@@ -78,17 +79,4 @@ pub fn sweep_frame(scenarios: &[Scenario], axes: &Axes) -> Result<DataFrame, Rep
     columns.extend(with_ends("embodied_kgco2e", scenarios, |s| s.embodied_kgco2e));
     columns.extend(with_ends("cost_usd", scenarios, |s| s.cost_usd));
     Ok(DataFrame::new_infer_height(columns)?)
-}
-
-/// Three columns: the middle under the name itself, and both ends.
-fn with_ends(name: &str, scenarios: &[Scenario], of: impl Fn(&Scenario) -> Option<Interval>) -> [Column; 3] {
-    let column = |name: String, end: fn(Interval) -> f64| {
-        let values: Vec<Option<f64>> = scenarios.iter().map(|s| of(s).map(end)).collect();
-        Series::new(name.into(), values).into_column()
-    };
-    [
-        column(name.to_owned(), |i| i.mid),
-        column(format!("{name}_low"), |i| i.low),
-        column(format!("{name}_high"), |i| i.high),
-    ]
 }

@@ -45,7 +45,7 @@ pub(in crate::report) fn markdown_of(document: &Document<'_>) -> String {
     text
 }
 
-fn table(text: &mut String, table: &TextTable) {
+pub(in crate::report) fn table(text: &mut String, table: &TextTable) {
     let (header, rows) = table.parts();
     let mut row = |cells: &[String]| {
         let cells: Vec<_> = cells.iter().map(|c| line(&clean(c, CELL))).collect();

@@ -12,7 +12,7 @@ use super::markup::{Markup, clean};
 use super::terminal::TextTable;
 use super::{Report, ReportError};
 
-pub(super) use markdown::markdown_of;
+pub(super) use markdown::{markdown_of, table as markdown_table};
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");

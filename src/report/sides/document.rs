@@ -3,7 +3,7 @@
 use super::rows::Row;
 use super::{Side, Sides};
 use crate::report::document::{Block, Document, Section};
-use crate::report::figures::{NAME, date};
+use crate::report::figures::{NAME, date, name_of};
 use crate::report::markup::clean;
 use crate::report::numbers::{interval, less_or_more, percent_saved, time_unit};
 use crate::report::terminal::TextTable;
@@ -155,7 +155,7 @@ impl Sides {
             for e in estimates {
                 table.row(vec![
                     format!("{}{}", side.name, self.signs(&side.name)),
-                    e.label.clone().unwrap_or_else(|| "run".to_owned()),
+                    name_of(e, estimates),
                     or_dash(e.wall_h.map(|h| h.scaled(per_hour))),
                     or_dash(e.facility_energy_kwh),
                     or_dash(e.operational_kgco2e),

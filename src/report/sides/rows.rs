@@ -1,11 +1,12 @@
 //! Cell by cell: each record against the first.
 
-use polars::prelude::{Column, DataFrame, IntoColumn, NamedFrom, Series};
+use polars::prelude::{DataFrame, IntoColumn, NamedFrom, Series};
 
 use super::marks::{energies_compare, is_contaminated};
 use super::{ReportError, Side};
 use crate::model::Arch;
-use crate::record::{Cell, CellSummary, Pass, Status};
+use crate::record::{Cell, CellSummary, Status};
+use crate::report::files::{count, text, with_ends};
 use crate::stats::Interval;
 
 /// A cell of a record.
@@ -114,39 +115,22 @@ fn ratio(a: Interval, b: Interval) -> Option<Interval> {
 /// # Errors
 /// If the columns do not make a table.
 pub(super) fn frame(rows: &[Row]) -> Result<DataFrame, ReportError> {
-    let text = |name: &str, of: &dyn Fn(&Row) -> String| {
-        Series::new(name.into(), rows.iter().map(of).collect::<Vec<String>>()).into_column()
-    };
-    let count = |name: &str, of: &dyn Fn(&Row) -> usize| {
-        Series::new(name.into(), rows.iter().map(|r| of(r) as u64).collect::<Vec<u64>>()).into_column()
-    };
-    let number = |name: &str, of: &dyn Fn(&Row) -> Option<Interval>| -> [Column; 3] {
-        let column = |name: String, end: fn(Interval) -> f64| {
-            Series::new(name.into(), rows.iter().map(|r| of(r).map(end)).collect::<Vec<Option<f64>>>()).into_column()
-        };
-        [
-            column(name.to_owned(), |i| i.mid),
-            column(format!("{name}_low"), |i| i.low),
-            column(format!("{name}_high"), |i| i.high),
-        ]
-    };
-    let pass = |r: &Row| if r.cell.pass == Pass::Train { "train" } else { "infer" }.to_owned();
     let mut columns = vec![
-        text("record", &|r| r.name.clone()),
-        text("spec", &|r| r.cell.spec.clone()),
-        count("seq_len", &|r| r.cell.seq_len),
-        count("batch_size", &|r| r.cell.batch_size),
-        text("dtype", &|r| r.cell.dtype.name().to_owned()),
-        text("pass", &pass),
-        text("energy_source", &|r| r.cell.energy_source.map_or("", |s| s.name()).to_owned()),
+        text("record", rows, |r| Some(r.name.clone())),
+        text("spec", rows, |r| Some(r.cell.spec.clone())),
+        count("seq_len", rows, |r| Some(r.cell.seq_len as u64)),
+        count("batch_size", rows, |r| Some(r.cell.batch_size as u64)),
+        text("dtype", rows, |r| Some(r.cell.dtype.name().to_owned())),
+        text("pass", rows, |r| Some(r.cell.pass.to_string())),
+        text("energy_source", rows, |r| Some(r.cell.energy_source?.name().to_owned())),
     ];
-    columns.extend(number("tokens_per_s", &|r| r.cell.tokens_per_s.filter(|_| !r.contaminated)));
-    columns.extend(number("energy_j_per_step", &|r| r.cell.energy_j_per_step.filter(|_| !r.contaminated)));
-    columns.extend(number("time_per_token_vs_first", &|r| r.time));
-    columns.extend(number("energy_per_token_vs_first", &|r| r.energy));
+    columns.extend(with_ends("tokens_per_s", rows, |r| r.cell.tokens_per_s.filter(|_| !r.contaminated)));
+    columns.extend(with_ends("energy_j_per_step", rows, |r| r.cell.energy_j_per_step.filter(|_| !r.contaminated)));
+    columns.extend(with_ends("time_per_token_vs_first", rows, |r| r.time));
+    columns.extend(with_ends("energy_per_token_vs_first", rows, |r| r.energy));
     let contaminated: Vec<bool> = rows.iter().map(|r| r.contaminated).collect();
     columns.push(Series::new("contaminated".into(), contaminated).into_column());
-    columns.push(text("note", &|r| r.note.clone()));
+    columns.push(text("note", rows, |r| Some(r.note.clone())));
     Ok(DataFrame::new_infer_height(columns)?)
 }
 

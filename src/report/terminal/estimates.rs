@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::TextTable;
 use crate::estimate::Estimate;
+use crate::report::figures::name_of;
 use crate::report::numbers::{interval, significant};
 
 /// What the main table has no room for.
@@ -15,7 +16,7 @@ pub fn side_table(estimates: &[Estimate]) -> TextTable {
     for e in estimates {
         let micro: Vec<String> = e.micro_batch.iter().map(ToString::to_string).collect();
         table.row(vec![
-            e.label.clone().unwrap_or_else(|| "run".to_owned()),
+            name_of(e, estimates),
             or_dash(e.mfu.map(|m| format!("{:.1}", 100.0 * m.mid))),
             if micro.is_empty() { "-".to_owned() } else { micro.join(", ") },
             or_dash(e.memory_per_device_bytes.map(|b| significant(b as f64 / 1e9))),

@@ -7,7 +7,7 @@ mod table;
 
 use std::fmt::Write;
 
-use super::figures::label;
+use super::figures::{label, name_of};
 use super::numbers::{narrow, saved, significant, time_unit};
 use crate::estimate::{Comparison, Estimate, ThesisClaim, Value};
 use crate::record::{CellSummary, Status};
@@ -29,12 +29,12 @@ pub fn profile_table(cells: &[CellSummary]) -> TextTable {
         "batch",
         "architecture",
         "step s",
-        "forward",
-        "backward",
-        "optim.",
+        "fwd s",
+        "bwd s",
+        "opt s",
         "tokens/s",
         "J/step",
-        "memory GB",
+        "GB",
         "source",
     ]);
     for cell in cells {
@@ -62,6 +62,34 @@ pub fn profile_table(cells: &[CellSummary]) -> TextTable {
     table
 }
 
+/// How well the steps used the device; empty where nothing of that is known.
+#[must_use]
+pub(super) fn use_table(cells: &[CellSummary]) -> TextTable {
+    let mut table = TextTable::new(&[
+        "seq_len",
+        "batch",
+        "architecture",
+        "dtype",
+        "MFU %",
+        "% of a large product",
+        "queueing over computing",
+    ]);
+    let percent = |i: Option<crate::stats::Interval>| or_dash(i, |i| significant(100.0 * i.mid));
+    let known = |c: &&CellSummary| c.mfu.is_some() || c.matmul_fraction.is_some() || c.launch_bound.is_some();
+    for cell in cells.iter().filter(known) {
+        table.row(vec![
+            cell.seq_len.to_string(),
+            cell.batch_size.to_string(),
+            label(&cell.spec),
+            cell.dtype.to_string(),
+            percent(cell.mfu),
+            percent(cell.matmul_fraction),
+            or_dash(cell.launch_bound, significant),
+        ]);
+    }
+    table
+}
+
 /// Estimates of whole runs.
 #[must_use]
 pub fn estimates_table(estimates: &[Estimate]) -> TextTable {
@@ -78,7 +106,7 @@ pub fn estimates_table(estimates: &[Estimate]) -> TextTable {
     let mut table = TextTable::new(&header);
     for (e, basis) in estimates.iter().zip(bases) {
         let mut row = vec![
-            e.label.clone().unwrap_or_else(|| "run".to_owned()),
+            name_of(e, estimates),
             or_dash(e.wall_h, |h| narrow(h.scaled(per_hour))),
             or_dash(e.facility_energy_kwh, narrow),
             or_dash(e.operational_kgco2e, narrow),

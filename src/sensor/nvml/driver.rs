@@ -8,17 +8,14 @@ use nvml_wrapper::error::NvmlError;
 use nvml_wrapper::structs::device::FieldId;
 use nvml_wrapper::sys_exports::field_id::{NVML_FI_DEV_ENERGY, NVML_FI_DEV_POWER_INSTANT};
 use nvml_wrapper::{Device, Nvml};
-use nvml_wrapper_sys::bindings::nvmlFieldValue_t;
 
 use super::library::{Answer, MigInstance, NvmlDevice, NvmlLibrary, Query};
+use crate::ffi::nvml_field;
 use crate::sensor::SensorError;
 use crate::units::{Bytes, Joules, Watts};
 
 /// Scope of a field value that covers the module of CPU and GPU (nvml.h: `NVML_POWER_SCOPE_MODULE`).
 const MODULE_SCOPE: u32 = 1;
-/// Kinds of values in a field (nvml.h: `nvmlValueType_t`).
-const UNSIGNED_INT: u32 = 1;
-const UNSIGNED_LONG_LONG: u32 = 3;
 
 /// The library, which stays open for as long as the program runs.
 #[derive(Clone, Copy)]
@@ -63,27 +60,8 @@ impl Card {
     }
 
     /// A field in milliwatts or millijoules, of the module's scope; the wrapper asks for the GPU's alone.
-    #[expect(unsafe_code, reason = "the wrapper has no call with a scope")]
     fn module_field(&self, query: Query, id: u32) -> Answer<f64> {
-        let lib = self.0.nvml().lib();
-        let call = lib.nvmlDeviceGetFieldValues.as_ref().map_err(|e| query.unanswered(e))?;
-        // SAFETY: all bits zero are a value of this C struct, whose fields are integers and a union of numbers.
-        let mut field: nvmlFieldValue_t = unsafe { std::mem::zeroed() };
-        field.fieldId = id;
-        field.scopeId = MODULE_SCOPE;
-        // SAFETY: the handle is alive as the library is never closed, and one field is passed with the count 1.
-        let code = unsafe { call(self.0.handle(), 1, &raw mut field) };
-        if code != 0 || field.nvmlReturn != 0 {
-            let code = if code == 0 { field.nvmlReturn } else { code };
-            return Err(query.unanswered(format_args!("NVML error {code}")));
-        }
-        match field.valueType {
-            // SAFETY: the driver says which member of the union it wrote.
-            UNSIGNED_INT => Ok(f64::from(unsafe { field.value.uiVal })),
-            // SAFETY: as above.
-            UNSIGNED_LONG_LONG => Ok(unsafe { field.value.ullVal } as f64),
-            other => Err(query.unanswered(format_args!("unexpected kind of value {other}"))),
-        }
+        nvml_field(&self.0, id, MODULE_SCOPE).map_err(|e| query.unanswered(e))
     }
 }
 

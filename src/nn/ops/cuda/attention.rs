@@ -91,10 +91,19 @@ impl Tile {
 
 impl Kernels for Attention {
     fn forward(&self, inputs: &[Tensor]) -> Result<Tensor> {
+        if self.is_fused(inputs[0].dtype())? {
+            let mask = self.mask_f32()?;
+            return self.fused_forward(inputs, mask.as_ref().map_or(Ok(Argument::Address(0)), tensor)?);
+        }
         self.forward_in_tiles(inputs, TILE_BYTES)
     }
 
     fn backward(&self, inputs: &[Tensor], dy: &Tensor, gradients: &mut Gradients) -> Result<()> {
+        if self.is_fused(inputs[0].dtype())? {
+            let mask = self.mask_f32()?;
+            let mask = mask.as_ref().map_or(Ok(Argument::Address(0)), tensor)?;
+            return self.fused_backward(inputs, dy, gradients, mask);
+        }
         self.backward_in_tiles(inputs, dy, gradients, TILE_BYTES)
     }
 }

@@ -1,5 +1,8 @@
 //! Handing tensors to kernels: the one place that takes addresses of device memory.
 
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
 use candle_core::backend::BackendStorage;
 use candle_core::cuda_backend::cudarc::driver::{DevicePtr, DeviceRepr, LaunchConfig, PushKernelArg};
 use candle_core::cuda_backend::{CudaDevice, CudaStorageSlice, WrapErr};
@@ -102,6 +105,15 @@ pub(super) fn suffix(dtype: DType) -> Result<&'static str> {
         DType::F16 => Ok("f16"),
         other => bail!("no kernel for {other:?}"),
     }
+}
+
+/// Whether the kind of GPU that the program was built for has a kernel.
+pub(super) fn has_kernel(name: &str) -> bool {
+    static NAMES: LazyLock<HashSet<&str>> = LazyLock::new(|| {
+        let entries = KERNELS.split(".entry ").skip(1);
+        entries.filter_map(|entry| entry.split_once('(')).map(|(name, _)| name.trim()).collect()
+    });
+    NAMES.contains(name)
 }
 
 /// The GPU on which a tensor lies.

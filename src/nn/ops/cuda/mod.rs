@@ -9,6 +9,7 @@ mod adamw;
 mod attention;
 mod cross_entropy;
 mod elementwise;
+mod fused_attention;
 mod gather;
 mod launch;
 mod layer_norm;
@@ -21,6 +22,7 @@ use candle_core::{DType, Result, Tensor};
 
 pub(super) use adamw::adamw;
 pub(super) use elementwise::add;
+pub(super) use fused_attention::Saved;
 
 use super::Gradients;
 

@@ -1,6 +1,7 @@
 // Every kernel, as one module.
 
 #include "adamw.cu"
+#include "attention.cu"
 #include "cross_entropy.cu"
 #include "elementwise.cu"
 #include "gather.cu"

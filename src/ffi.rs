@@ -1,13 +1,12 @@
-//! The allocator of the program: the system's, counting what is in use and keeping large blocks for reuse.
-//!
-//! A train step allocates gigabytes and frees them again, the same sizes every time. Left alone, the C library returns
-//! each large block to the kernel, which faults it in afresh for the next step: that cost a quarter of the step. And
-//! since memory of earlier cells may stay resident, the resident size of the process is not that of a cell; so the
-//! bytes in use are counted.
+//! The one file beside `nn::ops` in which code is `unsafe`: the allocator of the program, and calls into C that no crate
+//! offers safely. Each block says why it is sound.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use nvml_wrapper::Device;
+use nvml_wrapper_sys::bindings::nvmlFieldValue_t;
 
 /// Blocks from this size on are kept.
 const LARGE: usize = 1 << 18;
@@ -19,7 +18,14 @@ const ALIGN: usize = 64;
 static IN_USE: AtomicU64 = AtomicU64::new(0);
 static PEAK: AtomicU64 = AtomicU64::new(0);
 
-/// The system's allocator, counting and keeping. A program installs it with `#[global_allocator]`.
+/// The allocator of the program: the system's, counting what is in use and keeping large blocks for reuse.
+///
+/// A train step allocates gigabytes and frees them again, the same sizes every time. Left alone, the C library returns
+/// each large block to the kernel, which faults it in afresh for the next step: that cost a quarter of the step. And
+/// since memory of earlier cells may stay resident, the resident size of the process is not that of a cell; so the
+/// bytes in use are counted.
+///
+/// A program installs it with `#[global_allocator]`.
 pub struct CountingAllocator;
 
 /// Freed large blocks with their sizes, behind a spin lock: an allocator cannot use locks that allocate.
@@ -147,7 +153,7 @@ unsafe impl GlobalAlloc for CountingAllocator {
 }
 
 /// Gives the kept blocks back to the system: between models, whose sizes differ.
-pub(super) fn release_kept() {
+pub(crate) fn release_kept() {
     while let Some((size, block)) = KEPT.pop() {
         if let Ok(layout) = Layout::from_size_align(size, ALIGN) {
             // SAFETY: the block was allocated under this layout, and the list no longer holds it.
@@ -160,16 +166,111 @@ pub(super) fn release_kept() {
 }
 
 /// Bytes in use now; `None` if the program does not count.
-pub(super) fn in_use() -> Option<u64> {
+pub(crate) fn in_use() -> Option<u64> {
     Some(IN_USE.load(Ordering::Relaxed)).filter(|bytes| *bytes > 0)
 }
 
 /// The most bytes in use since the last reset.
-pub(super) fn peak() -> u64 {
+pub(crate) fn peak() -> u64 {
     PEAK.load(Ordering::Relaxed)
 }
 
 /// Starts a new maximum.
-pub(super) fn reset_peak() {
+pub(crate) fn reset_peak() {
     PEAK.store(IN_USE.load(Ordering::Relaxed), Ordering::Relaxed);
+}
+
+/// Asks NVML for one field of a device, of a scope that the wrapper does not ask for: its value, or the code of the error.
+///
+/// # Errors
+/// If the driver has no such call, or gives no number.
+pub(crate) fn nvml_field(device: &Device<'static>, id: u32, scope: u32) -> Result<f64, String> {
+    /// Kinds of values in a field (nvml.h: `nvmlValueType_t`).
+    const UNSIGNED_INT: u32 = 1;
+    const UNSIGNED_LONG_LONG: u32 = 3;
+    let call = device.nvml().lib().nvmlDeviceGetFieldValues.as_ref().map_err(ToString::to_string)?;
+    // SAFETY: all bits zero are a value of this C struct, whose fields are integers and a union of numbers.
+    #[expect(unsafe_code, reason = "a struct of C")]
+    let mut field: nvmlFieldValue_t = unsafe { std::mem::zeroed() };
+    field.fieldId = id;
+    field.scopeId = scope;
+    // SAFETY: the handle is alive as the library is never closed, and one field is passed with the count 1.
+    #[expect(unsafe_code, reason = "the wrapper has no call with a scope")]
+    let code = unsafe { call(device.handle(), 1, &raw mut field) };
+    match (code, field.nvmlReturn, field.valueType) {
+        // SAFETY: the driver says that it wrote this member of the union.
+        #[expect(unsafe_code, reason = "a union of C")]
+        (0, 0, UNSIGNED_INT) => Ok(f64::from(unsafe { field.value.uiVal })),
+        // SAFETY: as above.
+        #[expect(unsafe_code, reason = "a union of C")]
+        (0, 0, UNSIGNED_LONG_LONG) => Ok(unsafe { field.value.ullVal } as f64),
+        (0, 0, other) => Err(format!("unexpected kind of value {other}")),
+        (0, code, _) | (code, _, _) => Err(format!("NVML error {code}")),
+    }
+}
+
+/// Calls of the CUDA driver.
+#[cfg(feature = "cuda")]
+pub(crate) mod cuda {
+    use candle_core::cuda_backend::cudarc::driver::{result, sys};
+    use candle_core::cuda_backend::{CudaDevice, WrapErr};
+
+    /// Records no events around each use of a tensor.
+    pub(crate) fn without_events(cuda: &CudaDevice) {
+        // SAFETY: all work is queued on the one stream that the device has, so its order is the order of uses.
+        #[expect(unsafe_code, reason = "the promise of a single stream")]
+        unsafe {
+            cuda.disable_event_tracking();
+        }
+    }
+
+    /// Gives memory of the pool that is not in use back to the driver.
+    pub(crate) fn trim_pool(cuda: &CudaDevice) -> candle_core::Result<()> {
+        let pool = pool(cuda)?;
+        // SAFETY: the default pool lives as long as the device.
+        #[expect(unsafe_code, reason = "a call of the driver")]
+        unsafe { result::mem_pool::trim_to(pool, 0) }.w()
+    }
+
+    fn pool(cuda: &CudaDevice) -> candle_core::Result<sys::CUmemoryPool> {
+        // SAFETY: the device is open.
+        #[expect(unsafe_code, reason = "a call of the driver")]
+        unsafe { result::device::get_default_mem_pool(cuda.cuda_stream().context().cu_device()) }.w()
+    }
+
+    /// The attributes of a pool that are 64-bit numbers.
+    #[derive(Debug, Clone, Copy)]
+    pub(crate) enum PoolNumber {
+        /// Bytes that the pool keeps when the device is synchronised.
+        ReleaseThreshold,
+        /// Bytes in use.
+        Used,
+        /// The most bytes that were in use; set to 0 it starts anew.
+        MostUsed,
+    }
+
+    impl PoolNumber {
+        fn attribute(self) -> sys::CUmemPool_attribute {
+            match self {
+                Self::ReleaseThreshold => sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD,
+                Self::Used => sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_USED_MEM_CURRENT,
+                Self::MostUsed => sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_USED_MEM_HIGH,
+            }
+        }
+    }
+
+    pub(crate) fn set_pool(cuda: &CudaDevice, number: PoolNumber, mut value: u64) -> candle_core::Result<()> {
+        let pool = pool(cuda)?;
+        // SAFETY: the attributes of `PoolNumber` are 64-bit numbers, and the default pool lives as long as the device.
+        #[expect(unsafe_code, reason = "a call of the driver")]
+        unsafe { result::mem_pool::set_attribute(pool, number.attribute(), (&raw mut value).cast()) }.w()
+    }
+
+    pub(crate) fn get_pool(cuda: &CudaDevice, number: PoolNumber) -> candle_core::Result<u64> {
+        let (pool, mut value) = (pool(cuda)?, 0u64);
+        // SAFETY: as in `set_pool`.
+        #[expect(unsafe_code, reason = "a call of the driver")]
+        unsafe { result::mem_pool::get_attribute(pool, number.attribute(), (&raw mut value).cast()) }.w()?;
+        Ok(value)
+    }
 }

@@ -5,13 +5,14 @@ pub(super) use unix::Caught;
 
 #[cfg(unix)]
 mod unix {
-    use std::fs;
     use std::io::IsTerminal;
     use std::thread::JoinHandle;
 
     use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
     use signal_hook::iterator::{Handle, Signals};
     use sysinfo::{Pid, ProcessesToUpdate, Signal, System};
+
+    use crate::measure::signals::caught;
 
     /// Takes the signals that are meant for the command, from before it starts.
     pub(in super::super) struct Caught(Signals);
@@ -20,9 +21,7 @@ mod unix {
         /// Takes signals from now on. Those that were ignored from the start (`nohup`) stay ignored, as in the command
         /// itself.
         pub(in super::super) fn from_now() -> std::io::Result<Self> {
-            let ignored = fs::read_to_string("/proc/self/status").ok().and_then(|s| ignored_signals(&s)).unwrap_or(0);
-            let wanted = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2];
-            Ok(Self(Signals::new(wanted.into_iter().filter(|n| ignored & (1 << (n - 1)) == 0))?))
+            Ok(Self(caught(&[SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2])?))
         }
 
         /// Passes them on to a process, those that came meanwhile first.
@@ -76,23 +75,6 @@ mod unix {
             SIGUSR1 => Some(Signal::User1),
             SIGUSR2 => Some(Signal::User2),
             _ => None,
-        }
-    }
-
-    /// The `SigIgn` line of `/proc/self/status`: bit n - 1 is signal n.
-    fn ignored_signals(status: &str) -> Option<u64> {
-        let line = status.lines().find_map(|l| l.strip_prefix("SigIgn:"))?;
-        u64::from_str_radix(line.trim(), 16).ok()
-    }
-
-    #[cfg(test)]
-    mod tests {
-        use super::*;
-
-        #[test]
-        fn a_hangup_that_nohup_ignores_is_bit_0() {
-            assert_eq!(ignored_signals("SigBlk:\t0\nSigIgn:\t0000000000001001\n"), Some(0x1001));
-            assert_eq!(ignored_signals("SigBlk:\t0\n"), None);
         }
     }
 }

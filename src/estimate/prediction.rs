@@ -1,0 +1,161 @@
+//! So many steps of a cell, predicted before they are run, and held against the run.
+
+use serde::Serialize;
+
+use super::draws::{phase_s, positive};
+use super::measured::step_of;
+use super::sampler::Sampler;
+use crate::record::Cell;
+use crate::stats::Interval;
+use crate::units::{Seconds, Watts};
+
+/// Draws of each input.
+const TRIALS: usize = 10_000;
+
+/// What steps that are still to be run will take. Energy is that of what the meters of the profile cover: the gain of
+/// the meter is that of the run too, and cancels.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Prediction {
+    /// How many steps.
+    pub steps: u64,
+    /// Seconds from the first to the end of the last.
+    pub time_s: Interval,
+    /// Joules in that time; `None` where the profile was not metered.
+    pub energy_j: Option<Interval>,
+}
+
+/// A number that was predicted, and then measured.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Outcome {
+    /// The prediction.
+    pub predicted: Interval,
+    /// The measurement.
+    pub measured: f64,
+    /// How far the prediction is above the measurement, relative to it.
+    pub error: f64,
+    /// Whether the 95 % interval holds the measurement.
+    pub inside: bool,
+}
+
+impl Outcome {
+    fn of(predicted: Interval, measured: f64) -> Self {
+        Self { predicted, measured, error: predicted.mid / measured - 1.0, inside: predicted.contains(measured) }
+    }
+}
+
+impl Prediction {
+    /// Predicts `steps` steps like those of `cell`, by the arithmetic of an estimate with basis `measured`; `None` if
+    /// fewer than two steps were measured.
+    #[must_use]
+    pub fn of(cell: &Cell, steps: u64, seed: u64) -> Option<Self> {
+        let sampler = Sampler::new(seed, TRIALS);
+        let step = step_of(cell, 1.0)?;
+        let time_s: Vec<f64> =
+            phase_s(&sampler, &step, "measured step", 1.0).into_iter().map(|s| steps as f64 * s).collect();
+        let energy_j = step.power_w.map(|power| {
+            let power_w = sampler.draws("measured power", power);
+            let joules = |(s, w): (&f64, f64)| (Watts(positive(w, power)) * Seconds(*s)).0;
+            Interval::of_draws(time_s.iter().zip(power_w).map(joules).collect())
+        });
+        Some(Self { steps, time_s: Interval::of_draws(time_s), energy_j })
+    }
+
+    /// Steps of `cell` that fill `seconds`, at least two; `None` if fewer than two steps were measured.
+    #[must_use]
+    pub fn steps_in(cell: &Cell, seconds: f64) -> Option<u64> {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count below 1e18")]
+        Some((seconds / cell.step_mean()?.total.mean).round().clamp(2.0, 1e18) as u64)
+    }
+
+    /// The time and the energy of the run, whose steps are those of one visit. `None` where there is nothing to hold
+    /// against.
+    #[must_use]
+    pub fn outcome(&self, run: &Cell) -> (Option<Outcome>, Option<Outcome>) {
+        let span = run.steps.first().zip(run.steps.last()).map(|(first, last)| last.end_s() - first.start_s);
+        let whole = span.filter(|_| run.steps.len() as u64 == self.steps);
+        let joules = whole.zip(run.mean_power()).map(|(s, (w, _))| w * s);
+        let energy = self.energy_j.zip(joules).map(|(predicted, measured)| Outcome::of(predicted, measured));
+        (whole.map(|measured| Outcome::of(self.time_s, measured)), energy)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Arch, StepShape};
+    use crate::record::{MeterTrace, Pass, Status, Step};
+    use crate::sensor::{Coverage, EnergySource, MeterInfo, Sample};
+    use crate::units::DType;
+
+    /// `n` steps of 0.1, 0.25 and 0.15 s each one after the other, the third longer by `jitter`, at 40 W.
+    fn cell(n: usize, jitter: f64) -> Cell {
+        let mut at = 3.0;
+        let steps: Vec<Step> = (0..n)
+            .map(|i| {
+                let optimizer_s = 0.15 + if i % 2 == 0 { jitter } else { -jitter };
+                let step = Step { visit: 1, start_s: at, forward_s: 0.1, backward_s: 0.25, optimizer_s };
+                at = step.end_s();
+                step
+            })
+            .collect();
+        let sample = |i: usize| Sample { time_s: i as f64, energy_j: None, power_w: Some(40.0) };
+        let meter = MeterInfo {
+            source: EnergySource::Model,
+            domain: "made up".to_owned(),
+            coverage: Coverage::CpuPackage,
+            gain_uncertainty: 0.4,
+            note: String::new(),
+        };
+        Cell {
+            arch: Arch::Dense,
+            shape: StepShape { batch_size: 2, seq_len: 8, masked_per_seq: 2 },
+            n_layers: 1,
+            dtype: DType::F32,
+            pass: Pass::Train,
+            device: "cpu".to_owned(),
+            status: Status::Ok,
+            error: None,
+            n_params: 1,
+            flop_per_step: 1.0,
+            warmup_steps: 0,
+            steps,
+            meters: vec![MeterTrace {
+                meter,
+                samples: (0..200).map(sample).collect(),
+                failure: None,
+                timing: None,
+                idle_w: None,
+            }],
+            peak_memory_bytes: None,
+            last_loss: None,
+            warnings: Vec::new(),
+            warmup_s: None,
+            gpu_before: None,
+            gpu_after: None,
+            launch: None,
+            contaminated: None,
+        }
+    }
+
+    #[test]
+    fn a_hundred_steps_of_half_a_second_at_40_watts_are_50_seconds_and_2_kilojoules() {
+        let profile = cell(20, 0.01);
+        assert_eq!(Prediction::steps_in(&profile, 50.0), Some(100));
+        let predicted = Prediction::of(&profile, 100, 1).expect("twenty steps");
+        let energy = predicted.energy_j.expect("metered");
+        assert!((predicted.time_s.mid - 50.0).abs() < 0.5 && (energy.mid - 2000.0).abs() < 20.0, "{predicted:?}");
+        assert!(predicted.time_s.relative_half_width() > 0.015, "another run differs by 1 %");
+        assert!(energy.relative_half_width() < 0.1, "the gain of the meter is not in it");
+
+        let (time, joules) = predicted.outcome(&cell(100, 0.0));
+        let (time, joules) = (time.expect("a run"), joules.expect("metered"));
+        assert!((time.measured - 50.0).abs() < 1e-9 && time.inside && time.error.abs() < 0.01, "{time:?}");
+        assert!((joules.measured - 2000.0).abs() < 1e-6 && joules.inside, "{joules:?}");
+        assert_eq!(predicted.outcome(&cell(99, 0.0)), (None, None), "a run of other steps is another run");
+    }
+
+    #[test]
+    fn nothing_is_predicted_from_one_step() {
+        assert_eq!(Prediction::of(&cell(1, 0.0), 10, 1), None);
+    }
+}

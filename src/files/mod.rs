@@ -1,0 +1,9 @@
+//! Files of others, read within limits, and files of ours, written whole or not at all.
+
+mod atomic;
+mod bounded;
+mod lock;
+
+pub use atomic::write_whole;
+pub use bounded::{FileError, read_bytes, read_head, read_text};
+pub use lock::{FolderLock, LockError};

@@ -1,0 +1,145 @@
+//! What a campaign measures.
+
+use std::time::Duration;
+
+use super::MeasureError;
+use crate::model::{Arch, Config, Family, StepShape};
+use crate::record::{Settings, Warning, Workload};
+use crate::units::DType;
+
+/// Tokens in a batch on a CPU: enough rows for its matrix products to be at their full rate, few enough
+/// for a step of BERT-base to take seconds.
+const CPU_TOKENS: usize = 512;
+/// No longer sequence is measured: the scores of a head would take 64 GB.
+const LONGEST: usize = 131_072;
+
+/// An architecture at a shape, in a number format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Point {
+    /// The architecture.
+    pub arch: Arch,
+    /// Tokens in a sequence.
+    pub seq_len: usize,
+    /// Sequences in a step.
+    pub batch_size: usize,
+    /// Number format.
+    pub dtype: DType,
+}
+
+impl Point {
+    /// The shape of its step.
+    pub(super) fn shape(self, settings: &Settings) -> StepShape {
+        StepShape {
+            batch_size: self.batch_size,
+            seq_len: self.seq_len,
+            masked_per_seq: losses_at(&settings.workload, self.seq_len),
+        }
+    }
+
+    /// The model that it is measured with: the workload's, with as many positions as its sequences have tokens.
+    pub(super) fn config(self, settings: &Settings) -> Config {
+        settings.workload.model.clone().with_layers(settings.n_layers).with_room_for(self.seq_len)
+    }
+}
+
+/// Positions with a loss at a length: those of the workload's phase of that length, if it has one.
+fn losses_at(workload: &Workload, seq_len: usize) -> usize {
+    let phase = workload.phases.iter().find(|p| p.seq_len == seq_len);
+    phase.map_or_else(|| crate::model::masked_per_seq(seq_len), |p| workload.losses(p))
+}
+
+/// How many sequences a step has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BatchSize {
+    /// On a CPU a set number of tokens; on a GPU the largest power of two that fits.
+    Auto,
+    /// So many.
+    Given(usize),
+}
+
+/// A campaign to be run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// What every cell shares.
+    pub settings: Settings,
+    /// The cells, those of one length and dtype together.
+    pub points: Vec<Point>,
+    /// Whether the batch of a point is only the largest that would be taken, and one that fits has to be found.
+    pub fit_batches: bool,
+    /// No cells are begun that would not be finished in this time.
+    pub within: Option<Duration>,
+}
+
+impl Plan {
+    /// Every architecture at every length in every dtype.
+    ///
+    /// # Errors
+    /// If the workload cannot be profiled, or an architecture or length does not fit it.
+    pub fn new(
+        settings: Settings,
+        archs: &[Arch],
+        seq_lens: &[usize],
+        batch_size: BatchSize,
+        on_cpu: bool,
+    ) -> Result<Self, MeasureError> {
+        let Settings { workload, dtypes, .. } = &settings;
+        if workload.model.family == Family::Decoder {
+            return Err(MeasureError::Decoder(workload.name.clone()));
+        }
+        if workload.model.gated_mlp {
+            return Err(MeasureError::Gated(workload.name.clone()));
+        }
+        if let Some(&seq_len) = seq_lens.iter().find(|s| !(1..=LONGEST).contains(*s)) {
+            return Err(MeasureError::SeqLen { seq_len, max: LONGEST });
+        }
+        let mut points: Vec<Point> = Vec::new();
+        for &dtype in dtypes {
+            for &seq_len in seq_lens {
+                for &arch in archs {
+                    let batch_size = match batch_size {
+                        BatchSize::Given(n) => n,
+                        BatchSize::Auto => {
+                            power_of_two(if on_cpu { CPU_TOKENS } else { most_tokens(workload, seq_len) } / seq_len)
+                        }
+                    };
+                    let point = Point { arch, seq_len, batch_size, dtype };
+                    arch.check(&point.config(&settings)).map_err(|e| MeasureError::Model(e.into()))?;
+                    if !points.contains(&point) {
+                        points.push(point);
+                    }
+                }
+            }
+        }
+        Ok(Self { points, within: None, fit_batches: batch_size == BatchSize::Auto && !on_cpu, settings })
+    }
+
+    /// What is unusual about it.
+    pub(super) fn warnings(&self) -> Vec<Warning> {
+        let model = &self.settings.workload.model;
+        let longer = self.points.iter().map(|p| p.seq_len).filter(|s| *s > model.max_seq_len).max();
+        let beyond = longer.map(|seq_len| {
+            Warning::new(
+                format!(
+                    "`{}` has {} positions and was measured with up to {seq_len}",
+                    self.settings.workload.name, model.max_seq_len
+                ),
+                "beyond its own length it has more position embeddings, and a Linformer wider projections",
+                "read those lengths as what such a model would cost, not as this one",
+            )
+        });
+        beyond.into_iter().collect()
+    }
+}
+
+/// Tokens of the largest batch that a GPU is tried with: the recipe's own at its lengths, and as many tokens as its
+/// largest has at others. More would not be run by those who train by this recipe.
+fn most_tokens(workload: &Workload, seq_len: usize) -> usize {
+    let own = workload.phases.iter().filter(|p| p.seq_len == seq_len);
+    let tokens = |p: &crate::catalog::Phase| p.batch_size * p.seq_len;
+    own.map(tokens).max().or_else(|| workload.phases.iter().map(tokens).max()).unwrap_or(CPU_TOKENS)
+}
+
+/// The largest power of two up to `n`, and at least 1.
+fn power_of_two(n: usize) -> usize {
+    1 << n.max(1).ilog2()
+}

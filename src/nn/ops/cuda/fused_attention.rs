@@ -1,0 +1,90 @@
+//! Attention in one kernel: no score is ever written to memory. For 16 bits and heads of width 64 on GPUs whose matrix
+//! units take 16 rows (compute capability 8.0); everything else is computed in tiles by cuBLAS.
+
+use std::sync::{MutexGuard, PoisonError};
+
+use candle_core::{DType, Result, Tensor};
+
+use super::launch::{Argument, Grid, THREADS, WARP, device, empty, has_kernel, launch, suffix, tensor};
+use crate::nn::ops::{Attention, Gradients};
+
+/// Width of the heads that the kernels are made for.
+const D_HEAD: usize = 64;
+/// Queries, or keys, of a block, and its threads.
+const TILE: usize = 64;
+const BLOCK: usize = 4 * WARP;
+
+/// What the forward pass leaves for the gradients.
+pub(in crate::nn::ops) struct Saved {
+    y: Tensor,
+    /// Logarithm of the sum of the exponentials of each row's scores, `(B, heads, rows)` of f32.
+    lse: Tensor,
+}
+
+impl Attention {
+    /// Whether the kernels of this file compute it.
+    pub(super) fn is_fused(&self, dtype: DType) -> Result<bool> {
+        let half = matches!(dtype, DType::BF16 | DType::F16);
+        Ok(half && self.d_head() == D_HEAD && self.keys > 0 && has_kernel(&format!("attention_{}", suffix(dtype)?)))
+    }
+
+    fn saved(&self) -> MutexGuard<'_, Option<Saved>> {
+        self.saved.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A block for each tile of `rows` of each head.
+    fn blocks(&self, rows: usize) -> Grid {
+        let blocks = (rows.div_ceil(TILE), self.b * self.heads.n_heads);
+        Grid { blocks, threads: (BLOCK, 1), shared_bytes: 0 }
+    }
+
+    /// What every kernel ends with.
+    fn sizes(&self) -> [Argument; 5] {
+        #[expect(clippy::cast_possible_truncation, reason = "a scale")]
+        let scale = Argument::Float(self.scale() as f32);
+        [self.heads.n_heads.into(), self.t.into(), self.keys.into(), scale, self.heads.dropout.into()]
+    }
+
+    pub(super) fn fused_forward(&self, inputs: &[Tensor], mask: Argument) -> Result<Tensor> {
+        let (q, dtype) = (&inputs[0], inputs[0].dtype());
+        let y = empty(q.shape(), dtype, q)?;
+        let lse = empty((self.b, self.heads.n_heads, self.t), DType::F32, q)?;
+        let tensors = [tensor(q)?, tensor(&inputs[1])?, tensor(&inputs[2])?, mask, tensor(&y)?, tensor(&lse)?];
+        let name = format!("attention_{}", suffix(dtype)?);
+        launch(device(q)?, &name, self.blocks(self.t), &[&tensors[..], &self.sizes()].concat())?;
+        // The last forward pass is the one whose gradients are asked for.
+        *self.saved() = Some(Saved { y: y.clone(), lse });
+        Ok(y)
+    }
+
+    pub(super) fn fused_backward(
+        &self,
+        inputs: &[Tensor],
+        dy: &Tensor,
+        gradients: &mut Gradients,
+        mask: Argument,
+    ) -> Result<()> {
+        let Some(Saved { y, lse }) = self.saved().take() else {
+            candle_core::bail!("the gradients of attention were asked for before its result");
+        };
+        let ([q, k, v], dtype) = ([&inputs[0], &inputs[1], &inputs[2]], inputs[0].dtype());
+        let (name, gpu) =
+            (|kernel: &str| Ok::<_, candle_core::Error>(format!("{kernel}_{}", suffix(dtype)?)), device(q)?);
+        let delta = empty(lse.shape(), DType::F32, q)?;
+        let n = self.b * self.heads.n_heads * self.t;
+        let sizes = [n.into(), self.heads.n_heads.into(), self.t.into()];
+        let of_delta = [&[tensor(&y)?, tensor(dy)?, tensor(&delta)?][..], &sizes].concat();
+        launch(gpu, &name("attention_delta")?, Grid::of_blocks(n.div_ceil(THREADS / WARP)), &of_delta)?;
+        drop(y);
+
+        let (dq, dk, dv) = (empty(q.shape(), dtype, q)?, empty(k.shape(), dtype, q)?, empty(v.shape(), dtype, q)?);
+        let given = [tensor(q)?, tensor(k)?, tensor(v)?, tensor(dy)?, mask, tensor(&lse)?, tensor(&delta)?];
+        let of_keys = [&given[..], &[tensor(&dk)?, tensor(&dv)?], &self.sizes()].concat();
+        launch(gpu, &name("attention_backward_keys")?, self.blocks(self.keys), &of_keys)?;
+        let of_queries = [&given[..], &[tensor(&dq)?], &self.sizes()].concat();
+        launch(gpu, &name("attention_backward_queries")?, self.blocks(self.t), &of_queries)?;
+        gradients.add_tensor(q, dq)?;
+        gradients.add_tensor(k, dk)?;
+        gradients.add_tensor(v, dv)
+    }
+}
