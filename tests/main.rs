@@ -12,6 +12,7 @@ mod nn;
 mod ops;
 mod properties;
 mod reliability;
+mod reports;
 mod safety;
 mod track;
 mod validation;

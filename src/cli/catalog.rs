@@ -1,22 +1,29 @@
 //! `catalog`: what is known, with sources.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 use clap::{Subcommand, ValueEnum};
 use greenformers::catalog::{Device, EntryKind, Grid, GridEntry, Quantity, Site, Sourced};
 use greenformers::record::Workload;
 use greenformers::report::{TextTable, significant};
+use serde::Serialize;
 
 use super::Context;
-use super::common::{print, print_json};
+use super::common::{Format, print, print_json, print_table};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   greenformers catalog list grid
+  greenformers catalog list hardware --format csv
   greenformers catalog show hardware a100-sxm4-80gb
   greenformers catalog check workload my-model.yaml")]
 pub(super) struct Args {
     #[command(subcommand)]
     command: Option<Action>,
+    /// How results are printed
+    #[arg(long, value_enum, default_value = "text", global = true)]
+    format: Format,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -30,12 +37,16 @@ enum Kind {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// List the entries of one kind, or of all
+    #[command(after_help = "Example:
+  greenformers catalog list grid --format csv")]
     List {
         /// Which kind
         #[arg(value_enum)]
         kind: Option<Kind>,
     },
-    /// Show an entry as JSON, each number with its source
+    /// Show an entry as JSON, each number with its source; as CSV a row a number
+    #[command(after_help = "Example:
+  greenformers catalog show hardware a100-sxm4-80gb")]
     Show {
         /// Which kind
         #[arg(value_enum)]
@@ -44,6 +55,8 @@ enum Action {
         name: String,
     },
     /// Check a YAML file of yours
+    #[command(after_help = "Example:
+  greenformers catalog check workload my-model.yaml")]
     Check {
         /// What the file describes
         #[arg(value_enum)]
@@ -53,11 +66,22 @@ enum Action {
     },
 }
 
+#[derive(Serialize)]
+struct Valid<'a> {
+    schema: u32,
+    file: &'a str,
+    valid: bool,
+}
+
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
+    let format = args.format;
     match &args.command {
-        None | Some(Action::List { kind: None }) => list_all(context),
-        Some(Action::List { kind: Some(kind) }) => print(&table(*kind, context)?.render()),
-        Some(Action::Show { kind, name }) => show(*kind, name, context),
+        None | Some(Action::List { kind: None }) => list_all(format, context),
+        Some(Action::List { kind: Some(kind) }) => match format {
+            Format::Json => entries(*kind, context),
+            _ => print_table(&table(*kind, context)?, format, ""),
+        },
+        Some(Action::Show { kind, name }) => show(*kind, name, format, context),
         Some(Action::Check { kind, file }) => {
             let path = if file.contains('/') { file.clone() } else { format!("./{file}") };
             match kind {
@@ -66,25 +90,79 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
                 Kind::Site => drop(context.catalog.load::<Site>(&path)?),
                 Kind::Workload => drop(context.catalog.load::<Workload>(&path)?),
             }
-            print(&format!("{file}: valid\n"))
+            match format {
+                Format::Json => print_json(&Valid { schema: 1, file, valid: true }),
+                Format::Csv => {
+                    let mut valid = TextTable::new(&["file", "valid"]);
+                    valid.row(vec![file.clone(), "true".to_owned()]);
+                    print_table(&valid, format, "")
+                }
+                Format::Text => print(&format!("{file}: valid\n")),
+            }
         }
     }
 }
 
-fn list_all(context: &Context) -> Result<()> {
+fn list_all(format: Format, context: &Context) -> Result<()> {
+    let mut counts = BTreeMap::new();
     let mut summary = TextTable::new(&["kind", "entries"]);
     for kind in EntryKind::ALL {
-        summary.row(vec![kind.name().to_owned(), context.catalog.ids(kind)?.len().to_string()]);
+        let count = context.catalog.ids(kind)?.len();
+        summary.row(vec![kind.name().to_owned(), count.to_string()]);
+        counts.insert(kind.name(), count);
     }
-    print(&(summary.render() + "\n`greenformers catalog list KIND` shows them\n"))
+    match format {
+        Format::Json => print_json(&counts),
+        _ => print_table(&summary, format, "\n`greenformers catalog list KIND` shows them\n"),
+    }
 }
 
-fn show(kind: Kind, name: &str, context: &Context) -> Result<()> {
+/// Every entry of a kind, whole.
+fn entries(kind: Kind, context: &Context) -> Result<()> {
+    let catalog = &context.catalog;
     match kind {
-        Kind::Hardware => print_json(&context.catalog.load::<Device>(name)?),
-        Kind::Grid => print_json(&context.catalog.grid(name)?),
-        Kind::Site => print_json(&context.catalog.load::<Site>(name)?),
-        Kind::Workload => print_json(&context.catalog.load::<Workload>(name)?),
+        Kind::Hardware => print_json(&catalog.all::<Device>()?),
+        Kind::Grid => {
+            let grids = catalog.all::<GridEntry>()?.into_iter().map(|entry| catalog.grid(&entry.id));
+            print_json(&grids.collect::<Result<Vec<Grid>, _>>()?)
+        }
+        Kind::Site => print_json(&catalog.all::<Site>()?),
+        Kind::Workload => print_json(&catalog.all::<Workload>()?),
+    }
+}
+
+fn show(kind: Kind, name: &str, format: Format, context: &Context) -> Result<()> {
+    let catalog = &context.catalog;
+    let entry = match kind {
+        Kind::Hardware => serde_json::to_value(catalog.load::<Device>(name)?)?,
+        Kind::Grid => serde_json::to_value(catalog.grid(name)?)?,
+        Kind::Site => serde_json::to_value(catalog.load::<Site>(name)?)?,
+        Kind::Workload => serde_json::to_value(catalog.load::<Workload>(name)?)?,
+    };
+    if format != Format::Csv {
+        return match kind {
+            Kind::Hardware => print_json(&catalog.load::<Device>(name)?),
+            Kind::Grid => print_json(&catalog.grid(name)?),
+            Kind::Site => print_json(&catalog.load::<Site>(name)?),
+            Kind::Workload => print_json(&catalog.load::<Workload>(name)?),
+        };
+    }
+    let mut table = TextTable::new(&["field", "value"]);
+    flatten("", &entry, &mut table);
+    print_table(&table, format, "")
+}
+
+/// A row a number or word of a tree, by its path.
+fn flatten(path: &str, value: &serde_json::Value, table: &mut TextTable) {
+    let below = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+    match value {
+        serde_json::Value::Object(fields) => fields.iter().for_each(|(name, v)| flatten(&below(name), v, table)),
+        serde_json::Value::Array(items) => {
+            items.iter().enumerate().for_each(|(i, v)| flatten(&below(&i.to_string()), v, table));
+        }
+        serde_json::Value::Null => {}
+        serde_json::Value::String(text) => table.row(vec![path.to_owned(), text.clone()]),
+        other => table.row(vec![path.to_owned(), other.to_string()]),
     }
 }
 

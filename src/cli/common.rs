@@ -1,6 +1,6 @@
 //! Options that several commands share, and what they resolve to.
 
-use std::io::Write;
+use std::io::{IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
@@ -9,6 +9,7 @@ use greenformers::catalog::{Catalog, Device, DeviceKind, Grid, Hourly, Site};
 use greenformers::estimate::{Conditions, ConditionsBuilder};
 use greenformers::model::{Arch, Config, Order, Share};
 use greenformers::record::Workload;
+use greenformers::report::{Paint, TextTable};
 use greenformers::sensor::Coverage;
 
 /// The zone that is assumed when none is named.
@@ -59,6 +60,16 @@ impl ConditionsArgs {
     pub(super) fn grid_if_named(&self, catalog: &Catalog) -> Result<Option<Grid>> {
         let name = self.grid.as_deref().filter(|name| !is_csv(name));
         Ok(name.map(|name| catalog.grid(name)).transpose()?)
+    }
+
+    /// Whether the emissions of a kilowatt-hour were given as a number.
+    pub(super) fn intensity_is_given(&self) -> bool {
+        self.grid_intensity.is_some()
+    }
+
+    /// Whether nothing was said of the grid.
+    pub(super) fn grid_is_assumed(&self) -> bool {
+        self.grid.is_none() && self.grid_intensity.is_none()
     }
 
     /// The hours of the grid, if a CSV file was given.
@@ -194,6 +205,26 @@ pub(super) fn print(text: &str) -> Result<()> {
     stdout.write_all(text.as_bytes())?;
     stdout.flush()?;
     Ok(())
+}
+
+/// Colour where stdout is a terminal that shows it, and nobody wants none (<https://no-color.org>).
+pub(super) fn paint() -> Paint {
+    let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    Paint(std::io::stdout().is_terminal() && !set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|t| t != "dumb"))
+}
+
+/// A table to stdout: for people with `below` after it, or as CSV.
+pub(super) fn print_table(table: &TextTable, format: Format, below: &str) -> Result<()> {
+    if format != Format::Csv {
+        return print(&(paint().table(&table.render(), &[]) + below));
+    }
+    let (header, lines) = table.parts();
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(header)?;
+    for line in lines {
+        writer.write_record(line)?;
+    }
+    print(&String::from_utf8_lossy(&writer.into_inner()?))
 }
 
 /// A value as indented JSON to stdout.

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use greenformers::estimate::compare;
 use greenformers::record::Record;
-use greenformers::report::{cells_frame, comparison_text, to_csv};
+use greenformers::report::{comparison_frame, comparison_text, to_csv};
 
 use super::Context;
-use super::common::{Format, print, print_json};
+use super::common::{Format, paint, print, print_json};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -37,11 +37,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let comparison = compare(&record, args.seed);
     match args.format {
         Format::Json => print_json(&comparison),
-        Format::Csv => {
-            let cells: Vec<_> = record.cells.iter().map(|c| c.summary(&record.environment)).collect();
-            print(&to_csv(&mut cells_frame(&cells)?)?)
-        }
-        Format::Text => print(&comparison_text(&comparison)),
+        Format::Csv => print(&to_csv(&mut comparison_frame(&comparison)?)?),
+        Format::Text => print(&comparison_text(&comparison, paint())),
     }
 }
 

@@ -10,7 +10,7 @@ use greenformers::sensor::{DEFAULT_POWERCAP_ROOT, GpuInfo, visible_gpus};
 use serde::Serialize;
 
 use super::Context;
-use super::common::{Format, print, print_json};
+use super::common::{Format, paint, print, print_json, print_table};
 
 /// A sensor is watched for at most so long, which is time for a dozen of its values.
 const WATCH_S: f64 = 2.0;
@@ -82,15 +82,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         ]);
     }
     if args.format == Format::Csv {
-        let (header, lines) = table.parts();
-        let mut writer = csv::Writer::from_writer(Vec::new());
-        writer.write_record(header)?;
-        for line in lines {
-            writer.write_record(line)?;
-        }
-        return print(&String::from_utf8_lossy(&writer.into_inner()?));
+        return print_table(&table, args.format, "");
     }
-    let mut text = table.render();
+    let mut text = paint().table(&table.render(), &[]);
     for row in &rows {
         if let Some(reason) = &row.reason {
             text.push_str(&format!("\n{}: {reason}\n", row.device));

@@ -16,7 +16,7 @@ use greenformers::units::DType;
 use serde::Serialize;
 
 use super::Context;
-use super::common::{ConditionsArgs, Format, default_archs, parse_seconds, print, print_json, workload};
+use super::common::{ConditionsArgs, Format, default_archs, paint, parse_seconds, print, print_json, workload};
 use super::sweep::{self, SweepArgs};
 
 #[derive(Debug, clap::Args)]
@@ -163,19 +163,30 @@ pub(super) fn estimate_on_machine(
     let conditions = conditions_of(record, conditions, context)?;
     let mut estimates = Vec::new();
     for &dtype in &record.settings.dtypes {
-        estimates.extend(estimate(&Request {
-            workload: &record.settings.workload,
-            archs: &archs_of(record),
-            hardware: Hardware::Measured(record),
-            devices: 1,
-            dtype,
-            level: Level::default(),
-            micro_batch: None,
-            conditions: &conditions,
-            seed,
-        })?);
+        let archs = archs_of(record);
+        estimates.extend(estimate(&Request { dtype, ..on_machine(record, &archs, &conditions, seed) })?);
     }
     Ok(estimates)
+}
+
+/// A run of the workload of a record on its machine, in the format that estimates are in.
+pub(super) fn on_machine<'a>(
+    record: &'a Record,
+    archs: &'a [Arch],
+    conditions: &'a Conditions,
+    seed: u64,
+) -> Request<'a> {
+    Request {
+        workload: &record.settings.workload,
+        archs,
+        hardware: Hardware::Measured(record),
+        devices: 1,
+        dtype: record.settings.dtype(),
+        level: Level::default(),
+        micro_batch: None,
+        conditions,
+        seed,
+    }
 }
 
 fn elsewhere(args: &Args, device: Option<Device>, context: &Context) -> Result<Vec<Estimate>> {
@@ -224,7 +235,7 @@ pub(super) fn archs_of(record: &Record) -> Vec<Arch> {
 }
 
 /// Grid, site and prices for the machine of a record.
-fn conditions_of(record: &Record, args: &ConditionsArgs, context: &Context) -> Result<Conditions> {
+pub(super) fn conditions_of(record: &Record, args: &ConditionsArgs, context: &Context) -> Result<Conditions> {
     let compute = &record.environment.compute;
     let coverage = record.environment.meters.first().map(|m| m.coverage);
     // A virtual machine uses a part of its host.
@@ -245,7 +256,7 @@ fn text(estimates: &[Estimate], args: &Args) -> String {
             None => first.basis.name().to_owned(),
         },
     ));
-    text.push_str(&estimates_table(estimates).render());
+    text.push_str(&paint().table(&estimates_table(estimates).render(), &[]));
     text.push('\n');
     text.push_str(&side_table(estimates).render());
     text.push('\n');
@@ -273,7 +284,7 @@ fn text(estimates: &[Estimate], args: &Args) -> String {
         }
     }
     for warning in &warnings {
-        text.push_str(&format!("\nwarning: {warning}"));
+        text.push_str(&format!("\n{} {warning}", paint().caution("warning:")));
     }
     if !warnings.is_empty() {
         text.push('\n');

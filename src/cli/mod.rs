@@ -7,6 +7,7 @@ mod completions;
 mod devices;
 mod estimate;
 mod footprint;
+mod man;
 mod profile;
 mod progress;
 mod report;
@@ -27,6 +28,11 @@ use clap::{Parser, Subcommand};
 /// (LRT) or Linformer variant would save.
 #[derive(Debug, Parser)]
 #[command(name = "greenformers", version, propagate_version = true, max_term_width = 100)]
+#[command(after_help = "Examples:
+  greenformers run                                           measure this machine, estimate BERT-base on it, write a report
+  greenformers estimate --hardware a100-sxm4-80gb --devices 8
+  greenformers report reports/mine --grid fra
+  greenformers track -- python train.py")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -64,6 +70,8 @@ enum Command {
     Catalog(catalog::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
+    /// Print a page for `man`, or write one for each command
+    Man(man::Args),
 }
 
 /// What every command is given.
@@ -104,6 +112,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Report(args) => report::run(&args, &context),
         Command::Catalog(args) => catalog::run(&args, &context),
         Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,15 +1,20 @@
 //! `run`: the main job.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use greenformers::estimate::{Comparison, Estimate, ThesisClaim};
 use greenformers::measure;
-use greenformers::report::{claims_text, comparison_text, estimates_table, figures, profile_table, write_report};
+use greenformers::record::CellSummary;
+use greenformers::report::{
+    Report, claims_text, comparison_text, estimates_frame, estimates_table, profile_table, to_csv, write_report,
+};
+use serde::Serialize;
 
 use super::Context;
-use super::common::{ConditionsArgs, new_campaign_folder, parse_seconds, print};
-use super::estimate::estimate_on_machine;
+use super::common::{ConditionsArgs, Format, new_campaign_folder, paint, parse_seconds, print, print_json};
 use super::profile::{WhatArgs, measure_into};
+use super::report::report_of;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -30,31 +35,65 @@ pub(super) struct Args {
     /// Go on with the campaign in the folder given with `-o`
     #[arg(long, requires = "output")]
     resume: bool,
+    /// How results are printed
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+}
+
+#[derive(Serialize)]
+struct Output<'a> {
+    schema: u32,
+    answer: &'a str,
+    cells: &'a [CellSummary],
+    comparison: &'a Comparison,
+    estimates: &'a [Estimate],
+    /// Why there are none.
+    no_estimates: Option<&'a str>,
+    claims: &'a [ThesisClaim],
+    files: &'a [PathBuf],
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let facts = measure::machine_facts();
     let folder = args.output.clone().unwrap_or_else(|| new_campaign_folder(&facts.host));
     let (record, _lock) = measure_into(&args.what, args.max_time, &folder, Some(args.resume), &facts, context)?;
-    let estimates = estimate_on_machine(&record, &args.conditions, context, args.what.seed);
-    let report = figures(&record, estimates.map_err(|e| format!("{e:#}")), args.what.seed);
-    let page = write_report(&report, &folder)?;
+    let report = report_of(&record, &args.conditions, context, args.what.seed)?;
+    let files = write_report(&report, &folder, false)?;
+    match args.format {
+        Format::Json => print_json(&Output {
+            schema: 1,
+            answer: &report.answer,
+            cells: &report.cells,
+            comparison: &report.comparison,
+            estimates: &report.estimates,
+            no_estimates: report.no_estimates.as_deref(),
+            claims: &report.claims,
+            files: &files,
+        }),
+        Format::Csv => print(&to_csv(&mut estimates_frame(&report.estimates)?)?),
+        Format::Text => print(&text(&report, &files[0])),
+    }
+}
 
-    let mut text = profile_table(&report.cells).render();
+fn text(report: &Report, page: &Path) -> String {
+    let colour = paint();
+    let mut text = colour.table(&profile_table(&report.cells).render(), &[]);
     text.push('\n');
-    text.push_str(&comparison_text(&report.comparison));
+    text.push_str(&comparison_text(&report.comparison, colour));
     text.push('\n');
     if let Some(reason) = &report.no_estimates {
         text.push_str(&format!("the whole run is not estimated: {reason}\n"));
     } else {
-        text.push_str(&format!("{}, the whole run on this machine:\n", report.record.settings.workload.name));
-        text.push_str(&estimates_table(&report.estimates).render());
+        let basis = report.estimates.first().map_or("", |e| e.basis.name());
+        let workload = &report.record.settings.workload.name;
+        text.push_str(&format!("{workload}, the whole run on this machine, estimated (basis: {basis}):\n"));
+        text.push_str(&colour.table(&estimates_table(&report.estimates).render(), &[]));
     }
     for (name, reason) in report.estimates.first().into_iter().flat_map(|e| &e.missing) {
         text.push_str(&format!("{name}: {reason}\n"));
     }
     text.push('\n');
     text.push_str(&claims_text(&report.claims));
-    text.push_str(&format!("\nreport: {}\n", page.display()));
-    print(&text)
+    text.push_str(&format!("\n{}\n\nreport: {}\n", colour.strong(&report.answer), page.display()));
+    text
 }

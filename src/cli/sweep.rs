@@ -7,12 +7,13 @@ use greenformers::catalog::{Device, DeviceKind, EntryKind, Grid, Level};
 use greenformers::estimate::{Axes, Conditions, EstimateError, Goal, Limits, Scenario, frontier, recommend, sweep};
 use greenformers::model::Arch;
 use greenformers::record::{Workload, write_whole};
-use greenformers::report::{sweep_frame, sweep_table, to_csv, to_parquet};
+use greenformers::report::{NamedScenario, named_scenarios, sweep_frame, sweep_table, to_csv, to_parquet};
 use greenformers::sensor::Coverage;
 use greenformers::units::DType;
+use serde::Serialize;
 
 use super::Context;
-use super::common::{ConditionsArgs, Format, print, workload};
+use super::common::{ConditionsArgs, Format, paint, print, print_json, workload};
 use super::estimate::{Args, fastest_dtype};
 
 /// Rows that a terminal is shown.
@@ -58,6 +59,16 @@ fn at_least_0(text: &str) -> Result<f64, String> {
         Ok(x) if x.is_finite() && x >= 0.0 => Ok(x),
         _ => Err(format!("expected a finite number of at least 0, got `{text}`")),
     }
+}
+
+#[derive(Serialize)]
+struct Output<'a> {
+    schema: u32,
+    /// How many scenarios there were before limits and frontier.
+    total: usize,
+    scenarios: Vec<NamedScenario<'a>>,
+    /// What to choose, with `--recommend`.
+    recommendation: Option<String>,
 }
 
 /// The lists of `hardware=a,b,dtype=c`: a part with a known name before `=` begins a list.
@@ -110,9 +121,6 @@ pub(super) fn run(args: &Args, axes_text: &str, context: &Context) -> Result<()>
     if args.record.is_some() || args.step_time.is_some() {
         bail!("`--sweep` compares hardware of the catalog: leave out the record and `--step-time`");
     }
-    if !matches!(args.format, Format::Text | Format::Csv) && options.out.is_none() {
-        bail!("`--sweep` prints text or csv\nhint: `--out FILE.parquet` writes a table");
-    }
     if args.conditions.is_hourly() {
         bail!("`--sweep` takes no hours of a grid: name grids, or estimate one scenario with `--grid FILE.csv`");
     }
@@ -144,10 +152,17 @@ pub(super) fn run(args: &Args, axes_text: &str, context: &Context) -> Result<()>
         let bytes = if parquet { to_parquet(&mut frame)? } else { to_csv(&mut frame)?.into_bytes() };
         write_whole(out, &bytes)?;
     }
+    if args.format == Format::Json {
+        let scenarios = named_scenarios(&scenarios, &axes);
+        return print_json(&Output { schema: 1, total, scenarios, recommendation: sentence.flatten() });
+    }
     let mut text = match args.format {
         Format::Csv if options.out.is_none() => to_csv(&mut frame)?,
         _ => {
-            let mut text = sweep_table(&scenarios, &axes, ROWS).render();
+            let (common, table) = sweep_table(&scenarios, &axes, ROWS);
+            let mut text = common.iter().map(|c| format!("{c}\n")).collect::<String>();
+            text.push_str(&paint().table(&table.render(), &[]));
+            text.push_str("×/÷: 95 % intervals go from the number over the factor after it to the number times it\n");
             if scenarios.len() > ROWS {
                 text.push_str(&format!(
                     "and {} more: `--format csv`, `--out FILE` or `--pareto`\n",
@@ -234,7 +249,7 @@ fn axes(args: &Args, text: &str, context: &Context) -> Result<Axes> {
     })
 }
 
-fn of_device(args: &ConditionsArgs, device: Device, context: &Context) -> Result<(Device, Conditions)> {
+pub(super) fn of_device(args: &ConditionsArgs, device: Device, context: &Context) -> Result<(Device, Conditions)> {
     let coverage = if device.kind == DeviceKind::Cpu { Coverage::CpuPackage } else { Coverage::Gpu };
     // A device without offers of the basis that was asked for has no known price.
     let resolved = args.resolve(&context.catalog, Some(device.clone()), Some(coverage), 1.0, false);
@@ -248,7 +263,7 @@ fn of_device(args: &ConditionsArgs, device: Device, context: &Context) -> Result
     Ok((device, conditions?))
 }
 
-fn of_grid(args: &ConditionsArgs, name: Option<&str>, context: &Context) -> Result<(Grid, [Conditions; 2])> {
+pub(super) fn of_grid(args: &ConditionsArgs, name: Option<&str>, context: &Context) -> Result<(Grid, [Conditions; 2])> {
     let args = args.in_grid(name);
     let grid = args.named_grid(&context.catalog)?;
     // What a device brings is left out here; only the default site differs with its kind.

@@ -227,7 +227,7 @@ fn row(run: &Run) -> CodecarbonRow {
         ram_energy_kwh: energy(PartKind::Memory),
         partial: is_partial(tracked),
         water_l: run.account.water_l.map(|w| w.mid),
-        intensity_g_per_kwh: run.conditions.intensity.distribution.centre(),
+        intensity_g_per_kwh: Some(run.conditions.intensity.distribution.centre()),
         pue: run.conditions.pue.distribution.centre(),
         country_name: country.map(|g| g.name.clone()),
         country_iso_code: country.map(|g| g.id.to_uppercase()),

@@ -6,6 +6,7 @@ use super::Estimate;
 use crate::model::Arch;
 use crate::record::{Cell, Pass, Record, Status};
 use crate::stats::{Distribution, Interval, Stream};
+use crate::units::DType;
 
 /// Draws of each step time.
 const TRIALS: usize = 10_000;
@@ -36,6 +37,8 @@ pub struct LengthComparison {
     pub seq_len: usize,
     /// Sequences of a step.
     pub batch_size: usize,
+    /// Number format.
+    pub dtype: DType,
     /// The architectures, fastest first.
     pub rows: Vec<ArchRow>,
     /// The fastest, if its lead is larger than the uncertainty.
@@ -49,6 +52,8 @@ pub struct Crossover {
     pub below: String,
     /// Faster above.
     pub above: String,
+    /// Number format.
+    pub dtype: DType,
     /// The length between the two measured ones, log-linear in both.
     pub seq_len: f64,
 }
@@ -72,7 +77,7 @@ pub fn compare(record: &Record, seed: u64) -> Comparison {
         .iter()
         .filter(|c| c.pass == Pass::Train && c.status == Status::Ok && c.step_mean().is_some())
         .collect();
-    cells.sort_by_key(|c| (c.shape.seq_len, c.shape.batch_size, c.arch));
+    cells.sort_by_key(|c| (c.dtype, c.shape.seq_len, c.shape.batch_size, c.arch));
     let lengths: Vec<LengthComparison> =
         cells.chunk_by(|a, b| a.shape == b.shape && a.dtype == b.dtype).map(|group| at_length(group, seed)).collect();
     Comparison { schema: 1, crossovers: crossovers(&lengths), lengths }
@@ -99,7 +104,7 @@ fn at_length(cells: &[&Cell], seed: u64) -> LengthComparison {
         .collect();
     rows.sort_by(|a, b| a.us_per_token.mid.total_cmp(&b.us_per_token.mid));
     let winner = clear_winner(cells, &rows, seed);
-    LengthComparison { seq_len: shape.seq_len, batch_size: shape.batch_size, rows, winner }
+    LengthComparison { seq_len: shape.seq_len, batch_size: shape.batch_size, dtype: cells[0].dtype, rows, winner }
 }
 
 /// The fastest, if the interval of its ratio to the next lies below 1.
@@ -134,7 +139,7 @@ fn ratio(a: &[f64], b: &[f64]) -> Interval {
 
 fn crossovers(lengths: &[LengthComparison]) -> Vec<Crossover> {
     let mut found = Vec::new();
-    for pair in lengths.windows(2) {
+    for pair in lengths.windows(2).filter(|pair| pair[0].dtype == pair[1].dtype && pair[0].seq_len < pair[1].seq_len) {
         let time =
             |l: &LengthComparison, spec: &str| l.rows.iter().find(|r| r.spec == spec).map(|r| r.us_per_token.mid);
         for (i, a) in pair[0].rows.iter().enumerate() {
@@ -155,7 +160,12 @@ fn crossovers(lengths: &[LengthComparison]) -> Vec<Crossover> {
                 if gap0 > 0.0 && gap1 < 0.0 && seen {
                     let (x0, x1) = ((pair[0].seq_len as f64).ln(), (pair[1].seq_len as f64).ln());
                     let x = x0 + (x1 - x0) * gap0 / (gap0 - gap1);
-                    found.push(Crossover { below: a.label.clone(), above: b.label.clone(), seq_len: x.exp() });
+                    found.push(Crossover {
+                        below: a.label.clone(),
+                        above: b.label.clone(),
+                        dtype: pair[0].dtype,
+                        seq_len: x.exp(),
+                    });
                 }
             }
         }

@@ -46,5 +46,5 @@ pub use scaled::{CellCheck, TransferCheck, transfer_check};
 pub use schedule::Schedule;
 pub use step::{PhaseStep, StepSource};
 pub use sweep::{Axes, Scenario, Sweep, sweep};
-pub use training::{Hardware, Request, estimate};
+pub use training::{Hardware, Request, estimate, estimate_without_shares};
 pub use variance::VarianceShare;

@@ -98,6 +98,18 @@ pub(super) fn check(workload: &Workload, devices: u32, micro_batch: Option<usize
 /// If an architecture does not fit the workload, a batch cannot be spread over the devices, or the hardware
 /// lacks a figure.
 pub fn estimate(request: &Request<'_>) -> Result<Vec<Estimate>, EstimateError> {
+    estimates(request, true)
+}
+
+/// The same without the shares of the variance, which take most of the time.
+///
+/// # Errors
+/// As [`estimate`].
+pub fn estimate_without_shares(request: &Request<'_>) -> Result<Vec<Estimate>, EstimateError> {
+    estimates(request, false)
+}
+
+fn estimates(request: &Request<'_>, with_shares: bool) -> Result<Vec<Estimate>, EstimateError> {
     check(request.workload, request.devices, request.micro_batch)?;
     let sampler = Sampler::new(request.seed, TRIALS);
     let mut runs: Vec<(Arch, StepSource, Draws)> = Vec::new();
@@ -115,7 +127,7 @@ pub fn estimate(request: &Request<'_>) -> Result<Vec<Estimate>, EstimateError> {
         .iter()
         .map(|(arch, source, draws)| {
             let reference = dense.map(|i| &runs[i].2).filter(|_| *arch != Arch::Dense);
-            let shares = variance_shares(request, *arch, source, request.seed);
+            let shares = if with_shares { variance_shares(request, *arch, source, request.seed) } else { Vec::new() };
             describe(request, *arch, source, draws, reference, shares)
         })
         .collect())

@@ -90,7 +90,7 @@ pub fn run(
         Some(previous) => continued(previous, plan, &environment)?,
         None => Record {
             schema: SCHEMA,
-            tool: concat!("greenformers ", env!("CARGO_PKG_VERSION")).to_owned(),
+            tool: tool(),
             created,
             settings: plan.settings.clone(),
             environment,
@@ -151,6 +151,12 @@ pub fn run(
         campaign.group(&open)?;
     }
     Ok(campaign.record)
+}
+
+/// Name, version and, in a release build, revision of the program.
+fn tool() -> String {
+    let version = concat!("greenformers ", env!("CARGO_PKG_VERSION"));
+    option_env!("GREENFORMERS_REVISION").map_or_else(|| version.to_owned(), |r| format!("{version} (git {r})"))
 }
 
 /// The record of an interrupted campaign, if this is the same campaign.

@@ -1,32 +1,46 @@
-//! Records and estimates as tables, charts, Markdown and HTML: pure functions to text or bytes, and one
-//! that writes them all into a folder.
+//! Records and estimates as tables, charts, Markdown and HTML: pure functions to text or bytes, and one that writes them
+//! all into a folder.
+//!
+//! | room | what it makes |
+//! |---|---|
+//! | `figures` | what a report shows, before it has a form: the answer, the charts as values |
+//! | `charts` | a chart on paper, as SVG and PNG |
+//! | `page` | one HTML file, and Markdown |
+//! | `sides` | several records side by side |
+//! | `files` | tables and cards for other programs |
+//! | `terminal` | tables in 100 columns |
+//! | `markup` | the one place where text becomes markup |
 
-mod charts;
-mod codecarbon;
+pub mod charts;
+mod document;
 mod error;
-mod estimates;
 mod figures;
-mod folder;
-mod html;
-mod markdown;
+mod files;
+mod markup;
 mod numbers;
-mod sweep;
-mod tables;
-mod text;
+mod page;
+mod sides;
+mod terminal;
 mod validation;
 
-pub use charts::Chart;
-pub use codecarbon::{CODECARBON_HEADER, CodecarbonRow};
+pub use charts::{Chart, Palette};
 pub use error::ReportError;
-pub use estimates::{explanation_table, schedule_text, side_table, variance_table};
-pub use figures::{Report, figures};
-pub use folder::write_report;
-pub use html::html;
-pub use markdown::markdown;
+pub use figures::{Inputs, Market, Place, Report, figures};
+pub use files::{
+    CODECARBON_HEADER, CodecarbonRow, NamedScenario, cells_frame, comparison_frame, estimates_frame, named_scenarios,
+    sweep_frame, to_csv, to_parquet, write_report,
+};
+pub use markup::Markup;
 pub use numbers::{human_hours, interval, percent_saved, significant};
-pub use sweep::{sweep_frame, sweep_table};
-pub use tables::{cells_frame, estimates_frame, to_csv, to_parquet};
-pub use text::{TextTable, assumptions_table, claims_text, comparison_text, estimates_table, profile_table};
+pub use page::{html, markdown};
+pub use sides::{Side, Sides, side_by_side, write_sides};
+pub use terminal::{
+    Paint, TextTable, WIDTH, assumptions_table, claims_text, comparison_text, estimates_table, explanation_table,
+    profile_table, schedule_text, side_table, sweep_table, variance_table,
+};
 pub use validation::{
     Validation, published_frame, published_table, validation_frame, validation_markdown, validation_table,
 };
+
+/// The name and the version of the program.
+pub const TOOL: &str = concat!("greenformers ", env!("CARGO_PKG_VERSION"));

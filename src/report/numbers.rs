@@ -50,26 +50,74 @@ pub fn interval(interval: Interval) -> String {
     format!("{} [{} to {}]", significant(interval.mid), significant(interval.low), significant(interval.high))
 }
 
-/// Hours in the unit that suits them: `5.21 min`, `79.2 h`, `12.3 days`, `4.56 years`.
+/// The same as narrow as it can be, for tables of positive numbers: `4.57 [4.50–4.63]`.
 #[must_use]
-pub fn human_hours(hours: Interval) -> String {
-    let (unit, per_hour) = match hours.mid {
+pub(super) fn narrow(of: Interval) -> String {
+    interval(of).replacen(" to ", "–", 1)
+}
+
+/// A number at an axis: three significant digits without zeros that say nothing: `0.5`, `1`, `20 000`.
+#[must_use]
+pub(super) fn tick(x: f64) -> String {
+    let text = significant(x);
+    match text.split_once('e') {
+        None if text.contains('.') => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        Some((digits, exponent)) if digits.contains('.') => {
+            format!("{}e{exponent}", digits.trim_end_matches('0').trim_end_matches('.'))
+        }
+        _ => text,
+    }
+}
+
+/// The unit that suits a time of so many hours, and how many of it an hour is.
+#[must_use]
+pub(super) fn time_unit(hours: f64) -> (&'static str, f64) {
+    match hours {
         h if h < 1.0 => ("min", 60.0),
         h if h < 96.0 => ("h", 1.0),
         h if h < 2.0 * 8766.0 => ("days", 1.0 / 24.0),
         _ => ("years", 1.0 / 8766.0),
-    };
+    }
+}
+
+/// Hours in the unit that suits them: `5.21 min`, `79.2 h`, `12.3 days`, `4.56 years`.
+#[must_use]
+pub fn human_hours(hours: Interval) -> String {
+    let (unit, per_hour) = time_unit(hours.mid);
     format!("{} {unit}", interval(hours.scaled(per_hour)))
 }
 
 /// A ratio to dense as what it saves: `32 % [28 to 36]`, or costs: `-5 % [-9 to -1]`.
 #[must_use]
 pub fn percent_saved(ratio: Interval) -> String {
-    let percent = |x: f64| {
-        let rounded = (100.0 * (1.0 - x)).round();
-        format!("{:.0}", if rounded == 0.0 { 0.0 } else { rounded })
-    };
+    let percent = |x| whole_percent(1.0 - x);
     format!("{} % [{} to {}]", percent(ratio.mid), percent(ratio.high), percent(ratio.low))
+}
+
+/// The same where the column says that it is per cent: `32 [28, 36]`.
+#[must_use]
+pub(super) fn saved(ratio: Interval) -> String {
+    percent_saved(ratio).replacen(" %", "", 1).replacen(" to", ",", 1)
+}
+
+/// `x` in whole per cent, without a sign before 0.
+fn whole_percent(x: f64) -> String {
+    let rounded = (100.0 * x).round();
+    format!("{:.0}", if rounded == 0.0 { 0.0 } else { rounded })
+}
+
+/// A ratio to dense in words: `32 % [28 to 36] less`, `5 % [1 to 9] more`, or what is possible where neither is sure.
+#[must_use]
+pub(super) fn less_or_more(ratio: Interval) -> String {
+    let percent = whole_percent;
+    let Interval { mid, low, high } = ratio;
+    if high < 1.0 {
+        format!("{} % [{} to {}] less", percent(1.0 - mid), percent(1.0 - high), percent(1.0 - low))
+    } else if low > 1.0 {
+        format!("{} % [{} to {}] more", percent(mid - 1.0), percent(low - 1.0), percent(high - 1.0))
+    } else {
+        format!("anything from {} % less to {} % more", percent(1.0 - low), percent(high - 1.0))
+    }
 }
 
 #[cfg(test)]
@@ -100,6 +148,22 @@ mod tests {
     fn a_saving_of_a_third() {
         assert_eq!(percent_saved(Interval { mid: 0.68, low: 0.64, high: 0.72 }), "32 % [28 to 36]");
         assert_eq!(percent_saved(Interval { mid: 1.001, low: 0.95, high: 1.05 }), "0 % [-5 to 5]");
+    }
+
+    #[test]
+    fn more_less_and_not_sure_are_told_apart() {
+        assert_eq!(less_or_more(Interval { mid: 0.68, low: 0.64, high: 0.72 }), "32 % [28 to 36] less");
+        assert_eq!(less_or_more(Interval { mid: 1.05, low: 1.01, high: 1.09 }), "5 % [1 to 9] more");
+        assert_eq!(less_or_more(Interval { mid: 1.0, low: 0.97, high: 1.04 }), "anything from 3 % less to 4 % more");
+    }
+
+    #[test]
+    fn ticks_have_no_zeros_that_say_nothing() {
+        for (x, expected) in
+            [(0.5, "0.5"), (1.0, "1"), (0.0, "0"), (20_000.0, "20 000"), (1e10, "1e10"), (-20.0, "-20")]
+        {
+            assert_eq!(tick(x), expected);
+        }
     }
 
     #[test]

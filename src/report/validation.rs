@@ -6,10 +6,11 @@ use polars::prelude::DataFrame;
 use serde::Serialize;
 
 use super::ReportError;
-use super::markdown;
+use super::files::{count, number, text, with_ends};
+use super::markup::markdown_line as line;
 use super::numbers::{interval, significant};
-use super::tables::{count, number, text, with_ends};
-use super::text::TextTable;
+use super::page::markdown_table;
+use super::terminal::TextTable;
 use crate::estimate::{Outcome, Prediction, PublishedCheck};
 use crate::record::{CellSummary, Environment};
 use crate::sensor::EnergySource;
@@ -91,27 +92,26 @@ pub fn validation_table(runs: &[Validation]) -> TextTable {
 #[must_use]
 pub fn validation_markdown(runs: &[Validation], environment: &Environment, created: &str) -> String {
     let mut page = String::new();
-    let _ = writeln!(page, "# A run that was predicted, on {}\n", markdown::line(&environment.compute.name));
+    let _ = writeln!(page, "# A run that was predicted, on {}\n", line(&environment.compute.name));
     let _ = writeln!(
         page,
         "Each cell was profiled, its run was predicted from that by the arithmetic of `greenformers estimate`, and then it \
          was run. Error: the prediction over the measurement. Time is that of the machine's clock. Energy is that of the \
          same meter in both, so an error of the meter does not show in it.\n"
     );
-    markdown::table(&mut page, &validation_table(runs));
+    markdown_table(&mut page, &validation_table(runs));
     for run in runs {
         let _ = writeln!(
             page,
             "- {}: predicted from {} steps in {:.0} s",
-            markdown::line(&run.spec),
+            line(&run.spec),
             run.profile_steps,
             run.profile_s
         );
     }
-    let _ =
-        writeln!(page, "\nBegun {created} on `{}`, {} threads.", markdown::line(&environment.os), environment.threads);
+    let _ = writeln!(page, "\nBegun {created} on `{}`, {} threads.", line(&environment.os), environment.threads);
     for meter in &environment.meters {
-        let _ = writeln!(page, "\nMeter: {}: {}.", markdown::line(&meter.domain), markdown::line(&meter.note));
+        let _ = writeln!(page, "\nMeter: {}: {}.", line(&meter.domain), line(&meter.note));
     }
     page
 }

@@ -2,9 +2,9 @@
 
 use polars::prelude::{Column, CsvWriter, DataFrame, IntoColumn, NamedFrom, ParquetWriter, SerWriter, Series};
 
-use super::ReportError;
-use crate::estimate::Estimate;
+use crate::estimate::{Comparison, Estimate};
 use crate::record::CellSummary;
+use crate::report::ReportError;
 use crate::stats::Interval;
 
 /// A row a cell.
@@ -78,6 +78,28 @@ pub fn estimates_frame(estimates: &[Estimate]) -> Result<DataFrame, ReportError>
     Ok(DataFrame::new_infer_height(columns)?)
 }
 
+/// A row an architecture and length.
+///
+/// # Errors
+/// If the columns do not make a table.
+pub fn comparison_frame(comparison: &Comparison) -> Result<DataFrame, ReportError> {
+    let rows: Vec<_> = comparison.lengths.iter().flat_map(|l| l.rows.iter().map(move |r| (l, r))).collect();
+    let mut columns = vec![
+        text("dtype", &rows, |(l, _)| Some(l.dtype.name().to_owned())),
+        count("seq_len", &rows, |(l, _)| Some(l.seq_len as u64)),
+        count("batch_size", &rows, |(l, _)| Some(l.batch_size as u64)),
+        text("spec", &rows, |(_, r)| Some(r.spec.clone())),
+    ];
+    columns.extend(with_ends("us_per_token", &rows, |(_, r)| Some(r.us_per_token)));
+    columns.extend(with_ends("time_vs_dense", &rows, |(_, r)| r.time_vs_dense));
+    columns.extend(with_ends("energy_vs_dense", &rows, |(_, r)| r.energy_vs_dense));
+    columns.push(number("flop_vs_dense", &rows, |(_, r)| r.flop_vs_dense));
+    columns.push(number("memory_vs_dense", &rows, |(_, r)| r.memory_vs_dense));
+    let fastest: Vec<bool> = rows.iter().map(|(l, r)| l.winner.as_deref() == Some(&r.spec)).collect();
+    columns.push(Series::new("fastest".into(), fastest).into_column());
+    Ok(DataFrame::new_infer_height(columns)?)
+}
+
 /// The table as CSV with a header.
 ///
 /// # Errors
@@ -98,20 +120,20 @@ pub fn to_parquet(frame: &mut DataFrame) -> Result<Vec<u8>, ReportError> {
     Ok(bytes)
 }
 
-pub(super) fn text<T>(name: &str, rows: &[T], of: impl Fn(&T) -> Option<String>) -> Column {
+pub(in crate::report) fn text<T>(name: &str, rows: &[T], of: impl Fn(&T) -> Option<String>) -> Column {
     Series::new(name.into(), rows.iter().map(of).collect::<Vec<_>>()).into_column()
 }
 
-pub(super) fn count<T>(name: &str, rows: &[T], of: impl Fn(&T) -> Option<u64>) -> Column {
+pub(in crate::report) fn count<T>(name: &str, rows: &[T], of: impl Fn(&T) -> Option<u64>) -> Column {
     Series::new(name.into(), rows.iter().map(of).collect::<Vec<_>>()).into_column()
 }
 
-pub(super) fn number<T>(name: &str, rows: &[T], of: impl Fn(&T) -> Option<f64>) -> Column {
+pub(in crate::report) fn number<T>(name: &str, rows: &[T], of: impl Fn(&T) -> Option<f64>) -> Column {
     Series::new(name.into(), rows.iter().map(of).collect::<Vec<_>>()).into_column()
 }
 
 /// Three columns: the middle under the name itself, and both ends.
-pub(super) fn with_ends<T>(name: &str, rows: &[T], of: impl Fn(&T) -> Option<Interval>) -> [Column; 3] {
+pub(in crate::report) fn with_ends<T>(name: &str, rows: &[T], of: impl Fn(&T) -> Option<Interval>) -> [Column; 3] {
     [
         number(name, rows, |r| of(r).map(|i| i.mid)),
         number(&format!("{name}_low"), rows, |r| of(r).map(|i| i.low)),

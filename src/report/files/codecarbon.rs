@@ -33,8 +33,8 @@ pub struct CodecarbonRow {
     pub partial: bool,
     /// Litres.
     pub water_l: Option<f64>,
-    /// gCO2e of a kilowatt-hour.
-    pub intensity_g_per_kwh: f64,
+    /// gCO2e of a kilowatt-hour, if it is known whose electricity it was.
+    pub intensity_g_per_kwh: Option<f64>,
     /// Energy of the building over that of the machines.
     pub pue: f64,
     /// Country, if the grid is one.
@@ -75,7 +75,7 @@ impl CodecarbonRow {
     /// kgCO2e.
     #[must_use]
     pub fn emissions_kg(&self) -> Option<f64> {
-        Some(self.energy_consumed_kwh()? * self.pue * self.intensity_g_per_kwh / 1000.0)
+        Some(self.energy_consumed_kwh()? * self.pue * self.intensity_g_per_kwh? / 1000.0)
     }
 
     /// The fields in the order of the header.
@@ -107,7 +107,7 @@ impl CodecarbonRow {
             String::new(),
             self.os.clone(),
             String::new(),
-            concat!("compat/greenformers ", env!("CARGO_PKG_VERSION")).to_owned(),
+            format!("compat/{}", crate::report::TOOL),
             self.cpu_count.to_string(),
             self.cpu_model.clone(),
             self.gpu_count.map_or_else(String::new, |n| n.to_string()),
@@ -138,7 +138,7 @@ mod tests {
             ram_energy_kwh: Some(0.02),
             gpu_energy_kwh: Some(0.28),
             pue: 1.5,
-            intensity_g_per_kwh: 500.0,
+            intensity_g_per_kwh: Some(500.0),
             ..CodecarbonRow::default()
         }
     }

@@ -2,21 +2,22 @@
 
 use std::fmt::Write as _;
 
-use super::numbers::{interval, significant};
-use super::text::TextTable;
+use super::TextTable;
 use crate::estimate::Estimate;
+use crate::report::figures::name_of;
+use crate::report::numbers::{interval, significant};
 
 /// What the main table has no room for.
 #[must_use]
 pub fn side_table(estimates: &[Estimate]) -> TextTable {
     let mut table =
-        TextTable::new(&["architecture", "MFU", "micro-batch", "memory GB", "fits", "embodied kgCO2e", "water L"]);
+        TextTable::new(&["architecture", "MFU %", "micro-batch", "memory GB", "fits", "embodied kgCO2e", "water L"]);
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     for e in estimates {
         let micro: Vec<String> = e.micro_batch.iter().map(ToString::to_string).collect();
         table.row(vec![
-            e.label.clone().unwrap_or_else(|| "run".to_owned()),
-            or_dash(e.mfu.map(|m| format!("{:.1} %", 100.0 * m.mid))),
+            name_of(e, estimates),
+            or_dash(e.mfu.map(|m| format!("{:.1}", 100.0 * m.mid))),
             if micro.is_empty() { "-".to_owned() } else { micro.join(", ") },
             or_dash(e.memory_per_device_bytes.map(|b| significant(b as f64 / 1e9))),
             or_dash(e.fits.map(|f| if f { "yes" } else { "no" }.to_owned())),
@@ -54,8 +55,8 @@ pub fn schedule_text(estimates: &[Estimate]) -> String {
 /// What to find out first.
 #[must_use]
 pub fn variance_table(estimate: &Estimate) -> TextTable {
-    let mut table = TextTable::new(&["share of the variance", "wall time", "energy", "CO2e", "cost"]);
-    let percent = |x: Option<f64>| x.map_or_else(|| "-".to_owned(), |x| format!("{:.0} %", 100.0 * x));
+    let mut table = TextTable::new(&["% of the variance is of", "time", "energy", "CO2e", "cost"]);
+    let percent = |x: Option<f64>| x.map_or_else(|| "-".to_owned(), |x| format!("{:.0}", 100.0 * x));
     for v in &estimate.variance {
         table.row(vec![
             v.input.clone(),

@@ -1,0 +1,231 @@
+//! A chart on paper: room for every label first, the plot in what is left.
+
+use super::plot::Plot;
+use super::scene::{Anchor, LARGE, SMALL, Scene, Shape, overlap, shorten, strokes, text_box, text_width, wrap};
+use super::{Chart, Ink, Key, Mark, Scale, Swatch};
+use crate::report::numbers::tick;
+
+pub(super) const WIDTH: f64 = 640.0;
+pub(super) const MARGIN: f64 = 14.0;
+/// Height of a plot whose y axis is of numbers.
+const HEIGHT: f64 = 290.0;
+/// Height of a row, and of the heading of a group of rows.
+pub(super) const ROW: f64 = 25.0;
+pub(super) const HEADING: f64 = 24.0;
+/// The widest label of a row.
+pub(super) const ROW_LABEL: f64 = 210.0;
+
+/// Puts `chart` on paper.
+#[must_use]
+pub(super) fn scene(chart: &Chart) -> Scene {
+    let mut pen = Pen::default();
+    let top = pen.heading(chart);
+    let plot = pen.frame(chart, top);
+    for mark in &chart.marks {
+        plot.shade(&mut pen, mark);
+    }
+    plot.grid(&mut pen, chart);
+    for mark in &chart.marks {
+        plot.mark(&mut pen, mark);
+    }
+    plot.labels(&mut pen, chart);
+    pen.scene.width = WIDTH;
+    pen.scene.height = (plot.bottom + 52.0).ceil();
+    pen.scene
+}
+
+/// A pen, and what it has drawn.
+#[derive(Default)]
+pub(super) struct Pen {
+    pub(super) scene: Scene,
+}
+
+impl Pen {
+    pub(super) fn text(&mut self, at: (f64, f64), text: impl Into<String>, ink: Ink, anchor: Anchor) {
+        self.scene.shapes.push(Shape::Text { at, text: text.into(), size: SMALL, bold: false, ink, anchor });
+    }
+
+    pub(super) fn path(&mut self, points: Vec<(f64, f64)>, ink: Ink, width: f64) {
+        self.scene.shapes.push(Shape::Path { points, ink, width });
+    }
+
+    pub(super) fn rect(&mut self, area: [f64; 4], ink: Ink) {
+        self.scene.shapes.push(Shape::Rect { area, ink });
+    }
+
+    /// Adds a text at the first of `places` where it meets no other and no marker; gives that place.
+    pub(super) fn text_where_free(
+        &mut self,
+        text: &str,
+        places: &[((f64, f64), Anchor)],
+        bounds: [f64; 4],
+        ink: Ink,
+    ) -> Option<(f64, f64)> {
+        for (at, anchor) in places {
+            let shape = Shape::Text { at: *at, text: text.to_owned(), size: SMALL, bold: false, ink, anchor: *anchor };
+            let Some(area) = text_box(&shape) else { continue };
+            let inside = area[0] >= bounds[0] && area[1] >= bounds[1] && area[2] <= bounds[2] && area[3] <= bounds[3];
+            let meets_marker = |s: &Shape| match s {
+                Shape::Marker { at: (x, y), size, .. } => overlap(&[x - size, y - size, x + size, y + size], &area),
+                _ => false,
+            };
+            let free = |s: &Shape| !text_box(s).is_some_and(|other| overlap(&other, &area)) && !meets_marker(s);
+            if inside && self.scene.shapes.iter().all(free) {
+                self.scene.shapes.push(shape);
+                return Some(*at);
+            }
+        }
+        None
+    }
+
+    /// Title and legend; gives where they end.
+    fn heading(&mut self, chart: &Chart) -> f64 {
+        let mut y = MARGIN + LARGE * 0.6;
+        for line in wrap(&chart.title, WIDTH - 2.0 * MARGIN, LARGE, true).into_iter().take(2) {
+            let (ink, anchor) = (Ink::Text, Anchor::Start);
+            self.scene.shapes.push(Shape::Text { at: (MARGIN, y), text: line, size: LARGE, bold: true, ink, anchor });
+            y += LARGE * 1.35;
+        }
+        let mut x = MARGIN;
+        y += 2.0;
+        for key in &chart.legend {
+            let label = shorten(&key.label, 300.0, SMALL, false);
+            let width = 34.0 + text_width(&label, SMALL, false);
+            if x + width > WIDTH - MARGIN && x > MARGIN {
+                x = MARGIN;
+                y += SMALL * 1.7;
+            }
+            self.swatch(key, (x, y));
+            self.text((x + 30.0, y), label, Ink::Text, Anchor::Start);
+            x += width + 18.0;
+        }
+        if chart.legend.is_empty() { y - 6.0 } else { y + SMALL }
+    }
+
+    fn swatch(&mut self, key: &Key, (x, y): (f64, f64)) {
+        let line = [(x, y), (x + 24.0, y)];
+        match key.swatch {
+            Swatch::Fill(ink) => self.rect([x + 6.0, y - 6.0, x + 24.0, y + 6.0], ink),
+            Swatch::Stroke(ink, dash) => {
+                for stroke in strokes(&line, dash) {
+                    self.path(stroke, ink, 2.0);
+                }
+            }
+            Swatch::Line(look) => {
+                for stroke in strokes(&line, look.dash) {
+                    self.path(stroke, look.ink, 2.0);
+                }
+                self.scene.shapes.push(Shape::Marker { at: (x + 12.0, y), look, size: 4.0 });
+            }
+            Swatch::Marker(look) => {
+                self.scene.shapes.push(Shape::Marker { at: (x + 16.0, y), look, size: 4.5 });
+            }
+        }
+    }
+
+    /// Where the plot lies, beside the labels of its axes.
+    fn frame<'a>(&mut self, chart: &'a Chart, top: f64) -> Plot<'a> {
+        let (left, height, top) = match &chart.y.scale {
+            Scale::Rows(bands) => {
+                let widest = bands.iter().map(|b| text_width(&b.label, SMALL, false)).fold(0.0, f64::max);
+                let headings = bands.iter().filter(|b| b.heading.is_some()).count();
+                let height = ROW * bands.len() as f64 + HEADING * headings as f64 + 6.0;
+                (MARGIN + widest.min(ROW_LABEL) + 10.0, height, top + 12.0)
+            }
+            scale => {
+                self.text((MARGIN, top + 12.0), chart.y.label.clone(), Ink::Soft, Anchor::Start);
+                let widest = scale.ticks(6).iter().map(|t| text_width(&tick(*t), SMALL, false)).fold(0.0, f64::max);
+                (MARGIN + widest + 10.0, HEIGHT, top + 30.0)
+            }
+        };
+        // What is written behind a bar must have room where the longest bar ends.
+        let behind = |m: &Mark| match m {
+            Mark::Bar { label: Some(label), .. } => text_width(label, SMALL, false) + 8.0,
+            Mark::Point { label: Some(label), .. } if chart.y.scale.is_rows() => text_width(label, SMALL, false) + 10.0,
+            _ => 0.0,
+        };
+        let room = chart.marks.iter().map(behind).fold(10.0, f64::max);
+        Plot { left, right: WIDTH - MARGIN - room, top, bottom: top + height, x: &chart.x, y: &chart.y }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Arch;
+    use crate::report::charts::{Axis, Band};
+    use crate::report::charts::{Look, Palette};
+    use crate::report::terminal::TextTable;
+    use crate::stats::Interval;
+
+    fn look() -> Look {
+        Palette::of(vec![Arch::Dense]).look(Arch::Dense)
+    }
+
+    fn chart(y: Axis, marks: Vec<Mark>) -> Chart {
+        Chart {
+            name: "x".to_owned(),
+            title: "A chart with a title that is rather long and has to go on to a second line of its own".to_owned(),
+            about: String::new(),
+            x: Axis::new("tokens", Scale::LogAt(vec![128.0, 256.0, 512.0, 1024.0, 2048.0])),
+            y,
+            marks,
+            legend: (0..9).map(|i| Key { label: format!("architecture {i}"), swatch: Swatch::Line(look()) }).collect(),
+            table: TextTable::new(&["x"]),
+        }
+    }
+
+    fn nothing_is_clipped_and_no_words_overlap(scene: &Scene) {
+        let boxes: Vec<(String, [f64; 4])> = scene
+            .shapes
+            .iter()
+            .filter_map(|s| match s {
+                Shape::Text { text, .. } => Some((text.clone(), text_box(s)?)),
+                _ => None,
+            })
+            .collect();
+        for (i, (text, area)) in boxes.iter().enumerate() {
+            let inside = area[0] >= 0.0 && area[1] >= 0.0 && area[2] <= scene.width && area[3] <= scene.height;
+            assert!(inside, "`{text}` is clipped: {area:?} in {} x {}", scene.width, scene.height);
+            for (other, other_area) in &boxes[i + 1..] {
+                assert!(!overlap(area, other_area), "`{text}` and `{other}` overlap");
+            }
+        }
+    }
+
+    #[test]
+    fn crowded_points_keep_their_words_apart() {
+        let point = |i: u32| Mark::Point {
+            at: (128.0 + f64::from(i), 1.0 + f64::from(i) * 0.001),
+            x: None,
+            y: Some(Interval::around(1.0, 0.1)),
+            look: look(),
+            label: Some(format!("device number {i}")),
+            tip: String::new(),
+        };
+        let rule = |i: u32| Mark::Rule { at: 600.0 + f64::from(i), label: format!("crossing {i} of some two") };
+        let marks = (0..40).map(point).chain((0..5).map(rule)).collect();
+        let y = Axis::new("seconds a step", Scale::log_over([0.9, 1.2]));
+        nothing_is_clipped_and_no_words_overlap(&scene(&chart(y, marks)));
+    }
+
+    #[test]
+    fn thirty_rows_with_long_names_have_room() {
+        let long = "Linformer k=128 share=kv order=projected, and then some more of it".to_owned();
+        let band = |i: usize| Band { label: long.clone(), heading: (i % 6 == 0).then(|| format!("{i} tokens")) };
+        let bar = |i: u32| Mark::Bar {
+            y: f64::from(i),
+            thick: 0.7,
+            from: 0.0,
+            to: 2048.0,
+            interval: Some(Interval { mid: 1000.0, low: 200.0, high: 4000.0 }),
+            ink: Ink::Arch(0),
+            label: Some("1 230 000 [1 100 000 to 1 400 000]".to_owned()),
+            tip: String::new(),
+        };
+        let y = Axis::new("", Scale::Rows((0..30).map(band).collect()));
+        let scene = scene(&chart(y, (0..30).map(bar).collect()));
+        nothing_is_clipped_and_no_words_overlap(&scene);
+        assert_eq!(scene.spots.len(), 30);
+    }
+}

@@ -1,0 +1,228 @@
+//! The whole run by architecture: what a variant saves, time, cost, CO2e, and what makes them uncertain.
+
+use super::answer::NAME;
+use super::{arch_of, name_of};
+use crate::estimate::{Basis, Comparison, Estimate, VarianceShare};
+use crate::model::Arch;
+use crate::report::charts::{Axis, Band, Chart, Ink, Key, Mark, Palette, Scale, Swatch};
+use crate::report::markup::clean;
+use crate::report::numbers::{interval, percent_saved, significant, time_unit};
+use crate::report::terminal::TextTable;
+use crate::stats::Interval;
+
+/// No more inputs are drawn.
+const INPUTS: usize = 8;
+
+/// What each variant saves against dense: of the whole run, or of a train step where no run is estimated.
+pub(super) fn saving(estimates: &[Estimate], comparison: &Comparison, palette: &Palette) -> Chart {
+    let mut rows: Vec<(Band, Arch, Interval)> = Vec::new();
+    // The first number format is the one that was asked about; the table of runs has them all.
+    for estimate in estimates.iter().filter(|e| e.dtype == estimates[0].dtype) {
+        let (Some(ratio), Some(arch)) = (estimate.vs_dense, arch_of(estimate)) else { continue };
+        let quantities = [
+            ("time", Some(ratio.wall_h)),
+            ("cost", ratio.cost_usd),
+            ("energy", ratio.facility_energy_kwh),
+            ("CO2e", ratio.operational_kgco2e),
+        ];
+        // Grid and site cancel in ratios: what is the same is one row.
+        let mut own: Vec<(Vec<&str>, Interval)> = Vec::new();
+        for (what, ratio) in quantities {
+            let Some(ratio) = ratio.filter(|r| r.is_valid()) else { continue };
+            match own.iter_mut().find(|(_, known)| percent_saved(*known) == percent_saved(ratio)) {
+                Some((whats, _)) => whats.push(what),
+                None => own.push((vec![what], ratio)),
+            }
+        }
+        rows.extend(own.into_iter().enumerate().map(|(i, (whats, ratio))| {
+            let heading = (i == 0).then(|| name_of(estimate, estimates));
+            (Band { label: whats.join(", "), heading }, arch, ratio)
+        }));
+    }
+    let of_run = !rows.is_empty();
+    if !of_run {
+        for length in &comparison.lengths {
+            for row in &length.rows {
+                let (Some(ratio), Ok(arch)) = (row.time_vs_dense, row.spec.parse::<Arch>()) else { continue };
+                let label = format!("{} x {} tokens", length.batch_size, length.seq_len);
+                rows.push((Band { label, heading: None }, arch, ratio));
+            }
+        }
+        rows.sort_by_key(|r| r.1);
+        for i in 0..rows.len() {
+            if i == 0 || rows[i].1 != rows[i - 1].1 {
+                rows[i].0.heading = Some(rows[i].1.label());
+            }
+        }
+    }
+    let what = match estimates.first().and_then(|e| e.workload.as_deref()) {
+        Some(workload) if of_run => {
+            format!("What each variant saves of training {}, against dense", clean(workload, NAME))
+        }
+        _ => "What each variant saves of a train step, against dense".to_owned(),
+    };
+    savings_chart("saving", what, rows, palette)
+}
+
+/// Rows of per cent saved, with a line at dense.
+fn savings_chart(name: &str, title: String, rows: Vec<(Band, Arch, Interval)>, palette: &Palette) -> Chart {
+    let percent = |ratio: Interval| Interval {
+        mid: 100.0 * (1.0 - ratio.mid),
+        low: 100.0 * (1.0 - ratio.high),
+        high: 100.0 * (1.0 - ratio.low),
+    };
+    let mut table = TextTable::new(&["architecture", "of", "saved"]);
+    let mut marks = vec![Mark::Rule { at: 0.0, label: String::new() }];
+    for (i, (band, arch, ratio)) in rows.iter().enumerate() {
+        let saved = percent_saved(*ratio);
+        table.row(vec![arch.label(), band.label.clone(), saved.clone()]);
+        marks.push(Mark::Point {
+            at: (percent(*ratio).mid, i as f64),
+            x: Some(percent(*ratio)),
+            y: None,
+            look: palette.look(*arch),
+            label: Some(saved.clone()),
+            tip: format!("{}, {}: {saved} saved", arch.label(), band.label),
+        });
+    }
+    if rows.is_empty() {
+        marks.clear();
+    }
+    let ends = rows.iter().map(|r| percent(r.2)).flat_map(|p| [p.low, p.high]);
+    Chart {
+        name: name.to_owned(),
+        title,
+        about: "Points are medians, bars 95 % intervals; 0 is dense. What both sides share (grid, site, price, the gain of \
+                the meter) cancels."
+            .to_owned(),
+        x: Axis::new("% less than dense", Scale::between(ends, 0.0)),
+        y: Axis::new("", Scale::Rows(rows.into_iter().map(|r| r.0).collect())),
+        marks,
+        legend: Vec::new(),
+        table,
+    }
+}
+
+/// Time, cost and CO2e of the whole run.
+pub(super) fn charts(estimates: &[Estimate], modelled_power: bool, palette: &Palette) -> Vec<Chart> {
+    let longest = estimates.iter().filter_map(|e| e.wall_h).map(|h| h.mid).fold(0.0, f64::max);
+    let (unit, per_hour) = time_unit(longest);
+    let basis = match estimates.first().map(|e| e.basis) {
+        Some(Basis::Measured) => "measured steps",
+        Some(Basis::Scaled) => "steps of another shape",
+        Some(Basis::Given) => "a given step time",
+        Some(Basis::Analytic) | None => "a model of the hardware",
+    };
+    let run = |name: &str, title: &str, unit: &str, value: &dyn Fn(&Estimate) -> Option<Interval>| {
+        let power = if name == "run_co2e" && modelled_power { " and modelled power" } else { "" };
+        bars(name, format!("{title} of the whole run, estimated from {basis}{power}"), unit, estimates, palette, value)
+    };
+    let charts = [
+        run("run_time", "Time", unit, &|e| e.wall_h.map(|h| h.scaled(per_hour))),
+        run("run_cost", "Cost", "USD", &|e| e.cost_usd),
+        run("run_co2e", "Emissions of the electricity", "kgCO2e", &|e| e.operational_kgco2e),
+    ];
+    charts.into_iter().flatten().collect()
+}
+
+fn bars(
+    name: &str,
+    title: String,
+    unit: &str,
+    estimates: &[Estimate],
+    palette: &Palette,
+    value: &dyn Fn(&Estimate) -> Option<Interval>,
+) -> Option<Chart> {
+    let known = |e: &Estimate| value(e).filter(|v| v.is_valid());
+    estimates.iter().find_map(known)?;
+    let mut table = TextTable::new(&["architecture", unit]);
+    let mut marks = Vec::new();
+    for (i, estimate) in estimates.iter().enumerate() {
+        let label = name_of(estimate, estimates);
+        let Some(v) = known(estimate) else {
+            marks.push(Mark::Note { y: i as f64, text: "not known".to_owned() });
+            table.row(vec![label, "not known".to_owned()]);
+            continue;
+        };
+        table.row(vec![label.clone(), interval(v)]);
+        marks.push(Mark::Bar {
+            y: i as f64,
+            thick: 0.66,
+            from: 0.0,
+            to: v.mid,
+            interval: Some(v),
+            ink: arch_of(estimate).map_or(Ink::Tone(0), |a| palette.look(a).ink),
+            label: Some(interval(v)),
+            tip: format!("{label}: {} {unit}", interval(v)),
+        });
+    }
+    let label = |e: &Estimate| Band::new(name_of(e, estimates));
+    Some(Chart {
+        name: name.to_owned(),
+        title,
+        about:
+            "Bars are medians with 95 % intervals. The intervals share grid, site and price: compare architectures by \
+                what they save, not by whether these overlap."
+                .to_owned(),
+        x: Axis::new(unit, Scale::linear_over(estimates.iter().filter_map(known).map(|v| v.high))),
+        y: Axis::new("", Scale::Rows(estimates.iter().map(label).collect())),
+        marks,
+        legend: Vec::new(),
+        table,
+    })
+}
+
+/// Which input makes the run of the first architecture uncertain.
+pub(super) fn variance(estimates: &[Estimate]) -> Option<Chart> {
+    type Share = fn(&VarianceShare) -> Option<f64>;
+    let first = estimates.first().filter(|e| !e.variance.is_empty())?;
+    let outputs: [(&str, Share); 4] = [
+        ("time", |v| Some(v.wall_h)),
+        ("energy", |v| v.facility_energy_kwh),
+        ("CO2e", |v| v.operational_kgco2e),
+        ("cost", |v| v.cost_usd),
+    ];
+    let shown: Vec<_> = outputs.iter().filter(|(_, of)| first.variance.iter().any(|v| of(v).is_some())).collect();
+    let inputs: Vec<&VarianceShare> = first.variance.iter().take(INPUTS).collect();
+    let mut header = vec!["input"];
+    header.extend(shown.iter().map(|(name, _)| *name));
+    let mut table = TextTable::new(&header);
+    let mut marks = Vec::new();
+    let thick = 0.8 / shown.len() as f64;
+    for (i, input) in inputs.iter().enumerate() {
+        let percent = |of: &Share| of(input).map(|s| 100.0 * s);
+        let cell = |of: &Share| percent(of).map_or_else(|| "-".to_owned(), |p| format!("{p:.0} %"));
+        let mut row = vec![input.input.clone()];
+        row.extend(shown.iter().map(|(_, of)| cell(of)));
+        table.row(row);
+        for (j, (name, of)) in shown.iter().enumerate() {
+            let Some(share) = percent(of) else { continue };
+            marks.push(Mark::Bar {
+                y: i as f64 - 0.4 + thick * (j as f64 + 0.5),
+                thick: thick * 0.9,
+                from: 0.0,
+                to: share,
+                interval: None,
+                ink: Ink::Tone(j),
+                label: None,
+                tip: format!("{}: {} % of the variance of {name}", input.input, significant(share)),
+            });
+        }
+    }
+    Some(Chart {
+        name: "variance".to_owned(),
+        title: format!("What makes the run uncertain ({})", name_of(first, estimates)),
+        about: "The part of the variance of the logarithm that goes when the input is known: what to find out first. \
+                Inputs below 1 % of everything are left out."
+            .to_owned(),
+        x: Axis::new("% of the variance", Scale::Linear { max: 100.0 }),
+        y: Axis::new("", Scale::Rows(inputs.iter().map(|v| Band::new(v.input.clone())).collect())),
+        marks,
+        legend: shown
+            .iter()
+            .enumerate()
+            .map(|(j, (name, _))| Key { label: (*name).to_owned(), swatch: Swatch::Fill(Ink::Tone(j)) })
+            .collect(),
+        table,
+    })
+}

@@ -1,0 +1,56 @@
+//! A sentence for a paper: what the run takes, how sure that is, and what is counted.
+
+use super::answer::NAME;
+use crate::estimate::{Basis, Estimate, Value};
+use crate::record::Record;
+use crate::report::TOOL;
+use crate::report::markup::clean;
+use crate::report::numbers::{human_hours, interval, significant};
+
+/// A statement of each run.
+pub(super) fn statements(record: &Record, estimates: &[Estimate]) -> Vec<String> {
+    estimates.iter().filter_map(|e| statement(record, e)).collect()
+}
+
+/// `None` where no time is known.
+fn statement(record: &Record, estimate: &Estimate) -> Option<String> {
+    let machine = clean(&record.environment.compute.name, NAME);
+    let devices = if estimate.devices == 1 { machine } else { format!("{} x {machine}", estimate.devices) };
+    let mut text = format!(
+        "Training {} ({}) on {devices} in {} is estimated to take {}",
+        clean(estimate.workload.as_deref().unwrap_or("the model"), NAME),
+        estimate.label.as_deref().unwrap_or("run"),
+        estimate.dtype.map_or("an unnamed format", crate::units::DType::name),
+        human_hours(estimate.wall_h?)
+    );
+    match (estimate.facility_energy_kwh, estimate.operational_kgco2e) {
+        (Some(energy), Some(co2e)) => {
+            text.push_str(&format!(", {} kWh, and to emit {} kgCO2e", interval(energy), interval(co2e)));
+        }
+        _ => text.push_str("; its energy is not known"),
+    }
+    let number = |name: &str| {
+        let found = estimate.assumptions.iter().find(|a| a.name == name)?;
+        let Value::Number(value) = found.value else { return None };
+        let range = found.range.map(|(low, high)| format!(" [{} to {}]", significant(low), significant(high)));
+        Some(format!("{}{}", significant(value), range.unwrap_or_default()))
+    };
+    let mut boundary = vec!["95 % intervals".to_owned()];
+    if estimate.operational_kgco2e.is_some() {
+        boundary.push("emissions of the electricity, location-based".to_owned());
+        boundary.extend(number("grid intensity").map(|g| format!("{g} gCO2e/kWh")));
+        boundary.extend(number("PUE").map(|p| format!("PUE {p}")));
+    }
+    boundary.push(match estimate.embodied_kgco2e {
+        Some(kg) => format!("the making of the hardware adds {} kgCO2e", interval(kg)),
+        None => "the making of the hardware is not counted".to_owned(),
+    });
+    boundary.push("one run: failed attempts, searches and evaluation beyond the run are not counted".to_owned());
+    let basis = match estimate.basis {
+        Basis::Measured => "steps measured on that machine",
+        Basis::Scaled => "steps measured at another shape or on another device",
+        Basis::Analytic => "a model of the hardware",
+        Basis::Given => "a step time that was given",
+    };
+    Some(format!("{text} ({}). Estimated before training with {TOOL} from {basis}.", boundary.join("; ")))
+}

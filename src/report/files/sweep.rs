@@ -1,0 +1,82 @@
+//! Scenarios as a polars frame.
+
+use polars::prelude::{DataFrame, IntoColumn, NamedFrom, Series};
+use serde::Serialize;
+
+use super::with_ends;
+use crate::estimate::{Axes, Scenario};
+use crate::report::ReportError;
+use crate::stats::Interval;
+use crate::units::DType;
+
+/// A scenario by names, for JSON.
+#[derive(Debug, Clone, Serialize)]
+pub struct NamedScenario<'a> {
+    hardware: &'a str,
+    grid: &'a str,
+    dtype: DType,
+    devices: u32,
+    efficiency: String,
+    spec: String,
+    micro_batch: usize,
+    fits: Option<bool>,
+    wall_h: Interval,
+    facility_energy_kwh: Interval,
+    operational_kgco2e: Interval,
+    embodied_kgco2e: Option<Interval>,
+    cost_usd: Option<Interval>,
+}
+
+/// Scenarios with the names of what they are made of.
+#[must_use]
+pub fn named_scenarios<'a>(scenarios: &[Scenario], axes: &'a Axes) -> Vec<NamedScenario<'a>> {
+    let named = |s: &Scenario| NamedScenario {
+        hardware: &axes.hardware[s.hardware].0.id,
+        grid: &axes.grids[s.grid].0.id,
+        dtype: s.dtype,
+        devices: s.devices,
+        efficiency: s.level.to_string(),
+        spec: s.arch.to_string(),
+        micro_batch: s.micro_batch,
+        fits: s.fits,
+        wall_h: s.wall_h,
+        facility_energy_kwh: s.facility_energy_kwh,
+        operational_kgco2e: s.operational_kgco2e,
+        embodied_kgco2e: s.embodied_kgco2e,
+        cost_usd: s.cost_usd,
+    };
+    scenarios.iter().map(named).collect()
+}
+
+/// A row a scenario.
+///
+/// # Errors
+/// If the columns do not make a table.
+pub fn sweep_frame(scenarios: &[Scenario], axes: &Axes) -> Result<DataFrame, ReportError> {
+    let archs: Vec<String> = axes.archs.iter().map(ToString::to_string).collect();
+    let arch = |s: &Scenario| axes.archs.iter().position(|a| *a == s.arch).map_or("", |i| archs[i].as_str());
+    let text = |name: &str, values: Vec<&str>| Series::new(name.into(), values).into_column();
+    let mut columns = vec![
+        text("hardware", scenarios.iter().map(|s| axes.hardware[s.hardware].0.id.as_str()).collect()),
+        text("grid", scenarios.iter().map(|s| axes.grids[s.grid].0.id.as_str()).collect()),
+        text("dtype", scenarios.iter().map(|s| s.dtype.name()).collect()),
+        Series::new("devices".into(), scenarios.iter().map(|s| s.devices).collect::<Vec<u32>>()).into_column(),
+        text(
+            "efficiency",
+            scenarios
+                .iter()
+                .map(|s| if s.level == crate::catalog::Level::Typical { "typical" } else { "tuned" })
+                .collect(),
+        ),
+        text("spec", scenarios.iter().map(arch).collect()),
+        Series::new("micro_batch".into(), scenarios.iter().map(|s| s.micro_batch as u64).collect::<Vec<u64>>())
+            .into_column(),
+        Series::new("fits".into(), scenarios.iter().map(|s| s.fits).collect::<Vec<Option<bool>>>()).into_column(),
+    ];
+    columns.extend(with_ends("wall_h", scenarios, |s| Some(s.wall_h)));
+    columns.extend(with_ends("facility_energy_kwh", scenarios, |s| Some(s.facility_energy_kwh)));
+    columns.extend(with_ends("operational_kgco2e", scenarios, |s| Some(s.operational_kgco2e)));
+    columns.extend(with_ends("embodied_kgco2e", scenarios, |s| s.embodied_kgco2e));
+    columns.extend(with_ends("cost_usd", scenarios, |s| s.cost_usd));
+    Ok(DataFrame::new_infer_height(columns)?)
+}

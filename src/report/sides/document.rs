@@ -1,0 +1,176 @@
+//! Records side by side, in order.
+
+use super::rows::Row;
+use super::{Side, Sides};
+use crate::report::document::{Block, Document, Section};
+use crate::report::figures::{NAME, date, name_of};
+use crate::report::markup::clean;
+use crate::report::numbers::{interval, less_or_more, percent_saved, time_unit};
+use crate::report::terminal::TextTable;
+use crate::stats::Interval;
+
+/// What is found, record by record.
+pub(super) fn answer(sides: &[Side]) -> String {
+    let workload = sides.first().map_or("", |s| s.record.settings.workload.name.as_str());
+    let said: Vec<String> = sides
+        .iter()
+        .map(|side| {
+            let estimates = side.estimates.as_ref().map_or(&[][..], Vec::as_slice);
+            let variants = estimates.iter().filter_map(|e| Some((e.label.as_deref()?, e.vs_dense?.wall_h)));
+            match variants.min_by(|a, b| a.1.mid.total_cmp(&b.1.mid)) {
+                Some((label, ratio)) => {
+                    format!("on {} {label} takes {} time than dense", side.name, less_or_more(ratio))
+                }
+                None => format!("on {} nothing can be said of what a variant saves", side.name),
+            }
+        })
+        .collect();
+    format!("Training {}: {}.", clean(workload, NAME), said.join("; "))
+}
+
+impl Sides {
+    /// The comparison as a document.
+    pub(in crate::report) fn document(&self) -> Document<'_> {
+        let names: Vec<&str> = self.sides.iter().map(|s| s.name.as_str()).collect();
+        Document {
+            title: format!("{} side by side", names.join(", ")),
+            answer: self.answer(),
+            found: format!("Each record against the first, {}.", names.first().unwrap_or(&"")),
+            charts: &self.charts,
+            sections: vec![self.between(), self.conditions(), self.cells(), self.runs()],
+        }
+    }
+
+    /// What must be known before comparing.
+    fn between(&self) -> Section {
+        let said = self.marks.iter().map(|m| format!("[{}] {}", m.sign, m.warning)).collect::<Vec<_>>();
+        let nothing =
+            "Nothing is known that stands between these records: no power limit, driver, version, source of energy \
+                       or other user of a card differs."
+                .to_owned();
+        let block = if said.is_empty() { Block::Words(nothing) } else { Block::List(said) };
+        Section { id: "between", title: "What stands between these records", blocks: vec![block] }
+    }
+
+    fn signs(&self, name: &str) -> String {
+        let signs: Vec<&str> = self.marks.iter().filter(|m| m.of.iter().any(|n| n == name)).map(|m| m.sign).collect();
+        if signs.is_empty() { String::new() } else { format!(" [{}]", signs.join(", ")) }
+    }
+
+    fn conditions(&self) -> Section {
+        let mut table = TextTable::new(&[
+            "record",
+            "marks",
+            "measured",
+            "computed on",
+            "dtype",
+            "driver",
+            "power limit",
+            "meters",
+            "program",
+        ]);
+        for side in &self.sides {
+            let record = &side.record;
+            let mut of_gpu: Vec<(String, String)> = record
+                .cells
+                .iter()
+                .filter_map(|c| c.gpu_before.as_ref())
+                .map(|s| {
+                    let limit = s.power_limit_w.map_or_else(|| "not known".to_owned(), |w| format!("{w:.0} W"));
+                    (s.driver.clone().unwrap_or_else(|| "not known".to_owned()), limit)
+                })
+                .collect();
+            of_gpu.sort();
+            of_gpu.dedup();
+            let list =
+                |values: Vec<&str>| if values.is_empty() { "-".to_owned() } else { clean(&values.join(", "), 200) };
+            let mut dtypes: Vec<&str> = record.cells.iter().map(|c| c.dtype.name()).collect();
+            dtypes.sort_unstable();
+            dtypes.dedup();
+            table.row(vec![
+                side.name.clone(),
+                self.signs(&side.name).trim().to_owned(),
+                date(&record.created),
+                clean(&record.environment.compute.name, NAME),
+                list(dtypes),
+                list(of_gpu.iter().map(|g| g.0.as_str()).collect()),
+                list(of_gpu.iter().map(|g| g.1.as_str()).collect()),
+                list(record.environment.meters.iter().map(|m| m.source.name()).collect()),
+                clean(&record.tool, NAME),
+            ]);
+        }
+        Section { id: "conditions", title: "Under which conditions", blocks: vec![Block::Table(table)] }
+    }
+
+    fn cells(&self) -> Section {
+        let header = [
+            "record",
+            "dtype",
+            "pass",
+            "architecture",
+            "tokens",
+            "sequences",
+            "tokens/s",
+            "less time a token",
+            "less energy a token",
+            "note",
+        ];
+        let mut table = TextTable::new(&header);
+        let or_dash = |i: Option<Interval>, show: fn(Interval) -> String| i.map_or_else(|| "-".to_owned(), show);
+        for row in &self.rows {
+            let Row { cell, .. } = row;
+            table.row(vec![
+                format!("{}{}", row.name, self.signs(&row.name)),
+                cell.dtype.to_string(),
+                cell.pass.to_string(),
+                row.arch.label(),
+                cell.seq_len.to_string(),
+                cell.batch_size.to_string(),
+                or_dash(cell.tokens_per_s.filter(|_| !row.contaminated), interval),
+                or_dash(row.time, percent_saved),
+                or_dash(row.energy, percent_saved),
+                row.note.clone(),
+            ]);
+        }
+        Section { id: "cells", title: "Cell by cell", blocks: vec![Block::Table(table)] }
+    }
+
+    fn runs(&self) -> Section {
+        let all = || self.sides.iter().filter_map(|s| Some((s, s.estimates.as_ref().ok()?)));
+        let times = all().flat_map(|(_, e)| e.iter().filter_map(|e| e.wall_h)).map(|h| h.mid);
+        let (unit, per_hour) = time_unit(times.fold(0.0, f64::max));
+        let time = format!("time {unit}");
+        let mut table = TextTable::new(&[
+            "record",
+            "architecture",
+            &time,
+            "energy kWh",
+            "CO2e kg",
+            "cost USD",
+            "time saved",
+            "basis",
+        ]);
+        let or_dash = |i: Option<Interval>| i.map_or_else(|| "-".to_owned(), interval);
+        for (side, estimates) in all() {
+            for e in estimates {
+                table.row(vec![
+                    format!("{}{}", side.name, self.signs(&side.name)),
+                    name_of(e, estimates),
+                    or_dash(e.wall_h.map(|h| h.scaled(per_hour))),
+                    or_dash(e.facility_energy_kwh),
+                    or_dash(e.operational_kgco2e),
+                    or_dash(e.cost_usd),
+                    e.vs_dense.map_or_else(|| "-".to_owned(), |v| percent_saved(v.wall_h)),
+                    e.basis.name().to_owned(),
+                ]);
+            }
+        }
+        let mut blocks = vec![Block::Table(table)];
+        let reasons = self.sides.iter().filter_map(|s| Some(format!("{}: {}", s.name, s.estimates.as_ref().err()?)));
+        let reasons: Vec<String> = reasons.collect();
+        if !reasons.is_empty() {
+            blocks.push(Block::List(reasons));
+        }
+        Section { id: "runs", title: "The whole run on each machine", blocks }
+    }
+}

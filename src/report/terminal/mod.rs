@@ -1,0 +1,210 @@
+//! What a terminal is shown: tables in 100 columns, with units in the header.
+
+mod estimates;
+mod paint;
+mod sweep;
+mod table;
+
+use std::fmt::Write;
+
+use super::figures::{label, name_of};
+use super::numbers::{narrow, saved, significant, time_unit};
+use crate::estimate::{Comparison, Estimate, ThesisClaim, Value};
+use crate::record::{CellSummary, Status};
+
+pub use estimates::{explanation_table, schedule_text, side_table, variance_table};
+pub use paint::Paint;
+pub use sweep::sweep_table;
+pub use table::{TextTable, WIDTH};
+
+fn or_dash<T>(value: Option<T>, show: impl Fn(T) -> String) -> String {
+    value.map_or_else(|| "-".to_owned(), show)
+}
+
+/// The cells of a campaign.
+#[must_use]
+pub fn profile_table(cells: &[CellSummary]) -> TextTable {
+    let mut table = TextTable::new(&[
+        "seq_len",
+        "batch",
+        "architecture",
+        "step s",
+        "fwd s",
+        "bwd s",
+        "opt s",
+        "tokens/s",
+        "J/step",
+        "GB",
+        "source",
+    ]);
+    for cell in cells {
+        let mid = |i: Option<crate::stats::Interval>| or_dash(i, |i| significant(i.mid));
+        let step = match (cell.status, cell.step_s) {
+            (Status::Ok, Some(s)) => format!("{} ±{:.1} %", significant(s.mid), 100.0 * s.relative_half_width()),
+            (Status::Ok, None) => "too few steps".to_owned(),
+            (Status::OutOfMemory, _) => "out of memory".to_owned(),
+            (Status::Failed, _) => "failed".to_owned(),
+        };
+        table.row(vec![
+            cell.seq_len.to_string(),
+            cell.batch_size.to_string(),
+            label(&cell.spec),
+            step,
+            mid(cell.forward_s),
+            mid(cell.backward_s),
+            mid(cell.optimizer_s),
+            mid(cell.tokens_per_s),
+            mid(cell.energy_j_per_step),
+            or_dash(cell.peak_memory_bytes, |b| significant(b as f64 / 1e9)),
+            or_dash(cell.energy_source, |s| s.name().to_owned()),
+        ]);
+    }
+    table
+}
+
+/// How well the steps used the device; empty where nothing of that is known.
+#[must_use]
+pub(super) fn use_table(cells: &[CellSummary]) -> TextTable {
+    let mut table = TextTable::new(&[
+        "seq_len",
+        "batch",
+        "architecture",
+        "dtype",
+        "MFU %",
+        "% of a large product",
+        "queueing over computing",
+    ]);
+    let percent = |i: Option<crate::stats::Interval>| or_dash(i, |i| significant(100.0 * i.mid));
+    let known = |c: &&CellSummary| c.mfu.is_some() || c.matmul_fraction.is_some() || c.launch_bound.is_some();
+    for cell in cells.iter().filter(known) {
+        table.row(vec![
+            cell.seq_len.to_string(),
+            cell.batch_size.to_string(),
+            label(&cell.spec),
+            cell.dtype.to_string(),
+            percent(cell.mfu),
+            percent(cell.matmul_fraction),
+            or_dash(cell.launch_bound, significant),
+        ]);
+    }
+    table
+}
+
+/// Estimates of whole runs.
+#[must_use]
+pub fn estimates_table(estimates: &[Estimate]) -> TextTable {
+    let longest = estimates.iter().filter_map(|e| e.wall_h).map(|h| h.mid).fold(0.0, f64::max);
+    let (unit, per_hour) = time_unit(longest);
+    let time = format!("time {unit}");
+    let mut header = vec!["architecture", &time, "energy kWh", "CO2e kg", "cost USD", "time saved %"];
+    // What they stand on is said where it differs; the heading says it otherwise.
+    let bases: Vec<&str> = estimates.iter().map(|e| e.basis.name()).collect();
+    let differ = bases.windows(2).any(|pair| pair[0] != pair[1]);
+    if differ {
+        header.push("basis");
+    }
+    let mut table = TextTable::new(&header);
+    for (e, basis) in estimates.iter().zip(bases) {
+        let mut row = vec![
+            name_of(e, estimates),
+            or_dash(e.wall_h, |h| narrow(h.scaled(per_hour))),
+            or_dash(e.facility_energy_kwh, narrow),
+            or_dash(e.operational_kgco2e, narrow),
+            or_dash(e.cost_usd, narrow),
+            or_dash(e.vs_dense, |v| saved(v.wall_h)),
+        ];
+        if differ {
+            row.push(basis.to_owned());
+        }
+        table.row(row);
+    }
+    table
+}
+
+/// What an estimate takes for granted.
+#[must_use]
+pub fn assumptions_table(estimate: &Estimate) -> TextTable {
+    let mut table = TextTable::new(&["assumption", "value", "unit", "source"]);
+    for a in &estimate.assumptions {
+        let value = match (&a.value, a.range) {
+            (Value::Text(text), _) => text.clone(),
+            (Value::Number(x), None) => significant(*x),
+            (Value::Number(x), Some((low, high))) => {
+                format!("{} [{} to {}]", significant(*x), significant(low), significant(high))
+            }
+        };
+        table.row(vec![a.name.clone(), value, a.unit.clone(), a.source.clone()]);
+    }
+    table
+}
+
+/// Architectures by sequence length, with winners and crossovers.
+#[must_use]
+pub fn comparison_text(comparison: &Comparison, colour: Paint) -> String {
+    let mut header = vec!["seq_len", "batch"];
+    let dtypes = comparison.lengths.iter().map(|l| l.dtype).collect::<std::collections::BTreeSet<_>>();
+    if dtypes.len() > 1 {
+        header.push("dtype");
+    }
+    header.extend(["architecture", "us/token", "", "time saved %", "energy saved %", "FLOP %", ""]);
+    let mut table = TextTable::new(&header);
+    let slowest = comparison.lengths.iter().flat_map(|l| &l.rows).map(|r| r.us_per_token.mid).fold(0.0, f64::max);
+    for length in &comparison.lengths {
+        for (i, row) in length.rows.iter().enumerate() {
+            let fastest = match (&length.winner, i) {
+                (Some(winner), _) if *winner == row.spec => "first",
+                (None, 0) => "tie",
+                _ => "",
+            };
+            let mut cells = vec![length.seq_len.to_string(), length.batch_size.to_string()];
+            if dtypes.len() > 1 {
+                cells.push(length.dtype.to_string());
+            }
+            cells.extend([
+                row.label.clone(),
+                significant(row.us_per_token.mid),
+                paint::bar(row.us_per_token.mid, slowest, 6),
+                or_dash(row.time_vs_dense, saved),
+                or_dash(row.energy_vs_dense, saved),
+                or_dash(row.flop_vs_dense, |f| format!("{:.0}", 100.0 * (1.0 - f))),
+                fastest.to_owned(),
+            ]);
+            table.row(cells);
+        }
+    }
+    let mut text = colour.table(&table.render(), &["first"]);
+    text.push_str("first: its lead is larger than the uncertainty; tie: the first two cannot be told apart\n");
+    for c in &comparison.crossovers {
+        let _ =
+            writeln!(text, "{} is faster below about {} tokens, {} above", c.below, significant(c.seq_len), c.above);
+    }
+    text
+}
+
+/// The claims of the thesis, one a line.
+#[must_use]
+pub fn claims_text(claims: &[ThesisClaim]) -> String {
+    let mut text = String::new();
+    for c in claims {
+        let _ = writeln!(text, "thesis: {}\n  here: {} ({})", c.claim, c.found, verdict(c));
+    }
+    text
+}
+
+/// The same as a table.
+#[must_use]
+pub(super) fn claims(claims: &[ThesisClaim]) -> TextTable {
+    let mut table = TextTable::new(&["the thesis", "here", "verdict"]);
+    for c in claims {
+        table.row(vec![c.claim.to_owned(), c.found.clone(), verdict(c).to_owned()]);
+    }
+    table
+}
+
+fn verdict(claim: &ThesisClaim) -> &'static str {
+    match claim.agrees {
+        Some(true) => "agrees",
+        Some(false) => "does not agree",
+        None => "open",
+    }
+}

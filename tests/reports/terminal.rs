@@ -1,0 +1,172 @@
+//! What a terminal is shown, and what shells and `man` are given.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::{Campaign, ok, program};
+use tempfile::TempDir;
+
+/// A folder with the record of a made-up campaign in `out`.
+fn recorded(campaign: &Campaign) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    campaign.record().save(&folder.path().join("out")).unwrap();
+    folder
+}
+
+fn json(args: &[&str], folder: &Path) -> Value {
+    serde_json::from_str(&ok(args, folder)).unwrap()
+}
+
+#[test]
+fn the_comparison_of_a_campaign() {
+    let folder = recorded(&Campaign::small());
+    insta::assert_snapshot!(ok(&["compare", "out"], folder.path()), @r"
+    seq_len  batch  architecture     us/token            time saved %  energy saved %  FLOP %
+        128     64  LRT r=256            20.7  ███▏       35 [35, 35]     34 [33, 36]      47  first
+        128     64  dense                31.8  ████▉                -               -       -
+        128     64  Linformer k=128      39.2  ██████  -23 [-24, -22]  -23 [-25, -21]      -1
+        512     16  LRT r=256            28.2  ████▎      28 [28, 29]     28 [27, 30]      43  first
+        512     16  Linformer k=128      39.2  ██████        0 [0, 1]       1 [-1, 2]      17
+        512     16  dense                39.4  ██████               -               -       -
+    first: its lead is larger than the uncertainty; tie: the first two cannot be told apart
+    ");
+}
+
+#[test]
+fn the_estimate_of_a_campaign() {
+    let folder = recorded(&Campaign::small());
+    let text = ok(&["estimate", "out", "--grid", "fra", "--pue", "1.2"], folder.path());
+    let tables: String = text.lines().take(13).map(|l| l.to_owned() + "\n").collect();
+    insta::assert_snapshot!(tables, @r"
+    bert-base on 1 x a100-sxm4-80gb, bf16, measured
+
+    architecture            time days     energy kWh           CO2e kg          cost USD    time saved %
+    dense            16.9 [16.2–17.7]  246 [217–286]  13.2 [10.5–15.7]  1180 [1090–2040]               -
+    LRT r=256        11.4 [11.0–11.9]  167 [147–193]  8.92 [7.11–10.6]    794 [737–1370]     33 [31, 34]
+    Linformer k=128  19.3 [18.7–20.3]  282 [248–328]  15.1 [12.0–18.0]  1350 [1250–2330]  -15 [-17, -12]
+
+    architecture     MFU %  micro-batch  memory GB  fits      embodied kgCO2e             water L
+    dense              5.5       64, 16       11.0  yes   4.90 [2.81 to 10.6]   905 [796 to 1050]
+    LRT r=256          4.4       64, 16       11.0  yes   3.31 [1.89 to 7.14]    613 [539 to 710]
+    Linformer k=128    4.5       64, 16       11.0  yes   5.62 [3.23 to 12.2]  1040 [913 to 1200]
+
+    % of the variance is of    time  energy  CO2e  cost
+    ");
+}
+
+#[test]
+fn a_sweep_says_once_what_all_scenarios_share() {
+    let folder = tempfile::tempdir().unwrap();
+    let args = ["estimate", "--sweep", "hardware=a100-sxm4-80gb,h100-sxm5,grid=fra,pol,dtype=bf16,devices=8"];
+    insta::assert_snapshot!(ok(&args, folder.path()), @r"
+    devices: 8
+    dtype: bf16
+    software: typical
+    architecture: dense
+    fits: yes
+    hardware        grid  time h   kWh  kgCO2e   ×/÷  USD   ×/÷
+    a100-sxm4-80gb  fra     13.5  51.2    2.87  1.43  302  1.45
+    a100-sxm4-80gb  pol     13.5  51.2    33.9  1.40  302  1.45
+    h100-sxm5-80gb  fra     9.38  48.5    2.72  1.48  300  3.03
+    h100-sxm5-80gb  pol     9.38  48.5    32.1  1.46  300  3.03
+    ×/÷: 95 % intervals go from the number over the factor after it to the number times it
+    ");
+}
+
+#[test]
+fn tables_fit_a_hundred_columns_however_many_there_are() {
+    let folder = recorded(&Campaign::large());
+    for args in [
+        vec!["compare", "out"],
+        vec!["estimate", "out"],
+        vec!["estimate", "--hardware", "a100-sxm4-80gb", "--devices", "64", "--explain"],
+        vec!["estimate", "--sweep", "hardware=all,grid=fra,pol,dtype=bf16,f16,devices=1,8,arch=dense,lrt:rank=256"],
+        vec!["catalog", "list", "hardware"],
+        vec!["catalog", "list", "grid"],
+        vec!["catalog", "list", "workload"],
+        vec!["devices"],
+    ] {
+        let text = ok(&args, folder.path());
+        // Rows have gaps of at least two spaces; sentences have not.
+        let rows = text.lines().filter(|l| l.trim().contains("  "));
+        let wide: Vec<&str> = rows.filter(|l| l.chars().count() > 100).collect();
+        assert!(wide.is_empty(), "{args:?}: {wide:#?}");
+    }
+}
+
+#[test]
+fn colour_is_for_terminals_alone() {
+    let folder = recorded(&Campaign::small());
+    for args in [["compare", "out"], ["estimate", "out"]] {
+        assert!(!ok(&args, folder.path()).contains('\u{1b}'), "{args:?} paints into a pipe");
+    }
+}
+
+#[test]
+fn every_command_that_prints_results_prints_json_and_csv() {
+    let folder = recorded(&Campaign::small());
+    let sweep = "hardware=a100-sxm4-80gb,grid=fra,devices=1,8";
+    for args in [
+        vec!["compare", "out"],
+        vec!["estimate", "out"],
+        vec!["estimate", "--sweep", sweep, "--recommend"],
+        vec!["footprint", "--hours", "2", "--power", "300"],
+        vec!["report", "out"],
+        vec!["devices"],
+        vec!["catalog"],
+        vec!["catalog", "list", "site"],
+        vec!["catalog", "show", "grid", "fra"],
+    ] {
+        let value = json(&[&args[..], &["--format", "json"]].concat(), folder.path());
+        assert!(value.is_object() || value.is_array(), "{args:?}");
+        let text = ok(&[&args[..], &["--format", "csv"]].concat(), folder.path());
+        let mut reader = csv::Reader::from_reader(text.as_bytes());
+        assert!(reader.records().all(|r| r.is_ok()), "{args:?}: {text}");
+        assert!(reader.headers().unwrap().iter().all(|h| !h.contains(' ') || h.len() < 30), "{args:?}: {text}");
+    }
+    let scenarios = json(&["estimate", "--sweep", sweep, "--recommend", "--format", "json"], folder.path());
+    assert_eq!(scenarios["total"], scenarios["scenarios"].as_array().unwrap().len());
+    assert!(scenarios["scenarios"][0]["wall_h"]["low"].is_f64());
+    assert!(scenarios["recommendation"].as_str().unwrap().starts_with("choose "));
+}
+
+#[test]
+fn every_command_shows_an_example_of_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    for command in [
+        "run",
+        "devices",
+        "profile",
+        "estimate",
+        "compare",
+        "footprint",
+        "track",
+        "report",
+        "catalog",
+        "completions",
+        "man",
+    ] {
+        let help = ok(&[command, "--help"], folder.path());
+        let example = help.split_once("Example").map_or("", |(_, rest)| rest);
+        assert!(example.contains(&format!("greenformers {command}")), "{command}: {help}");
+    }
+    assert!(ok(&["--help"], folder.path()).contains("greenformers run"));
+}
+
+#[test]
+fn there_is_a_page_for_man_of_the_program_and_of_each_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let page = ok(&["man"], folder.path());
+    assert!(
+        page.contains(".TH greenformers 1") && page.contains(".SH NAME") && page.contains("greenformers\\-estimate")
+    );
+    ok(&["man", "-o", "pages"], folder.path());
+    for command in ["", "-run", "-estimate", "-report", "-track"] {
+        assert!(folder.path().join(format!("pages/greenformers{command}.1")).exists(), "{command}");
+    }
+    std::fs::write(folder.path().join("file"), "").unwrap();
+    let output = program(&["man", "-o", "file/pages"], folder.path());
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("cannot write pages into `file/pages`"));
+}
