@@ -158,7 +158,7 @@ impl Bench {
 }
 
 fn main() -> Result<()> {
-    let tokens = std::env::args().filter_map(|a| a.parse().ok()).next().unwrap_or(16_384);
+    let tokens = std::env::args().find_map(|a| a.parse().ok()).unwrap_or(16_384);
     let gpu = Device::new_cuda(0)?;
     println!("{tokens} tokens\n\n| kernel | dtype | time | rate | of the limit |\n|---|---|---|---|---|");
     for dtype in [DType::BF16, DType::F32] {

@@ -216,7 +216,6 @@ impl Drop for Problem {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "what `map_err` hands over")]
 fn failed(error: result::CublasError) -> candle_core::Error {
     candle_core::Error::Msg(format!("cuBLASLt: {error}"))
 }
