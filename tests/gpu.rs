@@ -4,7 +4,8 @@
 //! `cargo test --features cuda -- --ignored gpu::`
 
 use candle_core::cuda_backend::set_gemm_reduced_precision_f32;
-use candle_core::{DType, Device};
+use candle_core::{DType, Device, Tensor, Var};
+use greenformers::nn::ops::{AdamWRates, Moments, Update, adamw};
 use greenformers::nn::{AdamW, AdamWConfig, Batch, Ops, PassConfig, Tape};
 
 use crate::nn::{ARCHS, agrees_with_pytorch, difference, model_on, numbers, shape, tiny};
@@ -116,5 +117,33 @@ fn train_steps_in_every_dtype_follow_those_of_the_cpu() {
                 assert!((ours / exact - 1.0).abs() < tolerance, "{spec} {dtype:?}, step {step}: {ours} and {exact}");
             }
         }
+    }
+}
+
+#[test]
+#[ignore = "needs an NVIDIA GPU"]
+fn every_weight_is_updated_as_on_the_cpu_whatever_its_size() {
+    // Of one, no multiple of four, several turns of a block, and more than a block updates.
+    let sizes = [1, 5, 3001, 66_001, 131_072];
+    let updated = |device: &Device| -> Vec<Vec<f64>> {
+        let ramp = |n: usize, by: f32| -> Tensor {
+            let values: Vec<f32> = (0..n).map(|i| ((i * 7919 % 1013) as f32 - 500.0) * by).collect();
+            Tensor::from_vec(values, n, device).unwrap()
+        };
+        let vars: Vec<Var> = sizes.iter().map(|n| Var::from_tensor(&ramp(*n, 1e-3)).unwrap()).collect();
+        let mut moments: Vec<Moments> = vars.iter().map(|v| Moments::zeros(v, true).unwrap()).collect();
+        for step in 1..=3 {
+            let gradients: Vec<Tensor> = sizes.iter().map(|n| ramp(*n, 1e-2 * step as f32)).collect();
+            let of = vars.iter().zip(&gradients).zip(&mut moments);
+            let mut updates: Vec<Update<'_>> =
+                of.map(|((var, gradient), moments)| Update { var, gradient, moments }).collect();
+            let rates = AdamWRates { lr: 0.1, beta1: 0.9, beta2: 0.99, eps: 1e-6, weight_decay: 0.1, step };
+            adamw(&mut updates, rates).unwrap();
+        }
+        vars.iter().map(|v| numbers(v.as_tensor())).collect()
+    };
+    for ((ours, exact), n) in updated(&gpu()).iter().zip(updated(&Device::Cpu)).zip(sizes) {
+        let off = ours.iter().zip(&exact).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        assert!(off < 1e-5, "of {n} numbers one is off by {off:e}");
     }
 }

@@ -42,7 +42,7 @@ def pack(a):
     for name, path in programs:
         bare = a.folder / name
         subprocess.run(["strip", "-o", bare, path], check=True)
-        with open(bare, "rb") as whole, lzma.open(f"{bare}.xz", "wb", preset=6) as packed:
+        with open(bare, "rb") as whole, lzma.open(f"{bare}.xz", "wb", preset=1) as packed:
             shutil.copyfileobj(whole, packed)
         bare.unlink()
     for script in [__file__, ROOT / "benches/compare_with_pytorch.py", ROOT / "benches/second_meter.py", a.peer]:
@@ -94,6 +94,9 @@ class Runner:
                 except subprocess.TimeoutExpired:
                     log.write("\nout of time\n")
                     code = code or "out of time"
+                except OSError as error:
+                    log.write(f"{error}\n")
+                    code = code or str(error)
         self.ended[stage] = dict(code=code, seconds=round(time.time() - began, 1))
         with open(self.a.out / "summary.json", "w") as f:
             json.dump(self.ended, f, indent=1)
