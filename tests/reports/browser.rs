@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::{Campaign, file, reported};
 
 /// Chromium, or a sentence on stderr: a machine without one cannot run these tests.
+#[expect(clippy::print_stderr, reason = "a test that was skipped says so")]
 fn chromium() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let names = ["chromium", "chromium-browser", "google-chrome"];

@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn thirty_rows_with_long_names_have_room() {
         let long = "Linformer k=128 share=kv order=projected, and then some more of it".to_owned();
-        let band = |i: usize| Band { label: long.clone(), heading: (i % 6 == 0).then(|| format!("{i} tokens")) };
+        let band = |i: usize| Band { label: long.clone(), heading: i.is_multiple_of(6).then(|| format!("{i} tokens")) };
         let bar = |i: u32| Mark::Bar {
             y: f64::from(i),
             thick: 0.7,

@@ -24,8 +24,9 @@ impl Plot<'_> {
     fn y(&self, value: f64) -> f64 {
         match &self.y.scale {
             Scale::Rows(bands) => {
-                let row = value.round().max(0.0);
-                let headings = bands.iter().take(row as usize + 1).filter(|b| b.heading.is_some()).count();
+                // A place on rows is nearest to the row that it belongs to.
+                let before = bands.iter().enumerate().take_while(|(i, _)| *i as f64 <= value + 0.5);
+                let headings = before.filter(|(_, b)| b.heading.is_some()).count();
                 self.top + 3.0 + HEADING * headings as f64 + ROW * (value + 0.5)
             }
             scale => self.bottom - (self.bottom - self.top) * scale.place(value),

@@ -179,7 +179,7 @@ pub(super) fn memory(cells: &[CellSummary], palette: &Palette, suffix: &str) -> 
 }
 
 /// What a device has to hold and how long an answer takes: parameters, megabytes, latency.
-pub(super) fn model_size(cells: &[CellSummary]) -> Option<Chart> {
+pub(super) fn model_size(cells: &[CellSummary]) -> Chart {
     let mut archs: Vec<&CellSummary> = Vec::new();
     for cell in cells {
         if !archs.iter().any(|c| c.spec == cell.spec) {
@@ -229,7 +229,7 @@ pub(super) fn model_size(cells: &[CellSummary]) -> Option<Chart> {
     }
     let largest = archs.iter().map(|c| c.n_params as f64 * 4.0 / 1e6);
     let measured = cells.iter().any(|c| c.pass == Pass::Infer && c.step_s.is_some());
-    Some(Chart {
+    Chart {
         name: "model_size".to_owned(),
         title: "Size of the model on a device".to_owned(),
         about: format!(
@@ -244,5 +244,5 @@ pub(super) fn model_size(cells: &[CellSummary]) -> Option<Chart> {
             .map(|(name, _, _, tone)| Key { label: (*name).to_owned(), swatch: Swatch::Fill(Ink::Tone(*tone)) })
             .collect(),
         table,
-    })
+    }
 }

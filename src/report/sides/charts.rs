@@ -39,25 +39,22 @@ fn chart(
         let begins = i == 0 || group(row) != group(shown[i - 1]);
         let heading = begins.then(|| format!("{}, {} tokens", row.arch.label(), row.cell.seq_len));
         bands.push(Band { label: format!("{}, {}", row.name, row.cell.dtype), heading });
-        let number = match known(row) {
-            Some(v) => {
-                marks.push(Mark::Bar {
-                    y: i as f64,
-                    thick: 0.6,
-                    from: 0.0,
-                    to: v.mid,
-                    interval: Some(v),
-                    ink: palette.look(row.arch).ink,
-                    label: Some(significant(v.mid)),
-                    tip: format!("{}, {}, {}: {} {unit}", row.name, row.arch.label(), row.cell.dtype, interval(v)),
-                });
-                interval(v)
-            }
-            None => {
-                let why = if row.note.is_empty() { "not known".to_owned() } else { row.note.clone() };
-                marks.push(Mark::Note { y: i as f64, text: why });
-                "-".to_owned()
-            }
+        let number = if let Some(v) = known(row) {
+            marks.push(Mark::Bar {
+                y: i as f64,
+                thick: 0.6,
+                from: 0.0,
+                to: v.mid,
+                interval: Some(v),
+                ink: palette.look(row.arch).ink,
+                label: Some(significant(v.mid)),
+                tip: format!("{}, {}, {}: {} {unit}", row.name, row.arch.label(), row.cell.dtype, interval(v)),
+            });
+            interval(v)
+        } else {
+            let why = if row.note.is_empty() { "not known".to_owned() } else { row.note.clone() };
+            marks.push(Mark::Note { y: i as f64, text: why });
+            "-".to_owned()
         };
         table.row(vec![
             row.name.clone(),
