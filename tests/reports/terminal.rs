@@ -146,6 +146,7 @@ fn every_command_shows_an_example_of_itself() {
         "catalog",
         "completions",
         "man",
+        "validate",
     ] {
         let help = ok(&[command, "--help"], folder.path());
         let example = help.split_once("Example").map_or("", |(_, rest)| rest);

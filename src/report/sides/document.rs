@@ -1,5 +1,6 @@
 //! Records side by side, in order.
 
+use super::marks::signs;
 use super::rows::Row;
 use super::{Side, Sides};
 use crate::report::document::{Block, Document, Section};
@@ -53,8 +54,7 @@ impl Sides {
     }
 
     fn signs(&self, name: &str) -> String {
-        let signs: Vec<&str> = self.marks.iter().filter(|m| m.of.iter().any(|n| n == name)).map(|m| m.sign).collect();
-        if signs.is_empty() { String::new() } else { format!(" [{}]", signs.join(", ")) }
+        signs(&self.marks, name)
     }
 
     fn conditions(&self) -> Section {

@@ -65,7 +65,7 @@ pub fn side_by_side(mut sides: Vec<Side>) -> Result<Sides, ReportError> {
     let marks = marks::marks(&sides);
     let rows = rows::rows(&sides);
     let archs = sides.iter().flat_map(|s| s.record.cells.iter().map(|c| c.arch)).collect();
-    let charts = charts::charts(&sides, &rows, &Palette::of(archs));
+    let charts = charts::charts(&sides, &rows, &marks, &Palette::of(archs));
     Ok(Sides { records: sides, marks, rows, charts })
 }
 
