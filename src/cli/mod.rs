@@ -18,7 +18,7 @@ mod track;
 mod track_output;
 mod validate;
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -84,7 +84,7 @@ impl Context {
     /// A note for people, on stderr.
     fn note(&self, text: impl std::fmt::Display) {
         if !self.quiet {
-            eprintln!("{text}");
+            say(text);
         }
     }
 }
@@ -122,8 +122,13 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
+/// A line on stderr. A reader of it that has gone away ends no campaign.
+fn say(line: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
 fn failed(error: &anyhow::Error) -> ExitCode {
-    eprintln!("error: {}", with_causes(error));
+    say(format_args!("error: {}", with_causes(error)));
     ExitCode::FAILURE
 }
 

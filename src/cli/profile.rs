@@ -216,7 +216,6 @@ pub(super) fn measure_into(
         baselines: Vec::new(),
         ceilings: None,
     };
-    let created = chrono::Local::now().to_rfc3339_opts(chrono::SecondsFormat::Secs, false);
     let lock = FolderLock::take(folder, RECORD_FILE)?;
     if !lock.is_exclusive() {
         context.note("warning: this file system has no locks: nothing keeps a second campaign out of this folder");
@@ -226,7 +225,9 @@ pub(super) fn measure_into(
     let previous = if folder.join(RECORD_FILE).exists() { Some(Record::load(folder)?) } else { None };
     let stop = stopping::on_signals(folder, resume.is_some())?;
     let mut bar = Bar::new(context.quiet);
-    let result = measure::run(&plan, &compute_device, environment, meters, created, previous, folder, &mut bar, &stop);
+    let now = chrono::Local::now();
+    let now = (now.to_rfc3339_opts(chrono::SecondsFormat::Secs, false), now.timestamp_micros() as f64 / 1e6);
+    let result = measure::run(&plan, &compute_device, environment, meters, now, previous, folder, &mut bar, &stop);
     bar.finish();
     if let Err(MeasureError::Stopped { signal }) = result {
         drop(lock);

@@ -48,7 +48,7 @@ impl Observer for Bar {
         } else if !self.quiet {
             let line = format!("{} {}", p.doing, p.cell);
             if !self.said.contains(&line) {
-                eprintln!("{line}");
+                super::say(&line);
                 self.said.push(line);
             }
         }

@@ -7,6 +7,8 @@ use anyhow::{Context as _, Result};
 use greenformers::measure::{Stop, exit_code, signal_name};
 use greenformers::record::RECORD_FILE;
 
+use super::say;
+
 /// What is said if the program has to end at once: of the campaign at hand.
 static LAST_WORDS: Mutex<String> = Mutex::new(String::new());
 
@@ -20,7 +22,7 @@ pub(super) fn on_signals(folder: &Path, can_resume: bool) -> Result<Stop> {
     #[cfg(unix)]
     let stop = Stop::on_signals(|signal| {
         let words = LAST_WORDS.lock().unwrap_or_else(PoisonError::into_inner);
-        eprintln!("\nstopped by {}: {words}", signal_name(signal));
+        say(format_args!("\nstopped by {}: {words}", signal_name(signal)));
     })
     .context("cannot catch signals")?;
     #[cfg(not(unix))]
@@ -30,7 +32,7 @@ pub(super) fn on_signals(folder: &Path, can_resume: bool) -> Result<Stop> {
 
 /// Says what has become of the campaign and ends the program.
 pub(super) fn exit(signal: i32, folder: &Path, can_resume: bool) -> ! {
-    eprintln!("\nstopped by {}: {}", signal_name(signal), message(folder, can_resume));
+    say(format_args!("\nstopped by {}: {}", signal_name(signal), message(folder, can_resume)));
     std::process::exit(exit_code(signal))
 }
 

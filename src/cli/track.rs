@@ -123,7 +123,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
         Ok(tracked) => tracked,
         Err(error @ (TrackError::NoCommand(_) | TrackError::Spawn { .. })) => {
             let code = if matches!(error, TrackError::NoCommand(_)) { NO_COMMAND } else { CANNOT_RUN };
-            eprintln!("error: {}", super::with_causes(&error.into()));
+            super::say(format_args!("error: {}", super::with_causes(&error.into())));
             return Ok(ExitCode::from(code));
         }
         Err(error) => return Err(error.into()),
@@ -145,7 +145,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
         && let Err(error) = destination.write(&run)
     {
         // The command has run: its own failure is worth more to its caller than this one.
-        eprintln!("error: {}", super::with_causes(&error));
+        super::say(format_args!("error: {}", super::with_causes(&error)));
         if tracked.exit.shell_code() == 0 {
             return Ok(ExitCode::FAILURE);
         }

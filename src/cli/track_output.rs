@@ -1,14 +1,14 @@
 //! What `track` prints and writes.
 
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
-use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::fs::OpenOptions;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use greenformers::catalog::Grid;
 use greenformers::estimate::{Account, Assumption, Conditions};
-use greenformers::files::read_head;
+use greenformers::files::{last_byte, read_head};
 use greenformers::measure::{Exit, Line, MachineFacts, PartKind, Tracked, Tracking};
 use greenformers::record::{Warning, write_whole};
 use greenformers::report::{CODECARBON_HEADER, CodecarbonRow, TextTable, interval, significant};
@@ -53,7 +53,11 @@ impl Destination {
         match path.extension().and_then(|e| e.to_str()) {
             Some("json") => Ok(Self::Json(path.to_owned())),
             Some("csv") => {
-                let (head, last) = if path.exists() { ends(path)? } else { (Vec::new(), None) };
+                let (head, last) = if path.exists() {
+                    (read_head(path, CODECARBON_HEADER.len() + 2)?.0, last_byte(path)?)
+                } else {
+                    (Vec::new(), None)
+                };
                 let head = String::from_utf8_lossy(&head);
                 match (head.lines().next(), last) {
                     (None, _) => Ok(Self::Csv(path.to_owned(), format!("{CODECARBON_HEADER}\n"))),
@@ -85,18 +89,6 @@ impl Destination {
             }
         }
     }
-}
-
-/// The beginning of a file, enough for the header, and its last byte.
-fn ends(path: &Path) -> Result<(Vec<u8>, Option<u8>)> {
-    let (head, size) = read_head(path, CODECARBON_HEADER.len() + 2)?;
-    let mut file = File::open(path)?;
-    let mut last = [0];
-    if size > 0 {
-        file.seek(SeekFrom::End(-1))?;
-        file.read_exact(&mut last)?;
-    }
-    Ok((head, (size > 0).then_some(last[0])))
 }
 
 /// Adds all of `bytes` to a file, or nothing.

@@ -129,6 +129,7 @@ mod tests {
             peak_memory_bytes: None,
             last_loss: None,
             warnings: Vec::new(),
+            epoch_unix_s: None,
             warmup_s: None,
             gpu_before: None,
             gpu_after: None,

@@ -1,7 +1,7 @@
 //! The one way in which a file that may come from anyone is read.
 
 use std::fs::{self, File};
-use std::io::{Error, Read};
+use std::io::{Error, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 /// Why a file cannot be read.
@@ -58,6 +58,21 @@ pub fn read_head(path: &Path, most: usize) -> Result<(Vec<u8>, u64), FileError> 
     let mut bytes = Vec::new();
     File::open(path).map_err(failed)?.take(most as u64).read_to_end(&mut bytes).map_err(failed)?;
     Ok((bytes, facts.len()))
+}
+
+/// The last byte of a file; `None` of an empty one.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn last_byte(path: &Path) -> Result<Option<u8>, FileError> {
+    let failed = |source| FileError::Read { path: path.to_owned(), source };
+    let mut file = File::open(path).map_err(failed)?;
+    if file.seek(SeekFrom::End(0)).map_err(failed)? == 0 {
+        return Ok(None);
+    }
+    let mut last = [0];
+    file.seek(SeekFrom::End(-1)).and_then(|_| file.read_exact(&mut last)).map_err(failed)?;
+    Ok(Some(last[0]))
 }
 
 /// The bytes of a file of at most `limit` bytes. A file that grows meanwhile is held to the limit as well.

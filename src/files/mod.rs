@@ -5,5 +5,5 @@ mod bounded;
 mod lock;
 
 pub use atomic::write_whole;
-pub use bounded::{FileError, read_bytes, read_head, read_text};
+pub use bounded::{FileError, last_byte, read_bytes, read_head, read_text};
 pub use lock::{FolderLock, LockError};

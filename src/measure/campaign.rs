@@ -54,6 +54,7 @@ struct Campaign<'a> {
     measured: Vec<Measured>,
     gpu: Option<GpuWatch>,
     epoch: Instant,
+    epoch_unix_s: f64,
     record: Record,
     folder: &'a Path,
     observer: &'a mut dyn Observer,
@@ -65,7 +66,7 @@ struct Campaign<'a> {
     warm: bool,
 }
 
-/// Runs `plan` on `device` and writes the record into `folder` after each cell. Cells that `previous`
+/// Runs `plan` on `device`, now, at `(date, Unix time)`, and writes the record into `folder` after each cell. Cells that `previous`
 /// already holds are kept and not run again.
 ///
 /// # Errors
@@ -77,7 +78,7 @@ pub fn run(
     device: &ComputeDevice,
     environment: Environment,
     meters: Meters,
-    created: String,
+    (created, epoch_unix_s): (String, f64),
     previous: Option<Record>,
     folder: &Path,
     observer: &mut dyn Observer,
@@ -131,6 +132,7 @@ pub fn run(
         measured,
         gpu,
         epoch,
+        epoch_unix_s,
         record,
         folder,
         observer,
@@ -363,7 +365,7 @@ impl Campaign<'_> {
     }
 
     fn keep(&mut self, cell: Cell) -> Result<(), MeasureError> {
-        self.record.cells.push(cell);
+        self.record.cells.push(Cell { epoch_unix_s: Some(self.epoch_unix_s), ..cell });
         self.record.save(self.folder)?;
         Ok(())
     }
@@ -386,7 +388,7 @@ impl Campaign<'_> {
             let mut cell = runner.finish(&self.load);
             cell.status = Status::Failed;
             cell.error = Some(format!("{error} after {} steps: `--resume` measures it again", cell.steps.len()));
-            self.record.cells.push(cell);
+            self.record.cells.push(Cell { epoch_unix_s: Some(self.epoch_unix_s), ..cell });
         }
         self.record.save(self.folder)?;
         Err(error)

@@ -465,6 +465,7 @@ pub(super) fn empty_cell(device: &ComputeDevice, settings: &Settings, point: Poi
         peak_memory_bytes: None,
         last_loss: None,
         warnings,
+        epoch_unix_s: None,
         warmup_s: None,
         gpu_before: None,
         gpu_after: None,

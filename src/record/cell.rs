@@ -136,6 +136,9 @@ pub struct Cell {
     pub last_loss: Option<f64>,
     /// Caveats.
     pub warnings: Vec<Warning>,
+    /// Unix time from which the times of its steps and readings count: to set them beside those of other meters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch_unix_s: Option<f64>,
     /// Seconds of warm-up, where it went on until the device was steady.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warmup_s: Option<f64>,
@@ -191,6 +194,7 @@ pub(super) mod tests {
             peak_memory_bytes: None,
             last_loss: None,
             warnings: Vec::new(),
+            epoch_unix_s: None,
             warmup_s: None,
             gpu_before: None,
             gpu_after: None,

@@ -74,6 +74,7 @@ fn check_cell(cell: &Cell, record: &Record) -> Result<(), String> {
     within(shape.masked_per_seq as f64, 0.0, shape.seq_len as f64)?;
     within(cell.flop_per_step, 0.0, MOST_FLOP)?;
     let launch = cell.launch.map_or([0.0; 2], |l| [l.enqueue_s, l.synchronized_s]);
+    within(cell.epoch_unix_s.unwrap_or(0.0), 0.0, 100.0 * MOST_S)?;
     launch.into_iter().chain(cell.warmup_s).try_for_each(|x| within(x, 0.0, MOST_S))?;
     let mut last = (0, 0.0);
     for step in &cell.steps {

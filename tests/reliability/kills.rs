@@ -177,6 +177,17 @@ fn ctrl_c_does_not_wait_for_a_sensor_or_a_step_that_takes_long() {
 }
 
 #[test]
+fn a_reader_of_progress_that_goes_away_ends_no_campaign() {
+    let place = folder();
+    let mut child = campaign(place.path(), &[]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_for(&mut child, "preparing");
+    drop(child.stderr.take());
+    assert!(child.wait().unwrap().success());
+    assert_eq!(finished(place.path()).len(), 4);
+    tried("a reader of stderr that goes away in the middle", 1, "the campaign ran to its end");
+}
+
+#[test]
 fn two_campaigns_into_one_folder_are_one_and_a_dead_one_holds_nothing() {
     let place = folder();
     let mut first =

@@ -5,6 +5,7 @@ mod faults;
 mod hostile;
 mod kills;
 mod load;
+mod seeds;
 mod serving;
 
 use std::fs::{self, OpenOptions};

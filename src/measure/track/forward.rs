@@ -29,15 +29,16 @@ mod unix {
             let handle = self.0.handle();
             // A terminal sends what is typed at it to the command as well.
             let typed = std::io::stdin().is_terminal();
-            let thread = std::thread::spawn(move || {
+            let forwarding = move || {
                 for number in self.0.forever() {
                     let twice = typed && matches!(number, SIGINT | SIGQUIT);
                     if let Some(signal) = named(number).filter(|_| !twice) {
                         send(pid, signal);
                     }
                 }
-            });
-            Forwarding { handle, thread: Some(thread) }
+            };
+            let thread = std::thread::Builder::new().name("signals".to_owned()).spawn(forwarding).ok();
+            Forwarding { handle, thread }
         }
     }
 

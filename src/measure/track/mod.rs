@@ -246,12 +246,14 @@ fn run(plan: &TrackPlan, sampler: &Sampler, epoch: Instant, mut watched: Vec<Wat
     let (ended, end) = channel::<()>();
     let (tree_seen, gpus, ticking, seen) = (&mut tree, &mut watched, &mut clocks, &mut looks);
     let status = std::thread::scope(|scope| {
-        let looking = scope.spawn(move || watch(&end, plan.interval, tree_seen, gpus, ticking, seen, epoch));
+        // A system that gives no more threads leaves the command running, looked at only before and after.
+        let look = move || watch(&end, plan.interval, tree_seen, gpus, ticking, seen, epoch);
+        let looking = std::thread::Builder::new().name("look".to_owned()).spawn_scoped(scope, look);
         let status = child.wait();
         let end_s = now();
         drop(ended);
         // A thread that panicked has already shown its message.
-        let _ = looking.join();
+        let _ = looking.map(std::thread::ScopedJoinHandle::join);
         status.map(|s| (s, end_s))
     });
     #[cfg(unix)]

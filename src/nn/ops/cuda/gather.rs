@@ -5,7 +5,11 @@ use candle_core::{DType, Result, Tensor};
 use super::Kernels;
 use super::elementwise::cast;
 use super::launch::{Argument, Grid, device, empty, launch, suffix, tensor};
+use super::sums::grid_of_columns;
 use crate::nn::ops::{Gather, Gradients};
+
+/// Tables of so few rows have a kernel of their own for their gradients.
+const FEW: usize = 4;
 
 impl Kernels for Gather {
     fn forward(&self, inputs: &[Tensor]) -> Result<Tensor> {
@@ -36,9 +40,14 @@ impl Kernels for Gather {
                 Some(sum) => sum.clone(),
                 None => Tensor::zeros(table.shape(), DType::F32, table.device())?,
             };
-            let name = format!("scatter_{}", suffix(dy.dtype())?);
+            let (kernel, grid) = if table.dim(0)? <= FEW {
+                ("scatter_few", grid_of_columns(rows, d))
+            } else {
+                ("scatter", Grid::of_warps(rows))
+            };
+            let name = format!("{kernel}_{}", suffix(dy.dtype())?);
             let arguments = [tensor(dy)?, tensor(ids)?, tensor(&sum)?, rows.into(), d.into(), table.dim(0)?.into()];
-            launch(device(dy)?, &name, Grid::of_warps(rows), &arguments)?;
+            launch(device(dy)?, &name, grid, &arguments)?;
             if there.is_none() {
                 gradients.add_tensor(table, cast(&sum, table.dtype())?)?;
             }

@@ -61,8 +61,10 @@ impl Kernels for LayerNorm {
         let residual = inputs.get(3);
         let (rows, d) = shapes(inputs)?;
         let gain_f32 = cast(gain, DType::F32)?;
-        let blocks = rows.clamp(1, BLOCKS);
-        let grid = Grid { shared_bytes: shared_bytes(3 * d + THREADS / WARP)?, ..Grid::of_blocks(blocks) };
+        // Each warp has sums of its own: few enough for several blocks to share a multiprocessor.
+        let warps = (SHARED_BYTES / (3 * 4 * d)).clamp(1, 4);
+        let blocks = rows.div_ceil(warps).clamp(1, BLOCKS);
+        let grid = Grid { blocks: (blocks, 1), threads: (warps * WARP, 1), shared_bytes: shared_bytes(3 * d * warps)? };
         let dx = empty(x.shape(), x.dtype(), x)?;
         let dresidual = residual.map(|r| empty(r.shape(), r.dtype(), r)).transpose()?;
         let partial = empty((blocks, 2 * d), DType::F32, x)?;

@@ -1,8 +1,9 @@
-//! A linear with its bias: the result begins as the bias, to which the product is added before it is rounded.
+//! A linear with its bias, which is added before the result is rounded.
 
 use candle_core::{DType, Result, Tensor};
 
 use super::Kernels;
+use super::bias_product::product_with_bias;
 use super::elementwise::cast;
 use super::launch::{Grid, device, empty, launch, suffix, tensor};
 use super::product::{Matrix, product};
@@ -16,14 +17,20 @@ impl Kernels for Linear {
         let (rows, columns, out, shape) = shapes(inputs)?;
         let w = cast(&inputs[1], x.dtype())?;
         let y = empty(shape, x.dtype(), x)?;
+        let y_m = Matrix::new(&y, rows, out)?;
         if let Some(b) = b {
+            let factors = [Matrix::new(x, rows, columns)?, Matrix::new(&w, out, columns)?];
+            if product_with_bias(y_m, factors, &cast(b, x.dtype())?)? {
+                return Ok(y);
+            }
+            // Otherwise the result begins as the bias.
             let (b, n) = (cast(b, DType::F32)?, rows * out);
             let name = format!("repeat_{}", suffix(x.dtype())?);
             let arguments = [tensor(&b)?, tensor(&y)?, n.into(), out.into()];
             launch(device(x)?, &name, Grid::of_elements(n), &arguments)?;
         }
         let factors = [Matrix::new(x, rows, columns)?, Matrix::new(&w, out, columns)?.t()];
-        product(x, Matrix::new(&y, rows, out)?, factors, 1, 1.0, b.is_some())?;
+        product(x, y_m, factors, 1, 1.0, b.is_some())?;
         Ok(y)
     }
 

@@ -7,6 +7,7 @@
 
 mod adamw;
 mod attention;
+mod bias_product;
 mod cross_entropy;
 mod elementwise;
 mod fused_attention;

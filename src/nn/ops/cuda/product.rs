@@ -12,10 +12,10 @@ use crate::nn::ops::Gradients;
 /// A matrix, or the first of a batch, in device memory: rows follow each other at a distance.
 #[derive(Clone, Copy)]
 pub(super) struct Matrix {
-    address: u64,
-    dtype: DType,
-    rows: usize,
-    columns: usize,
+    pub(super) address: u64,
+    pub(super) dtype: DType,
+    pub(super) rows: usize,
+    pub(super) columns: usize,
     /// Elements from a stored row to the next.
     row_stride: usize,
     /// Elements from a matrix of the batch to the next; 0 where all are the same.

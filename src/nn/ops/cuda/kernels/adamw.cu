@@ -18,14 +18,24 @@ struct Rates {
   float beta1, beta2, eps, keep, step, scale_v;
 };
 
+template <int N> __device__ void update(const Weight &all, size_t i, const Rates &rates) {
+  Some<N, float> w = load<N>(all.weight + i), g = load<N>(all.gradient + i), m = load<N>(all.m + i), v = load<N>(all.v + i);
+  for (int j = 0; j < N; j++) {
+    m.v[j] = rates.beta1 * m.v[j] + (1.0f - rates.beta1) * g.v[j];
+    v.v[j] = rates.beta2 * v.v[j] + (1.0f - rates.beta2) * g.v[j] * g.v[j];
+    w.v[j] = w.v[j] * rates.keep - rates.step * m.v[j] / (sqrtf(v.v[j] * rates.scale_v) + rates.eps);
+  }
+  store<N>(all.weight + i, w);
+  store<N>(all.m + i, m);
+  store<N>(all.v + i, v);
+}
+
 extern "C" __global__ void adamw_f32(const Weight *weights, const Place *places, size_t chunk, Rates rates) {
   Place place = places[blockIdx.x];
   Weight all = weights[place.weight];
   size_t first = place.chunk * chunk, end = min(first + chunk, all.n);
-  for (size_t i = first + threadIdx.x; i < end; i += blockDim.x) {
-    float g = all.gradient[i];
-    float m = all.m[i] = rates.beta1 * all.m[i] + (1.0f - rates.beta1) * g;
-    float v = all.v[i] = rates.beta2 * all.v[i] + (1.0f - rates.beta2) * g * g;
-    all.weight[i] = all.weight[i] * rates.keep - rates.step * m / (sqrtf(v * rates.scale_v) + rates.eps);
-  }
+  bool fours = first % 4 == 0 && aligned<4>(all.weight) && aligned<4>(all.gradient) && aligned<4>(all.m) && aligned<4>(all.v);
+  size_t rest = fours ? first + (end - first) / 4 * 4 : first;
+  for (size_t i = first + 4 * threadIdx.x; i < rest; i += 4 * blockDim.x) update<4>(all, i, rates);
+  for (size_t i = rest + threadIdx.x; i < end; i += blockDim.x) update<1>(all, i, rates);
 }

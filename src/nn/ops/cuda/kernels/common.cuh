@@ -5,6 +5,7 @@
 #pragma once
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
+#include <type_traits>
 
 using bf16 = __nv_bfloat16;
 using f16 = __half;
@@ -101,23 +102,40 @@ struct Dropout {
   }
 };
 
-// `y[i] = f(i, x[i]...)`, four elements at a time where all pointers allow it.
-template <class T> struct alignas(4 * sizeof(T)) Four {
-  T v[4];
+// N elements that are loaded or stored at once.
+template <int N, class T> struct alignas(N * sizeof(T)) Some {
+  T v[N];
 };
 
-template <class T> __device__ inline bool aligned(const T *x) { return size_t(x) % (4 * sizeof(T)) == 0; }
+template <int N, class T> __device__ inline bool aligned(const T *x) { return size_t(x) % (N * sizeof(T)) == 0; }
 
+template <int N, class T> __device__ inline Some<N, T> load(const T *x) { return *reinterpret_cast<const Some<N, T> *>(x); }
+
+template <int N, class T> __device__ inline void store(T *y, const Some<N, T> &some) {
+  *reinterpret_cast<Some<N, T> *>(y) = some;
+}
+
+// `y[i] = f(i, x[i]...)`, 16 bytes of the largest type at a time where all pointers allow it.
 template <class F, class Y, class... X> __device__ inline void map(size_t n, F f, Y *y, const X *...x) {
+  constexpr int N = sizeof(Y) == 4 || ((sizeof(X) == 4) || ...) ? 4 : 8;
   size_t first = blockIdx.x * size_t(blockDim.x) + threadIdx.x, step = gridDim.x * size_t(blockDim.x);
-  size_t fours = aligned(y) && (aligned(x) && ...) ? n / 4 : 0;
-  for (size_t i = first; i < fours; i += step) {
-    Four<Y> out;
-    auto apply = [&](const Four<X> &...in) {
-      for (int j = 0; j < 4; j++) out.v[j] = narrow<Y>(f(4 * i + j, widen(in.v[j])...));
+  size_t several = aligned<N>(y) && (aligned<N>(x) && ...) ? n / N : 0;
+  for (size_t i = first; i < several; i += step) {
+    Some<N, Y> out;
+    auto apply = [&](const Some<N, X> &...in) {
+      for (int j = 0; j < N; j++) out.v[j] = narrow<Y>(f(N * i + j, widen(in.v[j])...));
     };
-    apply(reinterpret_cast<const Four<X> *>(x)[i]...);
-    reinterpret_cast<Four<Y> *>(y)[i] = out;
+    apply(load<N>(x + N * i)...);
+    store<N>(y + N * i, out);
   }
-  for (size_t i = 4 * fours + first; i < n; i += step) y[i] = narrow<Y>(f(i, widen(x[i])...));
+  for (size_t i = N * several + first; i < n; i += step) y[i] = narrow<Y>(f(i, widen(x[i])...));
+}
+
+// `f(c, N)` for the columns of a row of d that are this lane's, N of them at a time: four if `fours`, else one.
+template <class F> __device__ inline void over_columns(size_t d, bool fours, F f) {
+  size_t lane = threadIdx.x % WARP;
+  if (fours)
+    for (size_t c = 4 * lane; c < d; c += 4 * WARP) f(c, std::integral_constant<int, 4>());
+  else
+    for (size_t c = lane; c < d; c += WARP) f(c, std::integral_constant<int, 1>());
 }
