@@ -201,5 +201,6 @@ fn cell(settings: &Settings, arch: Arch, seq_len: usize, dtype: DType, pass: Pas
         gpu_after: Some(state),
         contaminated: Some(false),
         launch: None,
+        epoch_unix_s: None,
     }
 }

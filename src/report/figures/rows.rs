@@ -71,6 +71,7 @@ pub(super) fn energy(cells: &[&Cell], summaries: &[CellSummary], suffix: &str) -
     let ends = summaries.iter().filter_map(per_1000).map(|e| e.high);
     Some(Chart {
         name: format!("energy{}{suffix}", if first.pass == Pass::Train { "" } else { "_infer" }),
+        narrow: false,
         title: format!(
             "Energy of {} by component, {}{}",
             if first.pass == Pass::Train { "training" } else { "a forward pass" },
@@ -168,6 +169,7 @@ pub(super) fn memory(cells: &[CellSummary], palette: &Palette, suffix: &str) -> 
     let infer = if first.pass == Pass::Train { "" } else { "_infer" };
     Some(Chart {
         name: format!("memory{infer}{suffix}"),
+        narrow: false,
         title: format!("Peak memory of {of}, {}", first.dtype),
         about: "The most bytes that a cell had allocated at a time.".to_owned(),
         x: Axis::new("GB", Scale::linear_over(cells.iter().filter_map(gb))),
@@ -231,6 +233,7 @@ pub(super) fn model_size(cells: &[CellSummary]) -> Chart {
     let measured = cells.iter().any(|c| c.pass == Pass::Infer && c.step_s.is_some());
     Chart {
         name: "model_size".to_owned(),
+        narrow: false,
         title: "Size of the model on a device".to_owned(),
         about: format!(
             "Weights alone, from the exact number of parameters.{}",

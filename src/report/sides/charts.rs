@@ -70,6 +70,7 @@ fn chart(
     }
     Some(Chart {
         name: name.to_owned(),
+        narrow: false,
         title: format!("{title} by record"),
         about: "Bars with 95 % intervals. What was measured under other conditions is marked in the section on what stands \
                 between these records."
@@ -113,6 +114,7 @@ fn saving(sides: &[Side], (palette, caveats): (&Palette, &[Caveat])) -> Option<C
     }
     (!bands.is_empty()).then(|| Chart {
         name: "saving".to_owned(),
+        narrow: true,
         title: "Time of the whole run that each variant saves against dense".to_owned(),
         about: "Points are medians, bars 95 % intervals; 0 is dense on the same machine.".to_owned(),
         x: Axis::new("% less than dense", Scale::between(ends, 0.0)),
