@@ -67,7 +67,7 @@ enum Action {
 }
 
 #[derive(Serialize)]
-struct Valid<'a> {
+struct Checked<'a> {
     schema: u32,
     file: &'a str,
     valid: bool,
@@ -91,7 +91,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
                 Kind::Workload => drop(context.catalog.load::<Workload>(&path)?),
             }
             match format {
-                Format::Json => print_json(&Valid { schema: 1, file, valid: true }),
+                Format::Json => print_json(&Checked { schema: 1, file, valid: true }),
                 Format::Csv => {
                     let mut valid = TextTable::new(&["file", "valid"]);
                     valid.row(vec![file.clone(), "true".to_owned()]);

@@ -160,7 +160,10 @@ pub(super) fn run(args: &Args, axes_text: &str, context: &Context) -> Result<()>
         Format::Csv if options.out.is_none() => to_csv(&mut frame)?,
         _ => {
             let (common, table) = sweep_table(&scenarios, &axes, ROWS);
-            let mut text = common.iter().map(|c| format!("{c}\n")).collect::<String>();
+            let mut text = common.join("\n");
+            if !common.is_empty() {
+                text.push('\n');
+            }
             text.push_str(&paint().table(&table.render(), &[]));
             text.push_str("×/÷: 95 % intervals go from the number over the factor after it to the number times it\n");
             if scenarios.len() > ROWS {

@@ -77,7 +77,9 @@ fn power_limits_and_drivers_are_marked_at_every_number() {
         state.power_limit_w = Some(250.0);
         state.driver = Some("560.35.03".to_owned());
     }
-    let (_folder, page) = laid(&[("full", &record), ("limited", &other)]);
+    let (folder, page) = laid(&[("full", &record), ("limited", &other)]);
+    let svg = fs::read_to_string(folder.path().join("out/charts/tokens_per_s.svg")).unwrap();
+    assert_eq!(svg.matches("\nlimited [P, D], bf16\n").count(), 6);
     let between = text(&page, "#between");
     assert!(between.contains("[P] power limits differ: full 400 W, limited 250 W"), "{between}");
     assert!(between.contains("[D] drivers differ: full 550.54.15, limited 560.35.03"), "{between}");

@@ -156,7 +156,8 @@ fn cell(settings: &Settings, arch: Arch, seq_len: usize, dtype: DType, pass: Pas
         now += time + if i % 4 == 3 { 0.5 } else { 0.0 };
     }
     let end = steps.last().unwrap().end_s();
-    let times: Vec<f64> = (0..).map(|i| start_s - 0.1 + 0.05 * f64::from(i)).take_while(|t| *t < end + 0.1).collect();
+    let times: Vec<f64> =
+        (0..100_000).map(|i| start_s - 0.1 + 0.05 * f64::from(i)).take_while(|t| *t < end + 0.1).collect();
     let trace = |meter, watts: f64, idle_w| MeterTrace {
         meter,
         samples: times
@@ -200,5 +201,6 @@ fn cell(settings: &Settings, arch: Arch, seq_len: usize, dtype: DType, pass: Pas
         gpu_after: Some(state),
         contaminated: Some(false),
         launch: None,
+        epoch_unix_s: None,
     }
 }

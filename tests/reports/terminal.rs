@@ -103,6 +103,29 @@ fn colour_is_for_terminals_alone() {
     }
 }
 
+/// What `compare` prints on a terminal, with this value of `NO_COLOR`; `None` where no terminal can be made.
+fn on_a_terminal(folder: &Path, no_color: &str) -> Option<String> {
+    let program = assert_cmd::cargo::cargo_bin("greenformers");
+    let command = format!("{} compare out", program.display());
+    let mut script = std::process::Command::new("script");
+    script.args(["-qec", &command, "/dev/null"]).current_dir(folder).env("NO_COLOR", no_color).env("TERM", "xterm");
+    let output = script.output().ok().filter(|o| o.status.success())?;
+    Some(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[test]
+#[expect(clippy::print_stderr, reason = "a test that was skipped says so")]
+fn a_terminal_is_painted_on_unless_no_color_is_set() {
+    let folder = recorded(&Campaign::small());
+    let Some(painted) = on_a_terminal(folder.path(), "") else {
+        eprintln!("skipped: `script` makes no terminal on this machine");
+        return;
+    };
+    assert!(painted.contains("\u{1b}[1mseq_len") && painted.contains("\u{1b}[32mfirst\u{1b}[0m"), "{painted}");
+    let plain = on_a_terminal(folder.path(), "1").unwrap();
+    assert!(plain.contains("first") && !plain.contains('\u{1b}'), "{plain}");
+}
+
 #[test]
 fn every_command_that_prints_results_prints_json_and_csv() {
     let folder = recorded(&Campaign::small());
@@ -146,6 +169,7 @@ fn every_command_shows_an_example_of_itself() {
         "catalog",
         "completions",
         "man",
+        "validate",
     ] {
         let help = ok(&[command, "--help"], folder.path());
         let example = help.split_once("Example").map_or("", |(_, rest)| rest);

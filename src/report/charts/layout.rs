@@ -5,7 +5,9 @@ use super::scene::{Anchor, LARGE, SMALL, Scene, Shape, overlap, shorten, strokes
 use super::{Chart, Ink, Key, Mark, Scale, Swatch};
 use crate::report::numbers::tick;
 
-pub(super) const WIDTH: f64 = 640.0;
+/// A chart among others, and one that has to be readable on a small screen.
+const WIDTH: f64 = 640.0;
+const NARROW: f64 = 460.0;
 pub(super) const MARGIN: f64 = 14.0;
 /// Height of a plot whose y axis is of numbers.
 const HEIGHT: f64 = 290.0;
@@ -19,6 +21,7 @@ pub(super) const ROW_LABEL: f64 = 210.0;
 #[must_use]
 pub(super) fn scene(chart: &Chart) -> Scene {
     let mut pen = Pen::default();
+    pen.scene.width = if chart.narrow { NARROW } else { WIDTH };
     let top = pen.heading(chart);
     let plot = pen.frame(chart, top);
     for mark in &chart.marks {
@@ -29,7 +32,6 @@ pub(super) fn scene(chart: &Chart) -> Scene {
         plot.mark(&mut pen, mark);
     }
     plot.labels(&mut pen, chart);
-    pen.scene.width = WIDTH;
     pen.scene.height = (plot.bottom + 52.0).ceil();
     pen.scene
 }
@@ -81,7 +83,7 @@ impl Pen {
     /// Title and legend; gives where they end.
     fn heading(&mut self, chart: &Chart) -> f64 {
         let mut y = MARGIN + LARGE * 0.6;
-        for line in wrap(&chart.title, WIDTH - 2.0 * MARGIN, LARGE, true).into_iter().take(2) {
+        for line in wrap(&chart.title, self.scene.width - 2.0 * MARGIN, LARGE, true).into_iter().take(3) {
             let (ink, anchor) = (Ink::Text, Anchor::Start);
             self.scene.shapes.push(Shape::Text { at: (MARGIN, y), text: line, size: LARGE, bold: true, ink, anchor });
             y += LARGE * 1.35;
@@ -91,7 +93,7 @@ impl Pen {
         for key in &chart.legend {
             let label = shorten(&key.label, 300.0, SMALL, false);
             let width = 34.0 + text_width(&label, SMALL, false);
-            if x + width > WIDTH - MARGIN && x > MARGIN {
+            if x + width > self.scene.width - MARGIN && x > MARGIN {
                 x = MARGIN;
                 y += SMALL * 1.7;
             }
@@ -145,7 +147,8 @@ impl Pen {
             _ => 0.0,
         };
         let room = chart.marks.iter().map(behind).fold(10.0, f64::max);
-        Plot { left, right: WIDTH - MARGIN - room, top, bottom: top + height, x: &chart.x, y: &chart.y }
+        let width = self.scene.width;
+        Plot { left, right: width - MARGIN - room, top, bottom: top + height, width, x: &chart.x, y: &chart.y }
     }
 }
 
@@ -165,6 +168,7 @@ mod tests {
     fn chart(y: Axis, marks: Vec<Mark>) -> Chart {
         Chart {
             name: "x".to_owned(),
+            narrow: false,
             title: "A chart with a title that is rather long and has to go on to a second line of its own".to_owned(),
             about: String::new(),
             x: Axis::new("tokens", Scale::LogAt(vec![128.0, 256.0, 512.0, 1024.0, 2048.0])),
@@ -212,7 +216,7 @@ mod tests {
     #[test]
     fn thirty_rows_with_long_names_have_room() {
         let long = "Linformer k=128 share=kv order=projected, and then some more of it".to_owned();
-        let band = |i: usize| Band { label: long.clone(), heading: (i % 6 == 0).then(|| format!("{i} tokens")) };
+        let band = |i: usize| Band { label: long.clone(), heading: i.is_multiple_of(6).then(|| format!("{i} tokens")) };
         let bar = |i: u32| Mark::Bar {
             y: f64::from(i),
             thick: 0.7,

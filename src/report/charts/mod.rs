@@ -19,6 +19,8 @@ use crate::stats::Interval;
 pub struct Chart {
     /// Name of the file, without ending.
     pub name: String,
+    /// Whether it has to be readable on a small screen, as the chart that leads has.
+    pub narrow: bool,
     /// What it shows.
     pub title: String,
     /// What to see in it, and what the numbers are.

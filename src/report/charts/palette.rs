@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn six_architectures_differ_in_colour_and_in_dash_or_marker() {
         let linformer = |k| Arch::Linformer { k, share: Share::Model, order: Order::Input };
-        let archs = vec![
+        let archs = [
             Arch::Dense,
             Arch::Lrt { rank: 64 },
             Arch::Lrt { rank: 128 },

@@ -1,6 +1,6 @@
 //! The plot itself: grid, rows, marks and the words beside them.
 
-use super::layout::{HEADING, MARGIN, Pen, ROW, ROW_LABEL, WIDTH};
+use super::layout::{HEADING, MARGIN, Pen, ROW, ROW_LABEL};
 use super::scene::{Anchor, SMALL, Shape, Spot, shorten, strokes, text_box, text_width};
 use super::{Axis, Band, Chart, Ink, Mark, Scale};
 use crate::report::numbers::tick;
@@ -12,6 +12,8 @@ pub(super) struct Plot<'a> {
     pub(super) right: f64,
     pub(super) top: f64,
     pub(super) bottom: f64,
+    /// That of the paper.
+    pub(super) width: f64,
     pub(super) x: &'a Axis,
     pub(super) y: &'a Axis,
 }
@@ -24,8 +26,9 @@ impl Plot<'_> {
     fn y(&self, value: f64) -> f64 {
         match &self.y.scale {
             Scale::Rows(bands) => {
-                let row = value.round().max(0.0);
-                let headings = bands.iter().take(row as usize + 1).filter(|b| b.heading.is_some()).count();
+                // A place on rows is nearest to the row that it belongs to.
+                let before = bands.iter().enumerate().take_while(|(i, _)| *i as f64 <= value + 0.5);
+                let headings = before.filter(|(_, b)| b.heading.is_some()).count();
                 self.top + 3.0 + HEADING * headings as f64 + ROW * (value + 0.5)
             }
             scale => self.bottom - (self.bottom - self.top) * scale.place(value),
@@ -33,7 +36,7 @@ impl Plot<'_> {
     }
 
     fn bounds(&self) -> [f64; 4] {
-        [self.left, self.top, WIDTH - 4.0, self.bottom]
+        [self.left, self.top, self.width - 4.0, self.bottom]
     }
 
     pub(super) fn shade(&self, pen: &mut Pen, mark: &Mark) {
@@ -51,7 +54,7 @@ impl Plot<'_> {
             let exact = matches!(self.x.scale, Scale::LogAt(_)) && value.fract() == 0.0;
             let (x, label) = (self.x(value), if exact { format!("{value}") } else { tick(value) });
             let half = text_width(&label, SMALL, false) / 2.0;
-            let drawn = x - half > free_from && x + half < WIDTH - 2.0;
+            let drawn = x - half > free_from && x + half < self.width - 2.0;
             if drawn {
                 free_from = x + half + 6.0;
                 pen.text((x, self.bottom + 14.0), label, Ink::Text, Anchor::Middle);
@@ -82,7 +85,7 @@ impl Plot<'_> {
         for (i, band) in bands.iter().enumerate() {
             let y = self.y(i as f64);
             if let Some(heading) = &band.heading {
-                let text = shorten(heading, WIDTH - 2.0 * MARGIN, SMALL, true);
+                let text = shorten(heading, self.width - 2.0 * MARGIN, SMALL, true);
                 let shape = Shape::Text {
                     at: (MARGIN, y - ROW / 2.0 - HEADING * 0.45),
                     text,

@@ -32,12 +32,11 @@ impl Report {
 
     fn run(&self) -> Section {
         let mut blocks = Vec::new();
-        match &self.no_estimates {
-            Some(reason) => blocks.push(Block::Words(format!("Not estimated: {reason}"))),
-            None => {
-                blocks.push(Block::Table(estimates_table(&self.estimates)));
-                blocks.push(Block::Table(side_table(&self.estimates)));
-            }
+        if let Some(reason) = &self.no_estimates {
+            blocks.push(Block::Words(format!("Not estimated: {reason}")));
+        } else {
+            blocks.push(Block::Table(estimates_table(&self.estimates)));
+            blocks.push(Block::Table(side_table(&self.estimates)));
         }
         let missing = self.estimates.first().into_iter().flat_map(|e| &e.missing);
         let missing: Vec<String> = missing.map(|(name, reason)| format!("{name} is not known: {reason}")).collect();

@@ -39,6 +39,7 @@ pub(super) fn places(places: &[Place], palette: &Palette) -> Option<Chart> {
     let ends = known.iter().flat_map(|p| archs.iter().filter_map(|a| of(p, *a))).flat_map(|v| [v.low, v.high]);
     Some(Chart {
         name: "co2e_by_grid".to_owned(),
+        narrow: false,
         title: "Emissions of the same run in other grids".to_owned(),
         about:
             "Facility energy times the location-based intensity of the zone; the machine and its site stay the same. A \
@@ -120,6 +121,7 @@ pub(super) fn pareto(market: &Market, here: &[Estimate], palette: &Palette) -> O
     let grid = &market.axes.grids[first.grid].0.name;
     Some(Chart {
         name: "pareto".to_owned(),
+        narrow: false,
         title: "Time against emissions over hardware: modelled (analytic)".to_owned(),
         about: format!(
             "The same run on devices of the catalog in the grid `{grid}`, by the operator model at {} efficiency; points \

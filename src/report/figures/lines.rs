@@ -132,6 +132,7 @@ pub(in crate::report) fn lines(
     }
     Some(Chart {
         name: format!("{}{suffix}", quantity.name()),
+        narrow: false,
         title: format!("{}, {}", quantity.title(), first.dtype),
         about,
         x: Axis::new("tokens of a sequence", Scale::LogAt(known.iter().map(|(c, _)| c.seq_len as f64).collect())),

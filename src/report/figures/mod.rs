@@ -143,7 +143,7 @@ fn measured(sorted: &[&Cell], cells: &[CellSummary], comparison: &Comparison, pa
         charts.extend(rows::energy(group, &owned, &suffix));
         charts.extend(rows::memory(&owned, palette, &suffix));
     }
-    charts.extend(rows::model_size(cells));
+    charts.push(rows::model_size(cells));
     charts.extend(trace::trace(sorted));
     charts
 }

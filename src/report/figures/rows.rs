@@ -71,6 +71,7 @@ pub(super) fn energy(cells: &[&Cell], summaries: &[CellSummary], suffix: &str) -
     let ends = summaries.iter().filter_map(per_1000).map(|e| e.high);
     Some(Chart {
         name: format!("energy{}{suffix}", if first.pass == Pass::Train { "" } else { "_infer" }),
+        narrow: false,
         title: format!(
             "Energy of {} by component, {}{}",
             if first.pass == Pass::Train { "training" } else { "a forward pass" },
@@ -168,6 +169,7 @@ pub(super) fn memory(cells: &[CellSummary], palette: &Palette, suffix: &str) -> 
     let infer = if first.pass == Pass::Train { "" } else { "_infer" };
     Some(Chart {
         name: format!("memory{infer}{suffix}"),
+        narrow: false,
         title: format!("Peak memory of {of}, {}", first.dtype),
         about: "The most bytes that a cell had allocated at a time.".to_owned(),
         x: Axis::new("GB", Scale::linear_over(cells.iter().filter_map(gb))),
@@ -179,7 +181,7 @@ pub(super) fn memory(cells: &[CellSummary], palette: &Palette, suffix: &str) -> 
 }
 
 /// What a device has to hold and how long an answer takes: parameters, megabytes, latency.
-pub(super) fn model_size(cells: &[CellSummary]) -> Option<Chart> {
+pub(super) fn model_size(cells: &[CellSummary]) -> Chart {
     let mut archs: Vec<&CellSummary> = Vec::new();
     for cell in cells {
         if !archs.iter().any(|c| c.spec == cell.spec) {
@@ -229,8 +231,9 @@ pub(super) fn model_size(cells: &[CellSummary]) -> Option<Chart> {
     }
     let largest = archs.iter().map(|c| c.n_params as f64 * 4.0 / 1e6);
     let measured = cells.iter().any(|c| c.pass == Pass::Infer && c.step_s.is_some());
-    Some(Chart {
+    Chart {
         name: "model_size".to_owned(),
+        narrow: false,
         title: "Size of the model on a device".to_owned(),
         about: format!(
             "Weights alone, from the exact number of parameters.{}",
@@ -244,5 +247,5 @@ pub(super) fn model_size(cells: &[CellSummary]) -> Option<Chart> {
             .map(|(name, _, _, tone)| Key { label: (*name).to_owned(), swatch: Swatch::Fill(Ink::Tone(*tone)) })
             .collect(),
         table,
-    })
+    }
 }

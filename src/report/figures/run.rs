@@ -91,6 +91,7 @@ fn savings_chart(name: &str, title: String, rows: Vec<(Band, Arch, Interval)>, p
     let ends = rows.iter().map(|r| percent(r.2)).flat_map(|p| [p.low, p.high]);
     Chart {
         name: name.to_owned(),
+        narrow: true,
         title,
         about: "Points are medians, bars 95 % intervals; 0 is dense. What both sides share (grid, site, price, the gain of \
                 the meter) cancels."
@@ -159,6 +160,7 @@ fn bars(
     let label = |e: &Estimate| Band::new(name_of(e, estimates));
     Some(Chart {
         name: name.to_owned(),
+        narrow: false,
         title,
         about:
             "Bars are medians with 95 % intervals. The intervals share grid, site and price: compare architectures by \
@@ -211,6 +213,7 @@ pub(super) fn variance(estimates: &[Estimate]) -> Option<Chart> {
     }
     Some(Chart {
         name: "variance".to_owned(),
+        narrow: false,
         title: format!("What makes the run uncertain ({})", name_of(first, estimates)),
         about: "The part of the variance of the logarithm that goes when the input is known: what to find out first. \
                 Inputs below 1 % of everything are left out."

@@ -58,6 +58,7 @@ fn chart(cell: &Cell, steps: &[Step]) -> Chart {
     let modelled = cell.meters.iter().any(|m| m.meter.source == EnergySource::Model);
     Chart {
         name: "power".to_owned(),
+        narrow: false,
         title: format!(
             "Power during {} steps of {}{}",
             steps.len(),

@@ -1,6 +1,7 @@
 //! Records side by side, as rows.
 
 use super::Side;
+use super::marks::{Mark as Caveat, signs};
 use super::rows::Row;
 use crate::record::Pass;
 use crate::report::charts::{Axis, Band, Chart, Mark, Palette, Scale};
@@ -8,14 +9,15 @@ use crate::report::numbers::{interval, percent_saved, significant};
 use crate::report::terminal::TextTable;
 use crate::stats::Interval;
 
-pub(super) fn charts(sides: &[Side], rows: &[Row], palette: &Palette) -> Vec<Chart> {
+pub(super) fn charts(sides: &[Side], rows: &[Row], caveats: &[Caveat], palette: &Palette) -> Vec<Chart> {
     let tokens = |r: &Row| (r.cell.batch_size * r.cell.seq_len) as f64;
     let speed = |r: &Row| r.cell.tokens_per_s;
     let energy = |r: &Row| r.cell.energy_j_per_step.map(|e| e.scaled(1000.0 / tokens(r)));
+    let looks = (palette, caveats);
     let all = [
-        saving(sides, palette),
-        chart("tokens_per_s", "Training speed", "tokens a second", rows, palette, &speed),
-        chart("energy", "Energy of training", "J per 1000 tokens", rows, palette, &energy),
+        saving(sides, looks),
+        chart("tokens_per_s", "Training speed", "tokens a second", rows, looks, &speed),
+        chart("energy", "Energy of training", "J per 1000 tokens", rows, looks, &energy),
     ];
     all.into_iter().flatten().collect()
 }
@@ -26,7 +28,7 @@ fn chart(
     title: &str,
     unit: &str,
     rows: &[Row],
-    palette: &Palette,
+    (palette, caveats): (&Palette, &[Caveat]),
     value: &dyn Fn(&Row) -> Option<Interval>,
 ) -> Option<Chart> {
     let shown: Vec<&Row> = rows.iter().filter(|r| r.cell.pass == Pass::Train).collect();
@@ -38,26 +40,23 @@ fn chart(
     for (i, row) in shown.iter().enumerate() {
         let begins = i == 0 || group(row) != group(shown[i - 1]);
         let heading = begins.then(|| format!("{}, {} tokens", row.arch.label(), row.cell.seq_len));
-        bands.push(Band { label: format!("{}, {}", row.name, row.cell.dtype), heading });
-        let number = match known(row) {
-            Some(v) => {
-                marks.push(Mark::Bar {
-                    y: i as f64,
-                    thick: 0.6,
-                    from: 0.0,
-                    to: v.mid,
-                    interval: Some(v),
-                    ink: palette.look(row.arch).ink,
-                    label: Some(significant(v.mid)),
-                    tip: format!("{}, {}, {}: {} {unit}", row.name, row.arch.label(), row.cell.dtype, interval(v)),
-                });
-                interval(v)
-            }
-            None => {
-                let why = if row.note.is_empty() { "not known".to_owned() } else { row.note.clone() };
-                marks.push(Mark::Note { y: i as f64, text: why });
-                "-".to_owned()
-            }
+        bands.push(Band { label: format!("{}{}, {}", row.name, signs(caveats, &row.name), row.cell.dtype), heading });
+        let number = if let Some(v) = known(row) {
+            marks.push(Mark::Bar {
+                y: i as f64,
+                thick: 0.6,
+                from: 0.0,
+                to: v.mid,
+                interval: Some(v),
+                ink: palette.look(row.arch).ink,
+                label: Some(significant(v.mid)),
+                tip: format!("{}, {}, {}: {} {unit}", row.name, row.arch.label(), row.cell.dtype, interval(v)),
+            });
+            interval(v)
+        } else {
+            let why = if row.note.is_empty() { "not known".to_owned() } else { row.note.clone() };
+            marks.push(Mark::Note { y: i as f64, text: why });
+            "-".to_owned()
         };
         table.row(vec![
             row.name.clone(),
@@ -71,6 +70,7 @@ fn chart(
     }
     Some(Chart {
         name: name.to_owned(),
+        narrow: false,
         title: format!("{title} by record"),
         about: "Bars with 95 % intervals. What was measured under other conditions is marked in the section on what stands \
                 between these records."
@@ -84,7 +84,7 @@ fn chart(
 }
 
 /// What each variant saves of the time of the whole run, on each machine.
-fn saving(sides: &[Side], palette: &Palette) -> Option<Chart> {
+fn saving(sides: &[Side], (palette, caveats): (&Palette, &[Caveat])) -> Option<Chart> {
     let percent = |x: f64| 100.0 * (1.0 - x);
     let mut table = TextTable::new(&["record", "architecture", "time saved"]);
     let (mut bands, mut marks, mut ends) = (Vec::new(), vec![Mark::Rule { at: 0.0, label: String::new() }], Vec::new());
@@ -106,11 +106,15 @@ fn saving(sides: &[Side], palette: &Palette) -> Option<Chart> {
                 label: Some(saved.clone()),
                 tip: format!("{}, {}: {saved} of the time saved", side.name, arch.label()),
             });
-            bands.push(Band { label: arch.label(), heading: (i == 0).then(|| side.name.clone()) });
+            bands.push(Band {
+                label: arch.label(),
+                heading: (i == 0).then(|| side.name.clone() + &signs(caveats, &side.name)),
+            });
         }
     }
     (!bands.is_empty()).then(|| Chart {
         name: "saving".to_owned(),
+        narrow: true,
         title: "Time of the whole run that each variant saves against dense".to_owned(),
         about: "Points are medians, bars 95 % intervals; 0 is dense on the same machine.".to_owned(),
         x: Axis::new("% less than dense", Scale::between(ends, 0.0)),

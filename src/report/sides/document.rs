@@ -1,5 +1,6 @@
 //! Records side by side, in order.
 
+use super::marks::signs;
 use super::rows::Row;
 use super::{Side, Sides};
 use crate::report::document::{Block, Document, Section};
@@ -31,7 +32,7 @@ pub(super) fn answer(sides: &[Side]) -> String {
 impl Sides {
     /// The comparison as a document.
     pub(in crate::report) fn document(&self) -> Document<'_> {
-        let names: Vec<&str> = self.sides.iter().map(|s| s.name.as_str()).collect();
+        let names: Vec<&str> = self.records.iter().map(|s| s.name.as_str()).collect();
         Document {
             title: format!("{} side by side", names.join(", ")),
             answer: self.answer(),
@@ -53,8 +54,7 @@ impl Sides {
     }
 
     fn signs(&self, name: &str) -> String {
-        let signs: Vec<&str> = self.marks.iter().filter(|m| m.of.iter().any(|n| n == name)).map(|m| m.sign).collect();
-        if signs.is_empty() { String::new() } else { format!(" [{}]", signs.join(", ")) }
+        signs(&self.marks, name)
     }
 
     fn conditions(&self) -> Section {
@@ -69,7 +69,7 @@ impl Sides {
             "meters",
             "program",
         ]);
-        for side in &self.sides {
+        for side in &self.records {
             let record = &side.record;
             let mut of_gpu: Vec<(String, String)> = record
                 .cells
@@ -136,7 +136,7 @@ impl Sides {
     }
 
     fn runs(&self) -> Section {
-        let all = || self.sides.iter().filter_map(|s| Some((s, s.estimates.as_ref().ok()?)));
+        let all = || self.records.iter().filter_map(|s| Some((s, s.estimates.as_ref().ok()?)));
         let times = all().flat_map(|(_, e)| e.iter().filter_map(|e| e.wall_h)).map(|h| h.mid);
         let (unit, per_hour) = time_unit(times.fold(0.0, f64::max));
         let time = format!("time {unit}");
@@ -166,7 +166,7 @@ impl Sides {
             }
         }
         let mut blocks = vec![Block::Table(table)];
-        let reasons = self.sides.iter().filter_map(|s| Some(format!("{}: {}", s.name, s.estimates.as_ref().err()?)));
+        let reasons = self.records.iter().filter_map(|s| Some(format!("{}: {}", s.name, s.estimates.as_ref().err()?)));
         let reasons: Vec<String> = reasons.collect();
         if !reasons.is_empty() {
             blocks.push(Block::List(reasons));

@@ -18,6 +18,12 @@ pub(in crate::report) struct Mark {
     pub(in crate::report) warning: Warning,
 }
 
+/// The signs that stand at the numbers of a record, with a space before them.
+pub(super) fn signs(marks: &[Mark], name: &str) -> String {
+    let own: Vec<&str> = marks.iter().filter(|m| m.of.iter().any(|n| n == name)).map(|m| m.sign).collect();
+    if own.is_empty() { String::new() } else { format!(" [{}]", own.join(", ")) }
+}
+
 /// The sign of contaminated cells, which are left out of every ratio.
 pub(super) const CONTAMINATED: &str = "C";
 

@@ -32,7 +32,7 @@ pub struct Side {
 #[derive(Debug, Clone)]
 pub struct Sides {
     /// The records; the others are compared with the first.
-    pub(super) sides: Vec<Side>,
+    pub(super) records: Vec<Side>,
     /// What a reader must know before comparing.
     pub(super) marks: Vec<Mark>,
     /// Cell by cell.
@@ -65,8 +65,8 @@ pub fn side_by_side(mut sides: Vec<Side>) -> Result<Sides, ReportError> {
     let marks = marks::marks(&sides);
     let rows = rows::rows(&sides);
     let archs = sides.iter().flat_map(|s| s.record.cells.iter().map(|c| c.arch)).collect();
-    let charts = charts::charts(&sides, &rows, &Palette::of(archs));
-    Ok(Sides { sides, marks, rows, charts })
+    let charts = charts::charts(&sides, &rows, &marks, &Palette::of(archs));
+    Ok(Sides { records: sides, marks, rows, charts })
 }
 
 /// Writes page, Markdown, charts and `comparison.csv` into `folder`. Gives the paths, that of the page first.
@@ -83,6 +83,6 @@ impl Sides {
     /// What they show, in a sentence.
     #[must_use]
     pub fn answer(&self) -> String {
-        document::answer(&self.sides)
+        document::answer(&self.records)
     }
 }

@@ -24,19 +24,12 @@ fn or_dash<T>(value: Option<T>, show: impl Fn(T) -> String) -> String {
 /// The cells of a campaign.
 #[must_use]
 pub fn profile_table(cells: &[CellSummary]) -> TextTable {
-    let mut table = TextTable::new(&[
-        "seq_len",
-        "batch",
-        "architecture",
-        "step s",
-        "fwd s",
-        "bwd s",
-        "opt s",
-        "tokens/s",
-        "J/step",
-        "GB",
-        "source",
-    ]);
+    // A column for the number format only where it differs: there is no room to spare.
+    let formats = cells.iter().any(|c| c.dtype != cells[0].dtype);
+    let mut header = vec!["seq_len", "batch"];
+    header.extend(formats.then_some("dtype"));
+    header.extend(["architecture", "step s", "fwd s", "bwd s", "opt s", "tokens/s", "J/step", "GB", "source"]);
+    let mut table = TextTable::new(&header);
     for cell in cells {
         let mid = |i: Option<crate::stats::Interval>| or_dash(i, |i| significant(i.mid));
         let step = match (cell.status, cell.step_s) {
@@ -45,9 +38,9 @@ pub fn profile_table(cells: &[CellSummary]) -> TextTable {
             (Status::OutOfMemory, _) => "out of memory".to_owned(),
             (Status::Failed, _) => "failed".to_owned(),
         };
-        table.row(vec![
-            cell.seq_len.to_string(),
-            cell.batch_size.to_string(),
+        let mut row = vec![cell.seq_len.to_string(), cell.batch_size.to_string()];
+        row.extend(formats.then(|| cell.dtype.to_string()));
+        row.extend([
             label(&cell.spec),
             step,
             mid(cell.forward_s),
@@ -58,6 +51,7 @@ pub fn profile_table(cells: &[CellSummary]) -> TextTable {
             or_dash(cell.peak_memory_bytes, |b| significant(b as f64 / 1e9)),
             or_dash(cell.energy_source, |s| s.name().to_owned()),
         ]);
+        table.row(row);
     }
     table
 }
