@@ -8,7 +8,7 @@ use super::MeasureError;
 
 /// A campaign that has not come to the end of a step by then is ended where it stands: what was finished is on disk.
 #[cfg(unix)]
-const PATIENCE: Duration = Duration::from_millis(700);
+const PATIENCE: Duration = Duration::from_millis(600);
 
 /// Whether a signal has asked for the end.
 #[derive(Debug, Clone, Default)]
