@@ -2,6 +2,7 @@
 # Tries to lose measurements and to break the program, and writes what came out into reports/reliability.md.
 #
 #   tests/reliability.sh fuzz [RUNS]   every fuzz target so often (default 1000000 each); needs cargo-fuzz and a nightly toolchain
+#   tests/reliability.sh build         two release builds of the last commit in two folders; half an hour on two cores
 #   tests/reliability.sh               kills, faults, hostile files, load, serving, properties; then the report
 #   tests/reliability.sh report        the report alone, of what was tried last
 #
@@ -39,6 +40,20 @@ if [ "${1:-}" = fuzz ]; then
     exit
 fi
 
+if [ "${1:-}" = build ]; then
+    folders=$(mktemp -d)
+    trap 'rm -rf "$folders"' EXIT
+    for copy in one two; do
+        git clone -q . "$folders/$copy"
+        (cd "$folders/$copy" && cargo build --release --locked)
+    done
+    cmp "$folders/one/target/release/greenformers" "$folders/two/target/release/greenformers"
+    hash=$(sha256sum "$folders/one/target/release/greenformers" | cut -d' ' -f1)
+    echo "| release builds of commit $(git rev-parse --short HEAD) with \`--locked\` | 2, in two folders | the same bytes, SHA-256 $hash |" \
+        > "$out/build.md"
+    exit
+fi
+
 rows="$PWD/$out/rows.md"
 profile=${PROFILE:---release}
 if [ "${1:-}" != report ]; then
@@ -58,6 +73,7 @@ fi
     echo "| what was tried | how often | what came out |"
     echo "|---|---|---|"
     sort "$rows"
+    if [ -f "$out/build.md" ]; then cat "$out/build.md"; fi
     echo
     echo "## Properties"
     echo

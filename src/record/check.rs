@@ -76,6 +76,8 @@ fn check_cell(cell: &Cell, record: &Record) -> Result<(), String> {
     let launch = cell.launch.map_or([0.0; 2], |l| [l.enqueue_s, l.synchronized_s]);
     within(cell.epoch_unix_s.unwrap_or(0.0), 0.0, 100.0 * MOST_S)?;
     launch.into_iter().chain(cell.warmup_s).try_for_each(|x| within(x, 0.0, MOST_S))?;
+    // Seconds since 1970, for three thousand years.
+    within(cell.epoch_unix_s.unwrap_or(0.0), 0.0, 1e11)?;
     let mut last = (0, 0.0);
     for step in &cell.steps {
         for x in [step.start_s, step.forward_s, step.backward_s, step.optimizer_s] {

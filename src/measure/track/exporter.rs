@@ -179,7 +179,11 @@ mod tests {
     fn server() -> (Sampler, Exporter) {
         let meter = FakeMeter::new(|_| Watts(5.0)).counting();
         let sampler = Sampler::start_every(Seconds(0.01), Instant::now(), vec![Box::new(meter)]);
-        std::thread::sleep(Duration::from_millis(60));
+        // On a busy machine the first readings take a while.
+        let read = |latest: &Latest| latest.power_w.is_some() && latest.energy_j.is_some_and(|j| j > 0.1);
+        while !sampler.reader().latest().iter().all(read) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
         let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let exporter = Exporter::start(local, sampler.reader()).expect("a free port");
         (sampler, exporter)
