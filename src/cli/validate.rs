@@ -120,7 +120,7 @@ fn validated(
     let few = || format!("{label} was profiled for less than two steps\nhint: give more time with `--profile`");
     let seconds = 60.0 * args.minutes;
     let steps = Prediction::steps_in(cell, seconds).with_context(few)?;
-    let prediction = Prediction::of(cell, steps, what.seed).with_context(few)?;
+    let prediction = Prediction::of(profile, cell, steps, what.seed).with_context(few)?;
     context.note(format_args!(
         "{label}: {steps} steps are predicted to take {:.1} s [{:.1} to {:.1}]{}; they are run now",
         prediction.time_s.mid,

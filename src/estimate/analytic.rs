@@ -112,6 +112,7 @@ pub(super) fn analytic_step(target: &Target<'_>, arch: Arch) -> Result<StepSourc
         coverage: Some(target.coverage()),
         idle_w: idle_w(target.device),
         gain_uncertainty: 0.0,
+        machine_uncertainty: 0.0,
         power_uncertainty: scatter.hypot(OTHER_DESIGN_SD),
         description: format!(
             "operators of the step on {}, at efficiencies fitted to {} published runs ({} level); power from idle to \

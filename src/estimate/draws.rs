@@ -24,6 +24,8 @@ pub(super) struct Draws {
 
 /// Name of the group that measured step times are frozen with.
 const MEASUREMENT: &str = "measured step times";
+/// Name of the speed of a machine that others use too.
+pub(super) const MACHINE: &str = "speed of the shared machine";
 /// Name of the group that the model's own error for an architecture is frozen with.
 const ARCHITECTURE: &str = "model of the architecture";
 
@@ -62,6 +64,7 @@ pub(super) fn draw(request: &Request<'_>, arch: Arch, source: &StepSource, sampl
     let devices = f64::from(request.devices);
     let own_scale = sampler.of_group(ARCHITECTURE, &format!("model of {arch}"), source.own_scale);
     let gain = sampler.draws("gain of the meter", Distribution::LogNormal(1.0, 1.0 + source.gain_uncertainty));
+    let machine = sampler.draws(MACHINE, Distribution::LogNormal(1.0, 1.0 + source.machine_uncertainty));
     let power_model =
         sampler.draws("power of the device", Distribution::LogNormal(1.0, 1.0 + source.power_uncertainty));
     let mut step_s = Vec::new();
@@ -70,7 +73,7 @@ pub(super) fn draw(request: &Request<'_>, arch: Arch, source: &StepSource, sampl
     for (i, (phase, step)) in workload.phases.iter().zip(&source.phases).enumerate() {
         let name = format!("measured {arch} {i}");
         let mut seconds = phase_s(sampler, step, &name, source.straggler);
-        seconds.iter_mut().zip(&own_scale).for_each(|(s, own)| *s *= own);
+        seconds.iter_mut().zip(own_scale.iter().zip(&machine)).for_each(|(s, (own, machine))| *s *= own * machine);
         for (total, seconds) in train_s.iter_mut().zip(&seconds) {
             *total += phase.steps as f64 * seconds;
         }

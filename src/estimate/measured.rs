@@ -1,7 +1,8 @@
 //! Steps out of a record: as they were measured where the shape is the same.
 
-use super::step::{RERUN_UNCERTAINTY, student, sum};
+use super::step::{RERUN_UNCERTAINTY, SHARED_MACHINE_UNCERTAINTY, student, sum};
 use super::{Basis, EstimateError, StepSource};
+use crate::catalog::Per;
 use crate::estimate::step::PhaseStep;
 use crate::model::Arch;
 use crate::record::{Cell, Pass, Record, Status, Workload};
@@ -58,6 +59,7 @@ pub fn measured_step(
         coverage: metered.and_then(|c| c.meters.first()).map(|m| m.meter.coverage),
         idle_w: metered.and_then(idle_of),
         gain_uncertainty: metered.map_or(0.0, Cell::gain_uncertainty),
+        machine_uncertainty: machine_uncertainty(record),
         power_uncertainty: 0.0,
         description: format!("{} on {}", shapes.join(" and "), record.environment.compute.name),
         peak_memory_bytes: cells.iter().filter_map(|c| c.peak_memory_bytes).max(),
@@ -78,6 +80,12 @@ pub(super) fn step_of(cell: &Cell, micro_steps: f64) -> Option<PhaseStep> {
         power_w: cell.mean_power().map(|(power, spread)| Distribution::Normal(power, spread * power)),
         parts: None,
     })
+}
+
+/// How much the machine of a record may be faster or slower at another time: a virtual CPU is a share of a host.
+pub(super) fn machine_uncertainty(record: &Record) -> f64 {
+    let shared = record.environment.compute.hardware.as_ref().is_some_and(|d| d.per == Per::Vcpu);
+    if shared { SHARED_MACHINE_UNCERTAINTY } else { 0.0 }
 }
 
 /// Watts of the idle machine, of what the meters of a cell cover, if all of them were read idle.

@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
-use super::draws::{phase_s, positive};
-use super::measured::step_of;
+use super::draws::{MACHINE, phase_s, positive};
+use super::measured::{machine_uncertainty, step_of};
 use super::sampler::Sampler;
-use crate::record::Cell;
-use crate::stats::Interval;
+use crate::record::{Cell, Record};
+use crate::stats::{Distribution, Interval};
 use crate::units::{Seconds, Watts};
 
 /// Draws of each input.
@@ -44,14 +44,20 @@ impl Outcome {
 }
 
 impl Prediction {
-    /// Predicts `steps` steps like those of `cell`, by the arithmetic of an estimate with basis `measured`; `None` if
+    /// Predicts `steps` steps like those of `cell` of `record`, by the arithmetic of an estimate with basis `measured`; `None` if
     /// fewer than two steps were measured.
     #[must_use]
-    pub fn of(cell: &Cell, steps: u64, seed: u64) -> Option<Self> {
+    pub fn of(record: &Record, cell: &Cell, steps: u64, seed: u64) -> Option<Self> {
+        Self::on(machine_uncertainty(record), cell, steps, seed)
+    }
+
+    /// The same on a machine whose speed is as uncertain as that.
+    fn on(machine_uncertainty: f64, cell: &Cell, steps: u64, seed: u64) -> Option<Self> {
         let sampler = Sampler::new(seed, TRIALS);
         let step = step_of(cell, 1.0)?;
-        let time_s: Vec<f64> =
-            phase_s(&sampler, &step, "measured step", 1.0).into_iter().map(|s| steps as f64 * s).collect();
+        let machine = sampler.draws(MACHINE, Distribution::LogNormal(1.0, 1.0 + machine_uncertainty));
+        let one = phase_s(&sampler, &step, "measured step", 1.0);
+        let time_s: Vec<f64> = one.iter().zip(machine).map(|(s, machine)| steps as f64 * s * machine).collect();
         let energy_j = step.power_w.map(|power| {
             let power_w = sampler.draws("measured power", power);
             let joules = |(s, w): (&f64, f64)| (Watts(positive(w, power)) * Seconds(*s)).0;
@@ -142,11 +148,14 @@ mod tests {
     fn a_hundred_steps_of_half_a_second_at_40_watts_are_50_seconds_and_2_kilojoules() {
         let profile = cell(20, 0.01);
         assert_eq!(Prediction::steps_in(&profile, 50.0), Some(100));
-        let predicted = Prediction::of(&profile, 100, 1).expect("twenty steps");
+        let predicted = Prediction::on(0.0, &profile, 100, 1).expect("twenty steps");
         let energy = predicted.energy_j.expect("metered");
         assert!((predicted.time_s.mid - 50.0).abs() < 0.5 && (energy.mid - 2000.0).abs() < 20.0, "{predicted:?}");
         assert!(predicted.time_s.relative_half_width() > 0.015, "another run differs by 1 %");
         assert!(energy.relative_half_width() < 0.1, "the gain of the meter is not in it");
+
+        let shared = Prediction::on(0.05, &profile, 100, 1).expect("twenty steps").time_s;
+        assert!((0.08..0.12).contains(&shared.relative_half_width()), "a shared machine, by 5 %: {shared:?}");
 
         let (time, joules) = predicted.outcome(&cell(100, 0.0));
         let (time, joules) = (time.expect("a run"), joules.expect("metered"));
@@ -157,6 +166,6 @@ mod tests {
 
     #[test]
     fn nothing_is_predicted_from_one_step() {
-        assert_eq!(Prediction::of(&cell(1, 0.0), 10, 1), None);
+        assert_eq!(Prediction::on(0.0, &cell(1, 0.0), 10, 1), None);
     }
 }

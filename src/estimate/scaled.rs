@@ -2,7 +2,7 @@
 //! what was measured.
 
 use super::analytic::Target;
-use super::measured::idle_of;
+use super::measured::{idle_of, machine_uncertainty};
 use super::micro_batch::per_device;
 use super::model::{Class, Efficiency, Figures, Loadings, StepTime, Work, idle_w, straggler};
 use super::step::{PhaseStep, RERUN_UNCERTAINTY};
@@ -119,6 +119,7 @@ impl LocalModel {
                 .filter(|_| elsewhere || measured_power(record, target.dtype).is_some()),
             idle_w: if elsewhere { idle_w(target.device) } else { record.cells.iter().find_map(idle_of) },
             gain_uncertainty: if elsewhere { 0.0 } else { gain_of(record) },
+            machine_uncertainty: if elsewhere { 0.0 } else { machine_uncertainty(record) },
             power_uncertainty: if elsewhere { super::model::OTHER_DESIGN_SD } else { 0.0 },
             description: format!(
                 "{} measured cells on {} correct the operator model class by class; a cell that is left out is predicted \

@@ -211,6 +211,7 @@ fn given_step(
         coverage: power_w.map(|_| crate::sensor::Coverage::NodeShare),
         idle_w: device.and_then(super::model::idle_w),
         gain_uncertainty: 0.0,
+        machine_uncertainty: 0.0,
         power_uncertainty: 0.0,
         description: "step time given with `--step-time`, the same in every phase".to_owned(),
         peak_memory_bytes: None,

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::StepSource;
-use super::draws::{Draws, draw};
+use super::draws::{Draws, MACHINE, draw};
 use super::sampler::{Sampler, group_of};
 use super::training::Request;
 use crate::model::Arch;
@@ -81,6 +81,9 @@ fn groups(request: &Request<'_>, source: &StepSource) -> Vec<String> {
     groups.push("model of the architecture".to_owned());
     if source.phases.iter().any(|p| p.exchange_s > 0.0) {
         groups.push("exchange of gradients".to_owned());
+    }
+    if source.machine_uncertainty > 0.0 {
+        groups.push(MACHINE.to_owned());
     }
     groups.push("gain of the meter".to_owned());
     groups.push("power of the device".to_owned());
