@@ -45,6 +45,31 @@ template <class T> __device__ void copy_tile(Tile<T> &tile, const Head<const T> 
   }
 }
 
+// `f(at, first)` for the tiles of two heads of as many rows, of which `tiles[at]` are those from `first` on: the next are
+// copied meanwhile. `copy(at, first)` starts what else goes with them.
+template <class T, class C, class F>
+__device__ void over_tiles(Tile<T> (&tiles)[2][2], const Head<const T> &left, const Head<const T> &right, C copy, F f) {
+  auto copy_all = [&](int at, int first) {
+    copy_tile(tiles[at][0], left, first);
+    copy_tile(tiles[at][1], right, first);
+    copy(at, first);
+  };
+  copy_all(0, 0);
+  end_of_copies();
+  for (int at = 0, first = 0; first < left.rows; first += TILE, at ^= 1) {
+    if (first + TILE < left.rows) copy_all(at ^ 1, first + TILE);
+    end_of_copies();
+    wait_for_all_but_the_last();
+    __syncthreads();
+    f(at, first);
+    __syncthreads();
+  }
+}
+
+struct Nothing {
+  __device__ void operator()(int, int) const {}
+};
+
 // 16 rows from `first` on as a factor; rows that are not there are zeros.
 template <class T> __device__ void load_rows(Rows &rows, const Head<const T> &head, int first) {
   for (int step = 0; step < D_HEAD / 16; step++)
@@ -130,18 +155,7 @@ __device__ void attention(const T *q, const T *k, const T *v, const float *mask,
   Sums sums = {};
   float largest[2] = {-INFINITY, -INFINITY}, total[2] = {};
 
-  copy_tile(tiles[0][0], all_keys, 0);
-  copy_tile(tiles[0][1], values, 0);
-  end_of_copies();
-  for (int at = 0, key0 = 0; key0 < keys; key0 += TILE, at ^= 1) {
-    if (key0 + TILE < keys) {
-      copy_tile(tiles[at ^ 1][0], all_keys, key0 + TILE);
-      copy_tile(tiles[at ^ 1][1], values, key0 + TILE);
-    }
-    end_of_copies();
-    wait_for_all_but_the_last();
-    __syncthreads();
-
+  over_tiles(tiles, all_keys, values, Nothing(), [&](int at, int key0) {
     float scores[TILE / 8][4] = {}, max[2] = {largest[0], largest[1]};
     for (int n = 0; n < TILE / 8; n++) {
       add_scores(scores[n], query_rows, tiles[at][0], 8 * n);
@@ -171,8 +185,7 @@ __device__ void attention(const T *q, const T *k, const T *v, const float *mask,
       as_factor<T>(factor, scores[n], scores[n + 1]);
       add_rows(sums, factor, tiles[at][1], 8 * n);
     }
-    __syncthreads();
-  }
+  });
   float inverse[2];
   for (int half = 0; half < 2; half++) {
     total[half] = row_sum(total[half]);
@@ -212,21 +225,13 @@ __device__ void attention_backward_keys(const T *q, const T *k, const T *v, cons
   load_rows(value_rows, values, first);
   Sums key_sums = {}, value_sums = {};
 
-  auto copy = [&](int at, int row0) {
-    copy_tile(tiles[at][0], queries, row0);
-    copy_tile(tiles[at][1], slopes, row0);
+  auto copy_of_rows = [&](int at, int row0) {
     for (int i = threadIdx.x; i < TILE && row0 + i < rows; i += WARPS * WARP) {
       of_rows[at][0][i] = lse[blockIdx.y * rows + row0 + i];
       of_rows[at][1][i] = delta[blockIdx.y * rows + row0 + i];
     }
   };
-  copy(0, 0);
-  end_of_copies();
-  for (int at = 0, row0 = 0; row0 < rows; row0 += TILE, at ^= 1) {
-    if (row0 + TILE < rows) copy(at ^ 1, row0 + TILE);
-    end_of_copies();
-    wait_for_all_but_the_last();
-    __syncthreads();
+  over_tiles(tiles, queries, slopes, copy_of_rows, [&](int at, int row0) {
     for (int query = 0; query < TILE && row0 + query < rows; query += 16) {
       float scores[2][4] = {}, da[2][4] = {};
       for (int n = 0; n < 2; n++) {
@@ -251,8 +256,7 @@ __device__ void attention_backward_keys(const T *q, const T *k, const T *v, cons
       as_factor<T>(factor, da[0], da[1]);
       add_rows(key_sums, factor, tiles[at][0], query);
     }
-    __syncthreads();
-  }
+  });
   store_rows(Head<T>(dk, keys, heads), first, key_sums, {scale, scale});
   store_rows(Head<T>(dv, keys, heads), first, value_sums, {1.0f, 1.0f});
 }
@@ -279,17 +283,7 @@ __device__ void attention_backward_queries(const T *q, const T *k, const T *v, c
     }
   }
 
-  copy_tile(tiles[0][0], all_keys, 0);
-  copy_tile(tiles[0][1], values, 0);
-  end_of_copies();
-  for (int at = 0, key0 = 0; key0 < keys; key0 += TILE, at ^= 1) {
-    if (key0 + TILE < keys) {
-      copy_tile(tiles[at ^ 1][0], all_keys, key0 + TILE);
-      copy_tile(tiles[at ^ 1][1], values, key0 + TILE);
-    }
-    end_of_copies();
-    wait_for_all_but_the_last();
-    __syncthreads();
+  over_tiles(tiles, all_keys, values, Nothing(), [&](int at, int key0) {
     for (int some = 0; some < TILE && key0 + some < keys; some += 16) {
       float scores[2][4] = {}, da[2][4] = {};
       for (int n = 0; n < 2; n++) {
@@ -306,8 +300,7 @@ __device__ void attention_backward_queries(const T *q, const T *k, const T *v, c
       as_factor<T>(factor, da[0], da[1]);
       add_rows(sums, factor, tiles[at][0], some);
     }
-    __syncthreads();
-  }
+  });
   store_rows(Head<T>(dq, rows, heads), first, sums, {scale, scale});
 }
 
