@@ -88,10 +88,8 @@ impl Prediction {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Arch, StepShape};
-    use crate::record::{MeterTrace, Pass, Status, Step};
+    use crate::record::{MeterTrace, Step, blank_cell};
     use crate::sensor::{Coverage, EnergySource, MeterInfo, Sample};
-    use crate::units::DType;
 
     /// `n` steps of 0.1, 0.25 and 0.15 s each one after the other, the third longer by `jitter`, at 40 W.
     fn cell(n: usize, jitter: f64) -> Cell {
@@ -112,36 +110,9 @@ mod tests {
             gain_uncertainty: 0.4,
             note: String::new(),
         };
-        Cell {
-            arch: Arch::Dense,
-            shape: StepShape { batch_size: 2, seq_len: 8, masked_per_seq: 2 },
-            n_layers: 1,
-            dtype: DType::F32,
-            pass: Pass::Train,
-            device: "cpu".to_owned(),
-            status: Status::Ok,
-            error: None,
-            n_params: 1,
-            flop_per_step: 1.0,
-            warmup_steps: 0,
-            steps,
-            meters: vec![MeterTrace {
-                meter,
-                samples: (0..200).map(sample).collect(),
-                failure: None,
-                timing: None,
-                idle_w: None,
-            }],
-            peak_memory_bytes: None,
-            last_loss: None,
-            warnings: Vec::new(),
-            epoch_unix_s: None,
-            warmup_s: None,
-            gpu_before: None,
-            gpu_after: None,
-            launch: None,
-            contaminated: None,
-        }
+        let samples = (0..200).map(sample).collect();
+        let trace = MeterTrace { meter, samples, failure: None, timing: None, idle_w: None };
+        Cell { steps, meters: vec![trace], ..blank_cell() }
     }
 
     #[test]

@@ -176,7 +176,7 @@ pub(super) mod tests {
     use super::*;
 
     /// A cell of which nothing has been measured.
-    pub(in crate::record) fn cell() -> Cell {
+    pub(crate) fn cell() -> Cell {
         Cell {
             arch: Arch::Dense,
             shape: StepShape { batch_size: 1, seq_len: 8, masked_per_seq: 2 },

@@ -16,6 +16,8 @@ mod warning;
 mod workload;
 
 pub use crate::files::write_whole;
+#[cfg(test)]
+pub(crate) use cell::tests::cell as blank_cell;
 pub use cell::{Cell, Launch, MeterTrace, Pass, Status, Step};
 pub use energy::{ENERGY_TOLERANCE, EnergyCheck};
 pub use environment::{Baseline, Ceilings, Compute, Environment, MatmulCeiling, Unmetered};
