@@ -30,7 +30,7 @@ fn check(case: &Case, gpu: &Device) {
         }
     }
     set_gemm_reduced_precision_f32(true);
-    case.is_near_on(gpu, DType::F32, &exact, 2e-3);
+    case.is_near_on(gpu, DType::F32, &exact, 1e-3);
     set_gemm_reduced_precision_f32(false);
 }
 
@@ -48,7 +48,7 @@ fn operations_on_matrices_agree_with_the_cpu_in_every_dtype() {
 fn attention_and_mixtures_agree_with_the_cpu_in_every_dtype() {
     let gpu = gpu();
     let in_tiles = [(1, 1, 1, 1, 1), (2, 7, 3, 3, 5), (3, 33, 13, 2, 3), (1, 70, 70, 1, 8)];
-    // Heads of width 64 have kernels of their own in half precision.
+    // Heads of width 64 have kernels of their own, but for f32.
     let fused = [(1, 1, 1, 1, 64), (2, 7, 3, 3, 64), (1, 70, 13, 2, 64), (2, 64, 65, 1, 64), (1, 33, 130, 1, 64)];
     for (b, t, keys, n_heads, d_head) in in_tiles.into_iter().chain(fused) {
         of_attention(b, t, keys, n_heads, d_head).iter().for_each(|case| check(case, &gpu));

@@ -1,9 +1,14 @@
 //! Every operation, fused and composed, in every dtype, on odd shapes and on shapes that are drawn.
 
+use std::cell::RefCell;
+
 use candle_core::{DType, Device, Tensor, Var};
 use greenformers::nn::ops::{Dropout, Heads};
 use greenformers::nn::{Ops, PassConfig, Tape};
 use proptest::prelude::*;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use rand_distr::StandardNormal;
 
 const ODD: [usize; 5] = [1, 3, 7, 13, 129];
 
@@ -121,9 +126,18 @@ fn numbers(tensor: &Tensor) -> Vec<f64> {
     tensor.to_device(&Device::Cpu).unwrap().to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
 }
 
+thread_local! {
+    /// Every test draws the same numbers in every run.
+    static NUMBERS: RefCell<StdRng> = RefCell::new(StdRng::seed_from_u64(1));
+}
+
 /// Numbers of f64 that half precision holds exactly enough for a comparison.
 fn random(shape: &[usize]) -> Tensor {
-    Tensor::randn(0f64, 1.0, shape, &Device::Cpu).unwrap()
+    let drawn: Vec<f64> = NUMBERS.with_borrow_mut(|rng| {
+        let n = shape.iter().product();
+        rng.sample_iter(StandardNormal).take(n).collect()
+    });
+    Tensor::from_vec(drawn, shape, &Device::Cpu).unwrap()
 }
 
 /// y, on the device of x.

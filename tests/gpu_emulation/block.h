@@ -102,6 +102,26 @@ template <class T> void multiply_add(float (&c)[4], const unsigned (&a)[4], unsi
   }
 }
 
+inline float tf32_of(unsigned word) {
+  float x;
+  word &= ~0x1fffu;
+  memcpy(&x, &word, sizeof x);
+  return x;
+}
+
+inline void multiply_add(float (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b1, float) {
+  struct Factors {
+    unsigned a[4], b[2];
+  };
+  OfWarp<Factors> warp({{a[0], a[1], a[2], a[3]}, {b0, b1}});
+  unsigned lane = emulated::lane();
+  for (unsigned i = 0; i < 4; i++) {
+    unsigned row = lane / 4 + i / 2 * 8, column = lane % 4 * 2 + i % 2;
+    for (unsigned k = 0; k < 8; k++)
+      c[i] += tf32_of(warp[row % 8 * 4 + k % 4].a[row / 8 + k / 4 * 2]) * tf32_of(warp[column * 4 + k % 4].b[k / 4]);
+  }
+}
+
 inline void load_matrices(unsigned (&m)[4], const void *row) {
   OfWarp<const unsigned *> rows(static_cast<const unsigned *>(row));
   if (size_t(row) % 16) abort();

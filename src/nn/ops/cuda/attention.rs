@@ -91,28 +91,27 @@ impl Tile {
 
 impl Kernels for Attention {
     fn forward(&self, inputs: &[Tensor]) -> Result<Tensor> {
-        if self.is_fused(inputs[0].dtype())? {
-            let mask = self.mask_f32()?;
-            return self.fused_forward(inputs, mask.as_ref().map_or(Ok(Argument::Address(0)), tensor)?);
+        let mask = self.mask_f32()?;
+        let mask = mask.as_ref().map_or(Ok(Argument::Address(0)), tensor)?;
+        match self.fused(inputs[0].dtype()) {
+            Some(factors) => self.fused_forward(factors, inputs, mask),
+            None => self.forward_in_tiles(inputs, mask, TILE_BYTES),
         }
-        self.forward_in_tiles(inputs, TILE_BYTES)
     }
 
     fn backward(&self, inputs: &[Tensor], dy: &Tensor, gradients: &mut Gradients) -> Result<()> {
-        if self.is_fused(inputs[0].dtype())? {
-            let mask = self.mask_f32()?;
-            let mask = mask.as_ref().map_or(Ok(Argument::Address(0)), tensor)?;
-            return self.fused_backward(inputs, dy, gradients, mask);
+        let mask = self.mask_f32()?;
+        let mask = mask.as_ref().map_or(Ok(Argument::Address(0)), tensor)?;
+        match self.fused(inputs[0].dtype()) {
+            Some(factors) => self.fused_backward(factors, inputs, dy, gradients, mask),
+            None => self.backward_in_tiles(inputs, dy, gradients, mask, TILE_BYTES),
         }
-        self.backward_in_tiles(inputs, dy, gradients, TILE_BYTES)
     }
 }
 
 impl Attention {
-    fn forward_in_tiles(&self, inputs: &[Tensor], tile_bytes: usize) -> Result<Tensor> {
+    fn forward_in_tiles(&self, inputs: &[Tensor], mask: Argument, tile_bytes: usize) -> Result<Tensor> {
         let (x, dtype) = (&inputs[0], inputs[0].dtype());
-        let mask = self.mask_f32()?;
-        let mask = mask.as_ref().map_or(Ok(Argument::Address(0)), tensor)?;
         let (q, k, v) =
             (self.split(&inputs[0], self.t)?, self.split(&inputs[1], self.keys)?, self.split(&inputs[2], self.keys)?);
         let y = empty(x.elem_count(), dtype, x)?;
@@ -137,11 +136,10 @@ impl Attention {
         inputs: &[Tensor],
         dy: &Tensor,
         gradients: &mut Gradients,
+        mask: Argument,
         tile_bytes: usize,
     ) -> Result<()> {
         let (x, dtype) = (&inputs[0], inputs[0].dtype());
-        let mask = self.mask_f32()?;
-        let mask = mask.as_ref().map_or(Ok(Argument::Address(0)), tensor)?;
         let (q, k, v) =
             (self.split(&inputs[0], self.t)?, self.split(&inputs[1], self.keys)?, self.split(&inputs[2], self.keys)?);
         let dout = self.split(dy, self.t)?;
@@ -191,8 +189,8 @@ mod tests {
         let attention = Attention::new(&inputs[0], &inputs[1], &inputs[2], None, heads).unwrap();
         let run = |tile_bytes| {
             let mut gradients = Gradients::default();
-            let y = attention.forward_in_tiles(&inputs, tile_bytes).unwrap();
-            attention.backward_in_tiles(&inputs, &dy, &mut gradients, tile_bytes).unwrap();
+            let y = attention.forward_in_tiles(&inputs, Argument::Address(0), tile_bytes).unwrap();
+            attention.backward_in_tiles(&inputs, &dy, &mut gradients, Argument::Address(0), tile_bytes).unwrap();
             let all = inputs.iter().map(|x| gradients.get(x).unwrap()).chain([&y]);
             all.flat_map(|x| x.flatten_all().unwrap().to_vec1::<f32>().unwrap()).collect::<Vec<f32>>()
         };

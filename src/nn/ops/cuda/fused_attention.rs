@@ -1,18 +1,39 @@
-//! Attention in one kernel: no score is ever written to memory. For 16 bits and heads of width 64 on GPUs whose matrix
-//! units take 16 rows (compute capability 8.0); everything else is computed in tiles by cuBLAS.
+//! Attention in one kernel: no score is ever written to memory. For bf16, f16 and TF32 and heads of width 64 on GPUs whose
+//! matrix units take 16 rows (compute capability 8.0); everything else is computed in tiles by cuBLAS.
 
 use std::sync::{MutexGuard, PoisonError};
 
+use candle_core::cuda_backend::gemm_reduced_precision_f32;
 use candle_core::{DType, Result, Tensor};
 
-use super::launch::{Argument, Grid, THREADS, WARP, device, empty, has_kernel, launch, suffix, tensor};
+use super::launch::{Argument, Grid, THREADS, WARP, device, empty, has_kernel, launch, tensor};
 use crate::nn::ops::{Attention, Gradients};
 
 /// Width of the heads that the kernels are made for.
 const D_HEAD: usize = 64;
 /// Queries, or keys, of a block, and its threads.
-const TILE: usize = 64;
+const BLOCK_ROWS: usize = 64;
 const BLOCK: usize = 4 * WARP;
+
+/// The numbers that the kernels of this file multiply.
+#[derive(Clone, Copy)]
+pub(super) enum Factors {
+    Bf16,
+    F16,
+    Tf32,
+}
+
+impl Factors {
+    /// The name of a kernel for them.
+    fn kernel(self, name: &str) -> String {
+        let suffix = match self {
+            Self::Bf16 => "bf16",
+            Self::F16 => "f16",
+            Self::Tf32 => "tf32",
+        };
+        format!("{name}_{suffix}")
+    }
+}
 
 /// What the forward pass leaves for the gradients.
 pub(in crate::nn::ops) struct Saved {
@@ -22,10 +43,15 @@ pub(in crate::nn::ops) struct Saved {
 }
 
 impl Attention {
-    /// Whether the kernels of this file compute it.
-    pub(super) fn is_fused(&self, dtype: DType) -> Result<bool> {
-        let half = matches!(dtype, DType::BF16 | DType::F16);
-        Ok(half && self.d_head() == D_HEAD && self.keys > 0 && has_kernel(&format!("attention_{}", suffix(dtype)?)))
+    /// What the kernels of this file multiply, if they compute it.
+    pub(super) fn fused(&self, dtype: DType) -> Option<Factors> {
+        let factors = match dtype {
+            DType::BF16 => Factors::Bf16,
+            DType::F16 => Factors::F16,
+            DType::F32 if gemm_reduced_precision_f32() => Factors::Tf32,
+            _ => return None,
+        };
+        (self.d_head() == D_HEAD && self.keys > 0 && has_kernel(&factors.kernel("attention"))).then_some(factors)
     }
 
     fn saved(&self) -> MutexGuard<'_, Option<Saved>> {
@@ -34,7 +60,7 @@ impl Attention {
 
     /// A block for each tile of `rows` of each head.
     fn blocks(&self, rows: usize) -> Grid {
-        let blocks = (rows.div_ceil(TILE), self.b * self.heads.n_heads);
+        let blocks = (rows.div_ceil(BLOCK_ROWS), self.b * self.heads.n_heads);
         Grid { blocks, threads: (BLOCK, 1), shared_bytes: 0 }
     }
 
@@ -45,13 +71,12 @@ impl Attention {
         [self.heads.n_heads.into(), self.t.into(), self.keys.into(), scale, self.heads.dropout.into()]
     }
 
-    pub(super) fn fused_forward(&self, inputs: &[Tensor], mask: Argument) -> Result<Tensor> {
+    pub(super) fn fused_forward(&self, factors: Factors, inputs: &[Tensor], mask: Argument) -> Result<Tensor> {
         let (q, dtype) = (&inputs[0], inputs[0].dtype());
         let y = empty(q.shape(), dtype, q)?;
         let lse = empty((self.b, self.heads.n_heads, self.t), DType::F32, q)?;
         let tensors = [tensor(q)?, tensor(&inputs[1])?, tensor(&inputs[2])?, mask, tensor(&y)?, tensor(&lse)?];
-        let name = format!("attention_{}", suffix(dtype)?);
-        launch(device(q)?, &name, self.blocks(self.t), &[&tensors[..], &self.sizes()].concat())?;
+        launch(device(q)?, &factors.kernel("attention"), self.blocks(self.t), &[&tensors[..], &self.sizes()].concat())?;
         // The last forward pass is the one whose gradients are asked for.
         *self.saved() = Some(Saved { y: y.clone(), lse });
         Ok(y)
@@ -59,6 +84,7 @@ impl Attention {
 
     pub(super) fn fused_backward(
         &self,
+        factors: Factors,
         inputs: &[Tensor],
         dy: &Tensor,
         gradients: &mut Gradients,
@@ -68,21 +94,20 @@ impl Attention {
             candle_core::bail!("the gradients of attention were asked for before its result");
         };
         let ([q, k, v], dtype) = ([&inputs[0], &inputs[1], &inputs[2]], inputs[0].dtype());
-        let (name, gpu) =
-            (|kernel: &str| Ok::<_, candle_core::Error>(format!("{kernel}_{}", suffix(dtype)?)), device(q)?);
+        let gpu = device(q)?;
         let delta = empty(lse.shape(), DType::F32, q)?;
         let n = self.b * self.heads.n_heads * self.t;
         let sizes = [n.into(), self.heads.n_heads.into(), self.t.into()];
         let of_delta = [&[tensor(&y)?, tensor(dy)?, tensor(&delta)?][..], &sizes].concat();
-        launch(gpu, &name("attention_delta")?, Grid::of_blocks(n.div_ceil(THREADS / WARP)), &of_delta)?;
+        launch(gpu, &factors.kernel("attention_delta"), Grid::of_blocks(n.div_ceil(THREADS / WARP)), &of_delta)?;
         drop(y);
 
         let (dq, dk, dv) = (empty(q.shape(), dtype, q)?, empty(k.shape(), dtype, q)?, empty(v.shape(), dtype, q)?);
         let given = [tensor(q)?, tensor(k)?, tensor(v)?, tensor(dy)?, mask, tensor(&lse)?, tensor(&delta)?];
         let of_keys = [&given[..], &[tensor(&dk)?, tensor(&dv)?], &self.sizes()].concat();
-        launch(gpu, &name("attention_backward_keys")?, self.blocks(self.keys), &of_keys)?;
+        launch(gpu, &factors.kernel("attention_backward_keys"), self.blocks(self.keys), &of_keys)?;
         let of_queries = [&given[..], &[tensor(&dq)?], &self.sizes()].concat();
-        launch(gpu, &name("attention_backward_queries")?, self.blocks(self.t), &of_queries)?;
+        launch(gpu, &factors.kernel("attention_backward_queries"), self.blocks(self.t), &of_queries)?;
         gradients.add_tensor(q, dq)?;
         gradients.add_tensor(k, dk)?;
         gradients.add_tensor(v, dv)

@@ -1,6 +1,6 @@
-// The matrix units of a warp, for 16-bit factors and sums in f32 (PTX ISA 8.5, sections 9.7.14.5.8 `mma.m16n8k16` and
-// 9.7.14.5.15 `ldmatrix`), and copies into shared memory that the threads do not wait for (section 9.7.9.25). GPUs of
-// compute capability 8.0 and newer.
+// The matrix units of a warp, for factors of 16 bits or of TF32 and sums in f32 (PTX ISA 8.5, sections 9.7.14.5.8
+// `mma.m16n8k16`, 9.7.14.5.6 `mma.m16n8k8` and 9.7.14.5.15 `ldmatrix`), and copies into shared memory that the threads do
+// not wait for (section 9.7.9.25). GPUs of compute capability 8.0 and newer.
 //
 // How a warp holds its matrices; `row` is lane / 4 and `pair` is lane % 4 * 2. Two 16-bit numbers are a register, that of
 // the lower column in its lower half:
@@ -10,6 +10,11 @@
 //   sum C, 16 x 8       c[0] and c[1] at (row, pair), c[2] and c[3] at (row + 8, pair)
 //
 // So the sums of two neighbouring 16 x 8 products are, rounded, a factor A of the next product.
+//
+// Of TF32 a register is one number, and factors span 8 columns; `column` is lane % 4:
+//
+//   factor A, 16 x 8    a[0] at (row, column), a[1] at (row + 8, column), a[2] at (row, column + 4), a[3] at (row + 8, column + 4)
+//   factor B, 8 x 8     b0 at (column, row), b1 at (column + 4, row)
 
 #pragma once
 #include "common.cuh"
@@ -23,6 +28,13 @@ __device__ inline unsigned two(float low, float high, f16) {
   __half2 both = __floats2half2_rn(low, high);
   return *reinterpret_cast<unsigned *>(&both);
 }
+
+// TF32 is an f32 whose last 13 bits are not looked at: half of what they can be is added, so that what is cut off rounds
+// to the nearest. Other numbers are what they are.
+__device__ inline unsigned rounded(unsigned word, float) { return word + 0x1000u; }
+__device__ inline unsigned rounded(unsigned word, bf16) { return word; }
+__device__ inline unsigned rounded(unsigned word, f16) { return word; }
+__device__ inline unsigned rounded(float x) { return rounded(*reinterpret_cast<unsigned *>(&x), x); }
 
 #ifdef __CUDACC__
 
@@ -39,8 +51,14 @@ __device__ inline void multiply_add(float (&c)[4], const unsigned (&a)[4], unsig
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
-// Four 8 x 8 matrices of 16-bit numbers out of shared memory: lane i names row i % 8 of matrix i / 8, 16 bytes that lie at
-// a multiple of 16, and gets of each matrix what stands at (row, pair).
+__device__ inline void multiply_add(float (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b1, float) {
+  asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+// Four 8 x 8 matrices of 16-bit numbers, or 8 x 4 of 32 bits, out of shared memory: lane i names row i % 8 of matrix i / 8, 16 bytes that lie at
+// a multiple of 16, and gets of each matrix what stands at (row, pair), or at (row, column).
 __device__ inline void load_matrices(unsigned (&m)[4], const void *row) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
                : "=r"(m[0]), "=r"(m[1]), "=r"(m[2]), "=r"(m[3])
@@ -48,7 +66,7 @@ __device__ inline void load_matrices(unsigned (&m)[4], const void *row) {
                : "memory");
 }
 
-// The same, of the transposed matrices.
+// The same, of the transposed matrices of 16-bit numbers.
 __device__ inline void load_transposed(unsigned (&m)[4], const void *row) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
                : "=r"(m[0]), "=r"(m[1]), "=r"(m[2]), "=r"(m[3])
