@@ -86,11 +86,12 @@ impl BertForPreTraining {
             return Err(NnError::SeqLen { seq_len: t, max: self.max_seq_len });
         }
         let pass = tape.pass();
+        tape.use_weights(self.params.iter().map(|(_, var)| var.as_tensor()))?;
         let positions = Tensor::arange(0, u32::try_from(t).unwrap_or(u32::MAX), batch.input_ids.device())?;
         let x = tape.gather(&[
             (&self.word, &batch.input_ids.flatten_all()?),
             (&self.token_type, &batch.token_type_ids.flatten_all()?),
-            (&self.position, &positions.repeat(b)?),
+            (&self.position, &positions.broadcast_as((b, t))?.flatten_all()?),
         ])?; // (B T, D)
         let x = tape.cast(&self.embedding_norm.forward(&x, tape)?, pass.dtype)?;
         let x = tape.dropout(&x, pass.dropout(0))?;
@@ -134,7 +135,7 @@ impl BertForPreTraining {
         let (masked, next_sentence) = self.logits(batch, tape)?;
         let masked_lm = tape.cross_entropy(&masked, &batch.masked_labels.flatten_all()?)?;
         let next_sentence = tape.cross_entropy(&next_sentence, &batch.next_sentence_labels)?;
-        let total = tape.composed([&masked_lm, &next_sentence], |[a, b]| a.add(b))?;
+        let total = tape.add(&masked_lm, &next_sentence)?;
         Ok(Losses { masked_lm, next_sentence, total })
     }
 

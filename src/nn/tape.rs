@@ -9,8 +9,8 @@ use std::cell::RefCell;
 use candle_core::{DType, Device, Result, Tensor, Var};
 
 use super::ops::{
-    Activation, Attention, Cast, CrossEntropy, Dropout, Gather, Gradients, Heads, LayerNorm, Linear, Mix, Operation,
-    are_fused, backward, forward, stock,
+    Activation, Add, Attention, Cast, Composed, Contiguous, Copies, CrossEntropy, Dropout, Gather, Gradients, Heads,
+    LayerNorm, Linear, Mix, Operation, Reshape, are_fused, backward, forward, stock,
 };
 use super::{Ops, PassConfig};
 
@@ -18,6 +18,8 @@ use super::{Ops, PassConfig};
 pub struct Tape {
     pass: PassConfig,
     fused: bool,
+    /// Copies of the weights in the number type of the pass.
+    copies: RefCell<Copies>,
     /// What was computed, in order; `None` in inference.
     nodes: Option<RefCell<Vec<Node>>>,
 }
@@ -38,7 +40,23 @@ impl Tape {
     /// A pass without a backward one: nothing is kept.
     #[must_use]
     pub fn inference(pass: PassConfig, device: &Device) -> Self {
-        Self { pass, fused: pass.ops == Ops::Fused && are_fused(pass.dtype, device), nodes: None }
+        Self {
+            pass,
+            fused: pass.ops == Ops::Fused && are_fused(pass.dtype, device),
+            copies: RefCell::default(),
+            nodes: None,
+        }
+    }
+
+    /// Tells which weights the pass will use, before it uses them: a GPU casts them all at once.
+    ///
+    /// # Errors
+    /// If memory runs out.
+    pub(super) fn use_weights<'a>(&self, weights: impl Iterator<Item = &'a Tensor>) -> Result<()> {
+        if self.fused {
+            *self.copies.borrow_mut() = Copies::of(weights, self.pass.dtype)?;
+        }
+        Ok(())
     }
 
     /// How this pass computes.
@@ -58,9 +76,11 @@ impl Tape {
         if !self.fused {
             return stock::linear(x, w, b);
         }
+        let copies = self.copies.borrow();
+        let linear = Linear { copies: [copies.get(w), b.and_then(|b| copies.get(b))] };
         match b {
-            Some(b) => self.apply(Linear, &[x, w, b]),
-            None => self.apply(Linear, &[x, w]),
+            Some(b) => self.apply(linear, &[x, w, b]),
+            None => self.apply(linear, &[x, w]),
         }
     }
 
@@ -188,7 +208,11 @@ impl Tape {
     /// # Errors
     /// If the shapes do not fit.
     pub fn mix(&self, e: &Tensor, x: &Tensor) -> Result<Tensor> {
-        if self.fused { self.apply(Mix, &[e, x]) } else { stock::mix(e, x) }
+        if !self.fused {
+            return stock::mix(e, x);
+        }
+        let mix = Mix { copy: self.copies.borrow().get(e) };
+        self.apply(mix, &[e, x])
     }
 
     /// x in another number type; x itself if that is its own.
@@ -197,6 +221,14 @@ impl Tape {
     /// If memory runs out.
     pub fn cast(&self, x: &Tensor, dtype: DType) -> Result<Tensor> {
         if self.fused && x.dtype() != dtype { self.apply(Cast(dtype), &[x]) } else { x.to_dtype(dtype) }
+    }
+
+    /// The sum of two tensors of one shape.
+    ///
+    /// # Errors
+    /// If the shapes differ.
+    pub fn add(&self, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+        if self.fused { self.apply(Add, &[a, b]) } else { a + b }
     }
 
     /// The same elements in another shape.
@@ -222,7 +254,7 @@ impl Tape {
         }
         let copies = inputs.iter().map(|x| Var::from_tensor(&x.copy()?)).collect::<Result<Vec<Var>>>()?;
         let result = compose(std::array::from_fn(|i| copies[i].as_tensor()))?.contiguous()?;
-        self.record(Composed { copies, result }, inputs.map(Tensor::clone).to_vec())
+        self.record(Composed::new(copies, result), inputs.map(Tensor::clone).to_vec())
     }
 
     fn apply(&self, operation: impl Operation + 'static, inputs: &[&Tensor]) -> Result<Tensor> {
@@ -272,52 +304,5 @@ impl Tape {
             }
         }
         Ok(gradients)
-    }
-}
-
-/// Other strides or another shape: the gradient goes back into the shape of the input.
-struct Contiguous;
-
-struct Reshape(Vec<usize>);
-
-impl Operation for Contiguous {
-    fn forward(&self, inputs: &[Tensor]) -> Result<Tensor> {
-        inputs[0].contiguous()
-    }
-
-    fn backward(&self, inputs: &[Tensor], dy: &Tensor, gradients: &mut Gradients) -> Result<()> {
-        gradients.add_tensor(&inputs[0], dy.clone())
-    }
-}
-
-impl Operation for Reshape {
-    fn forward(&self, inputs: &[Tensor]) -> Result<Tensor> {
-        inputs[0].reshape(self.0.as_slice())
-    }
-
-    fn backward(&self, inputs: &[Tensor], dy: &Tensor, gradients: &mut Gradients) -> Result<()> {
-        gradients.add_tensor(&inputs[0], dy.reshape(inputs[0].shape())?)
-    }
-}
-
-/// A composition of candle's operations on copies of its inputs, with a graph of its own.
-struct Composed {
-    copies: Vec<Var>,
-    result: Tensor,
-}
-
-impl Operation for Composed {
-    fn forward(&self, _inputs: &[Tensor]) -> Result<Tensor> {
-        Ok(self.result.detach())
-    }
-
-    fn backward(&self, inputs: &[Tensor], dy: &Tensor, gradients: &mut Gradients) -> Result<()> {
-        let store = self.result.mul(dy)?.sum_all()?.backward()?;
-        for (input, copy) in inputs.iter().zip(&self.copies) {
-            if let Some(gradient) = store.get(copy) {
-                gradients.add_tensor(input, gradient.contiguous()?.copy()?)?;
-            }
-        }
-        Ok(())
     }
 }

@@ -10,7 +10,11 @@ use super::real::{Real, by_type, dispatch, repeat, slices};
 use super::{Gradients, Operation};
 
 /// `x W^T + b` of x `(.., i)`, w `(o, i)` and, if given, b `(o)`.
-pub(in crate::nn) struct Linear;
+#[cfg_attr(not(feature = "cuda"), expect(dead_code, reason = "on the CPU, weights have the type of x"))]
+pub(in crate::nn) struct Linear {
+    /// Copies of w and b in the type of x, if that is another and there are any.
+    pub(in crate::nn) copies: [Option<Tensor>; 2],
+}
 
 /// Rows and columns of x, columns of the result, and its shape.
 pub(super) fn shapes(inputs: &[Tensor]) -> Result<(usize, usize, usize, Shape)> {

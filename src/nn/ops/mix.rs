@@ -10,7 +10,11 @@ use super::real::{by_type, slices};
 use super::{Gradients, Operation};
 
 /// `E[:, ..t] x` of `[e, x]` for each sequence: e `(k, n)` with n >= t, x `(b, t, d)`; result `(b, k, d)`.
-pub(in crate::nn) struct Mix;
+#[cfg_attr(not(feature = "cuda"), expect(dead_code, reason = "on the CPU, weights have the type of x"))]
+pub(in crate::nn) struct Mix {
+    /// A copy of e in the type of x, if that is another and there is one.
+    pub(in crate::nn) copy: Option<Tensor>,
+}
 
 /// b, t, d, k, n.
 pub(super) fn shapes(e: &Tensor, x: &Tensor) -> Result<[usize; 5]> {

@@ -1,7 +1,7 @@
 //! Operations with gradients that are right, in two makes.
 //!
-//! Each file but `stock` holds one fused operation: one pass over its data, and an analytic gradient that recomputes
-//! what it can instead of keeping it. `stock` composes the same out of candle's operations.
+//! Each file but `stock` and `plain` holds one fused operation: one pass over its data, and an analytic gradient that
+//! recomputes what it can instead of keeping it. `stock` composes the same out of candle's operations.
 //!
 //! candle's own fused softmax and layer norm cut the graph without a word (candle-nn 0.11.1, `ops.rs`:
 //! `apply_op*_no_bwd`), and its GELU has a gradient that is off in the seventh digit; none of them is used.
@@ -10,6 +10,7 @@ mod activation;
 mod adamw;
 mod attention;
 mod cast;
+mod copies;
 mod cross_entropy;
 #[cfg(feature = "cuda")]
 mod cuda;
@@ -21,6 +22,7 @@ mod layer_norm;
 mod linear;
 mod math;
 mod mix;
+mod plain;
 mod real;
 pub(super) mod stock;
 
@@ -34,11 +36,13 @@ pub use gradients::Gradients;
 pub(super) use activation::Activation;
 pub(super) use attention::Attention;
 pub(super) use cast::Cast;
+pub(super) use copies::Copies;
 pub(super) use cross_entropy::CrossEntropy;
 pub(super) use gather::Gather;
 pub(super) use layer_norm::LayerNorm;
 pub(super) use linear::Linear;
 pub(super) use mix::Mix;
+pub(super) use plain::{Add, Composed, Contiguous, Reshape};
 
 /// A fused operation. Its inputs are contiguous; on the CPU they are of one type, on a GPU weights may be of f32 beside
 /// activations of half precision.

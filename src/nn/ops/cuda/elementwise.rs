@@ -3,9 +3,13 @@
 use candle_core::{DType, Result, Tensor};
 
 use super::Kernels;
-use super::launch::{Grid, device, empty, launch, suffix, tensor};
+use super::launch::{Grid, address, device, empty, launch, suffix, tensor};
+use super::many::launch_over;
 use crate::nn::ops::cast::Cast;
 use crate::nn::ops::{Activation, Dropout, Gradients};
+
+/// Tensors that share a piece of memory begin at multiples of so many elements: at addresses as good as any to cuBLAS.
+const ALIGNED: usize = 128;
 
 impl Activation {
     fn kernel(self) -> &'static str {
@@ -74,6 +78,36 @@ pub(super) fn cast(x: &Tensor, dtype: DType) -> Result<Tensor> {
     let name = format!("cast_{}_{}", suffix(x.dtype())?, suffix(dtype)?);
     launch(device(x)?, &name, Grid::of_elements(n), &[tensor(x)?, tensor(&y)?, n.into()])?;
     Ok(y)
+}
+
+/// A weight as `dtype`: its copy, if there is one of that type.
+pub(super) fn copy_or_cast(copy: Option<&Tensor>, weight: &Tensor, dtype: DType) -> Result<Tensor> {
+    match copy {
+        Some(copy) if copy.dtype() == dtype => Ok(copy.clone()),
+        _ => cast(weight, dtype),
+    }
+}
+
+/// Tensors of f32 as `dtype`, in one launch and one piece of memory.
+pub(in crate::nn::ops) fn cast_many(tensors: &[&Tensor], dtype: DType) -> Result<Vec<Tensor>> {
+    let Some(first) = tensors.first() else { return Ok(Vec::new()) };
+    let mut end = 0;
+    let starts: Vec<usize> = tensors
+        .iter()
+        .map(|x| {
+            let start = end;
+            end += x.elem_count().next_multiple_of(ALIGNED);
+            start
+        })
+        .collect();
+    let all = empty(end, dtype, first)?;
+    let place = |(x, start): (&&Tensor, &usize)| all.narrow(0, *start, x.elem_count())?.reshape(x.shape());
+    let copies = tensors.iter().zip(&starts).map(place).collect::<Result<Vec<Tensor>>>()?;
+    // `Copied` of the kernel.
+    let of = |(x, y): (&&Tensor, &Tensor)| Ok(([address(x)?, address(y)?, x.elem_count() as u64], x.elem_count()));
+    let described = tensors.iter().zip(&copies).map(of).collect::<Result<Vec<_>>>()?;
+    launch_over(device(first)?, &format!("cast_many_{}", suffix(dtype)?), &described, &[])?;
+    Ok(copies)
 }
 
 /// `sum += x`. Nobody else may hold `sum`.

@@ -4,7 +4,7 @@ use candle_core::{DType, Result, Tensor};
 
 use super::Kernels;
 use super::bias_product::product_with_bias;
-use super::elementwise::cast;
+use super::elementwise::{cast, copy_or_cast};
 use super::launch::{Grid, device, empty, launch, suffix, tensor};
 use super::product::{Matrix, product};
 use super::sums::column_sums;
@@ -15,12 +15,12 @@ impl Kernels for Linear {
     fn forward(&self, inputs: &[Tensor]) -> Result<Tensor> {
         let (x, b) = (&inputs[0], inputs.get(2));
         let (rows, columns, out, shape) = shapes(inputs)?;
-        let w = cast(&inputs[1], x.dtype())?;
+        let w = copy_or_cast(self.copies[0].as_ref(), &inputs[1], x.dtype())?;
         let y = empty(shape, x.dtype(), x)?;
         let y_m = Matrix::new(&y, rows, out)?;
         if let Some(b) = b {
             let factors = [Matrix::new(x, rows, columns)?, Matrix::new(&w, out, columns)?];
-            if product_with_bias(y_m, factors, &cast(b, x.dtype())?)? {
+            if product_with_bias(y_m, factors, &copy_or_cast(self.copies[1].as_ref(), b, x.dtype())?)? {
                 return Ok(y);
             }
             // Otherwise the result begins as the bias.
@@ -38,8 +38,8 @@ impl Kernels for Linear {
         let (x, w) = (&inputs[0], &inputs[1]);
         let (rows, columns, out, _) = shapes(inputs)?;
         let dy_m = Matrix::new(dy, rows, out)?;
-        let half_w = cast(w, x.dtype())?;
-        gradients.product_on_cuda(x, [dy_m, Matrix::new(&half_w, out, columns)?], 1)?;
+        let w_copy = copy_or_cast(self.copies[0].as_ref(), w, x.dtype())?;
+        gradients.product_on_cuda(x, [dy_m, Matrix::new(&w_copy, out, columns)?], 1)?;
         gradients.product_on_cuda(w, [dy_m.t(), Matrix::new(x, rows, columns)?], 1)?;
         match inputs.get(2) {
             Some(b) => gradients.add_tensor(b, cast(&column_sums(dy, out)?, b.dtype())?),

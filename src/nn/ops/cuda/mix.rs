@@ -3,7 +3,7 @@
 use candle_core::{Result, Tensor};
 
 use super::Kernels;
-use super::elementwise::{cast, swap_axes};
+use super::elementwise::{copy_or_cast, swap_axes};
 use super::launch::empty;
 use super::product::{Matrix, product};
 use crate::nn::ops::Gradients;
@@ -13,7 +13,7 @@ impl Kernels for Mix {
     fn forward(&self, inputs: &[Tensor]) -> Result<Tensor> {
         let (e, x) = (&inputs[0], &inputs[1]);
         let [b, t, d, k, n] = shapes(e, x)?;
-        let e = cast(e, x.dtype())?;
+        let e = copy_or_cast(self.copy.as_ref(), e, x.dtype())?;
         let y = empty((b, k, d), x.dtype(), x)?;
         let factors = [Matrix::new(&e, k, n)?.first_columns(t), Matrix::new(x, t, d)?];
         product(x, Matrix::new(&y, k, d)?, factors, b, 1.0, false)?;
@@ -23,8 +23,8 @@ impl Kernels for Mix {
     fn backward(&self, inputs: &[Tensor], dy: &Tensor, gradients: &mut Gradients) -> Result<()> {
         let (e, x) = (&inputs[0], &inputs[1]);
         let [b, t, d, k, n] = shapes(e, x)?;
-        let half_e = cast(e, x.dtype())?;
-        let factors = [Matrix::new(&half_e, k, n)?.first_columns(t).t(), Matrix::new(dy, k, d)?];
+        let e_copy = copy_or_cast(self.copy.as_ref(), e, x.dtype())?;
+        let factors = [Matrix::new(&e_copy, k, n)?.first_columns(t).t(), Matrix::new(dy, k, d)?];
         gradients.product_on_cuda(x, factors, b)?;
         // The sum over sequences and columns is one product if the rows of all sequences lie side by side.
         let (dy, x) = (swap_axes(dy, b, k, d)?, swap_axes(x, b, t, d)?);

@@ -1,9 +1,9 @@
 //! The operations on NVIDIA GPUs, for f32, bf16 and f16: kernels of our own (`kernels/*.cu`, compiled when the program is
 //! built) around the matrix products of cuBLAS.
 //!
-//! Activations have the compute dtype, weights and their gradients are f32: where a product needs a weight in half
-//! precision it is cast, forward and again backward, as nothing but the activations is kept in between. Every sum is
-//! taken in f32. Dropout masks are those of the CPU, position by position.
+//! Activations have the compute dtype, weights and their gradients are f32: products in half precision take copies of the
+//! weights, which a pass makes all at once. Every sum is taken in f32. Dropout masks are those of the CPU, position by
+//! position.
 
 mod adamw;
 mod attention;
@@ -15,6 +15,7 @@ mod gather;
 mod launch;
 mod layer_norm;
 mod linear;
+mod many;
 mod mix;
 mod product;
 mod sums;
@@ -22,7 +23,7 @@ mod sums;
 use candle_core::{DType, Result, Tensor};
 
 pub(super) use adamw::adamw;
-pub(super) use elementwise::add;
+pub(super) use elementwise::{add, cast_many};
 pub(super) use fused_attention::Saved;
 
 use super::Gradients;

@@ -9,11 +9,6 @@ struct Weight {
   size_t n;
 };
 
-// Block b updates `chunk` elements of one weight: those from chunk `places[b].chunk` on of weight `places[b].weight`.
-struct Place {
-  unsigned weight, chunk;
-};
-
 struct Rates {
   float beta1, beta2, eps, keep, step, scale_v;
 };
@@ -32,10 +27,7 @@ template <int N> __device__ void update(const Weight &all, size_t i, const Rates
 
 extern "C" __global__ void adamw_f32(const Weight *weights, const Place *places, size_t chunk, Rates rates) {
   Place place = places[blockIdx.x];
-  Weight all = weights[place.weight];
-  size_t first = place.chunk * chunk, end = min(first + chunk, all.n);
-  bool fours = first % 4 == 0 && aligned<4>(all.weight) && aligned<4>(all.gradient) && aligned<4>(all.m) && aligned<4>(all.v);
-  size_t rest = fours ? first + (end - first) / 4 * 4 : first;
-  for (size_t i = first + 4 * threadIdx.x; i < rest; i += 4 * blockDim.x) update<4>(all, i, rates);
-  for (size_t i = rest + threadIdx.x; i < end; i += blockDim.x) update<1>(all, i, rates);
+  Weight all = weights[place.tensor];
+  bool fours = aligned<4>(all.weight) && aligned<4>(all.gradient) && aligned<4>(all.m) && aligned<4>(all.v);
+  over_chunk(place, chunk, all.n, fours, [&](size_t i, auto n) { update<decltype(n)::value>(all, i, rates); });
 }

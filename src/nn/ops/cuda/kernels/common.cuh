@@ -139,3 +139,16 @@ template <class F> __device__ inline void over_columns(size_t d, bool fours, F f
   else
     for (size_t c = lane; c < d; c += WARP) f(c, std::integral_constant<int, 1>());
 }
+
+// What a block works on in a launch over many tensors: a chunk of one of them.
+struct Place {
+  unsigned tensor, chunk;
+};
+
+// `f(i, N)` for the elements of a chunk of a tensor of n, N of them at a time: four if `fours`, else one.
+template <class F> __device__ inline void over_chunk(Place place, size_t chunk, size_t n, bool fours, F f) {
+  size_t first = place.chunk * chunk, end = min(first + chunk, n);
+  size_t rest = fours && first % 4 == 0 ? first + (end - first) / 4 * 4 : first;
+  for (size_t i = first + 4 * threadIdx.x; i < rest; i += 4 * blockDim.x) f(i, std::integral_constant<int, 4>());
+  for (size_t i = rest + threadIdx.x; i < end; i += blockDim.x) f(i, std::integral_constant<int, 1>());
+}

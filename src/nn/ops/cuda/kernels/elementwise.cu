@@ -49,6 +49,28 @@ CAST(bf16, bf16, bf16, bf16)
 CAST(f16, f16, f32, float)
 CAST(f16, f16, f16, f16)
 
+// Many tensors in one launch.
+template <class T> struct Copied {
+  const float *x;
+  T *y;
+  size_t n;
+};
+
+#define CAST_MANY(S, T)                                                                                                \
+  extern "C" __global__ void cast_many_##S(const Copied<T> *tensors, const Place *places, size_t chunk) {              \
+    Place place = places[blockIdx.x];                                                                                  \
+    Copied<T> of = tensors[place.tensor];                                                                              \
+    over_chunk(place, chunk, of.n, aligned<4>(of.x) && aligned<4>(of.y), [&](size_t i, auto n) {                       \
+      constexpr int N = decltype(n)::value;                                                                            \
+      Some<N, float> in = load<N>(of.x + i);                                                                           \
+      Some<N, T> out;                                                                                                  \
+      for (int j = 0; j < N; j++) out.v[j] = narrow<T>(in.v[j]);                                                       \
+      store<N>(of.y + i, out);                                                                                         \
+    });                                                                                                                \
+  }
+CAST_MANY(bf16, bf16)
+CAST_MANY(f16, f16)
+
 // Every row of y (rows, columns) becomes `row`.
 #define REPEAT(S, T)                                                                                                   \
   extern "C" __global__ void repeat_##S(const float *row, T *y, size_t n, size_t columns) {                            \
