@@ -25,6 +25,7 @@ use candle_core::{DType, Result, Tensor};
 pub(super) use adamw::adamw;
 pub(super) use elementwise::{add, cast_many};
 pub(super) use fused_attention::Saved;
+pub(super) use sums::Partial;
 
 use super::Gradients;
 
