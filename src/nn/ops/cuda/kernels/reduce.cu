@@ -34,8 +34,9 @@ struct Partial {
 };
 
 // Block (COLUMNS, ROWS): the sums of a chunk of COLUMNS columns of many partial sums.
-extern "C" __global__ void finish_sums(const Partial *partials, const Place *places, size_t chunk) {
-  Place place = places[blockIdx.x];
+extern "C" __global__ void finish_sums(const Partial *partials, const size_t *first_blocks, size_t tensors,
+                                       size_t chunk) {
+  Place place = place_of_block(first_blocks, tensors);
   Partial of = partials[place.tensor];
   sum_column(of.rows, of.sum, 0, of.n_rows, of.stride, of.columns, place.chunk * chunk + threadIdx.x);
 }
