@@ -44,10 +44,10 @@ def many(gpu, kernel, tensors, sizes, chunk, block, *rest):
 
 def reduce(gpu):
     for t in TYPES:
-        gpu.launch(f"column_sums_{t}", (3, 4), (32, 8), gpu.numbers(37 * 70, t), gpu.empty(4 * 70), 37, 70)
-    columns = [70, 32]
-    partials = [Partial(gpu.numbers(19 * 100).value, gpu.empty(n).value, 19, 100, n) for n in columns]
-    many(gpu, "finish_sums", partials, columns, 32, (32, 8))
+        gpu.launch(f"column_sums_{t}", (2, 4), (32, 8), gpu.numbers(37 * 142, t), gpu.empty(4 * 142), 37, 142)
+    columns = [142, 32]
+    partials = [Partial(gpu.numbers(19 * 200).value, gpu.empty(n).value, 19, 200, n) for n in columns]
+    many(gpu, "finish_sums", partials, columns, 128, (32, 8))
 
 
 def cross_entropy(gpu):

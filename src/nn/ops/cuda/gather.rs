@@ -5,11 +5,14 @@ use candle_core::{DType, Result, Tensor};
 use super::Kernels;
 use super::elementwise::cast;
 use super::launch::{Argument, Grid, device, empty, launch, suffix, tensor};
-use super::sums::grid_of_columns;
 use crate::nn::ops::{Gather, Gradients};
 
-/// Tables of so few rows have a kernel of their own for their gradients.
+/// Tables of so few rows have a kernel of their own for their gradients, a block of which has so many threads and rows, and
+/// of which there are so many for 32 columns at the most.
 const FEW: usize = 4;
+const FEW_BLOCK: (usize, usize) = (32, 8);
+const FEW_ROWS: usize = 128;
+const FEW_PARTS: usize = 64;
 
 impl Kernels for Gather {
     fn forward(&self, inputs: &[Tensor]) -> Result<Tensor> {
@@ -41,7 +44,9 @@ impl Kernels for Gather {
                 None => Tensor::zeros(table.shape(), DType::F32, table.device())?,
             };
             let (kernel, grid) = if table.dim(0)? <= FEW {
-                ("scatter_few", grid_of_columns(rows, d))
+                let parts = rows.div_ceil(FEW_ROWS).clamp(1, FEW_PARTS);
+                let blocks = (d.div_ceil(FEW_BLOCK.0), parts);
+                ("scatter_few", Grid { blocks, threads: FEW_BLOCK, shared_bytes: 0 })
             } else {
                 ("scatter", Grid::of_warps(rows))
             };

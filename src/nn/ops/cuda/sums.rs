@@ -8,11 +8,12 @@ use super::launch::{Grid, address, device, empty, launch, suffix, tensor};
 use super::many::launch_over;
 use crate::nn::ops::Gradients;
 
-/// Columns and rows of a block of the kernels.
+/// Threads of a block of the kernels, and the columns that it adds up.
 const BLOCK: (usize, usize) = (32, 8);
+const COLUMNS: usize = 128;
 /// Rows that a block adds up, and the most parts into which rows are divided.
-const ROWS: usize = 128;
-const PARTS: usize = 64;
+const ROWS: usize = 64;
+const PARTS: usize = 128;
 
 /// A sum that is still to be taken, of some columns of `rows` `(n, stride)` from the `first` on.
 #[derive(Debug)]
@@ -41,8 +42,9 @@ impl Gradients {
     pub(super) fn add_column_sums(&mut self, x: &Tensor, dy: &Tensor) -> Result<()> {
         let columns = x.elem_count();
         let rows = dy.elem_count() / columns.max(1);
-        let grid = grid_of_columns(rows, columns);
-        let parts = empty((grid.blocks.1, columns), DType::F32, dy)?;
+        let parts = rows.div_ceil(ROWS).clamp(1, PARTS);
+        let grid = Grid { blocks: (columns.div_ceil(COLUMNS), parts), threads: BLOCK, shared_bytes: 0 };
+        let parts = empty((parts, columns), DType::F32, dy)?;
         let name = format!("column_sums_{}", suffix(dy.dtype())?);
         launch(device(dy)?, &name, grid, &[tensor(dy)?, tensor(&parts)?, rows.into(), columns.into()])?;
         self.add_row_sums(x, &parts, 0)
@@ -66,12 +68,6 @@ impl Gradients {
         let partial = std::mem::take(&mut self.partial);
         let Some(first) = partial.first() else { return Ok(()) };
         let described = partial.iter().map(Partial::described).collect::<Result<Vec<_>>>()?;
-        launch_over(device(&first.sum)?, "finish_sums", &described, (BLOCK.0, BLOCK), &[])
+        launch_over(device(&first.sum)?, "finish_sums", &described, (COLUMNS, BLOCK), &[])
     }
-}
-
-/// A block for each 32 columns of each part of the rows.
-pub(super) fn grid_of_columns(rows: usize, columns: usize) -> Grid {
-    let parts = rows.div_ceil(ROWS).clamp(1, PARTS);
-    Grid { blocks: (columns.div_ceil(BLOCK.0), parts), threads: BLOCK, shared_bytes: 0 }
 }

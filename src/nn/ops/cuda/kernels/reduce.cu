@@ -2,28 +2,39 @@
 
 #include "common.cuh"
 
-constexpr int COLUMNS = 32, ROWS = 8;
+// A block has (LANES, ROWS) threads, each of which adds up FOUR neighbouring columns.
+constexpr int LANES = 32, ROWS = 8, FOUR = 4, COLUMNS = LANES * FOUR;
 
-// The sum of the rows from `first` to `end`, `stride` apart, in the column of this thread. Block (COLUMNS, ROWS).
+// The sums of the rows from `first` to `end`, `stride` apart, in COLUMNS columns from `column0` on.
 template <class T>
-__device__ void sum_column(const T *x, float *sums, size_t first, size_t end, size_t stride, size_t columns, size_t column) {
-  __shared__ float partial[ROWS][COLUMNS];
-  float sum = 0.0f;
-  if (column < columns)
-    for (size_t row = first + threadIdx.y; row < end; row += ROWS) sum += widen(x[row * stride + column]);
-  partial[threadIdx.y][threadIdx.x] = sum;
-  __syncthreads();
-  if (threadIdx.y == 0 && column < columns) {
-    for (int row = 1; row < ROWS; row++) sum += partial[row][threadIdx.x];
-    sums[column] = sum;
+__device__ void sum_rows(const T *x, float *sums, size_t first, size_t end, size_t stride, size_t columns, size_t column0) {
+  __shared__ __align__(16) float partial[ROWS][COLUMNS];
+  size_t column = column0 + FOUR * threadIdx.x;
+  bool whole = column + FOUR <= columns && stride % FOUR == 0 && aligned<FOUR>(x);
+  Some<FOUR, float> sum = {};
+  for (size_t row = first + threadIdx.y; row < end; row += ROWS) {
+    const T *at = x + row * stride + column;
+    if (whole) {
+      Some<FOUR, T> some = load<FOUR>(at);
+      for (int j = 0; j < FOUR; j++) sum.v[j] += widen(some.v[j]);
+    } else {
+      for (int j = 0; j < FOUR; j++)
+        if (column + j < columns) sum.v[j] += widen(at[j]);
+    }
   }
+  store<FOUR>(&partial[threadIdx.y][FOUR * threadIdx.x], sum);
+  __syncthreads();
+  int mine = threadIdx.y * LANES + threadIdx.x;
+  if (mine >= COLUMNS || column0 + mine >= columns) return;
+  float all = 0.0f;
+  for (int row = 0; row < ROWS; row++) all += partial[row][mine];
+  sums[column0 + mine] = all;
 }
 
-// Block (COLUMNS, ROWS), grid (columns / COLUMNS, parts): the sums of part p of the rows of x (rows, columns) go to row
-// p of `sums`.
+// Grid (columns / COLUMNS, parts): the sums of part p of the rows of x (rows, columns) go to row p of `sums`.
 template <class T> __device__ void column_sums(const T *x, float *sums, size_t rows, size_t columns) {
   size_t part = (rows + gridDim.y - 1) / gridDim.y, first = blockIdx.y * part, end = min(first + part, rows);
-  sum_column(x, sums + blockIdx.y * columns, first, end, columns, columns, blockIdx.x * size_t(COLUMNS) + threadIdx.x);
+  sum_rows(x, sums + blockIdx.y * columns, first, end, columns, columns, blockIdx.x * size_t(COLUMNS));
 }
 
 // Rows of `columns` numbers, `stride` apart, and the sum of them.
@@ -33,12 +44,12 @@ struct Partial {
   size_t n_rows, stride, columns;
 };
 
-// Block (COLUMNS, ROWS): the sums of a chunk of COLUMNS columns of many partial sums.
+// The sums of a chunk of COLUMNS columns of many partial sums.
 extern "C" __global__ void finish_sums(const Partial *partials, const size_t *first_blocks, size_t tensors,
                                        size_t chunk) {
   Place place = place_of_block(first_blocks, tensors);
   Partial of = partials[place.tensor];
-  sum_column(of.rows, of.sum, 0, of.n_rows, of.stride, of.columns, place.chunk * chunk + threadIdx.x);
+  sum_rows(of.rows, of.sum, 0, of.n_rows, of.stride, of.columns, place.chunk * chunk);
 }
 
 #define COLUMN_SUMS(S, T)                                                                                              \
