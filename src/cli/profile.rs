@@ -198,6 +198,9 @@ pub(super) fn measure_into(
         seed: args.seed,
     };
     let compute_device = ComputeDevice::open(args.device, &settings.dtypes)?;
+    if let Some(reason) = &compute_device.fallback {
+        context.note(format_args!("warning: the CPU computes: {reason}"));
+    }
     let mut plan = Plan::new(settings, &archs, &seq_lens, args.batch_size, compute_device.is_cpu())?;
     plan.within = args.within.map(|minutes| Duration::from_secs_f64(60.0 * minutes));
     let given: Option<Device> = args.hardware.as_deref().map(|name| context.catalog.load(name)).transpose()?;

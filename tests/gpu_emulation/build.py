@@ -2,21 +2,21 @@
 """Builds a CUDA driver that computes on the CPU, and lays it out under the names of CUDA's libraries.
 
 The kernels of the program, and those of candle that it uses, are compiled by the host compiler; what the program
-links to beyond that answers with an error. See README.md.
+loads beyond that answers with an error. See README.md.
 
-  python3 tests/gpu_emulation/build.py --program target/debug/greenformers --out target/emulated-gpu
+  python3 tests/gpu_emulation/build.py --out target/emulated-gpu
 """
 
 import argparse
 import glob
 import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 KERNELS = HERE.parent.parent / "src/nn/ops/cuda/kernels"
+ENTRY_POINTS = HERE.parent.parent / "src/nn/ops/cuda/late_binding/entry_points.rs"
 CANDLE = ["affine.cu", "binary.cu", "cast.cu", "fill.cu", "reduce.cu", "unary.cu"]
 FLAGS = ["-std=c++20", "-O1", "-fPIC", "-w", "-fno-strict-aliasing"]
 
@@ -54,9 +54,18 @@ def compile_kernels(source, module, include, out):
     return unit.with_suffix(".o")
 
 
+def loaded(cuda):
+    """The libraries that a program built with this toolkit loads, and the entry points that it takes from them."""
+    text = ENTRY_POINTS.read_text()
+    lists = text[text.index("\nentry_points! {"):].split("\n}")[0]
+    release = re.search(r"release (\d+)", output([cuda / "bin/nvcc", "--version"]))[1]
+    # Those of the toolkit's version end in a dot.
+    libraries = [name + release if name.endswith(".") else name for name in re.findall(r'"(lib[\w.]+)"', lists)]
+    return libraries, set(re.findall(r"\b(cu[A-Z]\w+|cu(?:blas|rand)\w+)", re.sub(r'".*?"', "", lists)))
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--program", type=Path, required=True, help="what will run: its libraries and symbols are provided")
     p.add_argument("--out", type=Path, required=True)
     p.add_argument("--cuda", type=Path, default=os.environ.get("CUDA_HOME", "/usr/local/cuda"), help="CUDA's toolkit")
     a = p.parse_args()
@@ -77,10 +86,7 @@ def main():
         objects.append(out / f"{name}.o")
         run(["g++", *FLAGS, f"-I{HERE}", *include, "-include", HERE / "block.h", "-c", HERE / f"{name}.cpp", "-o", objects[-1]])
 
-    needed = re.findall(r"\(NEEDED\).*\[(lib(?:cuda|cublas|cublasLt|curand|nvrtc)\.so[\d.]*)\]",
-                        output(["readelf", "-d", a.program]))
-    asked = set(re.findall(r"\bU ((?:cu|nvrtc)\w+)", output(["nm", "-D", "--undefined-only", a.program])))
-    asked = {name for name in asked if not re.match(r"cuda[A-Z]", name)}
+    names, asked = loaded(a.cuda)
     given = set(re.findall(r" T (\w+)", output(["nm", *objects])))
     stubs = out / "stubs.c"
     stubs.write_text('#include <stdio.h>\n' + "".join(
@@ -89,12 +95,10 @@ def main():
     library = out / "libemulated.so"
     run(["g++", "-shared", "-o", library, *objects, out / "stubs.o", f"-L{out}", "-Wl,--no-as-needed", "-lours", "-lcandle",
          "-Wl,-rpath,$ORIGIN"])
-    for name in needed:
+    for name in names:
         link = out / name
         link.unlink(missing_ok=True)
         link.symlink_to(library.name)
-    for runtime in glob.glob(f"{a.cuda}/lib*/libcudart.so*"):
-        shutil.copy(runtime, out)
     print(f"LD_LIBRARY_PATH={out}")
 
 
