@@ -69,7 +69,7 @@ pub(super) struct WhatArgs {
     /// Probability of dropout in train steps
     #[arg(long, value_name = "P", default_value_t = 0.1, value_parser = parse_dropout)]
     pub(super) dropout: f64,
-    /// What computes: auto | cpu | cuda[:N]
+    /// What computes: auto (a GPU that can be had, else the CPU) | cpu | cuda[:N]
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     pub(super) device: DeviceChoice,
     /// Number formats: f32 | tf32 | bf16 | f16; estimates are in the first
