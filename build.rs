@@ -55,8 +55,10 @@ fn compile_kernels() {
 }
 
 /// Names the toolkit's version, and on Linux has CUDA's libraries loaded when they are used (`late_binding`): all but the
-/// runtime, which candle's kernels call before `main`. It is linked statically, as nvcc does, and whole, so that
-/// its names are there before candle's `-lcudart` is looked at.
+/// runtime, which candle's kernels call before `main`. It is linked statically, as nvcc does, and whole.
+///
+/// The libraries that cudarc and candle's kernels ask the linker for are found empty in the output folder, which is searched
+/// before the toolkit: an entry point that `late_binding` does not define is an error of the linker.
 #[cfg(feature = "cuda")]
 fn bind_late() {
     const RUNTIME: &str = "libcudart_static.a";
@@ -87,6 +89,14 @@ fn bind_late() {
         let folders: Vec<String> = folders.map(|folder| folder.display().to_string()).collect();
         panic!("CUDA's `{RUNTIME}` is in none of {}: it is part of the toolkit's runtime package", folders.join(", "));
     };
+    let out = std::path::PathBuf::from(std::env::var_os("OUT_DIR").unwrap_or_default());
+    let empty = out.join("empty");
+    for library in ["cuda", "cudart", "cublas", "cublasLt", "curand", "nvrtc"] {
+        let written = std::fs::create_dir_all(&empty)
+            .and_then(|()| std::fs::write(empty.join(format!("lib{library}.a")), "!<arch>\n"));
+        written.unwrap_or_else(|error| panic!("cannot write to `{}`: {error}", empty.display()));
+    }
+    println!("cargo:rustc-link-search=native={}", empty.display());
     println!("cargo:rustc-link-search=native={}", folder.display());
     println!("cargo:rustc-link-lib=static:+whole-archive=cudart_static");
 }

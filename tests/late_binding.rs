@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 use greenformers::nn::{CudaError, load_cuda};
 use tempfile::TempDir;
 
-use crate::reliability::{campaign, folder, program, text};
+use crate::reliability::{campaign, cannot, folder, program, text};
 
 const ENTRY_POINTS: &str = include_str!("../src/nn/ops/cuda/late_binding/entry_points.rs");
 /// CUDA's number for: no GPU is there.
@@ -23,7 +23,8 @@ fn entry_points(prefix: &str, other: &[&str]) -> Vec<&'static str> {
 
 /// Compiles a library whose functions all answer that there is no GPU; a driver tells its version beside.
 fn library(folder: &Path, file: &str, functions: &[&str], driver: Option<u32>) {
-    let mut code: String = functions.iter().map(|f| format!("int {f}(void) {{ return {NO_DEVICE}; }}\n")).collect();
+    let answer = |code: String, function: &&str| code + &format!("int {function}(void) {{ return {NO_DEVICE}; }}\n");
+    let mut code = functions.iter().fold(String::new(), answer);
     if let Some(version) = driver {
         code += &format!("int cuDriverGetVersion(int *version) {{ *version = {version}; return 0; }}\n");
     }
@@ -80,12 +81,7 @@ fn no_program_is_linked_to_a_library_of_cuda() {
         let listed = text(&listed.stdout);
         assert!(listed.contains("libc.so"), "{}: {listed}", program.display());
         for library in ["libcuda.", "libcudart.", "libcublas", "libcurand.", "libnvrtc."] {
-            assert!(
-                !listed.contains(library),
-                "{0} is linked to {library}so: what `nm -D --undefined-only {0}` lists of it is missing in \
-                 src/nn/ops/cuda/late_binding/entry_points.rs\n{listed}",
-                program.display()
-            );
+            assert!(!listed.contains(library), "{} is linked to {library}so\n{listed}", program.display());
         }
     }
 }
@@ -93,7 +89,7 @@ fn no_program_is_linked_to_a_library_of_cuda() {
 #[test]
 fn without_a_driver_the_cpu_computes_and_asking_for_a_gpu_says_what_is_missing() {
     if !matches!(load_cuda(), Err(CudaError::NoDriver { .. })) {
-        eprintln!("skipped: this machine has an NVIDIA driver");
+        cannot("a machine without a driver", "this one has one");
         return;
     }
     let folder = folder();
@@ -109,7 +105,7 @@ fn a_driver_without_the_other_libraries_is_worth_a_warning() {
     let (folder, file) = (with_driver(99_990), of_toolkit("libcublasLt"));
     let said = fails(&folder, "cuda:1");
     if !said.contains("cannot be loaded") {
-        eprintln!("skipped: this machine has `{file}` in a usual place");
+        cannot("a driver alone", format_args!("this machine has `{file}` in a usual place"));
         return;
     }
     assert!(said.contains(&format!("cannot open `cuda:1`: CUDA's `{file}` cannot be loaded: cannot open")), "{said}");

@@ -1,8 +1,7 @@
 //! The entry points of CUDA's libraries that the program calls, defined here: each jumps to where its slot points.
 //!
-//! A name that is defined here is not looked for in a shared library when the program is linked, and a library of which
-//! nothing is needed is not linked to (`--as-needed`). One that is missing here brings its library back, without a
-//! word: `tests/late_binding.rs` finds it. `tests/gpu_emulation/build.py` reads the list.
+//! The linker is given empty libraries in the place of CUDA's (`build.rs`): a name that is missing here is one that it
+//! does not find. `tests/gpu_emulation/build.py` reads the list.
 
 use std::ffi::{CStr, c_char, c_void};
 use std::sync::atomic::AtomicPtr;

@@ -1,9 +1,9 @@
 //! CUDA's libraries, loaded when a GPU is first asked for: a program that is linked to them does not start on a machine
 //! that lacks one, and the CPU computes there just as well.
 //!
-//! The crates that call CUDA link to it. So its entry points are defined here ([`entry_points`]), where the linker finds
-//! them first, and jump to the libraries' own, whose addresses [`bind`] fills in. The runtime, with which the kernels of
-//! one of those crates register themselves before `main`, is linked statically (`build.rs`).
+//! The crates that call CUDA would link to it. So its entry points are defined here ([`entry_points`]), and jump to the
+//! libraries' own, whose addresses [`bind`] fills in. The runtime, with which the kernels of one of those crates register
+//! themselves before `main`, is linked statically (`build.rs`).
 
 mod entry_points;
 mod places;

@@ -12,18 +12,15 @@ pub(super) const IN_WORDS: &str = "`LD_LIBRARY_PATH`, `lib64` of `$CUDA_HOME`, o
 /// environment (where PyTorch's wheels bring them along), the usual place. `variable` reads the environment.
 pub(super) fn folders(variable: &dyn Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
     let root = |name| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let mut found: Vec<PathBuf> = ["CUDA_HOME", "CUDA_PATH"].into_iter().filter_map(root).map(lib64).collect();
+    let mut found: Vec<PathBuf> =
+        ["CUDA_HOME", "CUDA_PATH"].into_iter().filter_map(root).map(|root| root.join("lib64")).collect();
     for environment in ["VIRTUAL_ENV", "CONDA_PREFIX"].into_iter().filter_map(root) {
         found.extend(wheels(&environment));
     }
     // Conda has packages of its own for CUDA.
     found.extend(root("CONDA_PREFIX").map(|prefix| prefix.join("lib")));
-    found.push(lib64(PathBuf::from("/usr/local/cuda")));
+    found.push("/usr/local/cuda/lib64".into());
     found
-}
-
-fn lib64(root: PathBuf) -> PathBuf {
-    root.join("lib64")
 }
 
 /// `lib/python3*/site-packages/nvidia/*/lib` of a Python environment.
