@@ -17,7 +17,7 @@ fn gpu() -> Device {
 
 /// Compositions of candle's kernels are tried in f32 alone: in half precision they are candle's business.
 fn is_composed(what: &str) -> bool {
-    what.contains("composition") || what.contains("share=none")
+    what.contains("composition") || what.starts_with("a sum") || what.contains("share=none")
 }
 
 /// Fused operations in each dtype against the composition in f64 on the CPU. Inputs are rounded to 9 bits of bf16 and 11

@@ -173,6 +173,7 @@ pub(crate) fn of_matrix(rows: usize, columns: usize, width: usize) -> Vec<Case> 
         Case::new(what("layer norm"), vec![x.clone(), gain.clone(), bias.clone()], move |t, i| {
             t.layer_norm(i[0], i[1], i[2], eps)
         }),
+        Case::new(what("a sum"), vec![x.clone(), y.clone()], |t, i| t.add(&t.gelu(i[0])?, i[1])),
         Case::new(what("residual and norm"), vec![x.clone(), y, gain, bias], move |t, i| {
             t.add_norm(i[0], i[1], i[2], i[3], eps, dropout)
         }),

@@ -303,6 +303,8 @@ impl Tape {
                 backward(&*operation, &inputs, &dy.contiguous()?, &mut gradients)?;
             }
         }
+        #[cfg(feature = "cuda")]
+        gradients.finish_sums()?;
         Ok(gradients)
     }
 }

@@ -14,28 +14,39 @@ const CHUNK: usize = 1 << 15;
 
 /// Gradients of a backward pass, by the tensor they are for.
 #[derive(Debug, Default)]
-pub struct Gradients(HashMap<TensorId, Tensor>);
+pub struct Gradients {
+    of: HashMap<TensorId, Tensor>,
+    /// What a GPU has yet to add up.
+    #[cfg(feature = "cuda")]
+    pub(super) partial: Vec<super::cuda::Partial>,
+}
 
 impl Gradients {
     /// The gradient for `x`, with its shape; `None` if the result did not depend on it.
     #[must_use]
     pub fn get(&self, x: &Tensor) -> Option<&Tensor> {
-        self.0.get(&x.id())
+        self.of.get(&x.id())
     }
 
     /// Takes the gradient for `x` out.
     pub(in crate::nn) fn take(&mut self, x: &Tensor) -> Option<Tensor> {
-        self.0.remove(&x.id())
+        self.of.remove(&x.id())
     }
 
     /// Sets the gradient for `x`. Later ones are added in place, so nobody else may hold its storage.
     pub(in crate::nn) fn set(&mut self, x: TensorId, gradient: Tensor) {
-        self.0.insert(x, gradient);
+        self.of.insert(x, gradient);
     }
 
     /// Adds `gradient`, which nobody else holds, to that for `x`.
     pub(in crate::nn) fn add_tensor(&mut self, x: &Tensor, gradient: Tensor) -> Result<()> {
-        match self.0.get_mut(&x.id()) {
+        #[cfg(feature = "cuda")]
+        if let Some(sum) = self.of.get(&x.id())
+            && self.partial.iter().any(|p| p.sum().id() == sum.id())
+        {
+            self.finish_sums()?;
+        }
+        match self.of.get_mut(&x.id()) {
             #[cfg(feature = "cuda")]
             Some(sum) if sum.device().is_cuda() => super::cuda::add(sum, &gradient)?,
             Some(sum) => *sum = sum.add(&gradient)?,
@@ -46,7 +57,7 @@ impl Gradients {
 
     /// Adds `gradient` to that for `x`.
     pub(super) fn add<T: Real>(&mut self, x: &Tensor, gradient: Vec<T>) -> Result<()> {
-        let Some(sum) = self.0.get(&x.id()) else {
+        let Some(sum) = self.of.get(&x.id()) else {
             self.set(x.id(), Tensor::from_vec(gradient, x.shape(), x.device())?);
             return Ok(());
         };
@@ -59,7 +70,7 @@ impl Gradients {
 
     /// Adds the product `a b * scale` to the gradient for `x`, which has as many elements.
     pub(super) fn product<T: Real>(&mut self, x: &Tensor, a: Matrix<'_, T>, b: Matrix<'_, T>) -> Result<()> {
-        match self.0.get(&x.id()) {
+        match self.of.get(&x.id()) {
             Some(sum) => edit::<T>(sum, |sum| product(sum, a, b, 1.0, true, Threads::All)),
             None => self.add(x, new_product(a, b, Threads::All)),
         }
@@ -67,10 +78,10 @@ impl Gradients {
 
     /// Changes the gradient for `x`, from zeros if there is none yet.
     pub(super) fn edit<T: Real>(&mut self, x: &Tensor, change: impl FnOnce(&mut [T])) -> Result<()> {
-        if !self.0.contains_key(&x.id()) {
+        if !self.of.contains_key(&x.id()) {
             self.add(x, vec![T::zero(); x.elem_count()])?;
         }
-        edit(&self.0[&x.id()], change)
+        edit(&self.of[&x.id()], change)
     }
 }
 

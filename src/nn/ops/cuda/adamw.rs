@@ -3,7 +3,7 @@
 use candle_core::{DType, Result, bail};
 
 use super::launch::{Argument, Rates, address, device};
-use super::many::launch_over;
+use super::many::{ELEMENTS, launch_over};
 use crate::nn::ops::{AdamWRates, Moments, Update};
 
 /// Updates weights of f32 whose moments lie beside them.
@@ -30,5 +30,5 @@ pub(in crate::nn::ops) fn adamw(updates: &[Update<'_>], rates: AdamWRates) -> Re
         step: (lr * scale_m) as f32,
         scale_v: scale_v as f32,
     };
-    launch_over(device(first.var)?, "adamw_f32", &weights, &[Argument::Rates(rates)])
+    launch_over(device(first.var)?, "adamw_f32", &weights, ELEMENTS, &[Argument::Rates(rates)])
 }

@@ -4,7 +4,7 @@ use candle_core::{DType, Result, Tensor};
 
 use super::Kernels;
 use super::launch::{Grid, address, device, empty, launch, suffix, tensor};
-use super::many::launch_over;
+use super::many::{ELEMENTS, launch_over};
 use crate::nn::ops::cast::Cast;
 use crate::nn::ops::{Activation, Dropout, Gradients};
 
@@ -106,7 +106,7 @@ pub(in crate::nn::ops) fn cast_many(tensors: &[&Tensor], dtype: DType) -> Result
     // `Copied` of the kernel.
     let of = |(x, y): (&&Tensor, &Tensor)| Ok(([address(x)?, address(y)?, x.elem_count() as u64], x.elem_count()));
     let described = tensors.iter().zip(&copies).map(of).collect::<Result<Vec<_>>>()?;
-    launch_over(device(first)?, &format!("cast_many_{}", suffix(dtype)?), &described, &[])?;
+    launch_over(device(first)?, &format!("cast_many_{}", suffix(dtype)?), &described, ELEMENTS, &[])?;
     Ok(copies)
 }
 

@@ -5,7 +5,6 @@ use candle_core::{DType, Result, Tensor, bail};
 use super::Kernels;
 use super::elementwise::cast;
 use super::launch::{Argument, Grid, SHARED_BYTES, THREADS, WARP, device, empty, launch, suffix, tensor};
-use super::sums::column_sums;
 use crate::nn::ops::Gradients;
 use crate::nn::ops::layer_norm::{LayerNorm, shapes};
 
@@ -82,9 +81,8 @@ impl Kernels for LayerNorm {
             self.dropout.into(),
         ];
         launch(device(x)?, &format!("layer_norm_backward_{}", suffix(x.dtype())?), grid, &arguments)?;
-        let sums = column_sums(&partial, 2 * d)?;
-        gradients.add_tensor(gain, cast(&sums.narrow(0, 0, d)?, gain.dtype())?)?;
-        gradients.add_tensor(bias, cast(&sums.narrow(0, d, d)?, bias.dtype())?)?;
+        gradients.add_row_sums(gain, &partial, 0)?;
+        gradients.add_row_sums(bias, &partial, d)?;
         gradients.add_tensor(x, dx)?;
         match (residual, dresidual) {
             (Some(residual), Some(dresidual)) => gradients.add_tensor(residual, dresidual),

@@ -7,7 +7,6 @@ use super::bias_product::product_with_bias;
 use super::elementwise::{cast, copy_or_cast};
 use super::launch::{Grid, device, empty, launch, suffix, tensor};
 use super::product::{Matrix, product};
-use super::sums::column_sums;
 use crate::nn::ops::Gradients;
 use crate::nn::ops::linear::{Linear, shapes};
 
@@ -42,7 +41,7 @@ impl Kernels for Linear {
         gradients.product_on_cuda(x, [dy_m, Matrix::new(&w_copy, out, columns)?], 1)?;
         gradients.product_on_cuda(w, [dy_m.t(), Matrix::new(x, rows, columns)?], 1)?;
         match inputs.get(2) {
-            Some(b) => gradients.add_tensor(b, cast(&column_sums(dy, out)?, b.dtype())?),
+            Some(b) => gradients.add_column_sums(b, dy),
             None => Ok(()),
         }
     }

@@ -29,6 +29,7 @@ pub(super) use adamw::adamw;
 pub(super) use elementwise::{add, cast_many};
 pub(super) use fused_attention::Saved;
 pub use open::{CudaError, load_cuda, open_cuda};
+pub(super) use sums::Partial;
 
 use super::Gradients;
 

@@ -142,8 +142,18 @@ template <class F> __device__ inline void over_columns(size_t d, bool fours, F f
 
 // What a block works on in a launch over many tensors: a chunk of one of them.
 struct Place {
-  unsigned tensor, chunk;
+  size_t tensor, chunk;
 };
+
+// Where this block belongs, if tensor i has the blocks from `first_blocks[i]` to `first_blocks[i + 1]`.
+__device__ inline Place place_of_block(const size_t *first_blocks, size_t tensors) {
+  size_t low = 0, high = tensors;
+  while (high - low > 1) {
+    size_t middle = (low + high) / 2;
+    (first_blocks[middle] <= blockIdx.x ? low : high) = middle;
+  }
+  return {low, blockIdx.x - first_blocks[low]};
+}
 
 // `f(i, N)` for the elements of a chunk of a tensor of n, N of them at a time: four if `fours`, else one.
 template <class F> __device__ inline void over_chunk(Place place, size_t chunk, size_t n, bool fours, F f) {

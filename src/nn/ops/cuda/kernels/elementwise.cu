@@ -57,9 +57,10 @@ template <class T> struct Copied {
 };
 
 #define CAST_MANY(S, T)                                                                                                \
-  extern "C" __global__ void cast_many_##S(const Copied<T> *tensors, const Place *places, size_t chunk) {              \
-    Place place = places[blockIdx.x];                                                                                  \
-    Copied<T> of = tensors[place.tensor];                                                                              \
+  extern "C" __global__ void cast_many_##S(const Copied<T> *copied, const size_t *first_blocks, size_t tensors,        \
+                                           size_t chunk) {                                                             \
+    Place place = place_of_block(first_blocks, tensors);                                                               \
+    Copied<T> of = copied[place.tensor];                                                                               \
     over_chunk(place, chunk, of.n, aligned<4>(of.x) && aligned<4>(of.y), [&](size_t i, auto n) {                       \
       constexpr int N = decltype(n)::value;                                                                            \
       Some<N, float> in = load<N>(of.x + i);                                                                           \
