@@ -7,7 +7,6 @@
 //! temperature favours none of them.
 
 mod baseline;
-mod batch_size;
 mod campaign;
 mod ceilings;
 #[cfg(feature = "cuda")]
@@ -18,7 +17,6 @@ mod error;
 mod load;
 mod memory;
 mod meters;
-mod moment;
 mod parts;
 mod phase;
 mod plan;
@@ -27,7 +25,6 @@ mod runner;
 mod signals;
 #[cfg(test)]
 mod simulated;
-mod steady;
 mod stop;
 mod track;
 

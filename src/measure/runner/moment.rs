@@ -6,7 +6,7 @@ use std::time::Instant;
 #[cfg(feature = "cuda")]
 use candle_core::cuda_backend::{WrapErr, cudarc::driver::CudaEvent};
 
-use super::{ComputeDevice, MeasureError};
+use crate::measure::{ComputeDevice, MeasureError};
 
 /// A moment in the work of a device.
 pub(super) enum Moment {
@@ -23,7 +23,7 @@ impl Moment {
     pub(super) fn after_all_of(device: &ComputeDevice) -> Result<Self, MeasureError> {
         match &device.device {
             #[cfg(feature = "cuda")]
-            candle_core::Device::Cuda(cuda) => super::cuda::event(cuda).map(Self::Queued).map_err(failed),
+            candle_core::Device::Cuda(cuda) => crate::measure::cuda::event(cuda).map(Self::Queued).map_err(failed),
             _ => Ok(Self::Passed(Instant::now())),
         }
     }
