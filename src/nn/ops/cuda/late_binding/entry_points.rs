@@ -6,52 +6,25 @@
 use std::ffi::{CStr, c_char, c_void};
 use std::sync::atomic::AtomicPtr;
 
-/// Names of which a library has one or both: until CUDA 12.7, until CUDA 12.9, since CUDA 12.8.
-pub(super) const OF_SOME_VERSIONS: [&str; 2] = ["cuEventElapsedTime", "cuEventElapsedTime_v2"];
+/// Names that older and newer versions of CUDA write differently: a library may lack one of a pair. The older ones are
+/// called by a program built with CUDA 12, `cuEventElapsedTime` up to 12.6.
+pub(super) const OF_SOME_VERSIONS: [&str; 4] =
+    ["cuDeviceGetUuid", "cuDeviceGetUuid_v2", "cuEventElapsedTime", "cuEventElapsedTime_v2"];
 
-/// A function that jumps to where its slot points, at first to code that gives its name to `unbound`. Arguments stay
-/// where they are: the library's function finds the registers and the stack of the call.
+/// Code that jumps to where slot 3 points, at first to 2, which gives the name at 4 to `unbound`. Arguments stay where they
+/// are: the library's function finds the registers and the stack of the call.
 #[cfg(target_arch = "x86_64")]
 macro_rules! jump {
-    ($name:ident) => {
-        concat!(
-            "jmp qword ptr [rip + .Lslot_",
-            stringify!($name),
-            "]\n",
-            ".Lunbound_",
-            stringify!($name),
-            ":\n",
-            "lea rdi, [rip + .Lname_",
-            stringify!($name),
-            "]\n",
-            "jmp {unbound}\n",
-        )
+    () => {
+        "jmp qword ptr [rip + 3f]\n2: lea rdi, [rip + 4f]\njmp {unbound}\n"
     };
 }
 
 /// The same for 64-bit ARM, where x16 is free between a call and its function. Assembled, but not run yet.
 #[cfg(target_arch = "aarch64")]
 macro_rules! jump {
-    ($name:ident) => {
-        concat!(
-            "adrp x16, .Lslot_",
-            stringify!($name),
-            "\n",
-            "ldr x16, [x16, :lo12:.Lslot_",
-            stringify!($name),
-            "]\n",
-            "br x16\n",
-            ".Lunbound_",
-            stringify!($name),
-            ":\n",
-            "adrp x0, .Lname_",
-            stringify!($name),
-            "\n",
-            "add x0, x0, :lo12:.Lname_",
-            stringify!($name),
-            "\n",
-            "b {unbound}\n",
-        )
+    () => {
+        "adrp x16, 3f\nldr x16, [x16, :lo12:3f]\nbr x16\n2: adrp x0, 4f\nadd x0, x0, :lo12:4f\nb {unbound}\n"
     };
 }
 
@@ -69,13 +42,13 @@ macro_rules! entry_points {
                     ".hidden ", stringify!($name), "\n",
                     ".type ", stringify!($name), ", @function\n",
                     stringify!($name), ":\n",
-                    jump!($name),
+                    jump!(),
                     ".size ", stringify!($name), ", . - ", stringify!($name), "\n",
                     ".pushsection .data.greenformers_cuda\n",
-                    ".Lslot_", stringify!($name), ": .quad .Lunbound_", stringify!($name), "\n",
+                    "3: .quad 2b\n",
                     ".popsection\n",
                     ".pushsection .rodata.greenformers_cuda, \"a\", @progbits\n",
-                    ".Lname_", stringify!($name), ": .asciz \"", stringify!($name), "\"\n",
+                    "4: .asciz \"", stringify!($name), "\"\n",
                     ".popsection",
                 ),)*)*
                 ".popsection",
@@ -94,7 +67,7 @@ macro_rules! entry_points {
 entry_points! {
     "libcuda.so.1" => {
         cuCtxDestroy_v2 cuCtxGetCurrent cuCtxSetCurrent
-        cuDeviceGet cuDeviceGetAttribute cuDeviceGetDefaultMemPool cuDeviceGetName cuDeviceGetUuid_v2
+        cuDeviceGet cuDeviceGetAttribute cuDeviceGetDefaultMemPool cuDeviceGetName cuDeviceGetUuid cuDeviceGetUuid_v2
         cuDevicePrimaryCtxRelease_v2 cuDevicePrimaryCtxRetain cuDeviceTotalMem_v2
         cuEventCreate cuEventDestroy_v2 cuEventElapsedTime cuEventElapsedTime_v2 cuEventRecord cuEventSynchronize
         cuGetErrorString cuInit cuLaunchKernel
