@@ -1,8 +1,8 @@
 // CUDA's language for the host compiler: the threads of a block as fibers of one thread, blocks one after the other.
 //
-// Barriers and shuffles wait for every thread that is still running, so a kernel in which some threads miss a barrier
-// stops here with a message. What one thread writes the others see at once: missing barriers between a write and a read
-// are found only where the order of threads shows them.
+// Barriers and shuffles wait for every thread that is still running: a kernel in which some threads miss one, or wait at
+// another, stops here with a message. What one thread writes the others see at once; `races.h` tells what they must not
+// rely on.
 
 #pragma once
 #include <algorithm>
@@ -18,6 +18,8 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 #include <cuda_fp8.h>
+
+#include "copies.h"
 
 #undef __global__
 #undef __device__
@@ -35,14 +37,25 @@ struct Index {
 constexpr size_t SHARED_BYTES = 48 << 10;
 extern unsigned char shared_memory[SHARED_BYTES];
 
-// Runs `thread` for every thread of every block.
-void run(Index grid, Index block, const std::function<void()> &thread);
+struct Kernel;
+// Runs a kernel for every thread of every block.
+void run(const Kernel &kernel, Index grid, Index block, size_t shared_bytes, void **arguments);
 void wait_for_block();
-uint64_t exchange(uint64_t bits, unsigned other_lane);
+void wait_for_warp(unsigned lanes);
+uint64_t exchange(uint64_t bits, unsigned other_lane, unsigned lanes);
 unsigned lane();
+void require_multiple_of_16(const void *address);
+// Tells of an atomic operation that follows.
+void touch_atomically(const void *address, size_t bytes);
 // What every lane of the warp gives, at most 64 bytes each.
 constexpr size_t GIVEN_BYTES = 64;
 void give_and_take(const void *mine, size_t bytes, unsigned char (*all)[GIVEN_BYTES]);
+
+template <class T> __attribute__((no_sanitize("thread"))) T add_untold(T *sum, T x) {
+  T old = *sum;
+  *sum += x;
+  return old;
+}
 
 }  // namespace emulated
 
@@ -51,12 +64,13 @@ extern emulated::Index threadIdx, blockIdx, blockDim, gridDim;
 using std::max;
 using std::min;
 
-inline void __syncthreads() { emulated::wait_for_block(); }
+__forceinline__ void __syncthreads() { emulated::wait_for_block(); }
+__forceinline__ void __syncwarp(unsigned lanes = ~0u) { emulated::wait_for_warp(lanes); }
 
-template <class T> T __shfl_xor_sync(unsigned, T x, int lanes, int = 32) {
+template <class T> __forceinline__ T __shfl_xor_sync(unsigned all, T x, int lanes, int = 32) {
   uint64_t bits = 0;
   memcpy(&bits, &x, sizeof x);
-  bits = emulated::exchange(bits, emulated::lane() ^ lanes);
+  bits = emulated::exchange(bits, emulated::lane() ^ lanes, all);
   memcpy(&x, &bits, sizeof x);
   return x;
 }
@@ -65,7 +79,7 @@ template <class T> T __shfl_xor_sync(unsigned, T x, int lanes, int = 32) {
 template <class T> struct OfWarp {
   unsigned char bytes[32][emulated::GIVEN_BYTES];
 
-  explicit OfWarp(const T &mine) { emulated::give_and_take(&mine, sizeof mine, bytes); }
+  __forceinline__ explicit OfWarp(const T &mine) { emulated::give_and_take(&mine, sizeof mine, bytes); }
   T operator[](unsigned lane) const {
     T value;
     memcpy(&value, bytes[lane], sizeof value);
@@ -87,7 +101,7 @@ inline float half_of(unsigned both, unsigned which, __half) {
   return __half2float(raw);
 }
 
-template <class T> void multiply_add(float (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b1, T type) {
+template <class T> __forceinline__ void multiply_add(float (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b1, T type) {
   struct Factors {
     unsigned a[4], b[2];
   };
@@ -109,7 +123,7 @@ inline float tf32_of(unsigned word) {
   return x;
 }
 
-inline void multiply_add(float (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b1, float) {
+__forceinline__ void multiply_add(float (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b1, float) {
   struct Factors {
     unsigned a[4], b[2];
   };
@@ -122,26 +136,22 @@ inline void multiply_add(float (&c)[4], const unsigned (&a)[4], unsigned b0, uns
   }
 }
 
-inline void load_matrices(unsigned (&m)[4], const void *row) {
+__forceinline__ void load_matrices(unsigned (&m)[4], const void *row) {
   OfWarp<const unsigned *> rows(static_cast<const unsigned *>(row));
-  if (size_t(row) % 16) abort();
+  emulated::require_multiple_of_16(row);
   for (unsigned i = 0; i < 4; i++) m[i] = rows[8 * i + emulated::lane() / 4][emulated::lane() % 4];
 }
 
-inline void load_transposed(unsigned (&m)[4], const void *row) {
+__forceinline__ void load_transposed(unsigned (&m)[4], const void *row) {
   OfWarp<const unsigned short *> rows(static_cast<const unsigned short *>(row));
-  if (size_t(row) % 16) abort();
+  emulated::require_multiple_of_16(row);
   unsigned first = emulated::lane() % 4 * 2, column = emulated::lane() / 4;
   for (unsigned i = 0; i < 4; i++) m[i] = rows[8 * i + first][column] | unsigned(rows[8 * i + first + 1][column]) << 16;
 }
 
-inline void copy_16_bytes(void *to, const void *from, bool there) {
-  if (size_t(to) % 16 || size_t(from) % 16) abort();
-  there ? memcpy(to, from, 16) : memset(to, 0, 16);
-}
-
-inline void end_of_copies() {}
-inline void wait_for_all_but_the_last() {}
+__forceinline__ void copy_16_bytes(void *to, const void *from, bool there) { emulated::start_copy(to, from, there); }
+__forceinline__ void end_of_copies() { emulated::end_of_group(); }
+__forceinline__ void wait_for_all_but_the_last() { emulated::wait_for_groups(1); }
 
 #undef __launch_bounds__
 #define __launch_bounds__(...)
@@ -157,8 +167,7 @@ inline float normcdff(float x) { return float(normcdf(x)); }
 
 inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }
 
-template <class T> T atomicAdd(T *sum, T x) {
-  T old = *sum;
-  *sum += x;
-  return old;
+template <class T> __forceinline__ T atomicAdd(T *sum, T x) {
+  emulated::touch_atomically(sum, sizeof x);
+  return emulated::add_untold(sum, x);
 }

@@ -18,7 +18,13 @@ HERE = Path(__file__).resolve().parent
 KERNELS = HERE.parent.parent / "src/nn/ops/cuda/kernels"
 ENTRY_POINTS = HERE.parent.parent / "src/nn/ops/cuda/late_binding/entry_points.rs"
 CANDLE = ["affine.cu", "binary.cu", "cast.cu", "fill.cu", "reduce.cu", "unary.cu"]
-FLAGS = ["-std=c++20", "-O1", "-fPIC", "-w", "-fno-strict-aliasing"]
+PARTS = ["accesses", "block", "copies", "driver", "memory", "orders", "products", "races", "sources"]
+# Fibers jump from stack to stack, which `_FORTIFY_SOURCE` takes for an error.
+FLAGS = ["-std=c++20", "-O1", "-fPIC", "-w", "-fno-strict-aliasing", "-U_FORTIFY_SOURCE"]
+# The compiler tells of each access to memory (races.h), and gives each variable a section, so that the linker can lay
+# together what blocks share.
+OF_KERNELS = ["-gdwarf-4", "-fsanitize=thread,alignment", "-fno-threadsafe-statics", "-fdata-sections", "-fvisibility=hidden"]
+LINK = ["-Wl,--allow-multiple-definition", f"-Wl,-T,{HERE / 'shared.ld'}", "-Wl,--wrap=memcpy,--wrap=memmove,--wrap=memset"]
 
 
 def run(command):
@@ -27,6 +33,15 @@ def run(command):
 
 def output(command):
     return subprocess.run([str(c) for c in command], check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def toolkit(parser):
+    default = os.environ.get("CUDA_HOME", "/usr/local/cuda")
+    parser.add_argument("--cuda", type=Path, default=default, help="CUDA's toolkit, of which the headers are needed")
+
+
+def compiler(cuda):
+    return ["g++", *FLAGS, f"-I{HERE}", f"-I{cuda}/include", f"-I{cuda}/include/cccl", "-include", HERE / "block.h"]
 
 
 def for_the_host(folder, out):
@@ -41,16 +56,18 @@ def for_the_host(folder, out):
         (out / path.name).write_text("" if path.name == "compatibility.cuh" else text)
 
 
-def compile_kernels(source, module, include, out):
+def compile_kernels(source, module, cuda):
     """The object of a file of kernels, each of which registers itself by its module and name."""
-    flags = FLAGS + ["-fvisibility=hidden", "-x", "c++", f"-I{HERE}", *include, "-include", HERE / "block.h"]
-    text = output(["g++", *flags, "-E", source])
+    compile = [*compiler(cuda), *OF_KERNELS, "-x", "c++"]
+    text = output([*compile, "-E", source])
     names = sorted(set(re.findall(r'extern "C"\s+void\s+(\w+)\s*\(', text)))
-    register = "".join(f'    emulated::kernels("{module}")["{n}"] = emulated::kernel_of(&{n});\n' for n in names)
-    unit = out / f"{source.stem}.kernels.cpp"
-    unit.write_text(f'#include "{source}"\n#include "kernels.h"\n\nnamespace {{\nstruct Register {{\n'
-                    f"  Register() {{\n{register}  }}\n}} of_this_file;\n}}  // namespace\n")
-    run(["g++", *flags, "-c", unit, "-o", unit.with_suffix(".o")])
+    register = "".join(f'    emulated::kernels("{module}")["{n}"] = {{"{n}", emulated::call_of(&{n}), emulated_shared, '
+                       "emulated_shared_end};\n" for n in names)
+    unit = source.with_suffix(".kernels.cpp")
+    unit.write_text(f'#include "{source}"\n#include "kernels.h"\n\n'
+                    'extern "C" const unsigned char emulated_shared[], emulated_shared_end[];\n\n'
+                    f"namespace {{\nstruct Register {{\n  Register() {{\n{register}  }}\n}} of_this_file;\n}}  // namespace\n")
+    run([*compile, "-c", unit, "-o", unit.with_suffix(".o")])
     return unit.with_suffix(".o")
 
 
@@ -64,27 +81,43 @@ def loaded(cuda):
     return libraries, set(re.findall(r"\b(cu[A-Z]\w+|cu(?:blas|rand)\w+)", re.sub(r'".*?"', "", lists)))
 
 
+def build_module(module, names, cuda, out):
+    """The library of a module of kernels: of those files in the folder `out/module`."""
+    kernels = [compile_kernels(out / module / name, module, cuda) for name in names]
+    run(["g++", "-shared", *LINK, "-o", out / f"lib{module}.so", *kernels])
+
+
+def build_driver(cuda, out):
+    """The objects of the driver."""
+    objects = [out / f"{name}.o" for name in PARTS]
+    for name, path in zip(PARTS, objects):
+        run([*compiler(cuda), "-c", HERE / f"{name}.cpp", "-o", path])
+    return objects
+
+
+def link_driver(objects, modules, out):
+    """The driver's library, with the libraries of its modules beside it."""
+    run(["g++", "-shared", "-o", out / "libemulated.so", *objects, f"-L{out}", "-Wl,--no-as-needed",
+         *[f"-l{module}" for module in modules], "-Wl,-rpath,$ORIGIN"])
+    return out / "libemulated.so"
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--out", type=Path, required=True)
-    p.add_argument("--cuda", type=Path, default=os.environ.get("CUDA_HOME", "/usr/local/cuda"), help="CUDA's toolkit")
+    toolkit(p)
     a = p.parse_args()
     out = a.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
-    include = [f"-I{a.cuda}/include", f"-I{a.cuda}/include/cccl"]
 
     home = os.environ.get("CARGO_HOME", os.path.expanduser("~/.cargo"))
     candle = Path(sorted(glob.glob(f"{home}/registry/src/*/candle-kernels-*/src"))[-1])
     for_the_host(KERNELS, out / "ours")
     for_the_host(candle, out / "candle")
     # A library a module, which keeps its names to itself: both have a `softmax_f32`.
-    for module, names in [("ours", ["all.cu"]), ("candle", CANDLE)]:
-        kernels = [compile_kernels(out / module / name, module, include, out) for name in names]
-        run(["g++", "-shared", "-Wl,--allow-multiple-definition", "-o", out / f"lib{module}.so", *kernels])
-    objects = []
-    for name in ["block", "driver"]:
-        objects.append(out / f"{name}.o")
-        run(["g++", *FLAGS, f"-I{HERE}", *include, "-include", HERE / "block.h", "-c", HERE / f"{name}.cpp", "-o", objects[-1]])
+    build_module("ours", ["all.cu"], a.cuda, out)
+    build_module("candle", CANDLE, a.cuda, out)
+    objects = build_driver(a.cuda, out)
 
     names, asked = loaded(a.cuda)
     given = set(re.findall(r" T (\w+)", output(["nm", *objects])))
@@ -92,9 +125,7 @@ def main():
     stubs.write_text('#include <stdio.h>\n' + "".join(
         f'int {n}(void) {{ fprintf(stderr, "emulated GPU: no {n}\\n"); return 999; }}\n' for n in sorted(asked - given)))
     run(["gcc", "-w", "-fPIC", "-c", stubs, "-o", out / "stubs.o"])
-    library = out / "libemulated.so"
-    run(["g++", "-shared", "-o", library, *objects, out / "stubs.o", f"-L{out}", "-Wl,--no-as-needed", "-lours", "-lcandle",
-         "-Wl,-rpath,$ORIGIN"])
+    library = link_driver([*objects, out / "stubs.o"], ["ours", "candle"], out)
     for name in names:
         link = out / name
         link.unlink(missing_ok=True)
