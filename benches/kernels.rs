@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use greenformers::nn::ops::{AdamWRates, Dropout, Heads, Moments, Update, adamw};
-use greenformers::nn::{PassConfig, Tape};
+use greenformers::nn::{PassConfig, Tape, open_cuda};
 
 const D: usize = 768;
 const FF: usize = 3072;
@@ -159,7 +159,7 @@ impl Bench {
 
 fn main() -> Result<()> {
     let tokens = std::env::args().find_map(|a| a.parse().ok()).unwrap_or(16_384);
-    let gpu = Device::new_cuda(0)?;
+    let gpu = open_cuda(0).map_err(candle_core::Error::wrap)?;
     println!("{tokens} tokens\n\n| kernel | dtype | time | rate | of the limit |\n|---|---|---|---|---|");
     for dtype in [DType::BF16, DType::F32] {
         let bench = Bench { gpu: gpu.clone(), dtype, copy_bytes_per_s: f64::NAN, matmul_flop_per_s: f64::NAN };

@@ -21,8 +21,9 @@ const FLOORS: [(&str, u32); 12] = [
 ];
 
 /// Outside crates and the modules that may name them.
-const CONFINED: [(&str, &[&str]); 11] = [
+const CONFINED: [(&str, &[&str]); 12] = [
     ("candle_core::", &["nn", "measure", "ffi"]),
+    ("libloading::", &["nn"]),
     ("nvml_wrapper::", &["sensor", "ffi"]),
     ("nvml_wrapper_sys::", &["ffi"]),
     ("signal_hook::", &["measure"]),

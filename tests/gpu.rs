@@ -6,13 +6,13 @@
 use candle_core::cuda_backend::set_gemm_reduced_precision_f32;
 use candle_core::{DType, Device, Tensor, Var};
 use greenformers::nn::ops::{AdamWRates, Moments, Update, adamw};
-use greenformers::nn::{AdamW, AdamWConfig, Batch, Ops, PassConfig, Tape};
+use greenformers::nn::{AdamW, AdamWConfig, Batch, Ops, PassConfig, Tape, open_cuda};
 
 use crate::nn::{ARCHS, agrees_with_pytorch, difference, model_on, numbers, shape, tiny};
 use crate::ops::{Case, of_attention, of_matrix};
 
 fn gpu() -> Device {
-    Device::new_cuda(0).unwrap()
+    open_cuda(0).unwrap()
 }
 
 /// Compositions of candle's kernels are tried in f32 alone: in half precision they are candle's business.

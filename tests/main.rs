@@ -8,6 +8,8 @@ mod estimates;
 mod floors;
 #[cfg(feature = "cuda")]
 mod gpu;
+#[cfg(late_binding)]
+mod late_binding;
 mod nn;
 mod ops;
 mod properties;

@@ -63,7 +63,7 @@ def unpack(folder, work):
 
 
 def libraries(python):
-    """The folders of CUDA's libraries that PyTorch brought along."""
+    """The folders of CUDA's libraries that PyTorch brought along. The programs know those of an active environment alone."""
     code = "import site, sysconfig; print('\\n'.join({*site.getsitepackages(), sysconfig.get_path('purelib')}))"
     folders = subprocess.run([python, "-c", code], stdout=subprocess.PIPE, text=True, check=True).stdout.split()
     return [lib for folder in folders for lib in glob.glob(f"{folder}/nvidia/*/lib")]

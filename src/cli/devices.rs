@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use greenformers::catalog::DeviceKind;
-use greenformers::measure::{self, Part, PartKind, cuda_available, gpu_parts, host_parts, update_period};
+use greenformers::measure::{self, Part, PartKind, cuda_problem, gpu_parts, host_parts, update_period};
 use greenformers::report::{TextTable, significant};
 use greenformers::sensor::{DEFAULT_POWERCAP_ROOT, GpuInfo, visible_gpus};
 use serde::Serialize;
@@ -112,7 +112,7 @@ fn rows(args: &Args, context: &Context) -> Result<Vec<Row>> {
                 let hardware = context.catalog.identify(DeviceKind::Gpu, &part.name)?.map(|d| d.id);
                 let instances = instances(&part);
                 let hidden = part.reason.as_deref().is_some_and(|r| r.contains(HIDDEN));
-                rows.push(row(part, hardware, cuda_available() && !hidden));
+                rows.push(row(part, hardware, cuda_problem().is_none() && !hidden));
                 rows.extend(instances);
             }
         }
@@ -144,8 +144,7 @@ fn row(part: Part, hardware: Option<String>, computes: bool) -> Row {
         Some(meter) => (Some(meter.info().source.name()), Some(meter.info().coverage.words().to_owned())),
         None => (None, part.covered_by.map(|by| format!("in `{by}`"))),
     };
-    let no_cuda = (part.kind == PartKind::Gpu && !cuda_available())
-        .then(|| "this build does not compute on it\nhint: `cargo build --release --features cuda`".to_owned());
+    let no_cuda = (part.kind == PartKind::Gpu).then(cuda_problem).flatten();
     let (reason, hint) = split(part.reason.or(no_cuda));
     Row {
         device: part.device,
@@ -169,7 +168,7 @@ fn instances(part: &Part) -> Vec<Row> {
     let rows = gpu.and_then(|g| g.instances.as_ref()).into_iter().flatten().map(|instance| Row {
         id: Some(instance.uuid.clone()),
         memory_gb: instance.memory.map(|m| m.0 / 1e9),
-        computes: cuda_available(),
+        computes: cuda_problem().is_none(),
         reason: Some("an instance has no sensor: the board's covers all of them, and is given to none".to_owned()),
         hint: gpu.map(|g| format!("`sudo nvidia-smi -i {} -mig 0` makes the card whole", g.id())),
         ..nothing(&format!("{} MIG", part.device), "MIG instance")

@@ -69,7 +69,7 @@ pub(super) struct WhatArgs {
     /// Probability of dropout in train steps
     #[arg(long, value_name = "P", default_value_t = 0.1, value_parser = parse_dropout)]
     pub(super) dropout: f64,
-    /// What computes: auto | cpu | cuda[:N]
+    /// What computes: auto (a GPU that can be had, else the CPU) | cpu | cuda[:N]
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     pub(super) device: DeviceChoice,
     /// Number formats: f32 | tf32 | bf16 | f16; estimates are in the first
@@ -198,6 +198,9 @@ pub(super) fn measure_into(
         seed: args.seed,
     };
     let compute_device = ComputeDevice::open(args.device, &settings.dtypes)?;
+    if let Some(reason) = &compute_device.fallback {
+        context.note(format_args!("warning: the CPU computes: {reason}"));
+    }
     let mut plan = Plan::new(settings, &archs, &seq_lens, args.batch_size, compute_device.is_cpu())?;
     plan.within = args.within.map(|minutes| Duration::from_secs_f64(60.0 * minutes));
     let given: Option<Device> = args.hardware.as_deref().map(|name| context.catalog.load(name)).transpose()?;

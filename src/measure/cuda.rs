@@ -6,20 +6,26 @@ use candle_core::cuda_backend::{CudaDevice, WrapErr, set_gemm_reduced_precision_
 
 use super::device::GpuFacts;
 use crate::ffi::cuda::{self as ffi, PoolNumber};
+use crate::nn::{CudaError, open_cuda};
 use crate::sensor::CudaIdentity;
 use crate::units::DType;
 
 /// Opens a GPU by its ordinal and sets what costs nothing: freed memory stays with the program, no events are recorded
 /// around each use of a tensor, and small uploads are kept.
-pub(super) fn open(ordinal: usize) -> candle_core::Result<Device> {
-    let device = Device::new_cuda(ordinal)?;
+pub(super) fn open(ordinal: usize) -> Result<Device, CudaError> {
+    let device = open_cuda(ordinal)?;
+    prepare(&device).map_err(|error| CudaError::Device(error.to_string()))?;
+    Ok(device)
+}
+
+fn prepare(device: &Device) -> candle_core::Result<()> {
     let cuda = device.as_cuda_device()?;
     ffi::without_events(cuda);
     // Otherwise the pool gives all memory back to the driver at every synchronisation, and asks for it again.
     ffi::set_pool(cuda, PoolNumber::ReleaseThreshold, u64::MAX)?;
     // For as long as the program runs: the shapes that candle's kernels are given are sent once, not at every launch.
     std::mem::forget(cuda.enable_cuda_graph_htod_cache());
-    Ok(device)
+    Ok(())
 }
 
 /// Whether products of f32 use TF32 from here on.

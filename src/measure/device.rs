@@ -62,6 +62,8 @@ pub struct ComputeDevice {
     pub(super) device: Device,
     /// `cpu` or `cuda:0`.
     pub name: String,
+    /// Why the CPU computes in place of the GPU that one would expect to: `auto` fell back on a machine with a driver.
+    pub fallback: Option<String>,
 }
 
 impl ComputeDevice {
@@ -72,8 +74,15 @@ impl ComputeDevice {
     pub fn open(choice: DeviceChoice, dtypes: &[DType]) -> Result<Self, MeasureError> {
         let opened = match choice {
             DeviceChoice::Cpu => Self::cpu(),
-            DeviceChoice::Cuda(ordinal) => open_cuda(ordinal)?,
-            DeviceChoice::Auto => open_cuda(0).unwrap_or_else(|_| Self::cpu()),
+            DeviceChoice::Cuda(ordinal) => open_cuda(ordinal).map_err(|no_gpu| no_gpu.error)?,
+            DeviceChoice::Auto => match open_cuda(0) {
+                Ok(gpu) => gpu,
+                // The CPU has no TF32: what is wrong with the GPU is all there is to say.
+                Err(no_gpu) if no_gpu.is_surprising && dtypes.contains(&DType::Tf32) => {
+                    return Err(no_gpu.error);
+                }
+                Err(no_gpu) => Self { fallback: no_gpu.is_surprising.then(|| no_gpu.error.to_string()), ..Self::cpu() },
+            },
         };
         if opened.is_cpu() && dtypes.contains(&DType::Tf32) {
             return Err(MeasureError::DType { device: opened.name, dtype: DType::Tf32 });
@@ -157,26 +166,38 @@ impl ComputeDevice {
     }
 
     fn cpu() -> Self {
-        Self { device: Device::Cpu, name: "cpu".to_owned() }
+        Self { device: Device::Cpu, name: "cpu".to_owned(), fallback: None }
     }
 }
 
-/// Whether this program was built to use CUDA.
+/// Why GPUs cannot compute, with a hint: this build has no CUDA, or CUDA's libraries cannot be loaded. `None` if they can.
 #[must_use]
-pub fn cuda_available() -> bool {
-    cfg!(feature = "cuda")
+pub fn cuda_problem() -> Option<String> {
+    #[cfg(feature = "cuda")]
+    return crate::nn::load_cuda().err().map(|error| error.to_string());
+    #[cfg(not(feature = "cuda"))]
+    return Some("this build does not compute on it\nhint: `cargo build --release --features cuda`".to_owned());
+}
+
+/// Why no GPU was opened, and whether a GPU could be expected.
+struct NoGpu {
+    error: MeasureError,
+    is_surprising: bool,
 }
 
 #[cfg(feature = "cuda")]
-fn open_cuda(ordinal: usize) -> Result<ComputeDevice, MeasureError> {
+fn open_cuda(ordinal: usize) -> Result<ComputeDevice, NoGpu> {
     let name = format!("cuda:{ordinal}");
     match super::cuda::open(ordinal) {
-        Ok(device) => Ok(ComputeDevice { device, name }),
-        Err(error) => Err(MeasureError::NoCudaDevice { device: name, reason: error.to_string() }),
+        Ok(device) => Ok(ComputeDevice { device, name, fallback: None }),
+        Err(error) => Err(NoGpu {
+            is_surprising: error.has_driver(),
+            error: MeasureError::NoCudaDevice { device: name, reason: error.to_string() },
+        }),
     }
 }
 
 #[cfg(not(feature = "cuda"))]
-fn open_cuda(ordinal: usize) -> Result<ComputeDevice, MeasureError> {
-    Err(MeasureError::NoCudaBuild(format!("cuda:{ordinal}")))
+fn open_cuda(ordinal: usize) -> Result<ComputeDevice, NoGpu> {
+    Err(NoGpu { error: MeasureError::NoCudaBuild(format!("cuda:{ordinal}")), is_surprising: false })
 }

@@ -113,7 +113,9 @@ pub(super) fn gpu_of(compute: &ComputeDevice) -> Result<(GpuInfo, bool), Measure
         Some((gpu, instance)) => Ok((gpu.clone(), instance.is_some() || gpu.instances.is_some())),
         None => Err(MeasureError::NoCudaDevice {
             device: compute.name.clone(),
-            reason: "the driver's management library lists no GPU with this identity".to_owned(),
+            reason:
+                "the driver's management library lists no GPU with this identity\nhint: `--meter none` needs no sensor"
+                    .to_owned(),
         }),
     }
 }

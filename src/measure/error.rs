@@ -17,12 +17,12 @@ pub enum MeasureError {
         "`--device {0}` needs a build with CUDA, and this one has none\nhint: `cargo build --release --features cuda`, or `--device cpu`"
     )]
     NoCudaBuild(String),
-    /// There is no such GPU.
-    #[error("cannot open `{device}`: {reason}\nhint: `nvidia-smi` should list the GPU; `--device cpu` always works")]
+    /// There is no such GPU, or what it needs is not there.
+    #[error("cannot open `{device}`: {reason}")]
     NoCudaDevice {
         /// What was asked for.
         device: String,
-        /// What the driver says.
+        /// What the driver says or what is missing, with a hint.
         reason: String,
     },
     /// The device does not compute in this format.

@@ -31,7 +31,7 @@ mod track;
 pub use crate::ffi::CountingAllocator;
 pub use baseline::update_period;
 pub use campaign::{Observer, Progress, run};
-pub use device::{ComputeDevice, DeviceChoice, cuda_available};
+pub use device::{ComputeDevice, DeviceChoice, cuda_problem};
 pub use environment::{MachineFacts, compute_threads, describe_compute, hardware_share, machine_facts};
 pub use error::MeasureError;
 pub use meters::{MeterChoice, Meters, cpu_model, open_meters};

@@ -22,6 +22,8 @@ pub use bert::{BertForPreTraining, Losses};
 pub use checkpoint::check_head;
 pub use error::NnError;
 pub use ops::Gradients;
+#[cfg(feature = "cuda")]
+pub use ops::{CudaError, load_cuda, open_cuda};
 pub use optimizer::{AdamW, AdamWConfig};
 pub use params::Params;
 pub use tape::Tape;

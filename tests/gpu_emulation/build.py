@@ -2,21 +2,21 @@
 """Builds a CUDA driver that computes on the CPU, and lays it out under the names of CUDA's libraries.
 
 The kernels of the program, and those of candle that it uses, are compiled by the host compiler; what the program
-links to beyond that answers with an error. See README.md.
+loads beyond that answers with an error. See README.md.
 
-  python3 tests/gpu_emulation/build.py --program target/debug/greenformers --out target/emulated-gpu
+  python3 tests/gpu_emulation/build.py --out target/emulated-gpu
 """
 
 import argparse
 import glob
 import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 KERNELS = HERE.parent.parent / "src/nn/ops/cuda/kernels"
+ENTRY_POINTS = HERE.parent.parent / "src/nn/ops/cuda/late_binding/entry_points.rs"
 CANDLE = ["affine.cu", "binary.cu", "cast.cu", "fill.cu", "reduce.cu", "unary.cu"]
 PARTS = ["accesses", "block", "copies", "driver", "memory", "orders", "products", "races", "sources"]
 # Fibers jump from stack to stack, which `_FORTIFY_SOURCE` takes for an error.
@@ -71,6 +71,16 @@ def compile_kernels(source, module, cuda):
     return unit.with_suffix(".o")
 
 
+def loaded(cuda):
+    """The libraries that a program built with this toolkit loads, and the entry points that it takes from them."""
+    text = ENTRY_POINTS.read_text()
+    lists = text[text.index("\nentry_points! {"):].split("\n}")[0]
+    release = re.search(r"release (\d+)", output([cuda / "bin/nvcc", "--version"]))[1]
+    # Those of the toolkit's version end in a dot.
+    libraries = [name + release if name.endswith(".") else name for name in re.findall(r'"(lib[\w.]+)"', lists)]
+    return libraries, set(re.findall(r"\b(cu[A-Z]\w+|cu(?:blas|rand)\w+)", re.sub(r'".*?"', "", lists)))
+
+
 def build_module(module, names, cuda, out):
     """The library of a module of kernels: of those files in the folder `out/module`."""
     kernels = [compile_kernels(out / module / name, module, cuda) for name in names]
@@ -94,7 +104,6 @@ def link_driver(objects, modules, out):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--program", type=Path, required=True, help="what will run: its libraries and symbols are provided")
     p.add_argument("--out", type=Path, required=True)
     toolkit(p)
     a = p.parse_args()
@@ -110,22 +119,17 @@ def main():
     build_module("candle", CANDLE, a.cuda, out)
     objects = build_driver(a.cuda, out)
 
-    needed = re.findall(r"\(NEEDED\).*\[(lib(?:cuda|cublas|cublasLt|curand|nvrtc)\.so[\d.]*)\]",
-                        output(["readelf", "-d", a.program]))
-    asked = set(re.findall(r"\bU ((?:cu|nvrtc)\w+)", output(["nm", "-D", "--undefined-only", a.program])))
-    asked = {name for name in asked if not re.match(r"cuda[A-Z]", name)}
+    names, asked = loaded(a.cuda)
     given = set(re.findall(r" T (\w+)", output(["nm", *objects])))
     stubs = out / "stubs.c"
     stubs.write_text('#include <stdio.h>\n' + "".join(
         f'int {n}(void) {{ fprintf(stderr, "emulated GPU: no {n}\\n"); return 999; }}\n' for n in sorted(asked - given)))
     run(["gcc", "-w", "-fPIC", "-c", stubs, "-o", out / "stubs.o"])
     library = link_driver([*objects, out / "stubs.o"], ["ours", "candle"], out)
-    for name in needed:
+    for name in names:
         link = out / name
         link.unlink(missing_ok=True)
         link.symlink_to(library.name)
-    for runtime in glob.glob(f"{a.cuda}/lib*/libcudart.so*"):
-        shutil.copy(runtime, out)
     print(f"LD_LIBRARY_PATH={out}")
 
 

@@ -30,6 +30,8 @@ use candle_core::{DType, Device, Result, Tensor};
 
 pub use adamw::{AdamWRates, Moments, Update, adamw};
 pub use attention::Heads;
+#[cfg(feature = "cuda")]
+pub use cuda::{CudaError, load_cuda, open_cuda};
 pub use dropout::Dropout;
 pub use gradients::Gradients;
 

@@ -12,11 +12,14 @@ mod cross_entropy;
 mod elementwise;
 mod fused_attention;
 mod gather;
+#[cfg(late_binding)]
+mod late_binding;
 mod launch;
 mod layer_norm;
 mod linear;
 mod many;
 mod mix;
+mod open;
 mod product;
 mod sums;
 
@@ -25,6 +28,7 @@ use candle_core::{DType, Result, Tensor};
 pub(super) use adamw::adamw;
 pub(super) use elementwise::{add, cast_many};
 pub(super) use fused_attention::Saved;
+pub use open::{CudaError, load_cuda, open_cuda};
 pub(super) use sums::Partial;
 
 use super::Gradients;

@@ -1,0 +1,112 @@
+//! Opening a GPU.
+
+use candle_core::Device;
+
+/// Why no GPU can be opened.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum CudaError {
+    /// The machine has no NVIDIA driver, or it cannot be loaded.
+    #[error(
+        "the NVIDIA driver's `libcuda.so.1` cannot be loaded: {reason}\nhint: install the driver (`nvidia-smi` should list the GPU), in a container pass it through; `--device cpu` needs none"
+    )]
+    NoDriver {
+        /// What the loader says.
+        reason: String,
+    },
+    /// One of CUDA's libraries is not there, or cannot be loaded.
+    #[error(
+        "CUDA's `{file}` cannot be loaded: {reason}\nhint: CUDA {}'s toolkit brings it, and so does PyTorch for CUDA {0}; it is looked for in {places}",
+        env!("GREENFORMERS_CUDA_MAJOR")
+    )]
+    NoLibrary {
+        /// The library.
+        file: &'static str,
+        /// What the loader says.
+        reason: String,
+        /// Where it was looked for.
+        places: &'static str,
+    },
+    /// A library is not the one that the program was built for.
+    #[error("`{library}` has no `{name}`\nhint: this program was built with CUDA {}: take its libraries", built_with())]
+    NoEntryPoint {
+        /// The library.
+        library: &'static str,
+        /// What it lacks.
+        name: &'static str,
+    },
+    /// The driver does not know kernels as new as those of the program.
+    #[error(
+        "the NVIDIA driver knows CUDA up to {driver}, and this program was built with CUDA {}\nhint: install a newer driver, or build with a toolkit of CUDA {driver}",
+        built_with()
+    )]
+    OldDriver {
+        /// The newest CUDA of the driver.
+        driver: String,
+    },
+    /// The driver cannot open the GPU.
+    #[error("{0}\nhint: `nvidia-smi` should list the GPU; `--device cpu` always works")]
+    Device(String),
+}
+
+impl CudaError {
+    /// Whether the machine has an NVIDIA driver, so that a GPU may be expected to compute.
+    #[must_use]
+    pub fn has_driver(&self) -> bool {
+        !matches!(self, Self::NoDriver { .. })
+    }
+}
+
+/// Opens a GPU by its ordinal, and loads CUDA's libraries first where that has not been done: no other place opens one.
+///
+/// # Errors
+/// If a library is missing or of another version, or the driver cannot open the GPU.
+pub fn open_cuda(ordinal: usize) -> Result<Device, CudaError> {
+    load_cuda()?;
+    Device::new_cuda(ordinal).map_err(|error| CudaError::Device(error.to_string()))
+}
+
+/// Loads CUDA's libraries; elsewhere than on Linux the program is linked to them.
+///
+/// # Errors
+/// If one is missing or of another version.
+pub fn load_cuda() -> Result<(), CudaError> {
+    #[cfg(late_binding)]
+    super::late_binding::bind()?;
+    Ok(())
+}
+
+/// The version of CUDA's toolkit that the program was built with.
+fn built_with() -> &'static str {
+    concat!(env!("GREENFORMERS_CUDA_MAJOR"), ".", env!("GREENFORMERS_CUDA_MINOR"))
+}
+
+/// Kernels are compiled for a GPU by the driver, from assembly in the version of the toolkit: an older driver does not
+/// know it, though it be of the same major version (CUDA Compatibility, "Minor Version Compatibility").
+///
+/// # Errors
+/// If a driver of this version, 1000 times the major and 10 times the minor, is older than the toolkit; 0 is not known.
+#[cfg(late_binding)]
+pub(super) fn is_new_enough(driver: i32) -> Result<(), CudaError> {
+    let (major, minor) = (driver / 1000, driver % 1000 / 10);
+    let built =
+        built_with().split_once('.').and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
+    match built {
+        Some(built) if driver > 0 && (major, minor) < built => {
+            Err(CudaError::OldDriver { driver: format!("{major}.{minor}") })
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(all(test, late_binding))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_driver_older_than_the_toolkit_is_refused_with_both_versions() {
+        let error = is_new_enough(11_080).expect_err("CUDA 12 is the oldest toolkit");
+        let text = error.to_string();
+        assert!(text.contains("up to 11.8,") && text.contains(built_with()), "{text}");
+        assert!(is_new_enough(99_990).is_ok() && is_new_enough(0).is_ok());
+    }
+}
