@@ -49,7 +49,7 @@ MUTATIONS = [Mutation(*m) for m in [
     ("all rows have the same loss",
      "cross_entropy.cu", "losses[blockIdx.x] =", "losses[0] =", "cross_entropy", OTHER_BLOCK),
     ("all parts are summed to one row", "reduce.cu", "sums + blockIdx.y * columns", "sums", "reduce", OTHER_BLOCK),
-    ("the last columns are summed without a look", "reduce.cu", "if (column < columns)\n", "", "reduce", OUTSIDE),
+    ("the last columns are summed without a look", "reduce.cu", "if (column + j < columns) ", "", "reduce", OUTSIDE),
     ("blocks overlap", "common.cuh", "size_t first = blockIdx.x * size_t(blockDim.x) + threadIdx.x, step",
      "size_t first = threadIdx.x, step", "elementwise", OTHER_BLOCK),
     ("numbers are loaded at once wherever they lie",
