@@ -89,16 +89,24 @@ template <class T> struct OfWarp {
 
 // The matrix units, as `matrix_units.cuh` describes them.
 
-inline float half_of(unsigned both, unsigned which, __nv_bfloat16) {
+// Number `which` of a register: of two of 16 bits, or TF32, whose last bits nobody looks at.
+inline float number_of(unsigned word, unsigned which, __nv_bfloat16) {
   __nv_bfloat16_raw raw;
-  raw.x = static_cast<unsigned short>(both >> 16 * which);
+  raw.x = static_cast<unsigned short>(word >> 16 * which);
   return __bfloat162float(raw);
 }
 
-inline float half_of(unsigned both, unsigned which, __half) {
+inline float number_of(unsigned word, unsigned which, __half) {
   __half_raw raw;
-  raw.x = static_cast<unsigned short>(both >> 16 * which);
+  raw.x = static_cast<unsigned short>(word >> 16 * which);
   return __half2float(raw);
+}
+
+inline float number_of(unsigned word, unsigned, float) {
+  float x;
+  word &= ~0x1fffu;
+  memcpy(&x, &word, sizeof x);
+  return x;
 }
 
 template <class T> __forceinline__ void multiply_add(float (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b1, T type) {
@@ -106,33 +114,15 @@ template <class T> __forceinline__ void multiply_add(float (&c)[4], const unsign
     unsigned a[4], b[2];
   };
   OfWarp<Factors> warp({{a[0], a[1], a[2], a[3]}, {b0, b1}});
+  constexpr unsigned NUMBERS = 4 / sizeof(T), HALF = 4 * NUMBERS;
   unsigned lane = emulated::lane();
   for (unsigned i = 0; i < 4; i++) {
     unsigned row = lane / 4 + i / 2 * 8, column = lane % 4 * 2 + i % 2;
-    for (unsigned k = 0; k < 16; k++) {
-      unsigned left = warp[row % 8 * 4 + k % 8 / 2].a[row / 8 + k / 8 * 2], right = warp[column * 4 + k % 8 / 2].b[k / 8];
-      c[i] += half_of(left, k % 2, type) * half_of(right, k % 2, type);
+    for (unsigned k = 0; k < 2 * HALF; k++) {
+      unsigned in_half = k % HALF / NUMBERS;
+      unsigned left = warp[row % 8 * 4 + in_half].a[row / 8 + k / HALF * 2], right = warp[column * 4 + in_half].b[k / HALF];
+      c[i] += number_of(left, k % NUMBERS, type) * number_of(right, k % NUMBERS, type);
     }
-  }
-}
-
-inline float tf32_of(unsigned word) {
-  float x;
-  word &= ~0x1fffu;
-  memcpy(&x, &word, sizeof x);
-  return x;
-}
-
-__forceinline__ void multiply_add(float (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b1, float) {
-  struct Factors {
-    unsigned a[4], b[2];
-  };
-  OfWarp<Factors> warp({{a[0], a[1], a[2], a[3]}, {b0, b1}});
-  unsigned lane = emulated::lane();
-  for (unsigned i = 0; i < 4; i++) {
-    unsigned row = lane / 4 + i / 2 * 8, column = lane % 4 * 2 + i % 2;
-    for (unsigned k = 0; k < 8; k++)
-      c[i] += tf32_of(warp[row % 8 * 4 + k % 4].a[row / 8 + k / 4 * 2]) * tf32_of(warp[column * 4 + k % 4].b[k / 4]);
   }
 }
 

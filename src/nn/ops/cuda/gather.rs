@@ -7,10 +7,11 @@ use super::elementwise::cast;
 use super::launch::{Argument, Grid, device, empty, launch, suffix, tensor};
 use crate::nn::ops::{Gather, Gradients};
 
-/// Tables of so few rows have a kernel of their own for their gradients, a block of which has so many threads and rows, and
-/// of which there are so many for 32 columns at the most.
+/// Tables of so few rows have a kernel of their own for their gradients.
 const FEW: usize = 4;
+/// Threads of a block of that kernel; the first number is its columns.
 const FEW_BLOCK: (usize, usize) = (32, 8);
+/// Rows that such a block adds up, and the most parts into which rows are divided.
 const FEW_ROWS: usize = 128;
 const FEW_PARTS: usize = 64;
 

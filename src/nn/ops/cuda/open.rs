@@ -80,22 +80,33 @@ fn built_with() -> &'static str {
     concat!(env!("GREENFORMERS_CUDA_MAJOR"), ".", env!("GREENFORMERS_CUDA_MINOR"))
 }
 
-/// Kernels are compiled for a GPU by the driver, from assembly in the version of the toolkit: an older driver does not
-/// know it, though it be of the same major version (CUDA Compatibility, "Minor Version Compatibility").
+/// Refuses a driver that the program's kernels are too new for.
 ///
 /// # Errors
 /// If a driver of this version, 1000 times the major and 10 times the minor, is older than the toolkit; 0 is not known.
 #[cfg(late_binding)]
-pub(super) fn is_new_enough(driver: i32) -> Result<(), CudaError> {
-    let (major, minor) = (driver / 1000, driver % 1000 / 10);
-    let built =
-        built_with().split_once('.').and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
-    match built {
-        Some(built) if driver > 0 && (major, minor) < built => {
-            Err(CudaError::OldDriver { driver: format!("{major}.{minor}") })
-        }
-        _ => Ok(()),
+pub(super) fn check_driver(driver: i32) -> Result<(), CudaError> {
+    if knows(driver, built_with()) {
+        return Ok(());
     }
+    let (major, minor) = version_of(driver);
+    Err(CudaError::OldDriver { driver: format!("{major}.{minor}") })
+}
+
+/// Whether a driver compiles kernels of a toolkit: they are assembly in the version of the toolkit, which an older driver
+/// does not know, though it be of the same major version (CUDA Compatibility, "Minor Version Compatibility"). What tells no
+/// version is tried.
+#[cfg(late_binding)]
+fn knows(driver: i32, toolkit: &str) -> bool {
+    let part = |text: &str| text.parse::<i32>().ok();
+    let toolkit = toolkit.split_once('.').and_then(|(major, minor)| part(major).zip(part(minor)));
+    driver <= 0 || toolkit.is_none_or(|toolkit| version_of(driver) >= toolkit)
+}
+
+/// Major and minor version.
+#[cfg(late_binding)]
+fn version_of(driver: i32) -> (i32, i32) {
+    (driver / 1000, driver % 1000 / 10)
 }
 
 #[cfg(all(test, late_binding))]
@@ -103,10 +114,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_driver_knows_kernels_of_its_own_version_and_of_older_ones() {
+        let table = [
+            (12_080, "12.8", true),
+            (12_080, "12.9", false),
+            (12_100, "12.9", true),
+            (12_090, "13.0", false),
+            (13_000, "12.9", true),
+            (11_080, "13.0", false),
+            (0, "13.0", true),
+        ];
+        for (driver, toolkit, expected) in table {
+            assert_eq!(knows(driver, toolkit), expected, "driver {driver}, toolkit {toolkit}");
+        }
+    }
+
+    #[test]
     fn a_driver_older_than_the_toolkit_is_refused_with_both_versions() {
-        let error = is_new_enough(11_080).expect_err("CUDA 12 is the oldest toolkit");
-        let text = error.to_string();
+        let text = check_driver(11_080).expect_err("CUDA 12 is the oldest toolkit").to_string();
         assert!(text.contains("up to 11.8,") && text.contains(built_with()), "{text}");
-        assert!(is_new_enough(99_990).is_ok() && is_new_enough(0).is_ok());
     }
 }

@@ -33,7 +33,7 @@ fn load_all() -> Result<(), CudaError> {
     for (file, names) in LIBRARIES {
         let library = open(file, &folders).map_err(|reason| missing(file, reason))?;
         if *file == DRIVER {
-            super::open::is_new_enough(version(&library))?;
+            super::open::check_driver(version(&library))?;
         }
         for (name, slot) in names.iter().zip(&mut slots) {
             match find(&library, name) {
