@@ -129,6 +129,16 @@ fn a_cell_that_ran_out_of_memory_says_so_in_place_of_a_number() {
 }
 
 #[test]
+fn a_visit_of_one_step_is_not_called_steps() {
+    let mut record = Campaign::small().record();
+    for cell in &mut record.cells {
+        (1..).zip(&mut cell.steps).for_each(|(visit, step)| step.visit = visit);
+    }
+    let svg = file(&reported(&record), "charts/power.svg");
+    assert!(svg.contains("Power during one step of ") && svg.contains("seconds since the step began"), "{svg}");
+}
+
+#[test]
 fn png_comes_on_request_and_is_a_picture() {
     let folder = reported(&Campaign::small().record());
     let charts = folder.path().join("out/charts");

@@ -56,12 +56,15 @@ fn chart(cell: &Cell, steps: &[Step]) -> Chart {
     }
     let end = steps[steps.len() - 1].end_s() - start;
     let modelled = cell.meters.iter().any(|m| m.meter.source == EnergySource::Model);
+    let (what, since) = match steps.len() {
+        1 => ("one step".to_owned(), "seconds since the step began"),
+        n => (format!("{n} steps"), "seconds since the first of these steps"),
+    };
     Chart {
         name: "power".to_owned(),
         narrow: false,
         title: format!(
-            "Power during {} steps of {}{}",
-            steps.len(),
+            "Power during {what} of {}{}",
             cell.label(),
             if modelled { ": modelled, not measured" } else { "" }
         ),
@@ -69,7 +72,7 @@ fn chart(cell: &Cell, steps: &[Step]) -> Chart {
             "The visit that the meters read most often. A counter of energy gives the mean power between two of its \
                 readings, which is smoother than what the device drew."
                 .to_owned(),
-        x: Axis::new("seconds since the first of these steps", Scale::Between { min: 0.0, max: end }),
+        x: Axis::new(since, Scale::Between { min: 0.0, max: end }),
         y: Axis::new("W", Scale::linear_over([most * 1.05])),
         marks,
         legend,
