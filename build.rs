@@ -39,14 +39,19 @@ fn name_revision() {
     }
 }
 
-/// Leaves `all.ptx` in the output folder, for the GPU that `CUDA_COMPUTE_CAP` names or that is in this machine.
+/// Leaves `all.ptx` in the output folder, for GPUs of compute capability 8.0, whose assembly the driver compiles for every
+/// newer one, or of that which `CUDA_COMPUTE_CAP` names. What is in this machine does not matter: a program is carried to others.
 #[cfg(feature = "cuda")]
 fn compile_kernels() {
     let kernels = "src/nn/ops/cuda/kernels";
+    println!("cargo:rerun-if-env-changed=CUDA_COMPUTE_CAP");
+    let capability = std::env::var("CUDA_COMPUTE_CAP").unwrap_or_else(|_| "80".to_owned());
+    println!("cargo:rustc-env=GREENFORMERS_COMPUTE_CAP={capability}");
     println!("cargo:rerun-if-changed={kernels}");
     let built = cudaforge::KernelBuilder::new()
         .source_files([format!("{kernels}/all.cu")])
         .watch([kernels])
+        .compute_cap_arch(&capability)
         .args(["-std=c++17", "-O3"])
         .build_ptx();
     if let Err(error) = built {

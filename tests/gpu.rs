@@ -3,16 +3,37 @@
 //!
 //! `cargo test --features cuda -- --ignored gpu::`
 
+use std::ops::Deref;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use candle_core::cuda_backend::set_gemm_reduced_precision_f32;
 use candle_core::{DType, Device, Tensor, Var};
-use greenformers::nn::ops::{AdamWRates, Moments, Update, adamw};
+use greenformers::nn::ops::{AdamWRates, Dropout, Heads, Moments, Update, adamw};
 use greenformers::nn::{AdamW, AdamWConfig, Batch, Ops, PassConfig, Tape, open_cuda};
 
 use crate::nn::{ARCHS, agrees_with_pytorch, difference, model_on, numbers, shape, tiny};
-use crate::ops::{Case, of_attention, of_matrix};
+use crate::ops::{Case, of_attention, of_classes, of_matrix};
 
-fn gpu() -> Device {
-    open_cuda(0).unwrap()
+/// The GPU, for one test at a time: whether products of f32 use TF32 is a switch of the whole process.
+struct Gpu {
+    device: Device,
+    _alone: MutexGuard<'static, ()>,
+}
+
+impl Deref for Gpu {
+    type Target = Device;
+
+    fn deref(&self) -> &Device {
+        &self.device
+    }
+}
+
+fn gpu() -> Gpu {
+    static ALONE: Mutex<()> = Mutex::new(());
+    // A test that failed leaves the switch as it may be.
+    let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    set_gemm_reduced_precision_f32(false);
+    Gpu { device: open_cuda(0).unwrap(), _alone: alone }
 }
 
 /// Compositions of candle's kernels are tried in f32 alone: in half precision they are candle's business.
@@ -21,7 +42,8 @@ fn is_composed(what: &str) -> bool {
 }
 
 /// Fused operations in each dtype against the composition in f64 on the CPU. Inputs are rounded to 9 bits of bf16 and 11
-/// of f16, products to 11 bits of TF32.
+/// of f16; products of TF32 take 11 bits of each factor, and cuBLAS may cut the others off, with which simulated errors are up
+/// to 2.3e-3.
 fn check(case: &Case, gpu: &Device) {
     let exact = case.exact();
     for (dtype, tolerance) in [(DType::F32, 1e-5), (DType::F16, 2e-3), (DType::BF16, 1e-2)] {
@@ -30,7 +52,7 @@ fn check(case: &Case, gpu: &Device) {
         }
     }
     set_gemm_reduced_precision_f32(true);
-    case.is_near_on(gpu, DType::F32, &exact, 1e-3);
+    case.is_near_on(gpu, DType::F32, &exact, 3e-3);
     set_gemm_reduced_precision_f32(false);
 }
 
@@ -45,11 +67,47 @@ fn operations_on_matrices_agree_with_the_cpu_in_every_dtype() {
 
 #[test]
 #[ignore = "needs an NVIDIA GPU"]
+fn a_loss_over_many_classes_agrees_with_the_cpu_in_every_dtype() {
+    // The rows of such logits are longer than there are classes.
+    let gpu = gpu();
+    for classes in [1024, 1027] {
+        of_classes(5, 7, classes).iter().for_each(|case| check(case, &gpu));
+    }
+}
+
+#[test]
+#[ignore = "needs an NVIDIA GPU"]
+fn a_number_that_is_none_stays_so_in_attention() {
+    let gpu = gpu();
+    for (dtype, tf32) in [(DType::BF16, false), (DType::F16, false), (DType::F32, true), (DType::F32, false)] {
+        set_gemm_reduced_precision_f32(tf32);
+        // The value that the GPU's own arithmetic makes of 0 / 0, whose bits are all set but the sign.
+        let query = vec![f32::from_bits(0x7fff_ffff); 64];
+        let query = Tensor::from_vec(query, (1, 1, 64), &Device::Cpu).unwrap().to_dtype(dtype).unwrap();
+        let ones = Tensor::ones((1, 3, 64), dtype, &Device::Cpu).unwrap();
+        let [q, k] = [query, ones].map(|x| x.to_device(&gpu).unwrap());
+        let tape = Tape::inference(PassConfig::deterministic(dtype), &gpu);
+        let y = tape.attention(&q, &k, &k, None, Heads { n_heads: 1, dropout: Dropout::NONE }).unwrap();
+        assert!(numbers(&y).iter().all(|y| y.is_nan()), "{dtype:?}, TF32 {tf32}: {:?}", numbers(&y));
+    }
+    set_gemm_reduced_precision_f32(false);
+}
+
+#[test]
+#[ignore = "needs an NVIDIA GPU"]
 fn attention_and_mixtures_agree_with_the_cpu_in_every_dtype() {
     let gpu = gpu();
     let in_tiles = [(1, 1, 1, 1, 1), (2, 7, 3, 3, 5), (3, 33, 13, 2, 3), (1, 70, 70, 1, 8)];
     // Heads of width 64 have kernels of their own, but for f32.
-    let fused = [(1, 1, 1, 1, 64), (2, 7, 3, 3, 64), (1, 70, 13, 2, 64), (2, 64, 65, 1, 64), (1, 33, 130, 1, 64)];
+    let fused = [
+        (1, 1, 1, 1, 64),
+        (2, 7, 3, 3, 64),
+        (1, 150, 13, 2, 64),
+        (2, 64, 65, 1, 64),
+        // More than one block has keys of a head.
+        (1, 33, 130, 1, 64),
+        (1, 128, 257, 2, 64),
+    ];
     for (b, t, keys, n_heads, d_head) in in_tiles.into_iter().chain(fused) {
         of_attention(b, t, keys, n_heads, d_head).iter().for_each(|case| check(case, &gpu));
     }

@@ -191,6 +191,15 @@ pub(crate) fn of_matrix(rows: usize, columns: usize, width: usize) -> Vec<Case> 
     ]
 }
 
+/// Logits of rows of so many numbers, and their loss.
+pub(crate) fn of_classes(rows: usize, columns: usize, classes: usize) -> Vec<Case> {
+    let labels = ids(rows, classes);
+    let inputs = vec![random(&[rows, columns]), random(&[classes, columns]), random(&[classes])];
+    vec![Case::new(format!("a loss of {rows} x {columns} over {classes} classes"), inputs, move |t, i| {
+        t.cross_entropy(&t.linear(i[0], i[1], Some(i[2]))?, &beside(i[0], &labels))
+    })]
+}
+
 pub(crate) fn of_attention(b: usize, t: usize, keys: usize, n_heads: usize, d_head: usize) -> Vec<Case> {
     let d = n_heads * d_head;
     let mask: Vec<f64> = (0..b * keys).map(|i| if i % 5 == 4 { -1e4 } else { 0.0 }).collect();
@@ -221,6 +230,7 @@ fn operations_agree_in_every_make_and_dtype_on_odd_shapes() {
             of_matrix(rows, columns, 5).iter().for_each(Case::check);
         }
     }
+    of_classes(5, 7, 1027).iter().for_each(Case::check);
     for (b, t, keys, n_heads, d_head) in [(1, 1, 1, 1, 1), (2, 7, 3, 3, 5), (3, 129, 13, 2, 3), (1, 300, 300, 1, 7)] {
         of_attention(b, t, keys, n_heads, d_head).iter().for_each(Case::check);
     }

@@ -48,7 +48,9 @@ pub(super) fn facts(cuda: &CudaDevice) -> GpuFacts {
     let stream = cuda.cuda_stream();
     let context = stream.context();
     let uuid = context.uuid().ok().map(|uuid| {
-        let hex = uuid.bytes.iter().fold(String::new(), |hex, b| hex + &format!("{:02x}", b.cast_unsigned()));
+        // C's `char` has a sign on some processors.
+        let bytes = uuid.bytes.map(|char| u8::from_ne_bytes(char.to_ne_bytes()));
+        let hex = bytes.iter().fold(String::new(), |hex, b| hex + &format!("{b:02x}"));
         format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
     });
     let part = |which| context.attribute(which).ok().and_then(|n| u32::try_from(n).ok());

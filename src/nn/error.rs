@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::ops::TOO_LARGE;
 use crate::files::FileError;
 use crate::model::ArchError;
 
@@ -59,10 +60,13 @@ pub enum NnError {
 }
 
 impl NnError {
-    /// Whether the device ran out of memory.
+    /// Whether smaller tensors would have fitted: the device ran out of memory, or an operation has no room for so many
+    /// elements. The libraries below tell it by words alone: the driver by its error's name, and cuBLAS by one of its own,
+    /// when there is no memory for a workspace.
     #[must_use]
-    pub fn is_out_of_memory(&self) -> bool {
+    pub fn is_for_want_of_room(&self) -> bool {
+        const SAID: [&str; 4] = ["out of memory", "out_of_memory", "cublas_status_alloc_failed", TOO_LARGE];
         let text = self.to_string().to_lowercase();
-        matches!(self, Self::Tensor(_)) && (text.contains("out of memory") || text.contains("out_of_memory"))
+        matches!(self, Self::Tensor(_)) && SAID.iter().any(|said| text.contains(said))
     }
 }

@@ -10,7 +10,7 @@ use candle_core::{DType, Device, Result, Tensor, Var};
 
 use super::ops::{
     Activation, Add, Attention, Cast, Composed, Contiguous, Copies, CrossEntropy, Dropout, Gather, Gradients, Heads,
-    LayerNorm, Linear, Mix, Operation, Reshape, are_fused, backward, forward, stock,
+    LayerNorm, Linear, LongRows, Mix, Operation, Reshape, are_fused, backward, forward, stock,
 };
 use super::{Ops, PassConfig};
 
@@ -258,10 +258,15 @@ impl Tape {
     }
 
     fn apply(&self, operation: impl Operation + 'static, inputs: &[&Tensor]) -> Result<Tensor> {
-        let contiguous = |x: &&Tensor| {
-            if x.is_contiguous() { Ok((*x).clone()) } else { self.record(Contiguous, vec![(*x).clone()]) }
+        let taken = |x: &&Tensor| {
+            if x.is_contiguous() || operation.long_rows().are_taken(LongRows::InInput, x) {
+                Ok((*x).clone())
+            } else {
+                self.record(Contiguous, vec![(*x).clone()])
+            }
         };
-        self.record(operation, inputs.iter().map(contiguous).collect::<Result<_>>()?)
+        let inputs = inputs.iter().map(taken).collect::<Result<_>>()?;
+        self.record(operation, inputs)
     }
 
     fn record(&self, operation: impl Operation + 'static, inputs: Vec<Tensor>) -> Result<Tensor> {
@@ -300,7 +305,8 @@ impl Tape {
         gradients.set(of.id(), upstream);
         for Node { operation, inputs, output } in nodes.into_inner().into_iter().rev() {
             if let Some(dy) = gradients.take(&output) {
-                backward(&*operation, &inputs, &dy.contiguous()?, &mut gradients)?;
+                let dy = if operation.long_rows().are_taken(LongRows::InGradient, &dy) { dy } else { dy.contiguous()? };
+                backward(&*operation, &inputs, &dy, &mut gradients)?;
             }
         }
         #[cfg(feature = "cuda")]

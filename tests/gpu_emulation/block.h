@@ -25,6 +25,7 @@
 #undef __device__
 #undef __shared__
 #define __global__
+#define __grid_constant__
 #define __device__
 #define __shared__ static
 
@@ -34,7 +35,9 @@ struct Index {
   unsigned x = 0, y = 0, z = 0;
 };
 
-constexpr size_t SHARED_BYTES = 48 << 10;
+// What a block may ask for, at the most and without saying so before: that of GPUs of compute capability 8.6 and 8.9, which
+// have the least.
+constexpr size_t SHARED_BYTES = 99 << 10, UNASKED_SHARED_BYTES = 48 << 10;
 extern unsigned char shared_memory[SHARED_BYTES];
 
 struct Kernel;
@@ -87,7 +90,26 @@ template <class T> struct OfWarp {
   }
 };
 
-// The matrix units, as `matrix_units.cuh` describes them.
+// What `matrix_units.cuh` has in assembly, as it describes it.
+
+inline unsigned to_tf32(unsigned word) {
+  unsigned magnitude = word & 0x7fffffffu;
+  if (magnitude >= 0x7f800000u) return word;  // infinite, or no number
+  return (word & 0x80000000u) | ((magnitude + 0x1000u) & ~0x1fffu);
+}
+
+inline float power_of_two(float x) { return std::exp2(x); }
+
+inline unsigned signs(unsigned low, unsigned high, unsigned which) {
+  uint64_t bytes = low | uint64_t(high) << 32;
+  unsigned result = 0;
+  for (unsigned i = 0; i < 4; i++) {
+    unsigned digit = which >> 4 * i & 0xf;
+    if (digit < 8) abort();  // the byte itself
+    if (bytes >> (8 * (digit - 8) + 7) & 1) result |= 0xffu << 8 * i;
+  }
+  return result;
+}
 
 // Number `which` of a register: of two of 16 bits, or TF32, whose last bits nobody looks at.
 inline float number_of(unsigned word, unsigned which, __nv_bfloat16) {
@@ -109,7 +131,8 @@ inline float number_of(unsigned word, unsigned, float) {
   return x;
 }
 
-template <class T> __forceinline__ void multiply_add(float (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b1, T type) {
+template <class T>
+__forceinline__ void multiply(float (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b1, const float (&d)[4], T type) {
   struct Factors {
     unsigned a[4], b[2];
   };
@@ -118,11 +141,13 @@ template <class T> __forceinline__ void multiply_add(float (&c)[4], const unsign
   unsigned lane = emulated::lane();
   for (unsigned i = 0; i < 4; i++) {
     unsigned row = lane / 4 + i / 2 * 8, column = lane % 4 * 2 + i % 2;
+    float sum = d[i];
     for (unsigned k = 0; k < 2 * HALF; k++) {
       unsigned in_half = k % HALF / NUMBERS;
       unsigned left = warp[row % 8 * 4 + in_half].a[row / 8 + k / HALF * 2], right = warp[column * 4 + in_half].b[k / HALF];
-      c[i] += number_of(left, k % NUMBERS, type) * number_of(right, k % NUMBERS, type);
+      sum += number_of(left, k % NUMBERS, type) * number_of(right, k % NUMBERS, type);
     }
+    c[i] = sum;
   }
 }
 
@@ -146,8 +171,8 @@ __forceinline__ void wait_for_all_but_the_last() { emulated::wait_for_groups(1);
 #undef __launch_bounds__
 #define __launch_bounds__(...)
 
-inline float emulated_logf(float x) { return std::log(x); }
-#define __logf emulated_logf
+inline float emulated_log2f(float x) { return std::log2(x); }
+#define __log2f emulated_log2f
 inline float emulated_expf(float x) { return std::exp(x); }
 #define __expf emulated_expf
 

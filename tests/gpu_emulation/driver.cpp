@@ -39,6 +39,12 @@ void *to_write(CUdeviceptr address, size_t bytes) {
 }
 const void *to_read(CUdeviceptr address, size_t bytes) { return to_write(address, bytes); }
 
+// What was asked for, by kernel.
+std::map<CUfunction, size_t> &shared_bytes_of() {
+  static std::map<CUfunction, size_t> asked;
+  return asked;
+}
+
 using Clock = std::chrono::steady_clock;
 Clock::time_point *time_of(CUevent event) { return reinterpret_cast<Clock::time_point *>(event); }
 
@@ -54,7 +60,11 @@ CUresult cuDeviceGet(CUdevice *device, int ordinal) {
 CUresult cuDeviceGetCount(int *count) { return *count = 1, CUDA_SUCCESS; }
 CUresult cuDeviceGetName(char *name, int n, CUdevice) { return snprintf(name, n, "emulated GPU"), CUDA_SUCCESS; }
 CUresult cuDeviceGetUuid_v2(CUuuid *uuid, CUdevice) { return memset(uuid, 7, sizeof *uuid), CUDA_SUCCESS; }
-CUresult cuDeviceGetAttribute(int *value, CUdevice_attribute, CUdevice) { return *value = 1, CUDA_SUCCESS; }
+// Of compute capability 8.0.
+CUresult cuDeviceGetAttribute(int *value, CUdevice_attribute which, CUdevice) {
+  *value = which == CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR ? 8 : which == CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR ? 0 : 1;
+  return CUDA_SUCCESS;
+}
 CUresult cuDeviceTotalMem_v2(size_t *bytes, CUdevice) { return *bytes = emulated::DEVICE_BYTES, CUDA_SUCCESS; }
 CUresult cuDevicePrimaryCtxRetain(CUcontext *context, CUdevice) { return *context = handle<CUcontext>(), CUDA_SUCCESS; }
 CUresult cuDevicePrimaryCtxRelease_v2(CUdevice) { return CUDA_SUCCESS; }
@@ -137,11 +147,18 @@ CUresult cuModuleGetFunction(CUfunction *function, CUmodule module, const char *
   *function = reinterpret_cast<CUfunction>(const_cast<emulated::Kernel *>(&found->second));
   return CUDA_SUCCESS;
 }
+CUresult cuFuncSetAttribute(CUfunction function, CUfunction_attribute which, int value) {
+  Alone alone;
+  if (which != CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES || value < 0 || size_t(value) > emulated::SHARED_BYTES)
+    return CUDA_ERROR_INVALID_VALUE;
+  shared_bytes_of()[function] = value;
+  return CUDA_SUCCESS;
+}
 CUresult cuLaunchKernel(CUfunction function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by,
                         unsigned bz, unsigned shared_bytes, CUstream, void **parameters, void **) {
   Alone alone;
   if (gx == 0 || gy == 0 || gz == 0 || bx * by * bz == 0 || bx * by * bz > 1024 || gy > 65535 || gz > 65535 ||
-      shared_bytes > emulated::SHARED_BYTES)
+      shared_bytes > std::max(shared_bytes_of()[function], emulated::UNASKED_SHARED_BYTES))
     return CUDA_ERROR_INVALID_VALUE;
   auto &kernel = *reinterpret_cast<const emulated::Kernel *>(function);
   emulated::run(kernel, {gx, gy, gz}, {bx, by, bz}, shared_bytes, parameters);

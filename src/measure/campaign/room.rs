@@ -62,7 +62,7 @@ impl Campaign<'_> {
         let mut runner = match Runner::build(self.device, settings, one, (self.epoch, self.stop)) {
             Ok(runner) => runner,
             // The cells will say so, each for itself.
-            Err(MeasureError::Model(error)) if error.is_out_of_memory() => return Ok(1),
+            Err(MeasureError::Model(error)) if error.is_for_want_of_room() => return Ok(1),
             Err(error) => return Err(error),
         };
         let free = self.device.available_memory().bytes.saturating_sub(others);

@@ -137,7 +137,7 @@ impl Campaign<'_> {
 
     /// A cell that failed is a row, and the campaign goes on.
     fn keep_failure(&mut self, mut cell: Cell, error: &MeasureError) -> Result<(), MeasureError> {
-        let out_of_memory = matches!(error, MeasureError::Model(e) if e.is_out_of_memory());
+        let out_of_memory = matches!(error, MeasureError::Model(e) if e.is_for_want_of_room());
         cell.status = if out_of_memory { Status::OutOfMemory } else { Status::Failed };
         cell.error = Some(error.to_string());
         self.keep(cell)

@@ -118,7 +118,7 @@ impl<'a> Runner<'a> {
         });
         match run {
             Ok(()) => Ok(self.device.peak_memory_since(before)),
-            Err(MeasureError::Model(error)) if error.is_out_of_memory() => Ok(None),
+            Err(MeasureError::Model(error)) if error.is_for_want_of_room() => Ok(None),
             Err(error) => Err(error),
         }
     }

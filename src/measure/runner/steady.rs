@@ -27,8 +27,9 @@ const BLOCKS: usize = 3;
 const SPREAD: f64 = 0.01;
 /// Degrees in ten seconds at which a card counts as warm.
 const DEGREES_IN_10_S: f64 = 0.5;
-/// Steps of the clock's own ladder by which a steady clock still moves, in MHz.
-const CLOCK_STEP_MHZ: u32 = 15;
+/// The part of itself by which a steady clock still moves: a card at its power limit steps up and down without end, by a few
+/// of its steps of 15 MHz.
+const CLOCK_SPREAD: f64 = 0.03;
 
 /// What was seen in a block of warm-up.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -55,7 +56,11 @@ pub(super) fn is_steady(blocks: &[Block], warm_up: WarmUp) -> bool {
         _ => true,
     };
     let clocks = last.iter().filter_map(|b| b.sm_clock_mhz);
-    let settled = clocks.clone().max().zip(clocks.min()).is_none_or(|(high, low)| high - low <= CLOCK_STEP_MHZ);
+    let settled = clocks
+        .clone()
+        .max()
+        .zip(clocks.min())
+        .is_none_or(|(high, low)| f64::from(high - low) <= CLOCK_SPREAD * f64::from(high));
     total >= warm_up.least.0 && even && warm && settled
 }
 
@@ -90,6 +95,8 @@ mod tests {
         assert!(is_steady(&moving, WarmUp::COLD));
         moving[6].sm_clock_mhz = Some(1200);
         assert!(!is_steady(&moving, WarmUp::COLD));
+        moving[6].sm_clock_mhz = Some(1380);
+        assert!(is_steady(&moving, WarmUp::COLD), "two steps down, as at a power limit");
     }
 
     #[test]

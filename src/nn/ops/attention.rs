@@ -36,13 +36,19 @@ pub(in crate::nn) struct Attention {
     pub(super) saved: std::sync::Mutex<Option<super::cuda::Saved>>,
 }
 
+/// Positions from the weights of a row of scores to those of the next, for dropout. All rows begin at a multiple of 16, so
+/// that the pairs of positions that share a hash lie alike in each.
+pub(super) fn pitch(keys: usize) -> usize {
+    keys.next_multiple_of(16)
+}
+
 /// What one head of one sequence sees.
 struct Head<'a, T> {
     q: Matrix<'a, T>,
     k: Matrix<'a, T>,
     v: Matrix<'a, T>,
     mask: Option<&'a [f64]>,
-    /// Position of its first weight among all weights, for dropout.
+    /// Position of its first weight, for dropout: see [`pitch`].
     first_weight: usize,
 }
 
@@ -97,7 +103,7 @@ impl Attention {
             k: self.columns(k, index, self.keys),
             v: self.columns(v, index, self.keys),
             mask: mask.map(|m| &m[b * self.keys..(b + 1) * self.keys]),
-            first_weight: index * self.t * self.keys,
+            first_weight: index * self.t * pitch(self.keys),
         }
     }
 
@@ -120,8 +126,11 @@ impl Attention {
     }
 
     fn drop_out<T: Real>(&self, head: &Head<'_, T>, weights: &mut [T], first_row: usize) {
-        let first = head.first_weight + first_row * self.keys;
-        dispatch(|| self.heads.dropout.apply(weights, first));
+        dispatch(|| {
+            for (i, row) in weights.chunks_exact_mut(self.keys).enumerate() {
+                self.heads.dropout.apply(row, head.first_weight + (first_row + i) * pitch(self.keys));
+            }
+        });
     }
 
     fn forward<T: Real>(&self, qkv: [&[T]; 3], mask: Option<&[f64]>) -> Vec<T> {

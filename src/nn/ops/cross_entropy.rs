@@ -6,7 +6,7 @@ use rayon::prelude::*;
 #[cfg(feature = "cuda")]
 use super::cuda::Kernels;
 use super::real::{Real, by_type, dispatch, max, slices, sum};
-use super::{Gradients, Operation};
+use super::{Gradients, LongRows, Operation};
 
 /// The mean over the rows of `[logits]`, one label a row.
 pub(in crate::nn) struct CrossEntropy {
@@ -85,6 +85,10 @@ impl Operation for CrossEntropy {
             let gradient = slices::<T, _, _>([logits], |[logits]| Self::backward(logits, &labels, upstream))?;
             gradients.add(logits, gradient)
         })
+    }
+
+    fn long_rows(&self) -> LongRows {
+        LongRows::InInput
     }
 
     #[cfg(feature = "cuda")]

@@ -10,7 +10,8 @@ use super::{Gradients, Operation};
 /// Sets each element to 0 with probability `p` and divides the others by `1 - p` (Srivastava et al. 2014).
 ///
 /// The element at position i is dropped according to a hash of the seed and i, so forward and backward agree, and
-/// every step, layer and place can have a mask of its own.
+/// every step, layer and place can have a mask of its own. The hash decides two positions, by 15 bits each: `p` is rounded
+/// to a multiple of 2^-15.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Dropout {
     /// Probability of a zero.
@@ -18,6 +19,9 @@ pub struct Dropout {
     /// Seed of the mask.
     pub seed: u64,
 }
+
+/// One more than the largest number by which a position is decided.
+const HALF_RANGE: u32 = 1 << 15;
 
 impl Dropout {
     /// No dropout.
@@ -28,7 +32,7 @@ impl Dropout {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "hashing bits")]
         Mask {
             seed: (self.seed as u32) ^ (self.seed >> 32) as u32,
-            threshold: (self.p * 4_294_967_296.0) as u32,
+            threshold: (self.p * f64::from(HALF_RANGE)).round() as u32,
             scale: T::of(1.0 / (1.0 - self.p)),
         }
     }
@@ -63,22 +67,26 @@ pub(super) struct Mask<T> {
 }
 
 impl<T: Real> Mask<T> {
-    /// Seed, threshold, and what survivors are multiplied by.
+    /// Seed, what is added to both numbers of a hash so that those of survivors reach 2^15, and what survivors are
+    /// multiplied by.
     #[cfg(feature = "cuda")]
     pub(super) fn parts(self) -> (u32, u32, T) {
-        (self.seed, self.threshold, self.scale)
+        (self.seed, (HALF_RANGE - self.threshold) * 0x1_0001, self.scale)
     }
 
-    /// Whether position `i` survives: 32 mixed bits (Murmur3's finaliser over the position, Appleby 2011) against a
-    /// threshold. Positions 2^32 apart share their fate.
+    /// Whether position `i` survives: 15 bits of a hash against a threshold. Of 16 positions from a multiple of 16 on, those
+    /// 8 apart share a hash, of which the first has the lower half: a GPU's matrix units hold such pairs in one thread. The
+    /// pairs are numbered in order, and the hash is Murmur3's finaliser (Appleby 2011) over the number. Positions 2^33 apart
+    /// share their fate.
     #[inline(always)]
     #[expect(clippy::cast_possible_truncation, reason = "hashing bits")]
     fn keeps(self, i: usize) -> bool {
-        let mut h = self.seed ^ (i as u32).wrapping_mul(0x9e37_79b9);
+        let pair = ((i >> 1) as u32 & !7) | (i as u32 & 7);
+        let mut h = self.seed ^ pair.wrapping_mul(0x9e37_79b9);
         h = (h ^ (h >> 16)).wrapping_mul(0x85eb_ca6b);
         h = (h ^ (h >> 13)).wrapping_mul(0xc2b2_ae35);
         h ^= h >> 16;
-        h >= self.threshold
+        (h >> ((i as u32 & 8) * 2)) & (HALF_RANGE - 1) >= self.threshold
     }
 
     /// The value at position `i` after dropout.
@@ -129,7 +137,7 @@ mod tests {
     #[test]
     fn neighbours_are_dropped_independently() {
         let factors = Dropout { p: 0.5, seed: 11 }.factors::<f32>(101_000);
-        for lag in [1usize, 2, 64, 768] {
+        for lag in [1usize, 2, 8, 16, 64, 768] {
             let both = (0..100_000).filter(|i| factors[*i] > 0.0 && factors[i + lag] > 0.0).count();
             assert!((24_300..25_700).contains(&both), "lag {lag}: {both}");
         }

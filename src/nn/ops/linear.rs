@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::cuda::Kernels;
 use super::gemm::{Matrix, Threads, new_product, product};
 use super::real::{Real, by_type, dispatch, repeat, slices};
-use super::{Gradients, Operation};
+use super::{Gradients, LongRows, Operation};
 
 /// `x W^T + b` of x `(.., i)`, w `(o, i)` and, if given, b `(o)`.
 #[cfg_attr(not(feature = "cuda"), expect(dead_code, reason = "on the CPU, weights have the type of x"))]
@@ -61,6 +61,10 @@ impl Operation for Linear {
                 None => Ok(()),
             }
         })?)
+    }
+
+    fn long_rows(&self) -> LongRows {
+        LongRows::InGradient
     }
 
     #[cfg(feature = "cuda")]

@@ -46,7 +46,28 @@ pub(super) use linear::Linear;
 pub(super) use mix::Mix;
 pub(super) use plain::{Add, Composed, Contiguous, Reshape};
 
-/// A fused operation. Its inputs are contiguous; on the CPU they are of one type, on a GPU weights may be of f32 beside
+/// How the message begins of an error that smaller tensors would not have.
+pub(super) const TOO_LARGE: &str = "too large for a GPU";
+
+/// Where the rows of a matrix may be longer than it is wide, for an operation on a GPU.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum LongRows {
+    /// Nowhere: every tensor is made contiguous before.
+    Nowhere,
+    /// In its input.
+    InInput,
+    /// In the gradient for its result.
+    InGradient,
+}
+
+impl LongRows {
+    /// Whether the operation takes `x` as it is, in this place.
+    pub(super) fn are_taken(self, place: Self, x: &Tensor) -> bool {
+        self == place && x.device().is_cuda() && matches!(x.stride(), [_, 1])
+    }
+}
+
+/// A fused operation. Its inputs are contiguous, but where it takes long rows; on the CPU they are of one type, on a GPU weights may be of f32 beside
 /// activations of half precision.
 pub(super) trait Operation {
     /// The result.
@@ -54,6 +75,11 @@ pub(super) trait Operation {
 
     /// Adds the gradients for the inputs, given `dy`, that for the result.
     fn backward(&self, inputs: &[Tensor], dy: &Tensor, gradients: &mut Gradients) -> Result<()>;
+
+    /// Where it takes long rows.
+    fn long_rows(&self) -> LongRows {
+        LongRows::Nowhere
+    }
 
     /// What computes it on a GPU, where it is not what computes it on the CPU.
     #[cfg(feature = "cuda")]

@@ -3,6 +3,7 @@
 use candle_core::{D, DType, Device, Result, Tensor};
 
 use super::Heads;
+use super::attention::pitch;
 use super::dropout::Dropout;
 
 /// Shapes as in [`super::super::Tape::linear`].
@@ -36,12 +37,19 @@ pub(in crate::nn) fn layer_norm(x: &Tensor, gain: &Tensor, bias: &Tensor, eps: f
 
 /// Shapes as in [`super::super::Tape::dropout`]. The mask is a tensor, kept for the backward pass.
 pub(in crate::nn) fn dropout(x: &Tensor, dropout: Dropout) -> Result<Tensor> {
+    dropout_of_rows(x, dropout, (x.elem_count(), x.elem_count()))
+}
+
+/// The same for rows of so many elements, the first of which stand so many positions apart.
+fn dropout_of_rows(x: &Tensor, dropout: Dropout, (columns, pitch): (usize, usize)) -> Result<Tensor> {
     if dropout.p <= 0.0 {
         return Ok(x.clone());
     }
+    let rows = x.elem_count() / columns.max(1);
+    let on_cpu = |factors: Tensor| factors.reshape((rows, pitch))?.narrow(1, 0, columns)?.reshape(x.shape());
     let mask = match (x.device(), x.dtype()) {
-        (Device::Cpu, DType::F64) => Tensor::from_vec(dropout.factors::<f64>(x.elem_count()), x.shape(), x.device())?,
-        (Device::Cpu, _) => Tensor::from_vec(dropout.factors::<f32>(x.elem_count()), x.shape(), x.device())?,
+        (Device::Cpu, DType::F64) => on_cpu(Tensor::new(dropout.factors::<f64>(rows * pitch), x.device())?)?,
+        (Device::Cpu, _) => on_cpu(Tensor::new(dropout.factors::<f32>(rows * pitch), x.device())?)?,
         // Elsewhere it is drawn where it is used, from the generator of the device.
         _ => {
             (Tensor::rand(0f32, 1f32, x.shape(), x.device())?.ge(dropout.p)?.to_dtype(DType::F32)?
@@ -110,7 +118,7 @@ pub(in crate::nn) fn attention(
         let keys = k.dim(1)?;
         scores = scores.broadcast_add(&mask.to_dtype(scores.dtype())?.reshape((b, 1, 1, keys))?)?;
     }
-    let weights = dropout(&softmax(&scores)?, heads.dropout)?;
+    let weights = dropout_of_rows(&softmax(&scores)?, heads.dropout, (k.dim(1)?, pitch(k.dim(1)?)))?;
     weights.matmul(&split(v)?)?.transpose(1, 2)?.reshape((b, t, d))
 }
 

@@ -25,6 +25,8 @@ struct Shape {
     out: usize,
     rows: usize,
     columns: usize,
+    /// Elements from a row of the result to the next.
+    out_stride: usize,
     dtype: DType,
     tf32: bool,
     /// The largest power of two, up to `ALIGNMENT`, that divides all addresses.
@@ -62,6 +64,7 @@ pub(super) fn product_with_bias(out: Matrix, [x, w]: [Matrix; 2], bias: &Tensor)
         out: w.rows,
         rows: x.rows,
         columns: x.columns,
+        out_stride: out.row_stride,
         dtype,
         tf32: dtype == DType::F32 && gemm_reduced_precision_f32(),
         alignment: addresses.iter().fold(ALIGNMENT, |least, a| least.min(1 << a.trailing_zeros().min(8))),
@@ -139,15 +142,16 @@ impl Problem {
         } else {
             sys::cublasComputeType_t::CUBLAS_COMPUTE_32F
         };
-        let layout = |rows: usize, columns: usize| {
-            let between = i64::try_from(rows).map_err(|_| candle_core::Error::Msg(format!("a side of {rows}")))?;
+        let layout = |rows: usize, columns: usize, between: usize| {
+            let between =
+                i64::try_from(between).map_err(|_| candle_core::Error::Msg(format!("a side of {between}")))?;
             result::create_matrix_layout(data, rows as u64, columns as u64, between).map_err(failed)
         };
         let problem = Self {
             product: result::create_matmul_desc(compute, sys::cudaDataType::CUDA_R_32F).map_err(failed)?,
-            w: layout(shape.columns, shape.out)?,
-            x: layout(shape.columns, shape.rows)?,
-            out: layout(shape.out, shape.rows)?,
+            w: layout(shape.columns, shape.out, shape.columns)?,
+            x: layout(shape.columns, shape.rows, shape.columns)?,
+            out: layout(shape.out, shape.rows, shape.out_stride)?,
         };
         problem.set(
             sys::cublasLtMatmulDescAttributes_t::CUBLASLT_MATMUL_DESC_TRANSA,

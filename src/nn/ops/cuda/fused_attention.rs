@@ -1,19 +1,22 @@
-//! Attention in one kernel: no score is ever written to memory. For bf16, f16 and TF32 and heads of width 64 on GPUs whose
-//! matrix units take 16 rows (compute capability 8.0); everything else is computed in tiles by cuBLAS.
+//! Attention in one kernel a direction: no score is ever written to memory. For bf16, f16 and TF32 and heads of width 64 on
+//! GPUs whose matrix units take 16 rows (compute capability 8.0); everything else is computed in tiles by cuBLAS.
 
 use std::sync::{MutexGuard, PoisonError};
 
 use candle_core::cuda_backend::gemm_reduced_precision_f32;
 use candle_core::{DType, Result, Tensor};
 
+use super::elementwise::cast;
 use super::launch::{Argument, Grid, THREADS, WARP, device, empty, has_kernel, launch, tensor};
 use crate::nn::ops::{Attention, Gradients};
 
 /// Width of the heads that the kernels are made for.
 const D_HEAD: usize = 64;
-/// Queries, or keys, of a block, and its threads.
-const BLOCK_ROWS: usize = 64;
-const BLOCK: usize = 4 * WARP;
+/// Queries and threads of a block, forward; its keys and threads, backward.
+const QUERIES: (usize, usize) = (128, 4 * WARP);
+const KEYS: (usize, usize) = (128, 8 * WARP);
+/// Threads that share a row of `attention_delta`.
+const LANES: usize = 8;
 
 /// The numbers that the kernels of this file multiply.
 #[derive(Clone, Copy)]
@@ -33,12 +36,23 @@ impl Factors {
         };
         format!("{name}_{suffix}")
     }
+
+    /// `sizeof(BackwardTiles)` of the kernels: keys, two pairs of tiles, the gradients of scores, and two numbers a row of
+    /// both pairs. Rows are 16 bytes further apart than they are long.
+    fn backward_bytes(self) -> usize {
+        let (bytes, tile) = match self {
+            Self::Bf16 | Self::F16 => (2, 64),
+            Self::Tf32 => (4, 32),
+        };
+        let row = D_HEAD * bytes + 16;
+        KEYS.0 * row + 4 * tile * row + KEYS.0 * (tile * bytes + 16) + 4 * tile * size_of::<f32>()
+    }
 }
 
 /// What the forward pass leaves for the gradients.
 pub(in crate::nn::ops) struct Saved {
     y: Tensor,
-    /// Logarithm of the sum of the exponentials of each row's scores, `(B, heads, rows)` of f32.
+    /// Logarithm to base 2 of the sum of the exponentials of each row's scores, `(B, heads, rows)` of f32.
     lse: Tensor,
 }
 
@@ -58,10 +72,10 @@ impl Attention {
         self.saved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A block for each tile of `rows` of each head.
-    fn blocks(&self, rows: usize) -> Grid {
-        let blocks = (rows.div_ceil(BLOCK_ROWS), self.b * self.heads.n_heads);
-        Grid { blocks, threads: (BLOCK, 1), shared_bytes: 0 }
+    /// A block for each part of `rows` of each head, those of a head one after the other.
+    fn blocks(&self, rows: usize, (of_block, threads): (usize, usize), shared_bytes: usize) -> Grid {
+        let blocks = self.b * self.heads.n_heads * rows.div_ceil(of_block);
+        Grid { blocks: (blocks, 1), threads: (threads, 1), shared_bytes }
     }
 
     /// What every kernel ends with.
@@ -76,7 +90,8 @@ impl Attention {
         let y = empty(q.shape(), dtype, q)?;
         let lse = empty((self.b, self.heads.n_heads, self.t), DType::F32, q)?;
         let tensors = [tensor(q)?, tensor(&inputs[1])?, tensor(&inputs[2])?, mask, tensor(&y)?, tensor(&lse)?];
-        launch(device(q)?, &factors.kernel("attention"), self.blocks(self.t), &[&tensors[..], &self.sizes()].concat())?;
+        let grid = self.blocks(self.t, QUERIES, 0);
+        launch(device(q)?, &factors.kernel("attention"), grid, &[&tensors[..], &self.sizes()].concat())?;
         // The last forward pass is the one whose gradients are asked for.
         *self.saved() = Some(Saved { y: y.clone(), lse });
         Ok(y)
@@ -97,18 +112,27 @@ impl Attention {
         let gpu = device(q)?;
         let delta = empty(lse.shape(), DType::F32, q)?;
         let n = self.b * self.heads.n_heads * self.t;
-        let sizes = [n.into(), self.heads.n_heads.into(), self.t.into()];
+        let sizes = [n.into(), self.heads.n_heads.into(), self.t.into(), self.heads.dropout.into()];
         let of_delta = [&[tensor(&y)?, tensor(dy)?, tensor(&delta)?][..], &sizes].concat();
-        launch(gpu, &factors.kernel("attention_delta"), Grid::of_blocks(n.div_ceil(THREADS / WARP)), &of_delta)?;
+        launch(gpu, &factors.kernel("attention_delta"), Grid::of_blocks(n.div_ceil(THREADS / LANES)), &of_delta)?;
         drop(y);
 
-        let (dq, dk, dv) = (empty(q.shape(), dtype, q)?, empty(k.shape(), dtype, q)?, empty(v.shape(), dtype, q)?);
+        let (dk, dv) = (empty(k.shape(), dtype, q)?, empty(v.shape(), dtype, q)?);
         let given = [tensor(q)?, tensor(k)?, tensor(v)?, tensor(dy)?, mask, tensor(&lse)?, tensor(&delta)?];
-        let of_keys = [&given[..], &[tensor(&dk)?, tensor(&dv)?], &self.sizes()].concat();
-        launch(gpu, &factors.kernel("attention_backward_keys"), self.blocks(self.keys), &of_keys)?;
-        let of_queries = [&given[..], &[tensor(&dq)?], &self.sizes()].concat();
-        launch(gpu, &factors.kernel("attention_backward_queries"), self.blocks(self.t), &of_queries)?;
-        gradients.add_tensor(q, dq)?;
+        // The blocks of a head add to the gradient of its queries, in whatever order they run. One block has it alone.
+        let sums = if self.keys > KEYS.0 { Some(Tensor::zeros(q.shape(), DType::F32, q.device())?) } else { None };
+        let dq = if sums.is_some() { None } else { Some(empty(q.shape(), dtype, q)?) };
+        let address = |x: &Option<Tensor>| x.as_ref().map_or(Ok(Argument::Address(0)), tensor);
+        let gradients_of = [address(&dq)?, address(&sums)?, tensor(&dk)?, tensor(&dv)?];
+        let grid = self.blocks(self.keys, KEYS, factors.backward_bytes());
+        let arguments = [&given[..], &gradients_of, &self.sizes()].concat();
+        launch(gpu, &factors.kernel("attention_backward"), grid, &arguments)?;
+        if let Some(dq) = dq {
+            gradients.add_tensor(q, dq)?;
+        }
+        if let Some(sums) = sums {
+            gradients.add_tensor(q, cast(&sums, dtype)?)?;
+        }
         gradients.add_tensor(k, dk)?;
         gradients.add_tensor(v, dv)
     }

@@ -4,21 +4,24 @@ use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use candle_core::backend::BackendStorage;
-use candle_core::cuda_backend::cudarc::driver::{DevicePtr, DeviceRepr, LaunchConfig, PushKernelArg};
+use candle_core::cuda_backend::cudarc::driver::{DevicePtr, DeviceRepr, LaunchConfig, PushKernelArg, sys};
 use candle_core::cuda_backend::{CudaDevice, CudaStorageSlice, WrapErr};
 use candle_core::{DType, Device, Result, Shape, Storage, Tensor, bail};
 
-use crate::nn::ops::Dropout;
+use super::open::opened_by_this_thread;
+use crate::nn::ops::{Dropout, TOO_LARGE};
 
 /// The kernels, as assembly for the kind of GPU that the program was built for.
 const KERNELS: &str = include_str!(concat!(env!("OUT_DIR"), "/all.ptx"));
 /// Threads of a block, and of a warp.
 pub(super) const THREADS: usize = 256;
 pub(super) const WARP: usize = 32;
-/// Shared memory that a block has on every GPU.
+/// Shared memory that a block has on every GPU. Kernels that need more say so before they are launched.
 pub(super) const SHARED_BYTES: usize = 48 << 10;
 /// Blocks of an element-wise kernel at most; each goes on to further elements.
 const BLOCKS: usize = 4096;
+/// Blocks that a GPU takes in each dimension (CUDA C++ Programming Guide, table of technical specifications).
+const MOST_BLOCKS: (usize, usize) = ((1 << 31) - 1, 65_535);
 
 /// What a kernel is given, in the order of its parameters.
 #[derive(Clone, Copy)]
@@ -37,7 +40,7 @@ pub(super) enum Argument {
 #[repr(C)]
 pub(super) struct Mask {
     seed: u32,
-    threshold: u32,
+    surplus: u32,
     scale: f32,
 }
 
@@ -53,6 +56,16 @@ pub(super) struct Rates {
     pub(super) scale_v: f32,
 }
 
+/// `Table` of the kernels, as its words: what they are is the caller's business.
+#[repr(C)]
+pub(super) struct Table(pub(super) [u64; TABLE_WORDS]);
+
+/// All parameters of a kernel have 4 KiB: a table leaves the others 96 bytes.
+pub(super) const TABLE_WORDS: usize = 500;
+
+// SAFETY: plain numbers in C's layout; a kernel takes as many of them as its own table has.
+#[expect(unsafe_code, reason = "structures passed to kernels by value")]
+unsafe impl DeviceRepr for Table {}
 // SAFETY: both are plain numbers in C's layout, as the kernels declare them.
 #[expect(unsafe_code, reason = "structures passed to kernels by value")]
 unsafe impl DeviceRepr for Mask {}
@@ -62,8 +75,8 @@ unsafe impl DeviceRepr for Rates {}
 
 impl From<Dropout> for Argument {
     fn from(dropout: Dropout) -> Self {
-        let (seed, threshold, scale) = dropout.mask::<f32>().parts();
-        Self::Dropout(Mask { seed, threshold, scale })
+        let (seed, surplus, scale) = dropout.mask::<f32>().parts();
+        Self::Dropout(Mask { seed, surplus, scale })
     }
 }
 
@@ -116,9 +129,17 @@ pub(super) fn has_kernel(name: &str) -> bool {
     NAMES.contains(name)
 }
 
-/// The GPU on which a tensor lies.
+/// What a GPU cannot do for its size alone: smaller tensors would fit.
+pub(super) fn too_large(what: &str) -> candle_core::Error {
+    candle_core::Error::Msg(format!("{TOO_LARGE}: {what}"))
+}
+
+/// The GPU on which a tensor lies, for work to be queued on it: by the thread that opened it.
 pub(super) fn device(x: &Tensor) -> Result<&CudaDevice> {
     match x.device() {
+        Device::Cuda(device) if !opened_by_this_thread(device.id()) => {
+            bail!("work for a GPU on another thread than the one that opened it: nothing keeps the two in order")
+        }
         Device::Cuda(device) => Ok(device),
         other => bail!("a kernel on a tensor of {:?}", other.location()),
     }
@@ -126,9 +147,25 @@ pub(super) fn device(x: &Tensor) -> Result<&CudaDevice> {
 
 /// The address of the first element of a contiguous tensor.
 pub(super) fn address(x: &Tensor) -> Result<u64> {
+    if !x.is_contiguous() {
+        bail!("a kernel needs contiguous tensors");
+    }
+    first_address(x)
+}
+
+/// The address of the first row of a tensor whose last axis is `columns`, and the elements from a row to the next: the rows
+/// of a matrix may be longer than it is wide.
+pub(super) fn rows_of(x: &Tensor, columns: usize) -> Result<(u64, usize)> {
+    match (x.is_contiguous(), x.stride()) {
+        (true, _) => Ok((first_address(x)?, columns)),
+        (false, [between, 1]) => Ok((first_address(x)?, *between)),
+        _ => bail!("a kernel needs rows whose numbers lie side by side"),
+    }
+}
+
+fn first_address(x: &Tensor) -> Result<u64> {
     let (storage, layout) = x.storage_and_layout();
     let Storage::Cuda(storage) = &*storage else { bail!("a kernel on a tensor of another device") };
-    let Some((start, _)) = layout.contiguous_offsets() else { bail!("a kernel needs contiguous tensors") };
     let stream = storage.device().cuda_stream();
     let base = match &storage.slice {
         CudaStorageSlice::F32(values) => values.device_ptr(&stream).0,
@@ -138,7 +175,7 @@ pub(super) fn address(x: &Tensor) -> Result<u64> {
         CudaStorageSlice::U8(values) => values.device_ptr(&stream).0,
         _ => bail!("no kernel for {:?}", storage.dtype()),
     };
-    Ok(base + (start * x.dtype().size_in_bytes()) as u64)
+    Ok(base + (layout.start_offset() * x.dtype().size_in_bytes()) as u64)
 }
 
 /// The address of a tensor as an argument.
@@ -162,12 +199,26 @@ pub(super) fn empty(shape: impl Into<Shape>, dtype: DType, like: &Tensor) -> Res
 /// tensors, and nothing else holds what the kernel writes. Freed tensors are given back in the order of the stream, so
 /// they may go before the kernel has run.
 pub(super) fn launch(device: &CudaDevice, name: &str, grid: Grid, arguments: &[Argument]) -> Result<()> {
+    launch_with(device, name, grid, None, arguments)
+}
+
+/// The same with a table of tensors as the first argument.
+pub(super) fn launch_with(
+    device: &CudaDevice,
+    name: &str,
+    grid: Grid,
+    table: Option<&Table>,
+    arguments: &[Argument],
+) -> Result<()> {
     let (x, y) = grid.blocks;
     if x == 0 || y == 0 {
         return Ok(());
     }
     let function = device.get_or_load_custom_func(name, "greenformers", KERNELS)?;
     let mut builder = function.builder();
+    if let Some(table) = table {
+        builder.arg(table);
+    }
     for argument in arguments {
         match argument {
             Argument::Address(address) => builder.arg(address),
@@ -178,12 +229,19 @@ pub(super) fn launch(device: &CudaDevice, name: &str, grid: Grid, arguments: &[A
             Argument::Rates(rates) => builder.arg(rates),
         };
     }
-    let dim = |n: usize| u32::try_from(n).map_err(|_| candle_core::Error::Msg(format!("a grid of {n} blocks")));
+    if x > MOST_BLOCKS.0 || y > MOST_BLOCKS.1 {
+        return Err(too_large(&format!("`{name}` would need {x} x {y} blocks")));
+    }
+    let dim = |n: usize| u32::try_from(n).map_err(|_| too_large(&format!("`{name}` would need {n}")));
     let config = LaunchConfig {
         grid_dim: (dim(x)?, dim(y)?, 1),
         block_dim: (dim(grid.threads.0)?, dim(grid.threads.1)?, 1),
         shared_mem_bytes: dim(grid.shared_bytes)?,
     };
+    if grid.shared_bytes > SHARED_BYTES {
+        let most = sys::CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
+        function.set_attribute(most, config.shared_mem_bytes.cast_signed()).w()?;
+    }
     // SAFETY: see above.
     #[expect(unsafe_code, reason = "launching a kernel")]
     unsafe { builder.launch(config) }.w()?;

@@ -1,6 +1,11 @@
 //! Opening a GPU.
 
+use std::cell::RefCell;
+use std::collections::HashSet;
+
 use candle_core::Device;
+use candle_core::cuda_backend::DeviceId;
+use candle_core::cuda_backend::cudarc::driver::sys;
 
 /// Why no GPU can be opened.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -43,6 +48,18 @@ pub enum CudaError {
         /// The newest CUDA of the driver.
         driver: String,
     },
+    /// The GPU does not run the program's kernels.
+    #[error(
+        "`{gpu}` is of compute capability {capability}, and this program's kernels need {}\nhint: build it with `CUDA_COMPUTE_CAP={}`; `--device cpu` always works",
+        kernels_need(),
+        capability.replace('.', "")
+    )]
+    Capability {
+        /// Its name.
+        gpu: String,
+        /// Its compute capability.
+        capability: String,
+    },
     /// The driver cannot open the GPU.
     #[error("{0}\nhint: `nvidia-smi` should list the GPU; `--device cpu` always works")]
     Device(String),
@@ -62,7 +79,53 @@ impl CudaError {
 /// If a library is missing or of another version, or the driver cannot open the GPU.
 pub fn open_cuda(ordinal: usize) -> Result<Device, CudaError> {
     load_cuda()?;
-    Device::new_cuda(ordinal).map_err(|error| CudaError::Device(error.to_string()))
+    let failed = |error: &dyn std::fmt::Display| CudaError::Device(error.to_string());
+    let device = Device::new_cuda(ordinal).map_err(|error| failed(&error))?;
+    let cuda = device.as_cuda_device().map_err(|error| failed(&error))?;
+    let (stream, attribute) = (cuda.cuda_stream(), |which| cuda.cuda_stream().context().attribute(which));
+    let major = attribute(sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR);
+    let minor = attribute(sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR);
+    if let (Ok(major), Ok(minor)) = (major, minor)
+        && !runs(KERNELS_NEED, (major, minor))
+    {
+        let gpu = stream.context().name().unwrap_or_else(|_| format!("GPU {ordinal}"));
+        return Err(CudaError::Capability { gpu, capability: format!("{major}.{minor}") });
+    }
+    OPENED.with_borrow_mut(|opened| opened.insert(cuda.id()));
+    Ok(device)
+}
+
+thread_local! {
+    /// The GPUs that this thread has opened.
+    static OPENED: RefCell<HashSet<DeviceId>> = RefCell::default();
+}
+
+/// Whether this thread opened a GPU. No events order the work of two threads, so only one may have any.
+pub(super) fn opened_by_this_thread(gpu: DeviceId) -> bool {
+    OPENED.with_borrow(|opened| opened.contains(&gpu))
+}
+
+/// The compute capability that the program was built for, as `nvcc` has it: `80`, or `90a` for one kind of GPU alone.
+const KERNELS_NEED: &str = env!("GREENFORMERS_COMPUTE_CAP");
+
+/// The same in words.
+fn kernels_need() -> String {
+    let (major, minor, alone) = capability(KERNELS_NEED);
+    format!("{major}.{minor}{}", if alone { " exactly" } else { " or higher" })
+}
+
+/// Major and minor number, and whether no other GPU runs what was built for it (CUDA Compiler Driver NVCC, "GPU Feature List":
+/// targets that end in `a`; those that end in `f` run within a family).
+fn capability(built_for: &str) -> (i32, i32, bool) {
+    let digits = built_for.trim_end_matches(['a', 'f']);
+    let (major, minor) = digits.split_at(digits.len().saturating_sub(1));
+    (major.parse().unwrap_or(0), minor.parse().unwrap_or(0), digits.len() < built_for.len())
+}
+
+/// Whether a GPU runs what was built for a compute capability: the driver compiles its assembly for every newer GPU.
+fn runs(built_for: &str, gpu: (i32, i32)) -> bool {
+    let (major, minor, alone) = capability(built_for);
+    if alone { gpu == (major, minor) } else { gpu >= (major, minor) }
 }
 
 /// Loads CUDA's libraries; elsewhere than on Linux the program is linked to them.
@@ -109,10 +172,30 @@ fn version_of(driver: i32) -> (i32, i32) {
     (driver / 1000, driver % 1000 / 10)
 }
 
-#[cfg(all(test, late_binding))]
+#[cfg(test)]
 mod tests {
     use super::*;
 
+    #[test]
+    fn a_program_runs_on_the_gpus_that_it_was_built_for_and_on_newer_ones() {
+        let table = [
+            ("80", (8, 0), true),
+            ("80", (9, 0), true),
+            ("80", (12, 0), true),
+            ("80", (7, 5), false),
+            ("86", (8, 0), false),
+            ("120", (12, 1), true),
+            ("120", (9, 0), false),
+            ("90a", (9, 0), true),
+            ("90a", (10, 0), false),
+            ("100f", (10, 3), false),
+        ];
+        for (built_for, gpu, expected) in table {
+            assert_eq!(runs(built_for, gpu), expected, "{built_for} on {gpu:?}");
+        }
+    }
+
+    #[cfg(late_binding)]
     #[test]
     fn a_driver_knows_kernels_of_its_own_version_and_of_older_ones() {
         let table = [

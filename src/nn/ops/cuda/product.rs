@@ -6,7 +6,7 @@ use candle_core::cuda_backend::cudarc::cublas::{result, sys};
 use candle_core::cuda_backend::{WrapErr, gemm_reduced_precision_f32};
 use candle_core::{DType, Result, Tensor, bail};
 
-use super::launch::{address, device, empty};
+use super::launch::{address, device, empty, rows_of, too_large};
 use crate::nn::ops::Gradients;
 
 /// A matrix, or the first of a batch, in device memory: rows follow each other at a distance.
@@ -17,7 +17,7 @@ pub(super) struct Matrix {
     pub(super) rows: usize,
     pub(super) columns: usize,
     /// Elements from a stored row to the next.
-    row_stride: usize,
+    pub(super) row_stride: usize,
     /// Elements from a matrix of the batch to the next; 0 where all are the same.
     batch_stride: usize,
     transposed: bool,
@@ -35,6 +35,13 @@ impl Matrix {
             batch_stride: rows * columns,
             transposed: false,
         })
+    }
+
+    /// The same of a matrix alone, whose rows may be longer than it is wide.
+    pub(super) fn of_rows(x: &Tensor, rows: usize, columns: usize) -> Result<Self> {
+        let (address, row_stride) = rows_of(x, columns)?;
+        let batch_stride = rows * row_stride;
+        Ok(Self { address, dtype: x.dtype(), rows, columns, row_stride, batch_stride, transposed: false })
     }
 
     /// The first `columns` columns of a matrix, the same for a whole batch.
@@ -85,7 +92,7 @@ pub(super) fn product(
     if out.rows == 0 || out.columns == 0 || batch == 0 {
         return Ok(());
     }
-    let int = |n: usize| i32::try_from(n).map_err(|_| candle_core::Error::Msg(format!("a product with a side of {n}")));
+    let int = |n: usize| i32::try_from(n).map_err(|_| too_large(&format!("a product with a side of {n}")));
     let compute = if a.dtype == DType::F32 && gemm_reduced_precision_f32() {
         sys::cublasComputeType_t::CUBLAS_COMPUTE_32F_FAST_TF32
     } else {

@@ -4,7 +4,7 @@
 use candle_core::{DType, Result, Tensor};
 
 use super::elementwise::cast;
-use super::launch::{Grid, address, device, empty, launch, suffix, tensor};
+use super::launch::{Argument, Grid, address, device, empty, launch, rows_of, suffix, tensor};
 use super::many::launch_over;
 use crate::nn::ops::Gradients;
 
@@ -46,7 +46,9 @@ impl Gradients {
         let grid = Grid { blocks: (columns.div_ceil(COLUMNS), parts), threads: BLOCK, shared_bytes: 0 };
         let parts = empty((parts, columns), DType::F32, dy)?;
         let name = format!("column_sums_{}", suffix(dy.dtype())?);
-        launch(device(dy)?, &name, grid, &[tensor(dy)?, tensor(&parts)?, rows.into(), columns.into()])?;
+        let (of_dy, stride) = rows_of(dy, columns)?;
+        let arguments = [Argument::Address(of_dy), tensor(&parts)?, rows.into(), stride.into(), columns.into()];
+        launch(device(dy)?, &name, grid, &arguments)?;
         self.add_row_sums(x, &parts, 0)
     }
 

@@ -25,10 +25,9 @@ template <int N> __device__ void update(const Weight &all, size_t i, const Rates
   store<N>(all.v + i, v);
 }
 
-extern "C" __global__ void adamw_f32(const Weight *weights, const size_t *first_blocks, size_t tensors, size_t chunk,
-                                     Rates rates) {
-  Place place = place_of_block(first_blocks, tensors);
-  Weight all = weights[place.tensor];
+extern "C" __global__ void adamw_f32(const __grid_constant__ Table<Weight> weights, size_t chunk, Rates rates) {
+  Place place = weights.place_of_block();
+  Weight all = weights.tensors[place.tensor];
   bool fours = aligned<4>(all.weight) && aligned<4>(all.gradient) && aligned<4>(all.m) && aligned<4>(all.v);
   over_chunk(place, chunk, all.n, fours, [&](size_t i, auto n) { update<decltype(n)::value>(all, i, rates); });
 }

@@ -59,6 +59,17 @@ struct Softmax {
     }
   }
 
+  // Several at once: one comparison for all.
+  template <int N> __device__ void add(const float (&x)[N]) {
+    float largest = max;
+    for (int j = 0; j < N; j++) largest = fmaxf(largest, x[j]);
+    if (largest == -INFINITY) return;
+    float some = 0.0f;
+    for (int j = 0; j < N; j++) some += __expf(x[j] - largest);
+    sum = sum * __expf(max - largest) + some;
+    max = largest;
+  }
+
   // Of all lanes of a warp.
   __device__ void over_warp() {
     float largest = warp_max(max);
@@ -84,21 +95,37 @@ struct Softmax {
     sum = total;
   }
 
-  __device__ float weight(float x) const { return __expf(x - max) / sum; }
+  __device__ float weight(float x) const { return __expf(x - max) * (1.0f / sum); }
 };
 
 // Which positions survive dropout, by the same hash as on the CPU: forward and backward agree without a stored mask.
+//
+// A hash decides two positions, by 15 bits each. Of 16 positions from a multiple of 16 on, those 8 apart are a pair; the
+// pairs of all positions are numbered in order.
 struct Dropout {
-  unsigned seed, threshold;
+  // `surplus` is 2^15 less the threshold, in both halves.
+  unsigned seed, surplus;
   float scale;
+
+  // What the number of a pair is multiplied by.
+  static constexpr unsigned SCATTER = 0x9e3779b9u;
+
+  // Of a pair, whose number is given times `SCATTER`: bit 15 is set if its first position survives, bit 31 if its second.
+  __device__ unsigned survivors(unsigned scattered) const {
+    // The same as that of `seed ^ scattered`, with one operation less where the seed is the same for many.
+    unsigned h = (seed ^ (seed >> 16) ^ scattered ^ (scattered >> 16)) * 0x85ebca6bu;
+    h = (h ^ (h >> 13)) * 0xc2b2ae35u;
+    return ((h ^ (h >> 16)) & 0x7fff7fffu) + surplus;
+  }
+
+  // Whether anything is dropped.
+  __device__ bool drops() const { return surplus != 0x80008000u; }
 
   // 0, or what a survivor is multiplied by.
   __device__ float factor(size_t position) const {
-    unsigned h = seed ^ (unsigned(position) * 0x9e3779b9u);
-    h = (h ^ (h >> 16)) * 0x85ebca6bu;
-    h = (h ^ (h >> 13)) * 0xc2b2ae35u;
-    h ^= h >> 16;
-    return h >= threshold ? scale : 0.0f;
+    unsigned pair = (unsigned(position >> 1) & ~7u) | (unsigned(position) & 7u);
+    unsigned both = survivors(pair * SCATTER);
+    return (position & 8 ? both >> 16 : both) & 0x8000u ? scale : 0.0f;
   }
 };
 
@@ -145,15 +172,27 @@ struct Place {
   size_t tensor, chunk;
 };
 
-// Where this block belongs, if tensor i has the blocks from `first_blocks[i]` to `first_blocks[i + 1]`.
-__device__ inline Place place_of_block(const size_t *first_blocks, size_t tensors) {
-  size_t low = 0, high = tensors;
-  while (high - low > 1) {
-    size_t middle = (low + high) / 2;
-    (first_blocks[middle] <= blockIdx.x ? low : high) = middle;
+// What is said of the tensors of a launch, W of each, as a parameter: nothing is uploaded. All parameters of a kernel have
+// 4 KiB, on every GPU.
+constexpr int TABLE_WORDS = 500;
+template <class W> struct Table {
+  static constexpr int CAPACITY = (TABLE_WORDS - 1) / (sizeof(W) / 8 + 1);
+
+  size_t n;
+  // Tensor i has the blocks from `first_blocks[i]` to `first_blocks[i + 1]`.
+  size_t first_blocks[CAPACITY];
+  W tensors[CAPACITY];
+
+  // Where this block belongs.
+  __device__ Place place_of_block() const {
+    size_t low = 0, high = n;
+    while (high - low > 1) {
+      size_t middle = (low + high) / 2;
+      (first_blocks[middle] <= blockIdx.x ? low : high) = middle;
+    }
+    return {low, blockIdx.x - first_blocks[low]};
   }
-  return {low, blockIdx.x - first_blocks[low]};
-}
+};
 
 // `f(i, N)` for the elements of a chunk of a tensor of n, N of them at a time: four if `fours`, else one.
 template <class F> __device__ inline void over_chunk(Place place, size_t chunk, size_t n, bool fours, F f) {

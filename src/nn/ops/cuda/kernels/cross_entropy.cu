@@ -1,45 +1,69 @@
-// Cross-entropy with a label a row of logits (rows, classes). A block a row. A label that is no class makes the loss
-// NaN: the host cannot look without waiting for the device.
+// Cross-entropy with a label a row of logits, of `classes` numbers; rows are `stride` apart. A block a row. A label that is no
+// class makes the loss NaN: the host cannot look without waiting for the device.
 
 #include "common.cuh"
 
-template <class T> __device__ Softmax softmax_of(const T *logits, size_t classes) {
+// What is loaded at once.
+template <class T> constexpr int PART = 16 / sizeof(T);
+
+// `f(c, N)` for the classes that are this thread's, N of them at a time: 16 bytes where `parts`, else one.
+template <class T, class F> __device__ void over_classes(size_t classes, bool parts, F f) {
+  size_t whole = parts ? classes / PART<T> * PART<T> : 0;
+  for (size_t c = PART<T> * threadIdx.x; c < whole; c += PART<T> * blockDim.x) f(c, std::integral_constant<int, PART<T>>());
+  for (size_t c = whole + threadIdx.x; c < classes; c += blockDim.x) f(c, std::integral_constant<int, 1>());
+}
+
+template <class T> __device__ Softmax softmax_of(const T *logits, size_t classes, bool parts) {
   __shared__ float scratch[2 * 32];
   Softmax all;
-  for (size_t c = threadIdx.x; c < classes; c += blockDim.x) all.add(widen(logits[c]));
+  over_classes<T>(classes, parts, [&](size_t c, auto n) {
+    constexpr int N = decltype(n)::value;
+    Some<N, T> some = load<N>(logits + c);
+    float x[N];
+    for (int j = 0; j < N; j++) x[j] = widen(some.v[j]);
+    all.add(x);
+  });
   all.over_block(scratch);
   return all;
 }
 
-template <class T> __device__ void cross_entropy(const T *logits, const unsigned *labels, float *losses, size_t classes) {
-  logits += blockIdx.x * classes;
-  Softmax all = softmax_of(logits, classes);
+template <class T>
+__device__ void cross_entropy(const T *logits, const unsigned *labels, float *losses, size_t classes, size_t stride) {
+  logits += blockIdx.x * stride;
+  Softmax all = softmax_of(logits, classes, aligned<PART<T>>(logits));
   unsigned label = labels[blockIdx.x];
   if (threadIdx.x == 0)
     losses[blockIdx.x] = label < classes ? logf(all.sum) + all.max - widen(logits[label]) : nanf("");
 }
 
-// (softmax - onehot) dloss / rows.
+// (softmax - onehot) dloss / rows, and zeros in what is left of a row of `dlogits`.
 template <class T>
 __device__ void cross_entropy_backward(const T *logits, const unsigned *labels, const float *dloss, T *dlogits,
-                                       size_t classes) {
-  logits += blockIdx.x * classes;
-  dlogits += blockIdx.x * classes;
-  Softmax all = softmax_of(logits, classes);
+                                       size_t classes, size_t stride) {
+  logits += blockIdx.x * stride;
+  dlogits += blockIdx.x * stride;
+  bool parts = aligned<PART<T>>(logits) && aligned<PART<T>>(dlogits);
+  Softmax all = softmax_of(logits, classes, parts);
   unsigned label = labels[blockIdx.x];
   float upstream = *dloss / gridDim.x;
-  for (size_t c = threadIdx.x; c < classes; c += blockDim.x)
-    dlogits[c] = narrow<T>((all.weight(widen(logits[c])) - (c == label ? 1.0f : 0.0f)) * upstream);
+  over_classes<T>(classes, parts, [&](size_t c, auto n) {
+    constexpr int N = decltype(n)::value;
+    Some<N, T> some = load<N>(logits + c);
+    for (int j = 0; j < N; j++)
+      some.v[j] = narrow<T>((all.weight(widen(some.v[j])) - (c + j == label ? 1.0f : 0.0f)) * upstream);
+    store<N>(dlogits + c, some);
+  });
+  for (size_t c = classes + threadIdx.x; c < stride; c += blockDim.x) dlogits[c] = narrow<T>(0.0f);
 }
 
 #define CROSS_ENTROPY(S, T)                                                                                            \
-  extern "C" __global__ void cross_entropy_##S(const T *logits, const unsigned *labels, float *losses,                 \
-                                               size_t classes) {                                                       \
-    cross_entropy(logits, labels, losses, classes);                                                                    \
+  extern "C" __global__ void cross_entropy_##S(const T *logits, const unsigned *labels, float *losses, size_t classes, \
+                                               size_t stride) {                                                        \
+    cross_entropy(logits, labels, losses, classes, stride);                                                            \
   }                                                                                                                    \
   extern "C" __global__ void cross_entropy_backward_##S(const T *logits, const unsigned *labels, const float *dloss,   \
-                                                        T *dlogits, size_t classes) {                                  \
-    cross_entropy_backward(logits, labels, dloss, dlogits, classes);                                                   \
+                                                        T *dlogits, size_t classes, size_t stride) {                   \
+    cross_entropy_backward(logits, labels, dloss, dlogits, classes, stride);                                           \
   }
 FOR_EACH_TYPE(CROSS_ENTROPY)
 

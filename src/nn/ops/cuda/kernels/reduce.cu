@@ -31,10 +31,11 @@ __device__ void sum_rows(const T *x, float *sums, size_t first, size_t end, size
   sums[column0 + mine] = all;
 }
 
-// Grid (columns / COLUMNS, parts): the sums of part p of the rows of x (rows, columns) go to row p of `sums`.
-template <class T> __device__ void column_sums(const T *x, float *sums, size_t rows, size_t columns) {
+// Grid (columns / COLUMNS, parts): the sums of part p of the rows of x (rows, columns), which are `stride` apart, go to row p
+// of `sums`.
+template <class T> __device__ void column_sums(const T *x, float *sums, size_t rows, size_t stride, size_t columns) {
   size_t part = (rows + gridDim.y - 1) / gridDim.y, first = blockIdx.y * part, end = min(first + part, rows);
-  sum_rows(x, sums + blockIdx.y * columns, first, end, columns, columns, blockIdx.x * size_t(COLUMNS));
+  sum_rows(x, sums + blockIdx.y * columns, first, end, stride, columns, blockIdx.x * size_t(COLUMNS));
 }
 
 // Rows of `columns` numbers, `stride` apart, and the sum of them.
@@ -45,15 +46,14 @@ struct Partial {
 };
 
 // The sums of a chunk of COLUMNS columns of many partial sums.
-extern "C" __global__ void finish_sums(const Partial *partials, const size_t *first_blocks, size_t tensors,
-                                       size_t chunk) {
-  Place place = place_of_block(first_blocks, tensors);
-  Partial of = partials[place.tensor];
+extern "C" __global__ void finish_sums(const __grid_constant__ Table<Partial> partials, size_t chunk) {
+  Place place = partials.place_of_block();
+  Partial of = partials.tensors[place.tensor];
   sum_rows(of.rows, of.sum, 0, of.n_rows, of.stride, of.columns, place.chunk * chunk);
 }
 
 #define COLUMN_SUMS(S, T)                                                                                              \
-  extern "C" __global__ void column_sums_##S(const T *x, float *sums, size_t rows, size_t columns) {                   \
-    column_sums(x, sums, rows, columns);                                                                               \
+  extern "C" __global__ void column_sums_##S(const T *x, float *sums, size_t rows, size_t stride, size_t columns) {    \
+    column_sums(x, sums, rows, stride, columns);                                                                       \
   }
 FOR_EACH_TYPE(COLUMN_SUMS)

@@ -21,7 +21,8 @@ struct Row {
 __device__ inline Row row_of(const float *scores, const float *mask, size_t keys, size_t first_row,
                              size_t rows_a_sequence) {
   size_t row = blockIdx.x * size_t(blockDim.x / WARP) + threadIdx.x / WARP, among_all = first_row + row;
-  return {row, among_all * keys, scores + row * keys, mask ? mask + among_all / rows_a_sequence * keys : nullptr};
+  // Of dropout, a row begins at a multiple of 16.
+  return {row, among_all * ((keys + 15) / 16 * 16), scores + row * keys, mask ? mask + among_all / rows_a_sequence * keys : nullptr};
 }
 
 // The weights after dropout.

@@ -70,7 +70,7 @@ entry_points! {
         cuDeviceGet cuDeviceGetAttribute cuDeviceGetDefaultMemPool cuDeviceGetName cuDeviceGetUuid cuDeviceGetUuid_v2
         cuDevicePrimaryCtxRelease_v2 cuDevicePrimaryCtxRetain cuDeviceTotalMem_v2
         cuEventCreate cuEventDestroy_v2 cuEventElapsedTime cuEventElapsedTime_v2 cuEventRecord cuEventSynchronize
-        cuGetErrorString cuInit cuLaunchKernel
+        cuFuncSetAttribute cuGetErrorString cuInit cuLaunchKernel
         cuMemAllocAsync cuMemAlloc_v2 cuMemFreeAsync cuMemFree_v2 cuMemGetInfo_v2
         cuMemPoolGetAttribute cuMemPoolSetAttribute cuMemPoolTrimTo
         cuMemcpyDtoDAsync_v2 cuMemcpyDtoHAsync_v2 cuMemcpyHtoDAsync_v2 cuMemcpyPeerAsync cuMemsetD8Async
