@@ -3,7 +3,7 @@
 
 On the matrix units attention is bound by how fast a multiprocessor issues instructions, of which it can issue four a cycle.
 The script compiles the kernels for a GPU, disassembles them, and counts what lies in the longest loop of each: the loop over
-tiles, which is unrolled whole. It prints the count for 16 rows and 64 keys of a warp, what the count is made of, and the
+tiles. It prints the count for 16 rows and 64 keys of a warp, what the count is made of, and the
 throughput that follows if every cycle issued four:
 
   python3 benches/instructions.py --arch sm_90 --multiprocessors 132 --gigahertz 1.755
@@ -19,12 +19,13 @@ import tempfile
 from pathlib import Path
 
 KERNELS = Path(__file__).resolve().parent.parent / "src/nn/ops/cuda/kernels/attention.cu"
-# By kernel: rows x keys that a warp works on in a turn of its loop, and products of 16 x 64 by 64 x 64 for each.
+# By kernel: rows x keys that a warp works on in a turn of its loop, turns of the loop within it, and products of 16 x 64 by
+# 64 x 64 for each.
 TURNS = {
-    "attention_bf16": (32 * 64, 2),
-    "attention_tf32": (32 * 32, 2),
-    "attention_backward_bf16": (16 * 64, 5),
-    "attention_backward_tf32": (16 * 32, 5),
+    "attention_bf16": (32 * 64, 1, 2),
+    "attention_tf32": (32 * 32, 1, 2),
+    "attention_backward_bf16": (16 * 64, 4, 5),
+    "attention_backward_tf32": (16 * 32, 2, 5),
 }
 KINDS = {"HMMA": "matrix units", "LDSM": "shared memory", "LDS": "shared memory", "STS": "shared memory", "MUFU": "exponentials",
          "IMAD": "integers", "LOP3": "integers", "SHF": "integers", "IADD3": "integers", "PRMT": "integers", "FFMA": "floats",
@@ -39,9 +40,9 @@ def functions(sass):
         yield name, [(int(a, 16), op.split(".")[0], rest) for a, op, rest in rows]
 
 
-def longest_loop(rows):
+def longest_loop(rows, turns):
     """The instructions between the target and the place of the backward jump that spans the most. What a forward jump skips is
-    left out if it reads device memory: masks and the end of the keys, which few tiles have, and what few warps copy."""
+    left out if it reads device memory: masks and the end of the keys, which few tiles have, and what few warps copy. What a loop within it has counts as often as that turns."""
     jumps = []
     for address, op, rest in rows:
         target = re.search(r"0x([0-9a-f]+)", rest)
@@ -51,7 +52,10 @@ def longest_loop(rows):
     loads = [address for address, op, _ in rows if op == "LDG"]
     skipped = [(at, to) for at, to in jumps if first < at < to <= last and to - at < (last - first) / 2
                and any(at < load < to for load in loads)]
-    return [op for address, op, _ in rows if first <= address <= last and not any(at < address < to for at, to in skipped)]
+    inner = [(to, at) for at, to in jumps if first < to < at < last]
+    kept = [(address, op) for address, op, _ in rows
+            if first <= address <= last and not any(at < address < to for at, to in skipped)]
+    return [op for address, op in kept for _ in range(turns if any(a <= address <= b for a, b in inner) else 1)]
 
 
 def main():
@@ -69,7 +73,8 @@ def main():
     for name, rows in functions(sass):
         if name not in TURNS:
             continue
-        ops, (pairs, products) = longest_loop(rows), TURNS[name]
+        pairs, turns, products = TURNS[name]
+        ops = longest_loop(rows, turns)
         share = 16 * 64 / pairs
         kinds = collections.Counter(KINDS.get(op, "the rest") for op in ops)
         made_of = ", ".join(f"{share * n:.0f} {kind}" for kind, n in kinds.most_common())

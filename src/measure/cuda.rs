@@ -43,16 +43,34 @@ pub(super) fn free_memory() -> candle_core::Result<u64> {
     result::mem_get_info().w().map(|(free, _)| free as u64)
 }
 
+/// C's `char`, which has a sign on x86-64 and none on 64-bit ARM.
+trait Char {
+    fn byte(self) -> u8;
+}
+
+impl Char for i8 {
+    fn byte(self) -> u8 {
+        self.cast_unsigned()
+    }
+}
+
+impl Char for u8 {
+    fn byte(self) -> u8 {
+        self
+    }
+}
+
+/// The UUID of a GPU, without the `GPU-` that NVML puts before it.
+fn uuid_text<C: Char>(chars: [C; 16]) -> String {
+    let hex = chars.into_iter().fold(String::new(), |hex, c| hex + &format!("{:02x}", c.byte()));
+    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+}
+
 /// What CUDA says of a GPU.
 pub(super) fn facts(cuda: &CudaDevice) -> GpuFacts {
     let stream = cuda.cuda_stream();
     let context = stream.context();
-    let uuid = context.uuid().ok().map(|uuid| {
-        // C's `char` has a sign on some processors.
-        let bytes = uuid.bytes.map(|char| u8::from_ne_bytes(char.to_ne_bytes()));
-        let hex = bytes.iter().fold(String::new(), |hex, b| hex + &format!("{b:02x}"));
-        format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
-    });
+    let uuid = context.uuid().ok().map(|uuid| uuid_text(uuid.bytes));
     let part = |which| context.attribute(which).ok().and_then(|n| u32::try_from(n).ok());
     let domain = part(sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_PCI_DOMAIN_ID);
     let bus = part(sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_PCI_BUS_ID);
@@ -79,4 +97,17 @@ pub(super) fn peak_memory(cuda: &CudaDevice) -> candle_core::Result<u64> {
 /// Gives memory that is not in use back to the driver: between models, whose sizes differ.
 pub(super) fn release_unused(cuda: &CudaDevice) -> candle_core::Result<()> {
     ffi::trim_pool(cuda)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_uuid_is_the_same_whether_a_char_has_a_sign_or_not() {
+        let bytes = [0x1c, 0xed, 0xca, 0x79, 0x70, 0x26, 0x9b, 0xfd, 0x8d, 0xcf, 0xde, 0xa1, 0x1c, 0x67, 0x57, 0x31];
+        let text = "1cedca79-7026-9bfd-8dcf-dea11c675731";
+        assert_eq!(uuid_text(bytes), text);
+        assert_eq!(uuid_text(bytes.map(u8::cast_signed)), text);
+    }
 }

@@ -63,5 +63,8 @@ class Device:
         kinds = {int: ctypes.c_size_t, float: ctypes.c_float}
         values = [kinds[type(a)](a) if type(a) in kinds else a for a in arguments]
         pointers = (ctypes.c_void_p * len(values))(*[ctypes.addressof(v) for v in values])
+        if shared_bytes > 48 << 10:
+            most = ctypes.c_int(8)  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+            self.call("cuFuncSetAttribute", function, most, ctypes.c_int(shared_bytes))
         size = lambda n: [ctypes.c_uint(i) for i in (tuple(n) + (1, 1))[:3]]
         self.call("cuLaunchKernel", function, *size(grid), *size(block), ctypes.c_uint(shared_bytes), None, pointers, None)

@@ -30,21 +30,31 @@ class Partial(ctypes.Structure):
     _fields_ = [(name, u64) for name in ["rows", "sum", "n_rows", "stride", "columns"]]
 
 
-DROPOUT = Dropout(7, 0x20000000, 8 / 7)
+# An eighth is dropped.
+DROPOUT = Dropout(7, 0x70007000, 8 / 7)
+TABLE_WORDS = 500
 TYPES = ["f32", "bf16", "f16"]
 
 
 def many(gpu, kernel, tensors, sizes, chunk, block, *rest):
     """A launch over many tensors, with a block for each chunk of their sizes."""
     blocks = [-(-n // chunk) for n in sizes]
-    first_blocks = gpu.array(b"".join(bytes(u64(sum(blocks[:i]))) for i in range(len(blocks))))
-    tables = [gpu.array(b"".join(bytes(tensor) for tensor in tensors)), first_blocks]
-    gpu.launch(kernel, (sum(blocks),), block, *tables, len(sizes), chunk, *rest)
+    capacity = (TABLE_WORDS - 1) // (ctypes.sizeof(tensors[0]) // 8 + 1)
+
+    class Table(ctypes.Structure):
+        _fields_ = [("n", u64), ("first_blocks", u64 * capacity), ("tensors", type(tensors[0]) * capacity)]
+
+    table = Table(n=len(sizes))
+    for i, tensor in enumerate(tensors):
+        table.first_blocks[i], table.tensors[i] = sum(blocks[:i]), tensor
+    gpu.launch(kernel, (sum(blocks),), block, table, chunk, *rest)
 
 
 def reduce(gpu):
     for t in TYPES:
-        gpu.launch(f"column_sums_{t}", (2, 4), (32, 8), gpu.numbers(37 * 142, t), gpu.empty(4 * 142), 37, 142)
+        # Rows that are longer than they have columns, too.
+        for stride in [142, 144]:
+            gpu.launch(f"column_sums_{t}", (2, 4), (32, 8), gpu.numbers(37 * stride, t), gpu.empty(4 * 142), 37, stride, 142)
     columns = [142, 32]
     partials = [Partial(gpu.numbers(19 * 200).value, gpu.empty(n).value, 19, 200, n) for n in columns]
     many(gpu, "finish_sums", partials, columns, 128, (32, 8))
@@ -53,9 +63,10 @@ def reduce(gpu):
 def cross_entropy(gpu):
     labels = gpu.array([299, 0, 7], "u32")
     for t in TYPES:
-        logits, losses = gpu.numbers(3 * 300, t), gpu.empty(3)
-        gpu.launch(f"cross_entropy_{t}", (3,), (256,), logits, labels, losses, 300)
-        gpu.launch(f"cross_entropy_backward_{t}", (3,), (256,), logits, labels, gpu.numbers(1), gpu.empty(900, t), 300)
+        for stride in [300, 304]:
+            logits, losses, dlogits = gpu.numbers(3 * stride, t), gpu.empty(3), gpu.empty(3 * stride, t)
+            gpu.launch(f"cross_entropy_{t}", (3,), (256,), logits, labels, losses, 300, stride)
+            gpu.launch(f"cross_entropy_backward_{t}", (3,), (256,), logits, labels, gpu.numbers(1), dlogits, 300, stride)
     gpu.launch("mean_f32", (1,), (256,), gpu.numbers(1000), gpu.empty(1), 1000)
 
 
@@ -69,7 +80,7 @@ def elementwise(gpu):
                 gpu.launch(f"{name}_{t}", grid, block, x, gpu.empty(n, t), n)
                 gpu.launch(f"{name}_backward_{t}", grid, block, x, y, gpu.empty(n, t), n)
             gpu.launch(f"dropout_{t}", grid, block, x, gpu.empty(n, t), n, DROPOUT)
-            gpu.launch(f"repeat_{t}", grid, block, gpu.numbers(7), gpu.empty(n, t), n, 7)
+            gpu.launch(f"repeat_{t}", grid, block, gpu.numbers(7), gpu.empty(n, t), n, 8, 7)
             for to in {"f32", t}:
                 gpu.launch(f"cast_{t}_{to}", grid, block, x, gpu.empty(n, to), n)
                 gpu.launch(f"add_{t}_{to}", grid, block, x, gpu.numbers(n, to), n)
@@ -130,7 +141,7 @@ def adamw(gpu):
 
 
 def attention(gpu):
-    # Several tiles of both, the last of which is not full.
+    # Several tiles of both, the last of which is not full, and one and two blocks of keys.
     b, heads = 1, 2
     for rows, keys in [(70, 150), (150, 70)]:
         for kernels, t in [("bf16", "bf16"), ("f16", "f16"), ("tf32", "f32")]:
@@ -138,14 +149,20 @@ def attention(gpu):
             k, v = [gpu.numbers(b * keys * heads * 64, t) for _ in range(2)]
             mask, lse, delta = gpu.numbers(b * keys), gpu.empty(b * heads * rows), gpu.empty(b * heads * rows)
             sizes = [heads, rows, keys, 0.125, DROPOUT]
-            of_rows, of_keys = [((n + 63) // 64, b * heads) for n in (rows, keys)]
+            of_rows, of_keys = [((n + 127) // 128 * b * heads,) for n in (rows, keys)]
             gpu.launch(f"attention_{kernels}", of_rows, (128,), q, k, v, mask, y, lse, *sizes)
             n = b * heads * rows
-            gpu.launch(f"attention_delta_{kernels}", ((n + 7) // 8,), (256,), y, dy, delta, n, heads, rows)
-            given = [q, k, v, dy, mask, lse, delta]
+            gpu.launch(f"attention_delta_{kernels}", ((n + 31) // 32,), (256,), y, dy, delta, n, heads, rows, DROPOUT)
             dk, dv, dq = [gpu.empty(b * m * heads * 64, t) for m in (keys, keys, rows)]
-            gpu.launch(f"attention_backward_keys_{kernels}", of_keys, (128,), *given, dk, dv, *sizes)
-            gpu.launch(f"attention_backward_queries_{kernels}", of_rows, (128,), *given, dq, *sizes)
+            sixteens = b * heads * ((rows + 15) // 16)
+            sums = gpu.zeros(sixteens * 16 * 64) if keys > 128 else NULL
+            bytes_of, tile = (2, 64) if t != "f32" else (4, 32)
+            row = 64 * bytes_of + 16
+            shared = 128 * row + 4 * tile * row + 128 * (tile * bytes_of + 16) + 16 * tile
+            given = [q, k, v, dy, mask, lse, delta, dq, sums, dk, dv]
+            gpu.launch(f"attention_backward_{kernels}", of_keys, (256,), *given, *sizes, shared_bytes=shared)
+            if keys > 128:
+                gpu.launch(f"attention_queries_{kernels}", ((sixteens + 7) // 8,), (256,), sums, dq, sixteens, heads, rows)
 
 
 # By the file that the kernels are in.

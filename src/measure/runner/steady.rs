@@ -22,9 +22,10 @@ impl WarmUp {
     pub(super) const WARM: Self = Self { block: Seconds(0.5), least: Seconds(0.0), most: Seconds(30.0) };
 }
 
-/// Blocks that have to agree, and how closely.
+/// Blocks that have to agree, and how closely. A card at its power limit never comes to rest: an H200 at its 700 W took 65 s
+/// until three blocks of 5 s were within 1 % by chance.
 const BLOCKS: usize = 3;
-const SPREAD: f64 = 0.01;
+const SPREAD: f64 = 0.02;
 /// Degrees in ten seconds at which a card counts as warm.
 const DEGREES_IN_10_S: f64 = 0.5;
 /// The part of itself by which a steady clock still moves: a card at its power limit steps up and down without end, by a few

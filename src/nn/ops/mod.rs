@@ -49,7 +49,8 @@ pub(super) use plain::{Add, Composed, Contiguous, Reshape};
 /// How the message begins of an error that smaller tensors would not have.
 pub(super) const TOO_LARGE: &str = "too large for a GPU";
 
-/// Where the rows of a matrix may be longer than it is wide, for an operation on a GPU.
+/// Where the rows of a matrix may be longer than it is wide, for an operation on a GPU. Only a linear makes such a result, and
+/// only cross-entropy such a gradient, whose rows end in zeros.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum LongRows {
     /// Nowhere: every tensor is made contiguous before.

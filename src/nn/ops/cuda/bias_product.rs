@@ -50,7 +50,7 @@ thread_local! {
 /// has no algorithm for it: then nothing was done.
 pub(super) fn product_with_bias(out: Matrix, [x, w]: [Matrix; 2], bias: &Tensor) -> Result<bool> {
     let (gpu, dtype) = (device(bias)?, x.dtype);
-    if (w.columns, out.rows, out.columns) != (x.columns, x.rows, w.rows) || bias.elem_count() != w.rows {
+    if (w.columns, out.rows, out.columns) != (x.columns, x.rows, w.rows) || bias.elem_count() < w.rows {
         bail!("x {} x {}, w {} x {}, bias {:?}", x.rows, x.columns, w.rows, w.columns, bias.dims());
     }
     if [w.dtype, out.dtype, bias.dtype()] != [dtype; 3] {

@@ -6,7 +6,6 @@ use std::sync::{MutexGuard, PoisonError};
 use candle_core::cuda_backend::gemm_reduced_precision_f32;
 use candle_core::{DType, Result, Tensor};
 
-use super::elementwise::cast;
 use super::launch::{Argument, Grid, THREADS, WARP, device, empty, has_kernel, launch, tensor};
 use crate::nn::ops::{Attention, Gradients};
 
@@ -15,6 +14,8 @@ const D_HEAD: usize = 64;
 /// Queries and threads of a block, forward; its keys and threads, backward.
 const QUERIES: (usize, usize) = (128, 4 * WARP);
 const KEYS: (usize, usize) = (128, 8 * WARP);
+/// Rows that a warp of `attention_queries` has.
+const ROWS: usize = 16;
 /// Threads that share a row of `attention_delta`.
 const LANES: usize = 8;
 
@@ -119,20 +120,22 @@ impl Attention {
 
         let (dk, dv) = (empty(k.shape(), dtype, q)?, empty(v.shape(), dtype, q)?);
         let given = [tensor(q)?, tensor(k)?, tensor(v)?, tensor(dy)?, mask, tensor(&lse)?, tensor(&delta)?];
+        let dq = empty(q.shape(), dtype, q)?;
         // The blocks of a head add to the gradient of its queries, in whatever order they run. One block has it alone.
-        let sums = if self.keys > KEYS.0 { Some(Tensor::zeros(q.shape(), DType::F32, q.device())?) } else { None };
-        let dq = if sums.is_some() { None } else { Some(empty(q.shape(), dtype, q)?) };
-        let address = |x: &Option<Tensor>| x.as_ref().map_or(Ok(Argument::Address(0)), tensor);
-        let gradients_of = [address(&dq)?, address(&sums)?, tensor(&dk)?, tensor(&dv)?];
+        let sixteens = self.b * self.heads.n_heads * self.t.div_ceil(ROWS);
+        let sums = (self.keys > KEYS.0).then(|| Tensor::zeros((sixteens, ROWS, D_HEAD), DType::F32, q.device()));
+        let sums = sums.transpose()?;
+        let of_sums = sums.as_ref().map_or(Ok(Argument::Address(0)), tensor)?;
+        let gradients_of = [tensor(&dq)?, of_sums, tensor(&dk)?, tensor(&dv)?];
         let grid = self.blocks(self.keys, KEYS, factors.backward_bytes());
         let arguments = [&given[..], &gradients_of, &self.sizes()].concat();
         launch(gpu, &factors.kernel("attention_backward"), grid, &arguments)?;
-        if let Some(dq) = dq {
-            gradients.add_tensor(q, dq)?;
+        if sums.is_some() {
+            let sizes = [sixteens.into(), self.heads.n_heads.into(), self.t.into()];
+            let arguments = [&[of_sums, tensor(&dq)?][..], &sizes].concat();
+            launch(gpu, &factors.kernel("attention_queries"), Grid::of_warps(sixteens), &arguments)?;
         }
-        if let Some(sums) = sums {
-            gradients.add_tensor(q, cast(&sums, dtype)?)?;
-        }
+        gradients.add_tensor(q, dq)?;
         gradients.add_tensor(k, dk)?;
         gradients.add_tensor(v, dv)
     }

@@ -49,6 +49,11 @@ impl Matrix {
         Self { columns, batch_stride: 0, ..self }
     }
 
+    /// The first `rows` rows of a matrix.
+    fn first_rows(self, rows: usize) -> Self {
+        Self { rows, ..self }
+    }
+
     /// `rows` rows of each matrix from the `first` on, in the batch from matrix `skip` on.
     pub(super) fn part(self, skip: usize, first: usize, rows: usize) -> Self {
         let elements = skip * self.batch_stride + first * self.row_stride;
@@ -149,16 +154,20 @@ fn data_type(dtype: DType) -> Result<sys::cudaDataType> {
 }
 
 impl Gradients {
-    /// Adds the product `a b`, for each of a batch, to the gradient for `x`, which has as many elements.
+    /// Adds the product `a b`, for each of a batch, to the gradient for `x`. The product may have more rows than x: they are
+    /// computed the first time, and not looked at.
     pub(super) fn product_on_cuda(&mut self, x: &Tensor, [a, b]: [Matrix; 2], batch: usize) -> Result<()> {
-        let (sum, add) = match self.get(x) {
-            Some(sum) => (sum.clone(), true),
-            None => (empty(x.shape(), x.dtype(), x)?, false),
-        };
-        product(x, Matrix::new(&sum, a.rows, b.columns)?, [a, b], batch, 1.0, add)?;
-        if !add {
-            self.set(x.id(), sum);
+        let rows = x.elem_count() / (batch * b.columns).max(1);
+        if let Some(sum) = self.get(x) {
+            return product(x, Matrix::new(sum, rows, b.columns)?, [a.first_rows(rows), b], batch, 1.0, true);
         }
+        let sum = if a.rows == rows {
+            empty(x.shape(), x.dtype(), x)?
+        } else {
+            empty((batch * a.rows, b.columns), x.dtype(), x)?.narrow(0, 0, batch * rows)?.reshape(x.shape())?
+        };
+        product(x, Matrix::new(&sum, a.rows, b.columns)?, [a, b], batch, 1.0, false)?;
+        self.set(x.id(), sum);
         Ok(())
     }
 }

@@ -151,8 +151,10 @@ __device__ void attention_delta(const T *y, const T *dy, float *delta, size_t n,
   if (there && threadIdx.x % LANES == 0) delta[(sequence * heads + head) * rows + row] = sum / dropout.scale;
 }
 
-// Backward, a block has eight warps with 16 keys each, which meet the queries of the head a tile at a time.
+// Backward, a block has eight warps with 16 keys each, which meet the queries of the head a tile at a time. In 16 bits two
+// blocks share a multiprocessor.
 constexpr int KEY_THREADS = 8 * WARP, BLOCK_KEYS = KEY_THREADS / WARP * 16;
+template <class T> constexpr int KEY_BLOCKS = sizeof(T) == 2 ? 2 : 1;
 
 template <class T> struct BackwardTiles {
   Tile<T, BLOCK_KEYS> keys;
@@ -164,9 +166,16 @@ template <class T> struct BackwardTiles {
   float of_rows[2][2][TILE<T>];
 };
 
+// Where `dq_sum` has what this lane adds up of 16 rows and 8 columns.
+__device__ inline size_t sums_of_lane(unsigned head, size_t rows, int row, int column) {
+  size_t sixteens = (unsigned(rows) + 15) / 16;
+  return (((head * sixteens + row / 16) * (D_HEAD / 8) + column / 8) * 4) * WARP + lane();
+}
+
 // Gradients: with P the weights, M the mask of dropout, dA = dy V^T and dS = P (M dA - delta), dV = (M P)^T dy,
-// dK = scale dS^T Q and dQ = scale dS K. If one block has all keys, it writes dq; otherwise all add to `dq_sum`, which is as
-// q, but of f32 and zero before. Shared memory: `BackwardTiles`.
+// dK = scale dS^T Q and dQ = scale dS K. If one block has all keys, it writes dq; otherwise all add to `dq_sum`, which is zero
+// before and laid out as the matrix units hold it, so that the lanes of a warp add to neighbours: (B, heads, rows / 16, 8, 4,
+// 32), number i of the lane's sums over 8 columns. Shared memory: `BackwardTiles`.
 template <class T>
 __device__ void attention_backward(const T *q, const T *k, const T *v, const T *dy, const float *mask, const float *lse,
                                    const float *delta, T *dq, float *dq_sum, T *dk, T *dv, size_t heads, size_t rows,
@@ -179,8 +188,7 @@ __device__ void attention_backward(const T *q, const T *k, const T *v, const T *
   const int warp = threadIdx.x / WARP, first = block.first + 16 * warp;
   const float exponent = scale * LOG2_E, factor = scale * dropout.scale;
 
-  Rows<T> key_rows[1], value_rows[1];
-  load_rows(key_rows[0], all_keys, first);
+  Rows<T> value_rows[1];
   load_rows(value_rows[0], values, first);
   Sums key_sums[1] = {}, value_sums[1] = {};
   const bool adds = mask || block.first + BLOCK_KEYS > keys;
@@ -202,8 +210,10 @@ __device__ void attention_backward(const T *q, const T *k, const T *v, const T *
   over_tiles<KEY_THREADS>(on_chip.tiles, queries, slopes, copy_of_rows, [&](int at, int row0) {
     const auto &tiles = on_chip.tiles[at];
     unsigned pair = survivors.pair(row0 + pair_of_lane(), first + row_of_lane());
-#pragma unroll
+#pragma unroll 1  // Else a multiprocessor has no registers for two blocks.
     for (int query = 0; query < TILE<T>; query += 16) {
+      Rows<T> key_rows[1];
+      load_rows(key_rows[0], on_chip.keys, 16 * warp);
       float scores[2][4], da[2][4];
 #pragma unroll
       for (int n = 0; n < 2; n++) {
@@ -254,24 +264,33 @@ __device__ void attention_backward(const T *q, const T *k, const T *v, const T *
       dscores[0].read_transposed(on_chip.dscores, key, query);
       add_rows(part, dscores, on_chip.keys, key, column);
     }
+    if (dq_sum) {
+      if (row0 + query >= rows) return;
+      float *sums = dq_sum + sums_of_lane(block.head, rows, row0 + query, column);
 #pragma unroll
-    for (int half = 0; half < 2; half++) {
-      int row = row0 + query + row_of_lane() + 8 * half;
-      if (row >= rows) continue;
-      size_t to = queries.row(row) - q + column + pair_of_lane();
+      for (int n = 0; n < COLUMNS / 8; n++)
 #pragma unroll
-      for (int n = 0; n < COLUMNS / 8; n++) {
-        float left = part[0][n][2 * half] * factor, right = part[0][n][2 * half + 1] * factor;
-        if (dq_sum) {
-          atomicAdd(dq_sum + to + 8 * n, left);
-          atomicAdd(dq_sum + to + 8 * n + 1, right);
-        } else
-          store<2>(dq + to + 8 * n, {{narrow<T>(left), narrow<T>(right)}});
-      }
-    }
+        for (int i = 0; i < 4; i++) atomicAdd(sums + (4 * n + i) * WARP, part[0][n][i] * factor);
+    } else
+      store_rows(Head<T>(dq, rows, heads, block.head), row0 + query, part[0], {factor, factor}, column);
   });
   store_rows(Head<T>(dk, keys, heads, block.head), first, key_sums[0], {factor, factor});
   store_rows(Head<T>(dv, keys, heads, block.head), first, value_sums[0], {dropout.scale, dropout.scale});
+}
+
+// `dq_sum` as the gradient of queries. A warp 16 rows of a head, of `n` such rows in all.
+template <class T> __device__ void attention_queries(const float *dq_sum, T *dq, size_t n, size_t heads, size_t rows) {
+  size_t i = blockIdx.x * size_t(blockDim.x / WARP) + threadIdx.x / WARP, sixteens = (rows + 15) / 16;
+  if (i >= n) return;
+  unsigned head = i / sixteens;
+  int first = i % sixteens * 16;
+  const float *of_lane = dq_sum + sums_of_lane(head, rows, first, 0);
+  Sums sums;
+#pragma unroll
+  for (int column = 0; column < D_HEAD / 8; column++)
+#pragma unroll
+    for (int j = 0; j < 4; j++) sums[column][j] = of_lane[(4 * column + j) * WARP];
+  store_rows(Head<T>(dq, rows, heads, head), first, sums, {1.0f, 1.0f});
 }
 
 #define ATTENTION(S, T)                                                                                               \
@@ -284,7 +303,10 @@ __device__ void attention_backward(const T *q, const T *k, const T *v, const T *
                                                  size_t rows, Dropout dropout) {                                      \
     attention_delta(y, dy, delta, n, heads, rows, dropout);                                                           \
   }                                                                                                                   \
-  extern "C" __global__ void __launch_bounds__(KEY_THREADS)                                                           \
+  extern "C" __global__ void attention_queries_##S(const float *dq_sum, T *dq, size_t n, size_t heads, size_t rows) { \
+    attention_queries(dq_sum, dq, n, heads, rows);                                                                    \
+  }                                                                                                                   \
+  extern "C" __global__ void __launch_bounds__(KEY_THREADS, KEY_BLOCKS<T>)                                            \
       attention_backward_##S(const T *q, const T *k, const T *v, const T *dy, const float *mask, const float *lse,    \
                              const float *delta, T *dq, float *dq_sum, T *dk, T *dv, size_t heads, size_t rows,       \
                              size_t keys, float scale, Dropout dropout) {                                             \

@@ -85,8 +85,8 @@ __device__ inline float addend_of(int key, int keys, const float *mask, float in
 }
 
 // Starts copying the rows from `first` on; rows that are not there are zeros.
-template <int THREADS, class T, int ROWS>
-__device__ void copy_rows(T (&tile)[ROWS][D_HEAD + PIECE<T>], const Head<const T> &head, int first) {
+template <int THREADS, class T, int ROWS, int M>
+__device__ void copy_rows(T (&tile)[ROWS][M], const Head<const T> &head, int first) {
   constexpr int PIECES = D_HEAD / PIECE<T>, AT_ONCE = THREADS / PIECES;
   int row = threadIdx.x / PIECES, column = threadIdx.x % PIECES * PIECE<T>;
   const T *from = head.row(first + row) + column;
@@ -108,8 +108,8 @@ __device__ void over_tiles(T (&tiles)[2][2][N][M], const Head<const T> &left, co
   };
   copy_all(0, 0);
   end_of_copies();
-  for (int at = 0, first = 0; first < left.rows; first += TILE<T>, at ^= 1) {
-    if (first + TILE<T> < left.rows) copy_all(at ^ 1, first + TILE<T>);
+  for (int at = 0, first = 0; first < left.rows; first += N, at ^= 1) {
+    if (first + N < left.rows) copy_all(at ^ 1, first + N);
     end_of_copies();
     wait_for_all_but_the_last();
     __syncthreads();
@@ -131,6 +131,16 @@ template <class T> __device__ void load_rows(Rows<T> &rows, const Head<const T> 
       int row = first + row_of_lane() + i % 2 * 8, column = SPAN<T> * step + lane() % 4 * WORD<T> + i / 2 * PIECE<T>;
       rows[step][i] = row < head.rows ? rounded(*reinterpret_cast<const unsigned *>(head.row(row) + column), T()) : 0;
     }
+}
+
+// 16 rows of a tile as factors A.
+template <class T, int N, int M> __device__ void load_rows(Rows<T> &rows, const T (&tile)[N][M], int first) {
+#pragma unroll
+  for (int step = 0; step < D_HEAD / SPAN<T>; step++) {
+    load_matrices(rows[step], &tile[first + lane() % 16][SPAN<T> * step + lane() / 16 * PIECE<T>]);
+#pragma unroll
+    for (int i = 0; i < 4; i++) rows[step][i] = rounded(rows[step][i], T());
+  }
 }
 
 // c[g] = rows[g] (16 x 64) times the transposed rows `first` to `first` + 8 of a tile, for G such factors A.
@@ -255,14 +265,17 @@ __device__ void add_rows(float (&sums)[G][C][4], const Factor<float> (&factors)[
   }
 }
 
-template <class T> __device__ void store_rows(const Head<T> &head, int first, const Sums &sums, const float (&factor)[2]) {
+// Rows from `first` on and 8 C columns from `column` on; `factor` is that of the rows of a lane.
+template <class T, int C>
+__device__ void store_rows(const Head<T> &head, int first, const float (&sums)[C][4], const float (&factor)[2],
+                           int column = 0) {
 #pragma unroll
   for (int half = 0; half < 2; half++) {
     int row = first + row_of_lane() + 8 * half;
     if (row >= head.rows) continue;
-    T *to = head.row(row) + pair_of_lane();
+    T *to = head.row(row) + column + pair_of_lane();
 #pragma unroll
-    for (int n = 0; n < D_HEAD / 8; n++)
+    for (int n = 0; n < C; n++)
       store<2>(to + 8 * n, {{narrow<T>(sums[n][2 * half] * factor[half]), narrow<T>(sums[n][2 * half + 1] * factor[half])}});
   }
 }
