@@ -245,6 +245,10 @@ fn collect_files(
         *left =
             left.checked_sub(1).ok_or_else(|| CatalogError::TooMany { folder: dir.to_owned(), limit: MAX_FILES })?;
         let path = entry.path();
+        // What editors and archivers put beside a file (`.#x.yaml`, `._x.yaml`) is no entry.
+        if entry.file_name().to_string_lossy().starts_with('.') {
+            continue;
+        }
         if entry.file_type().map_err(failed)?.is_dir() {
             if depth > 0 {
                 collect_files(&path, depth - 1, left, places)?;
