@@ -9,8 +9,9 @@ use serde::de::DeserializeOwned;
 
 use super::device::{Device, DeviceKind};
 use super::error::{CatalogError, Invalid};
-use super::grid::{Grid, GridEntry};
+use super::grid::{Grid, GridEntry, Location};
 use super::identify::same_device_name;
+use super::lookup::look_up;
 use crate::files::{FileError, read_text};
 
 static HARDWARE: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/hardware");
@@ -95,6 +96,10 @@ pub trait Entry: DeserializeOwned {
     const KIND: EntryKind;
     /// Its name on the command line.
     fn id(&self) -> &str;
+    /// What people, drivers and operating systems call it.
+    fn called(&self) -> Vec<&str> {
+        Vec::new()
+    }
     /// What types cannot say: the key at fault and what is wrong with it.
     ///
     /// # Errors
@@ -121,7 +126,8 @@ impl Catalog {
         Self { folder: Some(folder) }
     }
 
-    /// The entry called `name`: a path to a YAML file, an id, or the beginning of just one id.
+    /// The entry called `name`: a path to a YAML file, an id or a name in any case, a country's code of two or three
+    /// letters, or the beginning of just one id.
     ///
     /// # Errors
     /// If there is no such entry, or if its file is not valid.
@@ -130,22 +136,13 @@ impl Catalog {
             return read_file(Path::new(name));
         }
         let places = self.places(E::KIND)?;
-        let found = if places.contains_key(name) {
-            name.to_owned()
-        } else {
-            let matches: Vec<_> = places.keys().filter(|id| id.starts_with(name)).cloned().collect();
-            match matches.as_slice() {
-                [only] if !name.is_empty() => only.clone(),
-                [] | [_] => {
-                    return Err(CatalogError::Unknown {
-                        what: E::KIND.name(),
-                        name: name.to_owned(),
-                        near: near(name, places.keys()),
-                    });
-                }
-                _ => return Err(CatalogError::Ambiguous { name: name.to_owned(), among: matches }),
-            }
+        // A file of the user's that is not valid is not what is looked for: its own error comes when it is asked for.
+        let entries = || {
+            let read = places.iter().filter_map(|(id, place)| Some((id, read_place::<E>(id, place, E::KIND).ok()?)));
+            read.flat_map(|(id, e)| e.called().into_iter().map(|n| (n.to_owned(), id.clone())).collect::<Vec<_>>())
+                .collect()
         };
+        let found = look_up(E::KIND, name, &places.keys().map(String::as_str).collect::<Vec<_>>(), entries)?;
         read_place(&found, &places[&found], E::KIND)
     }
 
@@ -165,19 +162,30 @@ impl Catalog {
         Ok(self.places(kind)?.into_keys().collect())
     }
 
-    /// A grid with the intensity of the zone that feeds it.
+    /// A grid with the intensity of the zone that feeds it, or that feeds that one.
     ///
     /// # Errors
-    /// As [`Catalog::load`], also for the zone that the entry names.
+    /// As [`Catalog::load`], also for the zones that the entry leads to, and if they lead in a circle.
     pub fn grid(&self, name: &str) -> Result<Grid, CatalogError> {
-        let entry: GridEntry = self.load(name)?;
-        let zone = match (&entry.intensity, &entry.zone) {
-            (None, Some(zone)) => Grid::resolve(self.load(zone)?, None),
-            _ => None,
-        };
-        let unresolved =
-            || CatalogError::Unknown { what: "grid", name: entry.zone.clone().unwrap_or_default(), near: Vec::new() };
-        Grid::resolve(entry.clone(), zone).ok_or_else(unresolved)
+        let mut chain: Vec<GridEntry> = vec![self.load(name)?];
+        while let Some(zone) = chain[chain.len() - 1].zone.clone() {
+            let known = chain.iter().any(|e| e.intensity.is_some());
+            let next = if chain.iter().any(|e| e.id == zone) {
+                let ids = chain.iter().map(|e| e.id.clone()).chain([zone]).collect();
+                Err(CatalogError::Circle(ids))
+            } else {
+                self.load::<GridEntry>(&zone)
+            };
+            match next {
+                Ok(entry) => chain.push(entry),
+                // Where the intensity is known already, the zone says no more than where that is.
+                Err(_) if known => break,
+                Err(error) => return Err(error),
+            }
+        }
+        let location = Location::of(&chain, |id| self.load::<GridEntry>(id).ok().map(|country| country.name));
+        let last = chain[chain.len() - 1].id.clone();
+        Grid::resolve(chain, location).ok_or(CatalogError::Circle(vec![last]))
     }
 
     /// The device of this kind that drivers or the operating system call `name`.
@@ -210,7 +218,7 @@ impl Catalog {
 fn looks_like_a_path(name: &str) -> bool {
     let path = Path::new(name);
     path.components().count() > 1
-        || path.extension().is_some_and(|e| e.eq_ignore_ascii_case("yaml") || e.eq_ignore_ascii_case("yml"))
+        || path.extension().is_some_and(|e| ["yaml", "yml", "json"].iter().any(|own| e.eq_ignore_ascii_case(own)))
 }
 
 fn is_yaml(path: &Path) -> bool {
@@ -319,15 +327,4 @@ fn without_place(message: &str) -> String {
 fn place_of(text: &str, key: &str) -> Option<(usize, usize)> {
     let key = format!("{key}:");
     text.lines().enumerate().find_map(|(i, line)| line.find(&key).map(|column| (i + 1, column + 1)))
-}
-
-/// Up to five ids that look like `name`, best first.
-fn near<'a>(name: &str, ids: impl Iterator<Item = &'a String>) -> Vec<String> {
-    let name = name.to_lowercase();
-    let mut scored: Vec<(f64, &String)> = ids
-        .map(|id| (strsim::jaro_winkler(&name, id) + if id.contains(&name) { 1.0 } else { 0.0 }, id))
-        .filter(|(score, _)| *score > 0.75)
-        .collect();
-    scored.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1)));
-    scored.into_iter().take(5).map(|(_, id)| id.clone()).collect()
 }

@@ -38,7 +38,7 @@ pub(super) struct Args {
     /// Time between two readings, 0.1 to 60
     #[arg(long, value_name = "SECONDS", default_value = "0.5", value_parser = parse_interval)]
     interval: f64,
-    /// Write FILE.json, or add a row to FILE.csv in CodeCarbon's columns (kWh and kg of what is metered, times PUE)
+    /// Write FILE.json, or add a row to FILE.csv in the columns of CodeCarbon 3 (kWh and kg of what is metered, times PUE)
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Account for the command alone: CPU energy by its share of CPU time, memory by what it keeps resident

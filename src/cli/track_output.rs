@@ -60,7 +60,7 @@ impl Destination {
                         .with_context(|| format!("cannot read `{}`", path.display()))?;
                 if !fits {
                     bail!(
-                        "`{}` has other columns than CodeCarbon's 3.2.9, so no row can be added\nhint: give a new file",
+                        "`{}` has other columns than CodeCarbon's 3.3.0, so no row can be added\nhint: give a new file",
                         path.display()
                     );
                 }
@@ -205,9 +205,6 @@ fn row(run: &Run) -> CodecarbonRow {
     };
     let energy = |kind| sum(kind, |l| l.energy_j).map(|j| Joules(j).kwh());
     let power = |kind| sum(kind, |l| l.power_w);
-    // Countries go by their three letters.
-    let is_country = |g: &&Grid| g.id.len() == 3 && g.id.bytes().all(|b| b.is_ascii_lowercase());
-    let country = grid.filter(is_country);
     let gpus: Vec<&str> = of(PartKind::Gpu).map(|l| l.name.as_str()).collect();
     let command = run.command.first().map(|c| Path::new(c).file_name().unwrap_or(c).to_string_lossy().into_owned());
     CodecarbonRow {
@@ -225,9 +222,7 @@ fn row(run: &Run) -> CodecarbonRow {
         water_l: run.account.water_l.map(|w| w.mid),
         intensity_g_per_kwh: Some(run.conditions.intensity.distribution.centre()),
         pue: run.conditions.pue.distribution.centre(),
-        country_name: country.map(|g| g.name.clone()),
-        country_iso_code: country.map(|g| g.id.to_uppercase()),
-        region: grid.filter(|_| country.is_none()).map(|g| g.id.clone()),
+        location: grid.map(|g| g.location.clone()).unwrap_or_default(),
         os: facts.os.clone(),
         cpu_count: facts.usable_cpus(),
         cpu_model: facts.cpu.clone(),

@@ -5,7 +5,7 @@ use crate::catalog::{Device, Grid, Hourly, Per, Site, Sourced};
 use crate::record::Warning;
 use crate::sensor::Coverage;
 use crate::stats::Distribution;
-use crate::units::UsdPerHour;
+use crate::units::{UsdPerHour, pue_fault};
 
 /// The shared inputs, each with its distribution and source.
 #[derive(Debug, Clone, PartialEq)]
@@ -140,20 +140,18 @@ impl ConditionsBuilder {
     /// # Errors
     /// If a number that the user gave makes no sense.
     pub fn build(self) -> Result<Conditions, EstimateError> {
-        for (name, value, least) in [
-            ("--pue", self.pue, 1.0),
-            ("--grid-intensity", self.intensity, 0.0),
-            ("--usd-per-hour", self.usd_per_hour, 0.0),
-            ("--usd-per-kwh", self.usd_per_kwh, 0.0),
+        if let Some(fault) = self.pue.and_then(pue_fault) {
+            return Err(EstimateError::Pue(fault));
+        }
+        for (name, value) in [
+            ("--grid-intensity", self.intensity),
+            ("--usd-per-hour", self.usd_per_hour),
+            ("--usd-per-kwh", self.usd_per_kwh),
         ] {
             if let Some(value) = value
-                && !(least..=1e9).contains(&value)
+                && !(0.0..=1e9).contains(&value)
             {
-                let allowed = if least > 0.0 {
-                    "a finite number of at least 1, and at most 1e9"
-                } else {
-                    "a finite number of at least 0, and at most 1e9"
-                };
+                let allowed = "a finite number of at least 0, and at most 1e9";
                 return Err(EstimateError::Number { name, value, allowed });
             }
         }
