@@ -21,7 +21,7 @@ pub use device::{Device, DeviceKind, Interconnect, Per, PowerSensor};
 pub use error::CatalogError;
 pub use files::{Catalog, Entry, EntryKind, parse};
 pub use grid::{Grid, GridEntry, Location};
-pub use hourly::{Hourly, HourlyError};
+pub use hourly::{Hourly, HourlyBasis, HourlyError};
 pub use identify::same_device_name;
 pub use published::{Level, PublishedRun, UnknownLevel, efficiency_table, published_runs};
 pub use site::Site;

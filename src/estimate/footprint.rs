@@ -80,11 +80,20 @@ pub fn footprint(request: &FootprintRequest, conditions: &Conditions) -> Result<
     }
     if time.is_none() {
         for name in ["wall_h", "device_h"] {
-            missing.insert(name, "no hours were given".to_owned());
+            missing.insert(name, "no hours were given: give `--hours`".to_owned());
         }
     }
+    // The reason that remains: what it is counted by was not given.
+    let by_hours = |of: &str| format!("{of} is counted by hours, and none were given: give `--hours`");
     if cost_usd.is_some() {
         missing.remove("cost_usd");
+    } else if price.is_some() {
+        missing.entry("cost_usd").or_insert_with(|| by_hours("the rent of a device"));
+    } else {
+        missing.entry("cost_usd").or_insert_with(|| "no energy is known that a price of electricity could be paid for".to_owned());
+    }
+    if embodied_kgco2e.is_none() {
+        missing.entry("embodied_kgco2e").or_insert_with(|| by_hours("the making of a device"));
     }
     let wall_h = request.hours.map(Interval::point);
     let mut assumptions: Vec<Assumption> = conditions.choices.clone();
