@@ -12,6 +12,7 @@ use super::error::{CatalogError, Invalid};
 use super::grid::{Grid, GridEntry, Location};
 use super::identify::same_device_name;
 use super::lookup::look_up;
+use super::twice::second_place;
 use crate::files::{FileError, read_text};
 
 static HARDWARE: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/hardware");
@@ -27,6 +28,8 @@ pub(super) fn efficiency_json() -> &'static str {
     HARDWARE.get_file("efficiency.json").and_then(|f| f.contents_utf8()).unwrap_or_default()
 }
 
+/// No message of a parser is shown longer than this.
+const MAX_MESSAGE: usize = 1500;
 /// No profile is larger than this.
 const MAX_BYTES: u64 = 1 << 18;
 /// Nor has it more brackets: the time that YAML takes grows with the square of how deep they nest.
@@ -99,6 +102,11 @@ pub trait Entry: DeserializeOwned {
     /// What people, drivers and operating systems call it.
     fn called(&self) -> Vec<&str> {
         Vec::new()
+    }
+    /// What a file with these keys is instead, if it is plainly something else.
+    #[must_use]
+    fn mistaken(_keys: &[String]) -> Option<&'static str> {
+        None
     }
     /// What types cannot say: the key at fault and what is wrong with it.
     ///
@@ -296,8 +304,13 @@ pub fn parse<E: Entry>(file: &str, text: &str) -> Result<E, CatalogError> {
         return Err(invalid(file, text, None, format!("more than {MAX_BRACKETS} brackets: not a profile")));
     }
     let entry: E = serde_yaml::from_str(text).map_err(|error| {
+        let message: String = without_place(&error.to_string()).chars().take(MAX_MESSAGE).collect();
         let place = error.location().map(|l| (l.line(), l.column()));
-        invalid(file, text, place, without_place(&error.to_string()).chars().take(500).collect())
+        if let Some(instead) = keys_of(text).and_then(|keys| E::mistaken(&keys)) {
+            return invalid(file, "", None, instead.to_owned());
+        }
+        let place = place.and_then(|at| second_place(text, at, &message)).or(place);
+        invalid(file, text, place, message)
     })?;
     match entry.check() {
         Ok(()) => Ok(entry),
@@ -313,6 +326,12 @@ fn invalid(file: &str, text: &str, place: Option<(usize, usize)>, message: Strin
         line: line.chars().take(200).collect(),
         message,
     }))
+}
+
+/// The keys of the outermost map, as far as it is one.
+fn keys_of(text: &str) -> Option<Vec<String>> {
+    let map: BTreeMap<String, Option<serde::de::IgnoredAny>> = serde_yaml::from_str(text).ok()?;
+    Some(map.into_keys().collect())
 }
 
 /// The message without the place that the parser appends, since the place is shown by itself.

@@ -15,6 +15,7 @@ mod lookup;
 mod published;
 mod site;
 mod sourced;
+mod twice;
 mod workload;
 
 pub use device::{Device, DeviceKind, Interconnect, Per, PowerSensor};

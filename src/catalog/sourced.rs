@@ -166,7 +166,9 @@ fn check<Q: Quantity>(written: Written) -> Result<Sourced<Q>, String> {
         (None, Some(date)) if is_date(&date) => date,
         (None, Some(date)) => {
             let date: String = date.chars().take(40).collect();
-            return Err(format!("`date` is `{date}`: expected a day, month or year that there is, such as `date: \"2026-05\"`"));
+            return Err(format!(
+                "`date` is `{date}`: expected a day, month or year that there is, such as `date: \"2026-05\"`"
+            ));
         }
         (None, None) => return Err("missing field `year` (or `date: \"2026-05\"`): every number needs one".to_owned()),
         (Some(year), None) => return Err(format!("`year` is {year}: expected 1990 to 2100")),

@@ -222,7 +222,10 @@ pub(super) fn warnings_text<'a>(warnings: impl IntoIterator<Item = &'a Warning>)
             said.push(warning);
         }
     }
-    let mut text: String = said.iter().map(|w| format!("\n{} {w}", paint().caution("warning:"))).collect();
+    let mut text = String::new();
+    for warning in &said {
+        text.push_str(&format!("\n{} {warning}", paint().caution("warning:")));
+    }
     if !said.is_empty() {
         text.push('\n');
     }

@@ -16,7 +16,9 @@ use greenformers::units::DType;
 use serde::Serialize;
 
 use super::Context;
-use super::common::{ConditionsArgs, Format, default_archs, paint, parse_seconds, print, print_json, warnings_text, workload};
+use super::common::{
+    ConditionsArgs, Format, default_archs, paint, parse_seconds, print, print_json, warnings_text, workload,
+};
 use super::sweep::{self, SweepArgs};
 
 #[derive(Debug, clap::Args)]

@@ -12,7 +12,9 @@ use greenformers::report::{
 use serde::Serialize;
 
 use super::Context;
-use super::common::{ConditionsArgs, Format, new_campaign_folder, paint, parse_seconds, print, print_json, warnings_text};
+use super::common::{
+    ConditionsArgs, Format, new_campaign_folder, paint, parse_seconds, print, print_json, warnings_text,
+};
 use super::profile::{WhatArgs, measure_into};
 use super::report::report_of;
 

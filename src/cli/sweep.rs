@@ -6,14 +6,14 @@ use anyhow::{Result, bail};
 use greenformers::catalog::{Device, DeviceKind, EntryKind, Grid, Level};
 use greenformers::estimate::{Axes, Conditions, EstimateError, Goal, Limits, Scenario, frontier, recommend, sweep};
 use greenformers::model::Arch;
-use greenformers::record::{Workload, write_whole};
+use greenformers::record::{Warning, Workload, write_whole};
 use greenformers::report::{NamedScenario, named_scenarios, sweep_frame, sweep_table, to_csv, to_parquet};
 use greenformers::sensor::Coverage;
 use greenformers::units::DType;
 use serde::Serialize;
 
 use super::Context;
-use super::common::{ConditionsArgs, Format, paint, print, print_json, workload, warnings_text};
+use super::common::{ConditionsArgs, Format, paint, print, print_json, warnings_text, workload};
 use super::estimate::{Args, fastest_dtype};
 
 /// Rows that a terminal is shown.

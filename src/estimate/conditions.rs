@@ -321,7 +321,9 @@ impl ConditionsBuilder {
         let mut warnings = Vec::new();
         let strange = |g: &f64| *g > 2000.0 || (*g > 0.0 && *g < 1.0);
         let of_grid = grid.map(|g| g.intensity.base());
-        if let Some(g) = self.intensity.into_iter().chain(of_grid).chain(hourly.iter().flat_map(|h| h.range())).find(strange) {
+        if let Some(g) =
+            self.intensity.into_iter().chain(of_grid).chain(hourly.iter().flat_map(|h| h.range())).find(strange)
+        {
             warnings.push(Warning::new(
                 format!("a grid intensity of {g} gCO2e/kWh is outside what grids have, about 1 to 2000"),
                 "CO2e is wrong if it is in another unit",
@@ -331,9 +333,9 @@ impl ConditionsBuilder {
         if let Some((rows, first)) = hourly.and_then(Hourly::zeros) {
             let are = if rows == 1 { "1 row has".to_owned() } else { format!("{rows} rows have") };
             warnings.push(Warning::new(
-                format!("{are} 0 gCO2e/kWh in the hours of the grid, the first at {first}: is it a value that is missing?"),
-                "no grid is without emissions for an hour: means are too low, and such hours look like the best start",
-                "put in what is missing, or give a file without such hours",
+                format!("{are} 0 gCO2e/kWh in the hours of the grid, the first at {first}"),
+                "no grid is without emissions for an hour: if 0 stands for a missing value, means are too low, and such hours look like the best start",
+                "put in what is missing, or end the file before it",
             ));
         }
         if hourly.is_some_and(|h| h.basis() == HourlyBasis::Direct) {

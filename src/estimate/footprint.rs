@@ -90,7 +90,9 @@ pub fn footprint(request: &FootprintRequest, conditions: &Conditions) -> Result<
     } else if price.is_some() {
         missing.entry("cost_usd").or_insert_with(|| by_hours("the rent of a device"));
     } else {
-        missing.entry("cost_usd").or_insert_with(|| "no energy is known that a price of electricity could be paid for".to_owned());
+        missing
+            .entry("cost_usd")
+            .or_insert_with(|| "no energy is known that a price of electricity could be paid for".to_owned());
     }
     if embodied_kgco2e.is_none() {
         missing.entry("embodied_kgco2e").or_insert_with(|| by_hours("the making of a device"));

@@ -5,8 +5,10 @@
 //! a bare number, so the field that holds it ends in the unit (`energy_j`, `price_usd_per_hour`).
 
 mod dtype;
+mod whole;
 
 pub use dtype::{DType, UnknownDType};
+pub use whole::{whole, whole_or_none};
 
 use std::fmt;
 use std::iter::Sum;

@@ -27,8 +27,8 @@ pub(super) fn find(file: &str, header: &[&str]) -> Result<Columns, HourlyError> 
         let got: Vec<_> = header.iter().take(20).map(|h| format!("`{}`", short(h))).collect();
         HourlyError::Column { file: file.to_owned(), what, allowed, got: got.join(", ") }
     };
-    let at = |name: &&str| header.iter().position(|h| h.to_ascii_lowercase() == **name);
-    let time = TIMES.iter().find_map(|name| at(&name));
+    let at = |name: &str| header.iter().position(|h| h.to_ascii_lowercase() == name);
+    let time = TIMES.iter().find_map(|name| at(name));
     let time = time.ok_or_else(|| missing("the time", "`time`, `timestamp` or `datetime`"))?;
     let mut found: Vec<(usize, HourlyBasis)> =
         header.iter().enumerate().filter_map(|(i, h)| Some((i, intensity(h)?))).collect();
@@ -49,8 +49,7 @@ pub(super) fn find(file: &str, header: &[&str]) -> Result<Columns, HourlyError> 
 
 /// Whether a column is an intensity in gCO2e/kWh, and on which basis.
 fn intensity(name: &str) -> Option<HourlyBasis> {
-    let plain: String =
-        name.to_lowercase().replace('₂', "2").chars().filter(char::is_ascii_alphanumeric).collect();
+    let plain: String = name.to_lowercase().replace('₂', "2").chars().filter(char::is_ascii_alphanumeric).collect();
     let plain = plain.strip_prefix("actual").unwrap_or(&plain);
     let (mut rest, mut basis) = (plain.to_owned(), HourlyBasis::Unnamed);
     for (word, of) in LIFE_CYCLE.iter().map(|w| (*w, HourlyBasis::LifeCycle)).chain([(DIRECT, HourlyBasis::Direct)]) {
@@ -99,7 +98,8 @@ mod tests {
 
     #[test]
     fn of_several_the_life_cycle_is_taken_and_otherwise_all_are_named() {
-        let both = ["Datetime (UTC)", "Carbon intensity gCO₂eq/kWh (direct)", "Carbon intensity gCO₂eq/kWh (Life cycle)"];
+        let both =
+            ["Datetime (UTC)", "Carbon intensity gCO₂eq/kWh (direct)", "Carbon intensity gCO₂eq/kWh (Life cycle)"];
         let columns = find("hours.csv", &both).map_err(|e| e.to_string()).expect("one of them is life-cycle");
         assert_eq!((columns.time, columns.is_utc, columns.intensity), (0, true, 2));
         assert_eq!(columns.basis, HourlyBasis::LifeCycle);

@@ -153,11 +153,13 @@ impl Hourly {
         if !(0.0 <= from && from <= to && to <= self.hours() as f64) {
             return None;
         }
-        // Of a moment: the hour that it is in. Differences of sums are worth nothing below a second.
-        if to - from < 1.0 / 3600.0 {
-            return self.g_per_kwh.get(whole(from).0).copied();
+        let (first, last) = (whole(from).0, whole(to).0);
+        if first == last || from == to {
+            return self.g_per_kwh.get(first).copied();
         }
-        Some((self.sum_to(to) - self.sum_to(from)) / (to - from))
+        let of = |hour: usize| to.min(hour as f64 + 1.0) - from.max(hour as f64);
+        let sum: f64 = self.g_per_kwh.iter().enumerate().take(last + 1).skip(first).map(|(h, g)| of(h) * g).sum();
+        Some(sum / (to - from))
     }
 
     /// Whether the file has an hour of the calendar year (of UTC) of a moment, in seconds since 1970.

@@ -87,7 +87,9 @@ fn check_steps(rows: &[Row], moments: &[Moment]) -> Result<i64, (usize, String)>
                 n => format!("{n} {unit}s are missing before `{time}`: expected every {unit}"),
             },
             _ if step == 60 => no_full_hour(time),
-            _ => format!("`{time}` is {apart} min after the line before, and others are {step} min apart: expected the same"),
+            _ => format!(
+                "`{time}` is {apart} min after the line before, and others are {step} min apart: expected the same"
+            ),
         };
         // Half an hour back at the end of an hour is an hour that begins again.
         let summer = match apart {
@@ -113,7 +115,9 @@ fn check_steps(rows: &[Row], moments: &[Moment]) -> Result<i64, (usize, String)>
 fn summer_time(at: Moment, begins: bool) -> String {
     let what = if begins { "skips" } else { "has twice" };
     let why = match clock_change(at.local, begins) {
-        Some(place) if begins => format!("summer time began in {place} that night and {what} this hour: these are local hours"),
+        Some(place) if begins => {
+            format!("summer time began in {place} that night and {what} this hour: these are local hours")
+        }
         Some(place) => format!("summer time ended in {place} that night and {what} this hour: these are local hours"),
         None => format!("are these local hours, of which summer time {what} one?"),
     };

@@ -20,8 +20,7 @@ pub(super) fn read(file: &str, text: &str) -> Result<Table, HourlyError> {
             e.to_string()
         },
     };
-    let mut reader =
-        csv::ReaderBuilder::new().delimiter(separator).trim(csv::Trim::All).from_reader(text.as_bytes());
+    let mut reader = csv::ReaderBuilder::new().delimiter(separator).trim(csv::Trim::All).from_reader(text.as_bytes());
     let header = reader.headers().map_err(csv)?.clone();
     let columns = columns::find(file, &header.iter().collect::<Vec<_>>())?;
     let mut rows = Vec::new();
@@ -30,8 +29,11 @@ pub(super) fn read(file: &str, text: &str) -> Result<Table, HourlyError> {
         let field = |column: usize| short(row.get(column).unwrap_or_default()).to_owned();
         let line = row.position().map_or(0, csv::Position::line);
         let value = field(columns.intensity);
-        let g = number(&value, separator != b',')
-            .map_err(|message| HourlyError::Value { file: file.to_owned(), line, message })?;
+        let g = number(&value, separator != b',').map_err(|message| HourlyError::Value {
+            file: file.to_owned(),
+            line,
+            message,
+        })?;
         rows.push(Row { line, time: field(columns.time), g });
         if rows.len() > MAX_ROWS {
             break;
@@ -45,7 +47,8 @@ fn number(text: &str, comma_is_decimal: bool) -> Result<f64, String> {
     match text.parse() {
         Ok(g) => Ok(g),
         Err(_) if text.is_empty() => {
-            Err("the intensity is missing: expected gCO2e/kWh\nhint: fill the gap, or end the file before it".to_owned())
+            Err("the intensity is missing: expected gCO2e/kWh\nhint: fill the gap, or end the file before it"
+                .to_owned())
         }
         Err(_) if with_point.parse::<f64>().is_ok() && comma_is_decimal => Ok(with_point.parse().unwrap_or(f64::NAN)),
         Err(_) if with_point.parse::<f64>().is_ok() => {

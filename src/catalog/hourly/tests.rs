@@ -8,8 +8,8 @@ fn parse(text: &str) -> Result<Hourly, String> {
 
 /// Rows at these times, of 100, 200, 300... g.
 fn at(times: &[&str]) -> Result<Hourly, String> {
-    let rows: String = times.iter().zip(1..).map(|(time, i)| format!("{time},{}\n", i * 100)).collect();
-    parse(&format!("time,intensity\n{rows}"))
+    let rows: Vec<String> = times.iter().zip(1..).map(|(time, i)| format!("{time},{}", i * 100)).collect();
+    parse(&format!("time,intensity\n{}\n", rows.join("\n")))
 }
 
 #[test]
@@ -66,7 +66,10 @@ fn semicolons_and_tabs_part_columns_and_commas_decimals() {
         assert_eq!(parse(text).expect("valid").mean(), 300.5, "{text}");
     }
     for (text, part) in [
-        ("time,intensity\n2025-03-01T00:00Z,\"300,5\"\n", "line 2: the intensity `300,5` has a decimal comma: expected `300.5`"),
+        (
+            "time,intensity\n2025-03-01T00:00Z,\"300,5\"\n",
+            "line 2: the intensity `300,5` has a decimal comma: expected `300.5`",
+        ),
         ("time,intensity\n2025-03-01T00:00Z,300,5\n", "hint: is a comma a decimal sign somewhere?"),
         ("time;intensity\n2025-03-01T00:00Z;1.300,5\n", "the intensity `1.300,5` is no number"),
     ] {
@@ -77,7 +80,8 @@ fn semicolons_and_tabs_part_columns_and_commas_decimals() {
 
 #[test]
 fn what_electricity_maps_answers_is_read_in_each_of_its_forms() {
-    let hour = |h: u32, g: &str| format!(r#"{{"zone":"FR","carbonIntensity":{g},"datetime":"2025-03-01T0{h}:00:00.000Z"}}"#);
+    let hour =
+        |h: u32, g: &str| format!(r#"{{"zone":"FR","carbonIntensity":{g},"datetime":"2025-03-01T0{h}:00:00.000Z"}}"#);
     let list = format!("[{},{}]", hour(0, "30"), hour(1, "50.5"));
     for text in [
         list.clone(),
@@ -104,11 +108,15 @@ fn summer_time_is_named_where_a_clock_without_a_zone_skips_or_repeats_an_hour() 
     for (times, parts) in [
         (
             &["2025-03-30 01:00", "2025-03-30 03:00", "2025-03-30 04:00"][..],
-            &["1 hour is missing before `2025-03-30 03:00`", "summer time began in Europe", "`2025-03-30T03:00+02:00`"][..],
+            &["1 hour is missing before `2025-03-30 03:00`", "summer time began in Europe", "`2025-03-30T03:00+02:00`"]
+                [..],
         ),
         (&["2025-03-09 01:00", "2025-03-09 03:00", "2025-03-09 04:00"], &["summer time began in North America"]),
         (&["2025-10-05 01:00", "2025-10-05 03:00", "2025-10-05 04:00"], &["are these local hours"]),
-        (&["2025-10-26 01:00", "2025-10-26 02:00", "2025-10-26 02:00"], &["is there twice", "summer time ended in Europe"]),
+        (
+            &["2025-10-26 01:00", "2025-10-26 02:00", "2025-10-26 02:00"],
+            &["is there twice", "summer time ended in Europe"],
+        ),
         (
             &["2025-10-26 02:00", "2025-10-26 02:30", "2025-10-26 02:00", "2025-10-26 02:30"],
             &["is earlier", "summer time ended in Europe"],

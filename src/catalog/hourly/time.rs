@@ -62,11 +62,8 @@ pub(super) fn clock_change(local: i64, begins: bool) -> Option<&'static str> {
             at(from).zip(at(to)).is_some_and(|(from, to)| (from..=to).contains(&day))
         })
     };
-    let (europe, america) = if begins {
-        (((3, 25), (3, 31)), ((3, 8), (3, 14)))
-    } else {
-        (((10, 25), (10, 31)), ((11, 1), (11, 7)))
-    };
+    let (europe, america) =
+        if begins { (((3, 25), (3, 31)), ((3, 8), (3, 14))) } else { (((10, 25), (10, 31)), ((11, 1), (11, 7))) };
     if !is_sunday(day) {
         None
     } else if within(europe.0, europe.1) {
