@@ -1,13 +1,12 @@
 //! What `track` prints and writes.
 
 use std::ffi::OsString;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use greenformers::catalog::Grid;
 use greenformers::estimate::{Account, Assumption, Conditions};
-use greenformers::files::{append_row, begins_with};
+use greenformers::files::{append_row, has_header, read_head};
 use greenformers::measure::{Exit, Line, MachineFacts, PartKind, Tracked, Tracking};
 use greenformers::record::{Warning, write_whole};
 use greenformers::report::{CODECARBON_HEADER, CodecarbonRow, TextTable, interval, significant};
@@ -51,13 +50,8 @@ impl Destination {
         match path.extension().and_then(|e| e.to_str()) {
             Some("json") => Ok(Self::Json(path.to_owned())),
             Some("csv") => {
-                if path.exists() && !path.is_file() {
-                    bail!("cannot write `{}`: it is a pipe or a device, expected a file", path.display());
-                }
-                let fits = !path.exists()
-                    || File::open(path)
-                        .and_then(|mut file| begins_with(&mut file, CODECARBON_HEADER))
-                        .with_context(|| format!("cannot read `{}`", path.display()))?;
+                let fits =
+                    !path.exists() || has_header(&read_head(path, CODECARBON_HEADER.len() + 2)?.0, CODECARBON_HEADER);
                 if !fits {
                     bail!(
                         "`{}` has other columns than CodeCarbon's 3.3.0, so no row can be added\nhint: give a new file",

@@ -46,20 +46,19 @@ pub fn append_row(path: &Path, header: &str, row: &[u8]) -> Result<PathBuf> {
     Err(Error::new(ErrorKind::AlreadyExists, "it, and a thousand tables beside it, have other columns"))
 }
 
-/// Whether `file` has this header, or nothing that a header could contradict.
-///
-/// # Errors
-/// If it cannot be read.
-pub fn begins_with(file: &mut impl Read, header: &str) -> Result<bool> {
-    let mut head = Vec::new();
-    file.take(header.len() as u64 + 2).read_to_end(&mut head)?;
+/// Whether a file that begins with `head`, of two bytes more than the header if it has so many, has this header, or nothing
+/// that a header could contradict.
+#[must_use]
+pub fn has_header(head: &[u8], header: &str) -> bool {
     let line = head.split(|b| *b == b'\n').next().unwrap_or_default();
-    Ok(head.is_empty() || line.strip_suffix(b"\r").unwrap_or(line) == header.as_bytes())
+    head.is_empty() || line.strip_suffix(b"\r").unwrap_or(line) == header.as_bytes()
 }
 
 fn append(path: &Path, header: &str, row: &[u8]) -> std::result::Result<(), Unfit> {
     let mut file = open_locked(path)?;
-    if !begins_with(&mut file, header)? {
+    let mut head = Vec::new();
+    (&mut file).take(header.len() as u64 + 2).read_to_end(&mut head)?;
+    if !has_header(&head, header) {
         return Err(Unfit::Table);
     }
     let length = file.seek(SeekFrom::End(0))?;

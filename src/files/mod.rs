@@ -5,7 +5,7 @@ mod atomic;
 mod bounded;
 mod lock;
 
-pub use append::{append_row, begins_with};
+pub use append::{append_row, has_header};
 pub use atomic::write_whole;
 pub use bounded::{FileError, read_bytes, read_head, read_text};
 pub use lock::{FolderLock, LockError};

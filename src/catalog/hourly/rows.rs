@@ -68,8 +68,9 @@ fn no_full_hour(time: &str) -> String {
 /// Minutes between rows, if they are the same throughout; the row at fault otherwise, and what is wrong with it.
 fn check_steps(rows: &[Row], moments: &[Moment]) -> Result<i64, (usize, String)> {
     let rising = moments.windows(2).map(|pair| pair[1].utc - pair[0].utc).filter(|apart| *apart > 0);
-    // The step is the smallest there is; the others are gaps.
-    let smallest = rising.min();
+    // The step is the smallest there is; the others are gaps, unless all are alike.
+    let smallest = rising.clone().min();
+    let all_alike = rising.clone().count() > 1 && rising.clone().max() == smallest;
     let step = smallest.filter(|s| *s < 60).unwrap_or(60);
     let unit = if step == 60 { "hour" } else { "row" };
     for (i, pair) in moments.windows(2).enumerate() {
@@ -79,7 +80,7 @@ fn check_steps(rows: &[Row], moments: &[Moment]) -> Result<i64, (usize, String)>
             _ if apart == step => continue,
             0 => format!("the {unit} `{time}` is there twice: expected every {unit} once"),
             ..0 => format!("`{time}` is earlier than the line before: expected rising hours"),
-            _ if apart % step == 0 && smallest.is_some_and(|s| s > 60) => {
+            _ if apart % step == 0 && apart > 60 && all_alike => {
                 format!("the rows are {} h apart: expected a row an hour, or an even part of one", apart / 60)
             }
             _ if apart % step == 0 => match apart / step - 1 {
