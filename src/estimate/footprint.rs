@@ -122,6 +122,36 @@ mod tests {
     use crate::estimate::ConditionsBuilder;
 
     #[test]
+    fn each_number_that_is_missing_has_a_reason_whatever_was_given() {
+        let given = [Some(2.0), None];
+        for (hours, power, energy, rent, bill) in given.into_iter().flat_map(|hours| {
+            given.into_iter().flat_map(move |power| {
+                given.into_iter().flat_map(move |energy| {
+                    given
+                        .into_iter()
+                        .flat_map(move |rent| given.into_iter().map(move |bill| (hours, power, energy, rent, bill)))
+                })
+            })
+        }) {
+            let builder = ConditionsBuilder { usd_per_hour: rent, usd_per_kwh: bill, ..ConditionsBuilder::default() };
+            let request = FootprintRequest { hours, devices: 1, power_total_w: power, energy_kwh: energy, seed: 0 };
+            let result = footprint(&request, &builder.build().expect("valid")).expect("valid");
+            for (name, value) in [
+                ("it_energy_kwh", result.it_energy_kwh),
+                ("facility_energy_kwh", result.facility_energy_kwh),
+                ("operational_kgco2e", result.operational_kgco2e),
+                ("embodied_kgco2e", result.embodied_kgco2e),
+                ("cost_usd", result.cost_usd),
+                ("water_l", result.water_l),
+                ("wall_h", result.wall_h),
+                ("device_h", result.device_h),
+            ] {
+                assert_eq!(value.is_none(), result.missing.contains_key(name), "{name}: {request:?} {rent:?} {bill:?}");
+            }
+        }
+    }
+
+    #[test]
     fn the_published_bert_base_run_comes_out_to_the_cent() {
         // Strubell et al. 2019, table 3: 64 V100, 79.2 h, 12 041.51 W; PUE 1.58, 0.954 lb/kWh, $2.48 an hour.
         let conditions = ConditionsBuilder {
