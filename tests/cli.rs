@@ -447,7 +447,7 @@ fn a_bad_yaml_is_named_with_its_line_and_what_is_allowed() {
             "pue.yaml",
             "site",
             "id: pue\nname: x\npue: {value: 0.9, unit: \"1\", year: 2024, source: x}\n".to_owned(),
-            vec!["line 3", "0.9 is below 1"],
+            vec!["line 3", "the PUE is 0.9: expected facility energy over IT energy"],
         ),
         (
             "heads.yaml",
@@ -517,7 +517,7 @@ fn bad_names_and_numbers_are_refused_before_anything_is_written() {
             1,
             "no peak for `f32`: expected another device, it has none",
         ),
-        (vec!["estimate", "--hardware", "a100-sxm4-80gb", "--pue", "0.5"], 1, "`--pue` is 0.5"),
+        (vec!["estimate", "--hardware", "a100-sxm4-80gb", "--pue", "0.5"], 1, "`--pue`: the PUE is 0.5"),
         (vec!["estimate"], 1, "nothing to estimate from"),
         (vec!["footprint", "--hours", "NaN", "--power", "3"], 1, "`--hours` is NaN"),
         (vec!["estimate", "nowhere.json"], 1, "cannot read `nowhere.json`"),

@@ -121,3 +121,32 @@ fn machines_are_recognised_by_what_systems_call_them() {
     assert_eq!(identify(DeviceKind::Cpu, "Intel(R) Xeon(R) Processor @ 2.60GHz").as_deref(), Some("cloud-vcpu-x86"));
     assert_eq!(identify(DeviceKind::Cpu, "Unheard-of 9000"), None);
 }
+
+#[test]
+fn cpus_that_only_clouds_have_are_recognised_by_what_their_guests_see() {
+    let catalog = Catalog::default();
+    for (name, id) in [
+        ("AMD EPYC 7R13 Processor", "amd-epyc-7r13"),
+        ("AMD EPYC 7R13 48-Core Processor", "amd-epyc-7r13"),
+        ("AMD EPYC 9R14", "amd-epyc-9r14"),
+        ("AMD EPYC 7B13", "amd-epyc-7b13"),
+        ("Intel(R) Xeon(R) Platinum 8488C", "intel-xeon-platinum-8488c"),
+        ("Intel(R) Xeon(R) Platinum 8480C", "intel-xeon-platinum-8480c"),
+        ("Intel(R) Xeon(R) Platinum 8259CL CPU @ 2.50GHz", "intel-xeon-platinum-8259cl"),
+        ("Intel(R) Xeon(R) Platinum 8175M CPU @ 2.50GHz", "intel-xeon-platinum-8175m"),
+        ("Neoverse-N1", "aws-graviton2"),
+        ("Neoverse-V1", "aws-graviton3"),
+        ("Neoverse-V2", "aws-graviton4"),
+        ("Neoverse-N2", "azure-cobalt-100"),
+        ("Google Axion", "google-axion"),
+        ("Ampere(R) Altra(R) Processor", "ampere-altra"),
+    ] {
+        let device = catalog.identify(DeviceKind::Cpu, name).unwrap().unwrap_or_else(|| panic!("{name}"));
+        assert_eq!(device.id, id, "{name}");
+        // Nobody publishes figures of them: none may look exact.
+        if device.per == Per::Vcpu {
+            let (low, mid, high) = device.tdp.as_ref().unwrap().low_mid_high();
+            assert!(low <= mid && mid <= high && high / low > 1.1, "{id}: {low} {mid} {high}");
+        }
+    }
+}

@@ -189,7 +189,7 @@ fn bad_hours_units_and_sweeps_are_refused_and_strange_ones_are_warned_of() {
         ("2026-03-01T01:00Z,-5\n", "the intensity is -5"),
         ("2026-03-01T01:00Z,inf\n", "the intensity is inf"),
         ("2026-03-01T01:00Z,n/a\n", "the intensity `n/a` is no number"),
-        ("tomorrow,5\n", "`tomorrow` is no full hour"),
+        ("tomorrow,5\n", "`tomorrow` is no time"),
     ] {
         let message = hours(&format!("{head}{row}"));
         assert!(message.contains(part) && message.contains("line 3"), "{part}: {message}");

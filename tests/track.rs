@@ -221,16 +221,17 @@ fn the_csv_is_one_that_codecarbon_s_readers_know() {
         assert_eq!(field(unknown), "", "{unknown}");
     }
     assert!((number("cpu_energy") + number("ram_energy") - number("energy_consumed")).abs() < 1e-12);
-    // kWh x 1.2 x 56 g: kilograms
-    assert!((number("emissions") / number("energy_consumed") - 1.2 * 0.056).abs() < 1e-9);
+    // kWh of the facility x 56 g: kilograms
+    assert!((number("emissions") / number("energy_consumed") - 0.056).abs() < 1e-9);
     assert!((number("emissions") / number("duration") / number("emissions_rate") - 1.0).abs() < 1e-9);
-    assert!((number("cpu_energy") * 3.6e6 / number("duration") / number("cpu_power") - 1.0).abs() < 1e-9);
+    assert!((number("cpu_energy") * 3.6e6 / number("duration") / number("cpu_power") - 1.2).abs() < 1e-9);
 }
 
 #[test]
 fn what_is_wrong_with_the_options_is_said_before_the_command_runs() {
     let folder = folder();
     fs::write(folder.path().join("other.csv"), "a,b\n1,2\n").unwrap();
+    fs::write(folder.path().join("old.csv"), "time,intensity\n2001-03-01T00:00Z,100\n").unwrap();
     for (options, code, parts) in [
         (&["-o", "nowhere/run.json"][..], 1, &["there is no folder `nowhere`", "hint: `mkdir -p nowhere`"][..]),
         (&["-o", "run.txt"], 1, &["`run.txt` is neither `.json` nor `.csv`"]),
@@ -240,6 +241,12 @@ fn what_is_wrong_with_the_options_is_said_before_the_command_runs() {
         (&["--interval", "0.01"], 2, &["expected 0.1 to 60 seconds, got `0.01`"]),
         (&["--interval", "soon"], 2, &["got `soon`"]),
         (&["--prometheus", "nowhere"], 2, &["such as `9400`"]),
+        (
+            &["--grid", "old.csv"],
+            1,
+            &["`old.csv` has no hour of this year", "from 2001-03-01T00:00Z", "hint: `--grid NAME`"],
+        ),
+        (&["--pue", "158"], 1, &["158 per cent are 1.58"]),
         (&["--grid", "frx"], 1, &["unknown grid `frx`"]),
     ] {
         let output = track(folder.path(), options, &["touch", "ran"]);

@@ -196,6 +196,10 @@ impl Entry for Device {
         &self.id
     }
 
+    fn called(&self) -> Vec<&str> {
+        std::iter::once(&self.name).chain(&self.names).map(String::as_str).collect()
+    }
+
     fn check(&self) -> Result<(), (&'static str, String)> {
         if self.per == Per::Vcpu && self.kind != DeviceKind::Cpu {
             return Err(("per", "only a CPU can be given per vCPU".to_owned()));

@@ -26,6 +26,12 @@ pub enum CatalogError {
         /// The entries that begin with it.
         among: Vec<String>,
     },
+    /// A zone is fed by itself.
+    #[error("`zone` leads in a circle: {}: expected a zone that has an `intensity` at its end", arrows(.0))]
+    Circle(
+        /// The zones.
+        Vec<String>,
+    ),
     /// The file cannot be read.
     #[error(transparent)]
     File(#[from] FileError),
@@ -57,13 +63,21 @@ pub struct Invalid {
 
 impl fmt::Display for Invalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The hint comes last, after the line.
+        let (message, hint) = self.message.split_once("\nhint: ").unwrap_or((&self.message, ""));
         let Some((line, column)) = self.place else {
-            return write!(f, "`{}` is not valid: {}", self.file, self.message);
+            write!(f, "`{}` is not valid: {message}", self.file)?;
+            return write_hint(f, hint);
         };
-        writeln!(f, "`{}` is not valid: line {line} column {column}: {}", self.file, self.message)?;
+        writeln!(f, "`{}` is not valid: line {line} column {column}: {message}", self.file)?;
         writeln!(f, "{line:5} | {}", self.line)?;
-        write!(f, "      | {:>column$}", "^")
+        write!(f, "      | {:>column$}", "^")?;
+        write_hint(f, hint)
     }
+}
+
+fn write_hint(f: &mut fmt::Formatter<'_>, hint: &str) -> fmt::Result {
+    if hint.is_empty() { Ok(()) } else { write!(f, "\nhint: {hint}") }
 }
 
 fn suggestions(near: &[String], what: &str) -> String {
@@ -73,4 +87,8 @@ fn suggestions(near: &[String], what: &str) -> String {
 
 fn list(names: &[String]) -> String {
     names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ")
+}
+
+fn arrows(ids: &[String]) -> String {
+    ids.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(" -> ")
 }

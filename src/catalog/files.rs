@@ -9,8 +9,10 @@ use serde::de::DeserializeOwned;
 
 use super::device::{Device, DeviceKind};
 use super::error::{CatalogError, Invalid};
-use super::grid::{Grid, GridEntry};
+use super::grid::{Grid, GridEntry, Location};
 use super::identify::same_device_name;
+use super::lookup::look_up;
+use super::twice::second_place;
 use crate::files::{FileError, read_text};
 
 static HARDWARE: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/hardware");
@@ -26,6 +28,8 @@ pub(super) fn efficiency_json() -> &'static str {
     HARDWARE.get_file("efficiency.json").and_then(|f| f.contents_utf8()).unwrap_or_default()
 }
 
+/// No message of a parser is shown longer than this.
+const MAX_MESSAGE: usize = 1500;
 /// No profile is larger than this.
 const MAX_BYTES: u64 = 1 << 18;
 /// Nor has it more brackets: the time that YAML takes grows with the square of how deep they nest.
@@ -95,6 +99,15 @@ pub trait Entry: DeserializeOwned {
     const KIND: EntryKind;
     /// Its name on the command line.
     fn id(&self) -> &str;
+    /// What people, drivers and operating systems call it.
+    fn called(&self) -> Vec<&str> {
+        Vec::new()
+    }
+    /// What a file with these keys is instead, if it is plainly something else.
+    #[must_use]
+    fn mistaken(_keys: &[String]) -> Option<&'static str> {
+        None
+    }
     /// What types cannot say: the key at fault and what is wrong with it.
     ///
     /// # Errors
@@ -121,7 +134,8 @@ impl Catalog {
         Self { folder: Some(folder) }
     }
 
-    /// The entry called `name`: a path to a YAML file, an id, or the beginning of just one id.
+    /// The entry called `name`: a path to a YAML file, an id or a name in any case, a country's code of two or three
+    /// letters, or the beginning of just one id.
     ///
     /// # Errors
     /// If there is no such entry, or if its file is not valid.
@@ -130,22 +144,13 @@ impl Catalog {
             return read_file(Path::new(name));
         }
         let places = self.places(E::KIND)?;
-        let found = if places.contains_key(name) {
-            name.to_owned()
-        } else {
-            let matches: Vec<_> = places.keys().filter(|id| id.starts_with(name)).cloned().collect();
-            match matches.as_slice() {
-                [only] if !name.is_empty() => only.clone(),
-                [] | [_] => {
-                    return Err(CatalogError::Unknown {
-                        what: E::KIND.name(),
-                        name: name.to_owned(),
-                        near: near(name, places.keys()),
-                    });
-                }
-                _ => return Err(CatalogError::Ambiguous { name: name.to_owned(), among: matches }),
-            }
+        // A file of the user's that is not valid is not what is looked for: its own error comes when it is asked for.
+        let entries = || {
+            let read = places.iter().filter_map(|(id, place)| Some((id, read_place::<E>(id, place, E::KIND).ok()?)));
+            read.flat_map(|(id, e)| e.called().into_iter().map(|n| (n.to_owned(), id.clone())).collect::<Vec<_>>())
+                .collect()
         };
+        let found = look_up(E::KIND, name, &places.keys().map(String::as_str).collect::<Vec<_>>(), entries)?;
         read_place(&found, &places[&found], E::KIND)
     }
 
@@ -165,19 +170,30 @@ impl Catalog {
         Ok(self.places(kind)?.into_keys().collect())
     }
 
-    /// A grid with the intensity of the zone that feeds it.
+    /// A grid with the intensity of the zone that feeds it, or that feeds that one.
     ///
     /// # Errors
-    /// As [`Catalog::load`], also for the zone that the entry names.
+    /// As [`Catalog::load`], also for the zones that the entry leads to, and if they lead in a circle.
     pub fn grid(&self, name: &str) -> Result<Grid, CatalogError> {
-        let entry: GridEntry = self.load(name)?;
-        let zone = match (&entry.intensity, &entry.zone) {
-            (None, Some(zone)) => Grid::resolve(self.load(zone)?, None),
-            _ => None,
-        };
-        let unresolved =
-            || CatalogError::Unknown { what: "grid", name: entry.zone.clone().unwrap_or_default(), near: Vec::new() };
-        Grid::resolve(entry.clone(), zone).ok_or_else(unresolved)
+        let mut chain: Vec<GridEntry> = vec![self.load(name)?];
+        while let Some(zone) = chain[chain.len() - 1].zone.clone() {
+            let known = chain.iter().any(|e| e.intensity.is_some());
+            let next = if chain.iter().any(|e| e.id == zone) {
+                let ids = chain.iter().map(|e| e.id.clone()).chain([zone]).collect();
+                Err(CatalogError::Circle(ids))
+            } else {
+                self.load::<GridEntry>(&zone)
+            };
+            match next {
+                Ok(entry) => chain.push(entry),
+                // Where the intensity is known already, the zone says no more than where that is.
+                Err(_) if known => break,
+                Err(error) => return Err(error),
+            }
+        }
+        let location = Location::of(&chain, |id| self.load::<GridEntry>(id).ok().map(|country| country.name));
+        let last = chain[chain.len() - 1].id.clone();
+        Grid::resolve(chain, location).ok_or(CatalogError::Circle(vec![last]))
     }
 
     /// The device of this kind that drivers or the operating system call `name`.
@@ -210,7 +226,7 @@ impl Catalog {
 fn looks_like_a_path(name: &str) -> bool {
     let path = Path::new(name);
     path.components().count() > 1
-        || path.extension().is_some_and(|e| e.eq_ignore_ascii_case("yaml") || e.eq_ignore_ascii_case("yml"))
+        || path.extension().is_some_and(|e| ["yaml", "yml", "json"].iter().any(|own| e.eq_ignore_ascii_case(own)))
 }
 
 fn is_yaml(path: &Path) -> bool {
@@ -245,6 +261,10 @@ fn collect_files(
         *left =
             left.checked_sub(1).ok_or_else(|| CatalogError::TooMany { folder: dir.to_owned(), limit: MAX_FILES })?;
         let path = entry.path();
+        // What editors and archivers put beside a file (`.#x.yaml`, `._x.yaml`) is no entry.
+        if entry.file_name().to_string_lossy().starts_with('.') {
+            continue;
+        }
         if entry.file_type().map_err(failed)?.is_dir() {
             if depth > 0 {
                 collect_files(&path, depth - 1, left, places)?;
@@ -284,8 +304,13 @@ pub fn parse<E: Entry>(file: &str, text: &str) -> Result<E, CatalogError> {
         return Err(invalid(file, text, None, format!("more than {MAX_BRACKETS} brackets: not a profile")));
     }
     let entry: E = serde_yaml::from_str(text).map_err(|error| {
+        let message: String = without_place(&error.to_string()).chars().take(MAX_MESSAGE).collect();
         let place = error.location().map(|l| (l.line(), l.column()));
-        invalid(file, text, place, without_place(&error.to_string()).chars().take(500).collect())
+        if let Some(instead) = keys_of(text).and_then(|keys| E::mistaken(&keys)) {
+            return invalid(file, "", None, instead.to_owned());
+        }
+        let place = place.and_then(|at| second_place(text, at, &message)).or(place);
+        invalid(file, text, place, message)
     })?;
     match entry.check() {
         Ok(()) => Ok(entry),
@@ -303,6 +328,12 @@ fn invalid(file: &str, text: &str, place: Option<(usize, usize)>, message: Strin
     }))
 }
 
+/// The keys of the outermost map, as far as it is one.
+fn keys_of(text: &str) -> Option<Vec<String>> {
+    let map: BTreeMap<String, Option<serde::de::IgnoredAny>> = serde_yaml::from_str(text).ok()?;
+    Some(map.into_keys().collect())
+}
+
 /// The message without the place that the parser appends, since the place is shown by itself.
 fn without_place(message: &str) -> String {
     match message.rfind(" at line ") {
@@ -315,15 +346,4 @@ fn without_place(message: &str) -> String {
 fn place_of(text: &str, key: &str) -> Option<(usize, usize)> {
     let key = format!("{key}:");
     text.lines().enumerate().find_map(|(i, line)| line.find(&key).map(|column| (i + 1, column + 1)))
-}
-
-/// Up to five ids that look like `name`, best first.
-fn near<'a>(name: &str, ids: impl Iterator<Item = &'a String>) -> Vec<String> {
-    let name = name.to_lowercase();
-    let mut scored: Vec<(f64, &String)> = ids
-        .map(|id| (strsim::jaro_winkler(&name, id) + if id.contains(&name) { 1.0 } else { 0.0 }, id))
-        .filter(|(score, _)| *score > 0.75)
-        .collect();
-    scored.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1)));
-    scored.into_iter().take(5).map(|(_, id)| id.clone()).collect()
 }

@@ -3,22 +3,26 @@
 //! The files under `hardware/` and `profiles/` are embedded in the program. A file of the user's is taken
 //! by its path, or by its name from a folder laid over the embedded ones ([`Catalog::with_folder`]).
 
+mod date;
 mod device;
 mod error;
 mod files;
 mod grid;
 mod hourly;
 mod identify;
+mod iso;
+mod lookup;
 mod published;
 mod site;
 mod sourced;
+mod twice;
 mod workload;
 
 pub use device::{Device, DeviceKind, Interconnect, Per, PowerSensor};
 pub use error::CatalogError;
 pub use files::{Catalog, Entry, EntryKind, parse};
-pub use grid::{Grid, GridEntry};
-pub use hourly::{Hourly, HourlyError};
+pub use grid::{Grid, GridEntry, Location};
+pub use hourly::{Hourly, HourlyBasis, HourlyError};
 pub use identify::same_device_name;
 pub use published::{Level, PublishedRun, UnknownLevel, efficiency_table, published_runs};
 pub use site::Site;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::files::{Entry, EntryKind};
 use super::sourced::Sourced;
-use crate::units::{LitresPerKwh, Ratio};
+use crate::units::{LitresPerKwh, Ratio, pue_fault};
 
 /// A data centre, or a room.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -29,13 +29,20 @@ impl Entry for Site {
         &self.id
     }
 
+    fn called(&self) -> Vec<&str> {
+        vec![&self.name]
+    }
+
     fn check(&self) -> Result<(), (&'static str, String)> {
-        if self.pue.low_mid_high().0 < 1.0 {
-            return Err((
-                "pue",
-                format!("{} is below 1: expected facility energy over IT energy", self.pue.low_mid_high().0),
-            ));
-        }
-        Ok(())
+        check_pue(Some(&self.pue))
+    }
+}
+
+/// What is wrong with the PUE of a file, all of its range.
+pub(super) fn check_pue(pue: Option<&Sourced<Ratio>>) -> Result<(), (&'static str, String)> {
+    let (low, mid, high) = pue.map_or((1.0, 1.0, 1.0), Sourced::low_mid_high);
+    match [mid, low, high].into_iter().find_map(pue_fault) {
+        Some(fault) => Err(("pue", fault)),
+        None => Ok(()),
     }
 }

@@ -7,6 +7,7 @@ use serde::de;
 use serde::ser::SerializeStruct;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::date::{day_number, digits};
 use crate::units::{
     Bytes, BytesPerSecond, FlopPerSecond, GramsCo2ePerKwh, KgCo2e, LitresPerKwh, Nanometres, Ratio, Seconds,
     UsdPerHour, UsdPerKwh, Watts,
@@ -163,19 +164,30 @@ fn check<Q: Quantity>(written: Written) -> Result<Sourced<Q>, String> {
     let date = match (written.year, written.date) {
         (Some(year), None) if (1990..=2100).contains(&year) => year.to_string(),
         (None, Some(date)) if is_date(&date) => date,
+        (None, Some(date)) => {
+            let date: String = date.chars().take(40).collect();
+            return Err(format!(
+                "`date` is `{date}`: expected a day, month or year that there is, such as `date: \"2026-05\"`"
+            ));
+        }
         (None, None) => return Err("missing field `year` (or `date: \"2026-05\"`): every number needs one".to_owned()),
-        _ => return Err("expected one of `year: 2026` and `date: \"2026-05\"`".to_owned()),
+        (Some(year), None) => return Err(format!("`year` is {year}: expected 1990 to 2100")),
+        (Some(_), Some(_)) => return Err("expected one of `year: 2026` and `date: \"2026-05\"`, not both".to_owned()),
     };
     let Written { source, basis, what, note, .. } = written;
     Ok(Sourced { value, range, date, source, basis, what, note })
 }
 
-/// `2026`, `2026-05` or `2026-05-17`.
+/// `2026`, `2026-05` or `2026-05-17`, of the years that numbers may be of.
 fn is_date(text: &str) -> bool {
     let parts: Vec<_> = text.split('-').collect();
-    (1..=3).contains(&parts.len())
-        && parts[0].len() == 4
-        && parts.iter().all(|p| !p.is_empty() && p.len() <= 4 && p.bytes().all(|b| b.is_ascii_digit()))
+    let number = |i: usize, len| match parts.get(i) {
+        Some(part) if part.len() == len => digits(part),
+        Some(_) => None,
+        None => Some(1),
+    };
+    let day = number(0, 4).zip(number(1, 2)).zip(number(2, 2));
+    parts.len() <= 3 && day.is_some_and(|((y, m), d)| (1990..=2100).contains(&y) && day_number(y, m, d).is_some())
 }
 
 /// In the base unit, and so that it can be read again.
@@ -227,6 +239,14 @@ mod tests {
             ("{value: 1, low: 2, high: 3, unit: W, year: 2023, source: x}", "`low` <= `value` <= `high`"),
             ("{value: 1, low: 0, unit: W, year: 2023, source: x}", "both `low` and `high`"),
             ("{value: 1, unit: W, date: soon, source: x}", "`date: \"2026-05\"`"),
+            ("{value: 1, unit: W, date: 2024-13, source: x}", "`date` is `2024-13`"),
+            ("{value: 1, unit: W, date: 2024-00, source: x}", "`date` is `2024-00`"),
+            ("{value: 1, unit: W, date: 2024-02-31, source: x}", "`date` is `2024-02-31`"),
+            ("{value: 1, unit: W, date: 2023-02-29, source: x}", "`date` is `2023-02-29`"),
+            ("{value: 1, unit: W, date: 2024-2, source: x}", "`date` is `2024-2`"),
+            ("{value: 1, unit: W, date: '3024', source: x}", "`date` is `3024`"),
+            ("{value: 1, unit: W, date: 2024-01-01-01, source: x}", "`date` is `2024-01-01-01`"),
+            ("{value: 1, unit: W, year: 20233, source: x}", "`year` is 20233: expected 1990 to 2100"),
             ("{value: 1, unit: W, year: 2023, source: x, colour: red}", "unknown field `colour`"),
         ] {
             let error = read(yaml).expect_err(yaml);

@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::files::{Entry, EntryKind};
+use crate::units::{whole, whole_or_none};
 
 /// No recipe has more phases.
 const MAX_PHASES: usize = 100;
@@ -33,12 +34,16 @@ pub enum Optimizer {
 #[serde(deny_unknown_fields)]
 pub struct Phase {
     /// Optimizer steps.
+    #[serde(deserialize_with = "whole")]
     pub steps: u64,
     /// Sequences in a step, over all devices.
+    #[serde(deserialize_with = "whole")]
     pub batch_size: usize,
     /// Tokens in a sequence.
+    #[serde(deserialize_with = "whole")]
     pub seq_len: usize,
     /// Positions of a sequence that have a loss.
+    #[serde(default, deserialize_with = "whole_or_none")]
     pub masked_per_seq: Option<usize>,
 }
 
@@ -60,7 +65,7 @@ pub struct Workload<M> {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub grad_checkpointing: bool,
     /// Micro-batches of a step on each device; as few as fit if not given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "whole_or_none", skip_serializing_if = "Option::is_none")]
     pub grad_accumulation: Option<usize>,
 }
 
@@ -83,6 +88,24 @@ impl<M: Shape> Entry for Workload<M> {
 
     fn id(&self) -> &str {
         &self.name
+    }
+
+    fn mistaken(keys: &[String]) -> Option<&'static str> {
+        const OF_MODELS: [&str; 8] = [
+            "architectures",
+            "model_type",
+            "num_hidden_layers",
+            "hidden_size",
+            "n_layer",
+            "n_embd",
+            "n_layers",
+            "d_model",
+        ];
+        let has = |key: &str| keys.iter().any(|k| k == key);
+        (!has("model") && !has("phases") && OF_MODELS.into_iter().any(has)).then_some(
+            "this is a model, not a run\nhint: put it under `model:` of a workload file, beside `name:`, `source:`, \
+             `optimizer:` and `phases:`",
+        )
     }
 
     fn check(&self) -> Result<(), (&'static str, String)> {

@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use greenformers::catalog::{Catalog, Device, DeviceKind, Grid, Hourly, Site};
 use greenformers::estimate::{Conditions, ConditionsBuilder};
 use greenformers::model::{Arch, Config, Order, Share};
-use greenformers::record::Workload;
+use greenformers::record::{Warning, Workload};
 use greenformers::report::{Paint, TextTable};
 use greenformers::sensor::Coverage;
 
@@ -29,7 +29,7 @@ pub(super) enum Format {
 /// Grid, site and prices.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct ConditionsArgs {
-    /// Whose electricity: a name (`fra`, `us-egrid-camx`, `aws-eu-north-1`), a YAML file, or a CSV file of hours
+    /// Whose electricity: a name (`fra`, `us-egrid-camx`, `aws-eu-north-1`), a YAML file, or hours as FILE.csv or Electricity Maps' FILE.json
     #[arg(long, value_name = "NAME|FILE", help_heading = "Grid, site, prices")]
     grid: Option<String>,
     /// With a CSV file of hours: find the best start within so many hours (`48h`)
@@ -58,7 +58,7 @@ pub(super) struct ConditionsArgs {
 impl ConditionsArgs {
     /// The grid that was named, if one was; hours of a file have no place.
     pub(super) fn grid_if_named(&self, catalog: &Catalog) -> Result<Option<Grid>> {
-        let name = self.grid.as_deref().filter(|name| !is_csv(name));
+        let name = self.grid.as_deref().filter(|name| !is_hours(name));
         Ok(name.map(|name| catalog.grid(name)).transpose()?)
     }
 
@@ -74,7 +74,7 @@ impl ConditionsArgs {
 
     /// The hours of the grid, if a CSV file was given.
     fn hourly(&self) -> Result<Option<Hourly>> {
-        let file = self.grid.as_deref().filter(|name| is_csv(name));
+        let file = self.grid.as_deref().filter(|name| is_hours(name));
         Ok(file.map(|file| Hourly::read(Path::new(file))).transpose()?)
     }
 
@@ -132,7 +132,7 @@ impl ConditionsArgs {
 
     /// Whether the grid is a file of hours.
     pub(super) fn is_hourly(&self) -> bool {
-        self.grid.as_deref().is_some_and(is_csv) || self.start_within.is_some()
+        self.grid.as_deref().is_some_and(is_hours) || self.start_within.is_some()
     }
 
     /// Whether a price of electricity was given and no rent: the machines are not rented.
@@ -146,8 +146,9 @@ impl ConditionsArgs {
     }
 }
 
-fn is_csv(name: &str) -> bool {
-    Path::new(name).extension().is_some_and(|e| e.eq_ignore_ascii_case("csv"))
+/// A file of hours: a table, or what Electricity Maps' interface answers.
+fn is_hours(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|e| e.eq_ignore_ascii_case("csv") || e.eq_ignore_ascii_case("json"))
 }
 
 /// `48h` or `48` as 48.
@@ -211,6 +212,24 @@ pub(super) fn print(text: &str) -> Result<()> {
 pub(super) fn paint() -> Paint {
     let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     Paint(std::io::stdout().is_terminal() && !set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|t| t != "dumb"))
+}
+
+/// Each warning once, after an empty line; nothing if there is none.
+pub(super) fn warnings_text<'a>(warnings: impl IntoIterator<Item = &'a Warning>) -> String {
+    let mut said: Vec<&Warning> = Vec::new();
+    for warning in warnings {
+        if !said.contains(&warning) {
+            said.push(warning);
+        }
+    }
+    let mut text = String::new();
+    for warning in &said {
+        text.push_str(&format!("\n{} {warning}", paint().caution("warning:")));
+    }
+    if !said.is_empty() {
+        text.push('\n');
+    }
+    text
 }
 
 /// A table to stdout: for people with `below` after it, or as CSV.

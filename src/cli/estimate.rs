@@ -16,7 +16,9 @@ use greenformers::units::DType;
 use serde::Serialize;
 
 use super::Context;
-use super::common::{ConditionsArgs, Format, default_archs, paint, parse_seconds, print, print_json, workload};
+use super::common::{
+    ConditionsArgs, Format, default_archs, paint, parse_seconds, print, print_json, warnings_text, workload,
+};
 use super::sweep::{self, SweepArgs};
 
 #[derive(Debug, clap::Args)]
@@ -277,17 +279,6 @@ fn text(estimates: &[Estimate], args: &Args) -> String {
         text.push_str(&format!("{}\n\n", recommend_architecture(estimates)));
     }
     text.push_str(&assumptions_table(first).render());
-    let mut warnings: Vec<&Warning> = Vec::new();
-    for warning in estimates.iter().flat_map(|e| &e.warnings) {
-        if !warnings.contains(&warning) {
-            warnings.push(warning);
-        }
-    }
-    for warning in &warnings {
-        text.push_str(&format!("\n{} {warning}", paint().caution("warning:")));
-    }
-    if !warnings.is_empty() {
-        text.push('\n');
-    }
+    text.push_str(&warnings_text(estimates.iter().flat_map(|e| &e.warnings)));
     text
 }

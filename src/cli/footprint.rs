@@ -6,7 +6,7 @@ use greenformers::estimate::{FootprintRequest, footprint};
 use greenformers::report::{assumptions_table, estimates_frame, human_hours, interval, to_csv};
 
 use super::Context;
-use super::common::{ConditionsArgs, Format, print, print_json};
+use super::common::{ConditionsArgs, Format, print, print_json, warnings_text};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -43,6 +43,9 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
+    if args.energy_kwh.is_none() && args.hours.is_none() {
+        super::usage("nothing to account for: give `--hours` with `--power` or `--power-total`, or `--energy-kwh`");
+    }
     let device: Option<Device> = args.hardware.as_deref().map(|name| context.catalog.load(name)).transpose()?;
     let conditions = args.conditions.resolve(&context.catalog, device, None, 1.0, true)?;
     let request = FootprintRequest {
@@ -78,6 +81,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
             }
             text.push('\n');
             text.push_str(&assumptions_table(&result).render());
+            text.push_str(&warnings_text(&result.warnings));
             print(&text)
         }
     }

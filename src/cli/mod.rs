@@ -127,6 +127,12 @@ fn say(line: impl std::fmt::Display) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
+/// Ends the program as a wrong use of its options does.
+fn usage(message: &str) -> ! {
+    use clap::CommandFactory as _;
+    Cli::command().error(clap::error::ErrorKind::MissingRequiredArgument, message).exit()
+}
+
 fn failed(error: &anyhow::Error) -> ExitCode {
     say(format_args!("error: {}", with_causes(error)));
     ExitCode::FAILURE

@@ -12,7 +12,7 @@ use greenformers::units::DType;
 use serde::Serialize;
 
 use super::Context;
-use super::common::{ConditionsArgs, Format, print, print_json};
+use super::common::{ConditionsArgs, Format, print, print_json, warnings_text};
 use super::estimate::{conditions_of, estimate_on_machine, fastest_dtype, on_machine};
 use super::sweep::{of_device, of_grid};
 
@@ -62,6 +62,11 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         None => path.parent().map_or_else(PathBuf::new, Path::to_owned),
     };
     let report = report_of(&record, &args.conditions, context, args.seed)?;
+    let said = warnings_text(report.estimates.iter().flat_map(|e| &e.warnings));
+    if !said.is_empty() {
+        // What is printed is where the report is, and nothing else.
+        context.note(said.trim());
+    }
     let files = write_report(&report, &folder, args.png)?;
     print_files(args.format, &report.answer, &files)
 }

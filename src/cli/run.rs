@@ -12,7 +12,9 @@ use greenformers::report::{
 use serde::Serialize;
 
 use super::Context;
-use super::common::{ConditionsArgs, Format, new_campaign_folder, paint, parse_seconds, print, print_json};
+use super::common::{
+    ConditionsArgs, Format, new_campaign_folder, paint, parse_seconds, print, print_json, warnings_text,
+};
 use super::profile::{WhatArgs, measure_into};
 use super::report::report_of;
 
@@ -94,6 +96,7 @@ fn text(report: &Report, page: &Path) -> String {
     }
     text.push('\n');
     text.push_str(&claims_text(&report.claims));
+    text.push_str(&warnings_text(report.estimates.iter().flat_map(|e| &e.warnings)));
     text.push_str(&format!("\n{}\n\nreport: {}\n", colour.strong(&report.answer), page.display()));
     text
 }

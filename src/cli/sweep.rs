@@ -6,14 +6,14 @@ use anyhow::{Result, bail};
 use greenformers::catalog::{Device, DeviceKind, EntryKind, Grid, Level};
 use greenformers::estimate::{Axes, Conditions, EstimateError, Goal, Limits, Scenario, frontier, recommend, sweep};
 use greenformers::model::Arch;
-use greenformers::record::{Workload, write_whole};
+use greenformers::record::{Warning, Workload, write_whole};
 use greenformers::report::{NamedScenario, named_scenarios, sweep_frame, sweep_table, to_csv, to_parquet};
 use greenformers::sensor::Coverage;
 use greenformers::units::DType;
 use serde::Serialize;
 
 use super::Context;
-use super::common::{ConditionsArgs, Format, paint, print, print_json, workload};
+use super::common::{ConditionsArgs, Format, paint, print, print_json, warnings_text, workload};
 use super::estimate::{Args, fastest_dtype};
 
 /// Rows that a terminal is shown.
@@ -69,6 +69,8 @@ struct Output<'a> {
     scenarios: Vec<NamedScenario<'a>>,
     /// What to choose, with `--recommend`.
     recommendation: Option<String>,
+    /// Caveats of the grids and sites.
+    warnings: Vec<Warning>,
 }
 
 /// The lists of `hardware=a,b,dtype=c`: a part with a known name before `=` begins a list.
@@ -133,6 +135,12 @@ pub(super) fn run(args: &Args, axes_text: &str, context: &Context) -> Result<()>
     let axes = axes(args, axes_text, context)?;
     let all = sweep(&workload, &axes, args.micro_batch.map(|n| n as usize))?;
     let total = all.scenarios.len();
+    let mut warnings: Vec<Warning> = Vec::new();
+    for warning in axes.grids.iter().flat_map(|(_, conditions)| &conditions[0].warnings) {
+        if !warnings.contains(warning) {
+            warnings.push(warning.clone());
+        }
+    }
     for (reason, count) in &all.left_out {
         context.note(format_args!("left out: {count} scenarios: {reason}"));
     }
@@ -154,7 +162,7 @@ pub(super) fn run(args: &Args, axes_text: &str, context: &Context) -> Result<()>
     }
     if args.format == Format::Json {
         let scenarios = named_scenarios(&scenarios, &axes);
-        return print_json(&Output { schema: 1, total, scenarios, recommendation: sentence.flatten() });
+        return print_json(&Output { schema: 1, total, scenarios, recommendation: sentence.flatten(), warnings });
     }
     let mut text = match args.format {
         Format::Csv if options.out.is_none() => to_csv(&mut frame)?,
@@ -183,6 +191,9 @@ pub(super) fn run(args: &Args, axes_text: &str, context: &Context) -> Result<()>
         } else {
             text.push_str(&format!("\n{sentence}\n"));
         }
+    }
+    if args.format == Format::Text {
+        text.push_str(&warnings_text(&warnings));
     }
     print(&text)
 }

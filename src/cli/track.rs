@@ -38,7 +38,7 @@ pub(super) struct Args {
     /// Time between two readings, 0.1 to 60
     #[arg(long, value_name = "SECONDS", default_value = "0.5", value_parser = parse_interval)]
     interval: f64,
-    /// Write FILE.json, or add a row to FILE.csv in CodeCarbon's columns (kWh and kg of what is metered, times PUE)
+    /// Write FILE.json, or add a row to FILE.csv in the columns of CodeCarbon 3 (kWh and kg of what is metered, times PUE)
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Account for the command alone: CPU energy by its share of CPU time, memory by what it keeps resident
@@ -101,6 +101,17 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     let share = cpu.as_ref().map_or(1.0, |d| hardware_share(d, facts.usable_cpus())).min(1.0);
     let conditions = args.conditions.resolve(&context.catalog, cpu.clone(), None, share, true)?;
     let grid = args.conditions.grid_if_named(&context.catalog)?;
+    let seconds = |time: chrono::DateTime<chrono::Local>| time.timestamp_millis() as f64 / 1000.0;
+    // Hours of another year say nothing of now, and that is better found out before days of work.
+    if let Some(hourly) = conditions.hourly.as_ref().filter(|h| !h.has_year_of(seconds(chrono::Local::now()))) {
+        anyhow::bail!(
+            "`{}` has no hour of this year: expected the hours in which the command runs, got {} from {}\nhint: \
+             `--grid NAME` takes the mean of a year",
+            hourly.name(),
+            hourly.hours(),
+            hourly.first()
+        );
+    }
     let plan = TrackPlan {
         command: args.command.clone(),
         interval: Seconds(args.interval),
@@ -119,7 +130,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
             );
         }
     };
-    let tracked = match track(&plan, &facts, cpu.as_ref(), serving) {
+    let mut tracked = match track(&plan, &facts, cpu.as_ref(), serving) {
         Ok(tracked) => tracked,
         Err(error @ (TrackError::NoCommand(_) | TrackError::Spawn { .. })) => {
             let code = if matches!(error, TrackError::NoCommand(_)) { NO_COMMAND } else { CANNOT_RUN };
@@ -128,6 +139,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
         }
         Err(error) => return Err(error.into()),
     };
+    let began = seconds(started);
+    let conditions = conditions.during(began, began + tracked.duration_s);
+    tracked.warnings.extend(conditions.warnings.iter().cloned());
     let account = account_for(&tracked, share, &conditions, args, &facts);
     let run = Run {
         command: &args.command,

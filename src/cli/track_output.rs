@@ -1,14 +1,12 @@
 //! What `track` prints and writes.
 
 use std::ffi::OsString;
-use std::fs::OpenOptions;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use greenformers::catalog::Grid;
 use greenformers::estimate::{Account, Assumption, Conditions};
-use greenformers::files::{last_byte, read_head};
+use greenformers::files::{append_row, has_header, read_head};
 use greenformers::measure::{Exit, Line, MachineFacts, PartKind, Tracked, Tracking};
 use greenformers::record::{Warning, write_whole};
 use greenformers::report::{CODECARBON_HEADER, CodecarbonRow, TextTable, interval, significant};
@@ -32,8 +30,7 @@ pub(super) struct Run<'a> {
 /// Where the account goes: checked before the command runs.
 pub(super) enum Destination {
     Json(PathBuf),
-    /// The file, and what it needs before a row: its header, or the end of its last line.
-    Csv(PathBuf, String),
+    Csv(PathBuf),
 }
 
 impl Destination {
@@ -53,21 +50,15 @@ impl Destination {
         match path.extension().and_then(|e| e.to_str()) {
             Some("json") => Ok(Self::Json(path.to_owned())),
             Some("csv") => {
-                let (head, last) = if path.exists() {
-                    (read_head(path, CODECARBON_HEADER.len() + 2)?.0, last_byte(path)?)
-                } else {
-                    (Vec::new(), None)
-                };
-                let head = String::from_utf8_lossy(&head);
-                match (head.lines().next(), last) {
-                    (None, _) => Ok(Self::Csv(path.to_owned(), format!("{CODECARBON_HEADER}\n"))),
-                    (Some(CODECARBON_HEADER), Some(b'\n')) => Ok(Self::Csv(path.to_owned(), String::new())),
-                    (Some(CODECARBON_HEADER), _) => Ok(Self::Csv(path.to_owned(), "\n".to_owned())),
-                    (Some(_), _) => bail!(
-                        "`{}` has other columns than CodeCarbon's 3.2.9, so no row can be added\nhint: give a new file",
+                let fits =
+                    !path.exists() || has_header(&read_head(path, CODECARBON_HEADER.len() + 2)?.0, CODECARBON_HEADER);
+                if !fits {
+                    bail!(
+                        "`{}` has other columns than CodeCarbon's 3.3.0, so no row can be added\nhint: give a new file",
                         path.display()
-                    ),
+                    );
                 }
+                Ok(Self::Csv(path.to_owned()))
             }
             _ => bail!("`{}` is neither `.json` nor `.csv`\nhint: `-o run.json`", path.display()),
         }
@@ -80,25 +71,24 @@ impl Destination {
                 let text = serde_json::to_string_pretty(&json(run))? + "\n";
                 write_whole(path, text.as_bytes()).with_context(|| format!("cannot write `{}`", path.display()))
             }
-            Self::Csv(path, before) => {
+            Self::Csv(path) => {
                 let mut writer = csv::Writer::from_writer(Vec::new());
                 writer.write_record(row(run).fields())?;
-                let row = writer.into_inner()?;
-                let bytes = [before.as_bytes(), &row].concat();
-                append(path, &bytes).with_context(|| format!("cannot write `{}`", path.display()))
+                let written = append_row(path, CODECARBON_HEADER, &writer.into_inner()?)
+                    .with_context(|| format!("cannot write `{}`", path.display()))?;
+                if written != *path {
+                    // What became of the account of a long run is said however quiet the rest is.
+                    super::say(format_args!(
+                        "warning: `{}` cannot take the row any more, having got other columns or a writer that holds it: \
+                         the row is in `{}`",
+                        path.display(),
+                        written.display()
+                    ));
+                }
+                Ok(())
             }
         }
     }
-}
-
-/// Adds all of `bytes` to a file, or nothing.
-fn append(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut file = OpenOptions::new().append(true).create(true).open(path)?;
-    let length = file.metadata()?.len();
-    file.write_all(bytes).inspect_err(|_| {
-        // What fails now has failed already.
-        let _ = file.set_len(length);
-    })
 }
 
 #[derive(Serialize)]
@@ -209,9 +199,6 @@ fn row(run: &Run) -> CodecarbonRow {
     };
     let energy = |kind| sum(kind, |l| l.energy_j).map(|j| Joules(j).kwh());
     let power = |kind| sum(kind, |l| l.power_w);
-    // Countries go by their three letters.
-    let is_country = |g: &&Grid| g.id.len() == 3 && g.id.bytes().all(|b| b.is_ascii_lowercase());
-    let country = grid.filter(is_country);
     let gpus: Vec<&str> = of(PartKind::Gpu).map(|l| l.name.as_str()).collect();
     let command = run.command.first().map(|c| Path::new(c).file_name().unwrap_or(c).to_string_lossy().into_owned());
     CodecarbonRow {
@@ -229,9 +216,7 @@ fn row(run: &Run) -> CodecarbonRow {
         water_l: run.account.water_l.map(|w| w.mid),
         intensity_g_per_kwh: Some(run.conditions.intensity.distribution.centre()),
         pue: run.conditions.pue.distribution.centre(),
-        country_name: country.map(|g| g.name.clone()),
-        country_iso_code: country.map(|g| g.id.to_uppercase()),
-        region: grid.filter(|_| country.is_none()).map(|g| g.id.clone()),
+        location: grid.map(|g| g.location.clone()).unwrap_or_default(),
         os: facts.os.clone(),
         cpu_count: facts.usable_cpus(),
         cpu_model: facts.cpu.clone(),

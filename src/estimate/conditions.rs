@@ -1,11 +1,11 @@
 //! What all architectures of an estimate share: the grid, the site, the prices.
 
 use super::{Assumption, EstimateError, Input, LostTime};
-use crate::catalog::{Device, Grid, Hourly, Per, Site, Sourced};
+use crate::catalog::{Device, Grid, Hourly, HourlyBasis, Per, Site, Sourced};
 use crate::record::Warning;
 use crate::sensor::Coverage;
 use crate::stats::Distribution;
-use crate::units::UsdPerHour;
+use crate::units::{UsdPerHour, pue_fault};
 
 /// The shared inputs, each with its distribution and source.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,6 +28,8 @@ pub struct Conditions {
     pub lost_time: LostTime,
     /// The intensity hour by hour, where it is known.
     pub hourly: Option<Hourly>,
+    /// Whether the intensity was given as a number, whatever the hours are.
+    pub intensity_is_given: bool,
     /// Hours within which the run may start.
     pub start_within_h: Option<usize>,
     /// Caveats.
@@ -140,20 +142,18 @@ impl ConditionsBuilder {
     /// # Errors
     /// If a number that the user gave makes no sense.
     pub fn build(self) -> Result<Conditions, EstimateError> {
-        for (name, value, least) in [
-            ("--pue", self.pue, 1.0),
-            ("--grid-intensity", self.intensity, 0.0),
-            ("--usd-per-hour", self.usd_per_hour, 0.0),
-            ("--usd-per-kwh", self.usd_per_kwh, 0.0),
+        if let Some(fault) = self.pue.and_then(pue_fault) {
+            return Err(EstimateError::Pue(fault));
+        }
+        for (name, value) in [
+            ("--grid-intensity", self.intensity),
+            ("--usd-per-hour", self.usd_per_hour),
+            ("--usd-per-kwh", self.usd_per_kwh),
         ] {
             if let Some(value) = value
-                && !(least..=1e9).contains(&value)
+                && !(0.0..=1e9).contains(&value)
             {
-                let allowed = if least > 0.0 {
-                    "a finite number of at least 1, and at most 1e9"
-                } else {
-                    "a finite number of at least 0, and at most 1e9"
-                };
+                let allowed = "a finite number of at least 0, and at most 1e9";
                 return Err(EstimateError::Number { name, value, allowed });
             }
         }
@@ -203,6 +203,7 @@ impl ConditionsBuilder {
             grid_water: grid_water.map(|w| Input::of_catalog("water used by generation", w)),
             embodied,
             lost_time: if self.hours_are_known { LostTime::none() } else { LostTime::assumed() },
+            intensity_is_given: self.intensity.is_some(),
             hourly: self.hourly,
             start_within_h: self.start_within_h,
             warnings,
@@ -244,7 +245,7 @@ impl ConditionsBuilder {
             choices.push(Assumption::choice(
                 "grid",
                 hourly.name(),
-                format!("{} hours of the given file", hourly.hours()),
+                format!("{} hours of the given file, column `{}`", hourly.hours(), hourly.column()),
             ));
             let source = format!("mean of `{}`; standard uncertainty 8 % of hours to come", hourly.name());
             return Input::new(NAME, Distribution::Normal(mean, 0.08 * mean), "gCO2e/kWh", source);
@@ -312,23 +313,62 @@ impl ConditionsBuilder {
         Ok(Some(Input::new(NAME, Distribution::between(low, usual.base(), high), "USD/h", source)))
     }
 
-    /// Intensities that look as if they were in another unit.
+    /// Intensities that look as if they were in another unit, or stood for something else.
     fn intensity_warnings(&self) -> Vec<Warning> {
-        let of_hours = self.hourly.iter().flat_map(Hourly::range);
-        let of_grid = self.grid.as_ref().filter(|_| self.intensity.is_none()).map(|g| g.intensity.base());
+        // A number that was given is taken, whatever else there is.
+        let hourly = self.hourly.as_ref().filter(|_| self.intensity.is_none());
+        let grid = self.grid.as_ref().filter(|_| self.intensity.is_none());
+        let mut warnings = Vec::new();
         let strange = |g: &f64| *g > 2000.0 || (*g > 0.0 && *g < 1.0);
-        let Some(g) = self.intensity.into_iter().chain(of_grid).chain(of_hours).find(strange) else {
-            return Vec::new();
-        };
-        vec![Warning::new(
-            format!("a grid intensity of {g} gCO2e/kWh is outside what grids have, about 1 to 2000"),
-            "CO2e is wrong if it is in another unit",
-            "give grams a kilowatt-hour: 0.4 kg/kWh are 400, 900 lb/MWh are 408",
-        )]
+        let of_grid = grid.map(|g| g.intensity.base());
+        if let Some(g) =
+            self.intensity.into_iter().chain(of_grid).chain(hourly.iter().flat_map(|h| h.range())).find(strange)
+        {
+            warnings.push(Warning::new(
+                format!("a grid intensity of {g} gCO2e/kWh is outside what grids have, about 1 to 2000"),
+                "CO2e is wrong if it is in another unit",
+                "give grams a kilowatt-hour: 0.4 kg/kWh are 400, 900 lb/MWh are 408",
+            ));
+        }
+        if let Some((rows, first)) = hourly.and_then(Hourly::zeros) {
+            let are = if rows == 1 { "1 row has".to_owned() } else { format!("{rows} rows have") };
+            warnings.push(Warning::new(
+                format!("{are} 0 gCO2e/kWh in the hours of the grid, the first at {first}"),
+                "no grid is without emissions for an hour: if 0 stands for a missing value, means are too low, and such hours look like the best start",
+                "put in what is missing, or end the file before it",
+            ));
+        }
+        if hourly.is_some_and(|h| h.basis() == HourlyBasis::Direct) {
+            warnings.push(Warning::new(
+                "the hours of the grid are of direct emissions",
+                "CO2e leaves out the supply of fuel and the building of plants, and is lower than with life-cycle figures",
+                "give the life-cycle column of the same hours",
+            ));
+        }
+        warnings
     }
 }
 
 impl Conditions {
+    /// The same for a run that has been, from one moment to another in seconds since 1970: with the hours of the grid in which
+    /// it ran, where they are known. Otherwise their mean stays, with a warning.
+    #[must_use]
+    pub fn during(mut self, start_s: f64, end_s: f64) -> Self {
+        // An intensity that was given counts more than the hours.
+        let Some(hourly) = self.hourly.as_ref().filter(|_| !self.intensity_is_given) else { return self };
+        if let Some(g) = hourly.mean_between(start_s, end_s) {
+            let source = format!("the hours of `{}` in which it ran", hourly.name());
+            self.intensity = Input { distribution: Distribution::Point(g), source, ..self.intensity };
+        } else {
+            self.warnings.push(Warning::new(
+                format!("`{}` does not have all the hours of the run", hourly.name()),
+                "CO2e is by the mean of the file",
+                "give a file with the hours of the run",
+            ));
+        }
+        self
+    }
+
     /// Every input.
     pub fn inputs(&self) -> impl Iterator<Item = &Input> {
         let embodied = self.embodied.iter().flat_map(|(kg, life)| [kg, life]);

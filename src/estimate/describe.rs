@@ -11,7 +11,7 @@ use super::training::{Hardware, Request};
 use super::variance::VarianceShare;
 use super::{Assumption, Basis, Estimate, Input, StepSource, VsDense};
 use crate::catalog::{DeviceKind, Sourced};
-use crate::model::{Arch, count_params, train_step_flop};
+use crate::model::{Arch, Family, count_params, train_step_flop};
 use crate::record::{Warning, phase_shape};
 use crate::stats::{Distribution, Interval};
 
@@ -170,6 +170,19 @@ fn assumptions(request: &Request<'_>, source: &StepSource) -> Vec<Assumption> {
             "not measured: LRT and Linformer may need more or fewer steps for the same loss",
         ),
     ];
+    let model = &request.workload.model;
+    if model.family == Family::Decoder {
+        list.push(Assumption::choice(
+            "parameters of the decoder",
+            "output matrix tied to the embedding, learned positions, biases, as many key as query heads",
+            format!(
+                "counted as GPT-2 is built; a model with a matrix of its own has {} M parameters more, one without learned \
+                 positions {} M fewer",
+                millions(model.vocab_size, model.d_model),
+                millions(model.max_seq_len, model.d_model)
+            ),
+        ));
+    }
     if source.basis == Basis::Analytic {
         list.push(Assumption::choice(
             "efficiency",
@@ -233,6 +246,11 @@ fn data_parallel(request: &Request<'_>, source: &StepSource) -> Vec<Assumption> 
     ]
 }
 
+/// Parameters of a matrix, in whole millions.
+fn millions(rows: usize, columns: usize) -> u64 {
+    (rows as u64 * columns as u64).saturating_add(500_000) / 1_000_000
+}
+
 fn warnings(request: &Request<'_>, source: &StepSource, fits: Option<bool>) -> Vec<Warning> {
     let mut list = request.conditions.warnings.clone();
     if fits == Some(false) {
@@ -247,6 +265,19 @@ fn warnings(request: &Request<'_>, source: &StepSource, fits: Option<bool>) -> V
             "a phase was not measured at its own length, model, batch or device",
             format!("its step time is carried over: {}", source.description),
             "profile every sequence length of the workload with all its layers",
+        ));
+    }
+    let model = &request.workload.model;
+    if model.family == Family::Decoder && model.gated_mlp {
+        list.push(Warning::new(
+            format!(
+                "decoders with a gated feed-forward block, such as Llama, mostly have an output matrix of their own ({} M \
+                 parameters here) and no learned positions ({} M), and this one is counted with it tied, and with them",
+                millions(model.vocab_size, model.d_model),
+                millions(model.max_seq_len, model.d_model)
+            ),
+            "parameters and memory are off by as much if it is so; the time of a step hardly is",
+            "compare `n_params` with what is published",
         ));
     }
     if let Hardware::Catalog(device) = &request.hardware

@@ -69,6 +69,12 @@ pub enum EstimateError {
         /// The architecture.
         arch: String,
     },
+    /// A PUE that cannot be.
+    #[error("`--pue`: {0}")]
+    Pue(
+        /// What is wrong with it.
+        String,
+    ),
     /// A number that makes no sense.
     #[error("`{name}` is {value}: expected {allowed}")]
     Number {

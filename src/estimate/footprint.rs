@@ -80,11 +80,22 @@ pub fn footprint(request: &FootprintRequest, conditions: &Conditions) -> Result<
     }
     if time.is_none() {
         for name in ["wall_h", "device_h"] {
-            missing.insert(name, "no hours were given".to_owned());
+            missing.insert(name, "no hours were given: give `--hours`".to_owned());
         }
     }
+    // The reason that remains: what it is counted by was not given.
+    let by_hours = |of: &str| format!("{of} is counted by hours, and none were given: give `--hours`");
     if cost_usd.is_some() {
         missing.remove("cost_usd");
+    } else if price.is_some() {
+        missing.entry("cost_usd").or_insert_with(|| by_hours("the rent of a device"));
+    } else {
+        missing
+            .entry("cost_usd")
+            .or_insert_with(|| "no energy is known that a price of electricity could be paid for".to_owned());
+    }
+    if embodied_kgco2e.is_none() {
+        missing.entry("embodied_kgco2e").or_insert_with(|| by_hours("the making of a device"));
     }
     let wall_h = request.hours.map(Interval::point);
     let mut assumptions: Vec<Assumption> = conditions.choices.clone();
@@ -109,6 +120,36 @@ pub fn footprint(request: &FootprintRequest, conditions: &Conditions) -> Result<
 mod tests {
     use super::*;
     use crate::estimate::ConditionsBuilder;
+
+    #[test]
+    fn each_number_that_is_missing_has_a_reason_whatever_was_given() {
+        let given = [Some(2.0), None];
+        for (hours, power, energy, rent, bill) in given.into_iter().flat_map(|hours| {
+            given.into_iter().flat_map(move |power| {
+                given.into_iter().flat_map(move |energy| {
+                    given
+                        .into_iter()
+                        .flat_map(move |rent| given.into_iter().map(move |bill| (hours, power, energy, rent, bill)))
+                })
+            })
+        }) {
+            let builder = ConditionsBuilder { usd_per_hour: rent, usd_per_kwh: bill, ..ConditionsBuilder::default() };
+            let request = FootprintRequest { hours, devices: 1, power_total_w: power, energy_kwh: energy, seed: 0 };
+            let result = footprint(&request, &builder.build().expect("valid")).expect("valid");
+            for (name, value) in [
+                ("it_energy_kwh", result.it_energy_kwh),
+                ("facility_energy_kwh", result.facility_energy_kwh),
+                ("operational_kgco2e", result.operational_kgco2e),
+                ("embodied_kgco2e", result.embodied_kgco2e),
+                ("cost_usd", result.cost_usd),
+                ("water_l", result.water_l),
+                ("wall_h", result.wall_h),
+                ("device_h", result.device_h),
+            ] {
+                assert_eq!(value.is_none(), result.missing.contains_key(name), "{name}: {request:?} {rent:?} {bill:?}");
+            }
+        }
+    }
 
     #[test]
     fn the_published_bert_base_run_comes_out_to_the_cent() {

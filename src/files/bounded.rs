@@ -1,8 +1,11 @@
 //! The one way in which a file that may come from anyone is read.
 
 use std::fs::{self, File};
-use std::io::{Error, Read, Seek, SeekFrom};
+use std::io::{Error, Read};
 use std::path::{Path, PathBuf};
+
+/// Says nothing in UTF-8, which has one order of bytes.
+const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// Why a file cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -60,21 +63,6 @@ pub fn read_head(path: &Path, most: usize) -> Result<(Vec<u8>, u64), FileError> 
     Ok((bytes, facts.len()))
 }
 
-/// The last byte of a file; `None` of an empty one.
-///
-/// # Errors
-/// If it cannot be read.
-pub fn last_byte(path: &Path) -> Result<Option<u8>, FileError> {
-    let failed = |source| FileError::Read { path: path.to_owned(), source };
-    let mut file = File::open(path).map_err(failed)?;
-    if file.seek(SeekFrom::End(0)).map_err(failed)? == 0 {
-        return Ok(None);
-    }
-    let mut last = [0];
-    file.seek(SeekFrom::End(-1)).and_then(|_| file.read_exact(&mut last)).map_err(failed)?;
-    Ok(Some(last[0]))
-}
-
 /// The bytes of a file of at most `limit` bytes. A file that grows meanwhile is held to the limit as well.
 ///
 /// # Errors
@@ -93,13 +81,17 @@ pub fn read_bytes(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
     Ok(bytes)
 }
 
-/// The text of a file of at most `limit` bytes.
+/// The text of a file of at most `limit` bytes, without the byte-order mark that editors of Windows begin it with.
 ///
 /// # Errors
 /// As [`read_bytes`], and if it is not UTF-8.
 pub fn read_text(path: &Path, limit: u64) -> Result<String, FileError> {
-    String::from_utf8(read_bytes(path, limit)?)
-        .map_err(|error| FileError::NoText { path: path.to_owned(), at: error.utf8_error().valid_up_to() + 1 })
+    let mut text = String::from_utf8(read_bytes(path, limit)?)
+        .map_err(|error| FileError::NoText { path: path.to_owned(), at: error.utf8_error().valid_up_to() + 1 })?;
+    if text.starts_with(BYTE_ORDER_MARK) {
+        text.drain(..BYTE_ORDER_MARK.len_utf8());
+    }
+    Ok(text)
 }
 
 #[cfg(test)]
@@ -114,6 +106,16 @@ mod tests {
         assert_eq!(read_text(&path, 5).expect("it fits"), "12345");
         let error = read_text(&path, 4).expect_err("too large").to_string();
         assert!(error.contains("has 5 bytes: at most 4 are read"), "{error}");
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_text() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("text");
+        for (bytes, text) in [(&b"\xef\xbb\xbfid: x"[..], "id: x"), (b"\xef\xbb\xbf", ""), (b"id: x", "id: x")] {
+            fs::write(&path, bytes).expect("writable");
+            assert_eq!(read_text(&path, 20).expect("text"), text);
+        }
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! Files of others, read within limits, and files of ours, written whole or not at all.
 
+mod append;
 mod atomic;
 mod bounded;
 mod lock;
 
+pub use append::{append_row, has_header};
 pub use atomic::write_whole;
-pub use bounded::{FileError, last_byte, read_bytes, read_head, read_text};
+pub use bounded::{FileError, read_bytes, read_head, read_text};
 pub use lock::{FolderLock, LockError};

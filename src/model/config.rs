@@ -1,16 +1,12 @@
 //! The shape of a transformer.
 
-use std::fmt;
-
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{Error, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 /// No model has more layers.
 pub const MAX_LAYERS: usize = 10_000;
 /// Nor more heads, nor a larger width: far above any model.
-const MAX_HEADS: usize = 10_000;
-const MAX_WIDTH: usize = 1_000_000;
+pub(super) const MAX_HEADS: usize = 10_000;
+pub(super) const MAX_WIDTH: usize = 1_000_000;
 /// Nor more rows in an embedding, and so no longer sequence.
 pub const MAX_ROWS: usize = 10_000_000;
 
@@ -98,93 +94,6 @@ pub enum ConfigError {
         /// The width.
         d_model: usize,
     },
-}
-
-/// What stands in a file, before it has been checked.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Unchecked {
-    #[serde(default = "encoder")]
-    family: Family,
-    #[serde(alias = "num_hidden_layers")]
-    n_layers: usize,
-    #[serde(alias = "hidden_size")]
-    d_model: usize,
-    #[serde(alias = "num_attention_heads")]
-    n_heads: usize,
-    #[serde(alias = "intermediate_size")]
-    d_ff: usize,
-    vocab_size: usize,
-    #[serde(alias = "max_position_embeddings")]
-    max_seq_len: usize,
-    #[serde(default = "two")]
-    type_vocab_size: usize,
-    #[serde(default)]
-    gated_mlp: bool,
-}
-
-fn encoder() -> Family {
-    Family::Encoder
-}
-
-fn two() -> usize {
-    2
-}
-
-impl<'de> Deserialize<'de> for Config {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(ConfigVisitor)
-    }
-}
-
-/// Checks while the parser is still inside the shape, so that an error bears its line.
-struct ConfigVisitor;
-
-impl<'de> Visitor<'de> for ConfigVisitor {
-    type Value = Config;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the shape of a model: `{n_layers: .., d_model: .., n_heads: .., d_ff: .., vocab_size: .., max_seq_len: ..}`")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Config, A::Error> {
-        let unchecked = Unchecked::deserialize(MapAccessDeserializer::new(map))?;
-        Config::try_from(unchecked).map_err(Error::custom)
-    }
-}
-
-impl TryFrom<Unchecked> for Config {
-    type Error = ConfigError;
-
-    fn try_from(raw: Unchecked) -> Result<Self, ConfigError> {
-        for (name, value, most) in [
-            ("n_layers", raw.n_layers, MAX_LAYERS),
-            ("d_model", raw.d_model, MAX_WIDTH),
-            ("n_heads", raw.n_heads, MAX_HEADS),
-            ("d_ff", raw.d_ff, MAX_WIDTH),
-            ("vocab_size", raw.vocab_size, MAX_ROWS),
-            ("max_seq_len", raw.max_seq_len, MAX_ROWS),
-            ("type_vocab_size", raw.type_vocab_size, MAX_ROWS),
-        ] {
-            if value == 0 || value > most {
-                return Err(ConfigError::Dimension { name, value, most });
-            }
-        }
-        if !raw.d_model.is_multiple_of(raw.n_heads) {
-            return Err(ConfigError::Heads { n_heads: raw.n_heads, d_model: raw.d_model });
-        }
-        Ok(Self {
-            family: raw.family,
-            n_layers: raw.n_layers,
-            d_model: raw.d_model,
-            n_heads: raw.n_heads,
-            d_ff: raw.d_ff,
-            vocab_size: raw.vocab_size,
-            max_seq_len: raw.max_seq_len,
-            type_vocab_size: raw.type_vocab_size,
-            gated_mlp: raw.gated_mlp,
-        })
-    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod memory;
 mod operators;
 mod ops;
 mod params;
+mod read;
 
 pub use arch::{Arch, ArchError, Order, Share};
 pub use config::{Config, ConfigError, Family, MAX_LAYERS, MAX_ROWS, masked_per_seq};

@@ -1,7 +1,10 @@
-//! A row in the columns of CodeCarbon's `emissions.csv` (version 3.2.9), for those who already read that file.
+//! A row in the columns of CodeCarbon's `emissions.csv`, for those who already read that file.
 //!
-//! The columns have CodeCarbon's boundary: the energy of the parts that are metered, and emissions = energy x PUE x
-//! intensity. What is not known is empty, and never 0.
+//! The columns mean what they mean in CodeCarbon 3.2.9 and 3.3.0: energies are of the parts that are metered, times PUE;
+//! emissions = `energy_consumed` x intensity; powers are without PUE. (Before 3.0 there was no PUE in that file.) What is
+//! not known is empty, and never 0.
+
+use crate::catalog::Location;
 
 /// The header, byte for byte: CodeCarbon starts another file where it differs.
 pub const CODECARBON_HEADER: &str = "timestamp,project_name,run_id,experiment_id,duration,emissions,emissions_rate,cpu_power,gpu_power,ram_power,cpu_energy,gpu_energy,ram_energy,energy_consumed,water_consumed,country_name,country_iso_code,region,cloud_provider,cloud_region,os,python_version,codecarbon_version,cpu_count,cpu_model,gpu_count,gpu_model,longitude,latitude,ram_total_size,tracking_mode,cpu_utilization_percent,gpu_utilization_percent,ram_utilization_percent,ram_used_gb,on_cloud,pue,wue";
@@ -23,11 +26,11 @@ pub struct CodecarbonRow {
     pub gpu_power_w: Option<f64>,
     /// Mean watts of the memory.
     pub ram_power_w: Option<f64>,
-    /// Energy of the processors.
+    /// Energy of the processors, without PUE.
     pub cpu_energy_kwh: Option<f64>,
-    /// Energy of the GPUs.
+    /// Energy of the GPUs, without PUE.
     pub gpu_energy_kwh: Option<f64>,
-    /// Energy of the memory.
+    /// Energy of the memory, without PUE.
     pub ram_energy_kwh: Option<f64>,
     /// Whether a part of the machine is missing, so that no total can be given.
     pub partial: bool,
@@ -37,12 +40,8 @@ pub struct CodecarbonRow {
     pub intensity_g_per_kwh: Option<f64>,
     /// Energy of the building over that of the machines.
     pub pue: f64,
-    /// Country, if the grid is one.
-    pub country_name: Option<String>,
-    /// Its three letters.
-    pub country_iso_code: Option<String>,
-    /// The grid, if it is a part of a country.
-    pub region: Option<String>,
+    /// Where the grid is.
+    pub location: Location,
     /// Operating system.
     pub os: String,
     /// CPUs that may be used.
@@ -64,18 +63,18 @@ pub struct CodecarbonRow {
 }
 
 impl CodecarbonRow {
-    /// The sum of the parts in kWh, unless one is missing.
+    /// The sum of the parts in kWh, times PUE, unless one is missing.
     #[must_use]
     pub fn energy_consumed_kwh(&self) -> Option<f64> {
         let parts = [self.cpu_energy_kwh, self.gpu_energy_kwh, self.ram_energy_kwh];
         let known = parts.iter().any(Option::is_some);
-        (known && !self.partial).then(|| parts.iter().flatten().sum())
+        (known && !self.partial).then(|| self.pue * parts.iter().flatten().sum::<f64>())
     }
 
     /// kgCO2e.
     #[must_use]
     pub fn emissions_kg(&self) -> Option<f64> {
-        Some(self.energy_consumed_kwh()? * self.pue * self.intensity_g_per_kwh? / 1000.0)
+        Some(self.energy_consumed_kwh()? * self.intensity_g_per_kwh? / 1000.0)
     }
 
     /// The fields in the order of the header.
@@ -83,7 +82,9 @@ impl CodecarbonRow {
     pub fn fields(&self) -> Vec<String> {
         let number = |x: Option<f64>| x.map_or_else(String::new, |x| x.to_string());
         let text = |x: &Option<String>| x.clone().unwrap_or_default();
+        let of_facility = |kwh: Option<f64>| number(kwh.map(|kwh| self.pue * kwh));
         let emissions = self.emissions_kg();
+        let Location { country_name, country_iso_code, region, cloud_provider, cloud_region } = &self.location;
         vec![
             self.timestamp.clone(),
             self.project_name.clone(),
@@ -95,16 +96,16 @@ impl CodecarbonRow {
             number(self.cpu_power_w),
             number(self.gpu_power_w),
             number(self.ram_power_w),
-            number(self.cpu_energy_kwh),
-            number(self.gpu_energy_kwh),
-            number(self.ram_energy_kwh),
+            of_facility(self.cpu_energy_kwh),
+            of_facility(self.gpu_energy_kwh),
+            of_facility(self.ram_energy_kwh),
             number(self.energy_consumed_kwh()),
             number(self.water_l.filter(|_| !self.partial)),
-            text(&self.country_name),
-            text(&self.country_iso_code),
-            text(&self.region),
-            String::new(),
-            String::new(),
+            text(country_name),
+            text(country_iso_code),
+            text(region),
+            text(cloud_provider),
+            text(cloud_region),
             self.os.clone(),
             String::new(),
             format!("compat/{}", crate::report::TOOL),
@@ -120,7 +121,8 @@ impl CodecarbonRow {
             String::new(),
             String::new(),
             number(self.ram_used_gb),
-            String::new(),
+            // Who names a country may still be on a cloud.
+            cloud_provider.as_ref().map_or_else(String::new, |_| "Y".to_owned()),
             self.pue.to_string(),
             String::new(),
         ]
@@ -144,9 +146,9 @@ mod tests {
     }
 
     #[test]
-    fn four_tenths_of_a_kilowatt_hour_at_750_grams_are_300_grams() {
+    fn four_tenths_of_a_kilowatt_hour_at_pue_1_and_a_half_are_six_tenths_and_300_grams() {
         let row = row();
-        assert!((row.energy_consumed_kwh().expect("all known") - 0.4).abs() < 1e-12);
+        assert!((row.energy_consumed_kwh().expect("all known") - 0.6).abs() < 1e-12);
         assert!((row.emissions_kg().expect("all known") - 0.3).abs() < 1e-12);
         assert_eq!(row.fields().len(), CODECARBON_HEADER.split(',').count());
     }
@@ -157,6 +159,6 @@ mod tests {
         let fields = row.fields();
         let field = |name| &fields[CODECARBON_HEADER.split(',').position(|c| c == name).expect("a column")];
         assert_eq!([field("emissions"), field("energy_consumed"), field("gpu_energy")], ["", "", ""]);
-        assert_eq!(field("cpu_energy"), "0.1");
+        assert!((field("cpu_energy").parse::<f64>().expect("a number") - 0.15).abs() < 1e-12);
     }
 }

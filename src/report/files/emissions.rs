@@ -33,7 +33,6 @@ fn row(report: &Report) -> CodecarbonRow {
     let energy = |joules: Option<f64>| joules.map(|j| Joules(j).kwh());
     let all_measured = parts.len() == environment.meters.len() && parts.iter().all(super::campaign::Drawn::is_measured);
     let grid = report.grid.as_ref();
-    let country = grid.filter(|g| g.id.len() == 3 && g.id.bytes().all(|b| b.is_ascii_lowercase()));
     let conditions = report.conditions.as_ref();
     let computes_on_gpu = environment.compute.device != "cpu";
     CodecarbonRow {
@@ -51,9 +50,7 @@ fn row(report: &Report) -> CodecarbonRow {
         water_l: None,
         intensity_g_per_kwh: conditions.filter(|_| !report.grid_is_assumed).map(|c| c.intensity.distribution.centre()),
         pue: conditions.map_or(1.0, |c| c.pue.distribution.centre()),
-        country_name: country.map(|g| g.name.clone()),
-        country_iso_code: country.map(|g| g.id.to_uppercase()),
-        region: grid.filter(|_| country.is_none()).map(|g| g.id.clone()),
+        location: grid.map(|g| g.location.clone()).unwrap_or_default(),
         os: clean(&environment.os, 200),
         cpu_count: environment.logical_cpus as f64,
         cpu_model: clean(&environment.cpu, 200),
