@@ -39,7 +39,7 @@ ALL_ARCHS = ["--arch", "dense", "--arch", "lrt:rank=64", "--arch", "lrt:rank=128
 # By call: its stages, the minutes of each (the last may take what is left), and what they are for.
 CALLS = [
     [("tests", 2, "every operation, PyTorch's numbers, and what is missing without CUDA"),
-     ("short-campaign", 3, "dense, LRT and Linformer in bf16 at 128, 512 and 2048 tokens")],
+     ("short-campaign", 4.2, "dense, LRT and Linformer in bf16 at 128, 512 and 2048 tokens")],
     [("compare", 8, "PyTorch eager side by side at three shapes in bf16")],
     [("meter", 4, "joules against a second meter, and the counter against the integral of power")],
     [("campaign", 8.5, "six variants, five lengths, three dtypes; call it again until it is done"),
@@ -141,7 +141,8 @@ class Runner:
                     code = code or str(error)
                     continue
                 try:
-                    code = code or process.wait(until - time.time())
+                    status = process.wait(until - time.time())
+                    code = code or status
                 except subprocess.TimeoutExpired:
                     end(process)
                     log.write("\nout of time\n")
@@ -189,6 +190,14 @@ def commands_of(r, name, seconds):
     raise SystemExit(f"no stage `{name}`: expected one of {', '.join(n for stages in CALLS for n, _, _ in stages)}")
 
 
+def archive_of(state, out):
+    """All results as one file, which is always whole."""
+    packed, new = out / "results.tar.xz", out / "results.new"
+    with tarfile.open(new, "w:xz", preset=1) as archive:
+        archive.add(state, ".")
+    return new.rename(packed)
+
+
 def run(a):
     a.out.mkdir(parents=True, exist_ok=True)
     a.folder, a.out = a.folder.resolve(), a.out.resolve()
@@ -205,9 +214,8 @@ def run(a):
     for name, minutes in stages:
         seconds = min(60 * minutes, r.left())
         r.run(name, seconds, *commands_of(r, name, seconds))
-    packed = a.out / "results.tar.xz"
-    with tarfile.open(packed, "w:xz") as archive:
-        archive.add(state, ".")
+        # After every stage: a call may be cut off from outside.
+        packed = archive_of(state, a.out)
     shutil.rmtree(work if not a.work else state)
     print(f"{packed}: {packed.stat().st_size / 2**20:.1f} MiB")
     passed = sum(end["code"] == 0 for end in r.ended.values())
