@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Meter, MeterInfo, Reading, Watch};
+use super::advance::Advance;
+use super::{Meter, MeterInfo, Reading, SensorError, Watch};
 use crate::units::{Seconds, Watts};
 
 /// One raw reading.
@@ -22,6 +23,24 @@ pub struct Sample {
     /// Power, of a power sensor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub power_w: Option<f64>,
+    /// What is not believed, or not counted, of the meter's readings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doubt: Option<Doubt>,
+}
+
+/// What is to be known beside a reading.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Doubt {
+    /// Seconds so far that the energy leaves out: the counter showed in them what its device cannot have drawn.
+    #[serde(default)]
+    pub unread_s: f64,
+    /// Power that was read now and is not believed, because the device cannot draw it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused_w: Option<f64>,
+    /// Whether one of several counters stands still, so that the energy lacks its part.
+    #[serde(default)]
+    pub partial: bool,
 }
 
 /// What one meter said.
@@ -33,6 +52,8 @@ pub struct MeterLog {
     pub samples: Vec<Sample>,
     /// Why the last reading failed, if it did.
     pub failure: Option<String>,
+    /// What its energy lacks, if a part of what it covers is not counted.
+    pub lacks: Option<String>,
 }
 
 /// What is known of a meter before it is measured.
@@ -54,45 +75,99 @@ struct Slot {
     failure: Option<String>,
     /// A meter that has panicked is not asked again.
     broken: bool,
-    /// The first and the last two readings, and the integral of power: kept when samples are taken away.
-    first: Option<Sample>,
-    last: [Option<Sample>; 2],
+    /// How far its counter has come by what is believed, from its first reading; `None` if it sorts that out by itself.
+    counter: Option<(Advance, f64)>,
+    /// The first and the last two readings of the counter, the last of power, and its integral: kept when samples are
+    /// taken away.
+    first: Option<(f64, f64)>,
+    last: [Option<(f64, f64)>; 2],
+    power: Option<(f64, f64)>,
     integral_j: f64,
 }
 
 impl Slot {
     fn new(meter: Box<dyn Meter>) -> Self {
-        Self { meter, samples: Vec::new(), failure: None, broken: false, first: None, last: [None; 2], integral_j: 0.0 }
+        let counter = meter.most_power().map(|most| (Advance::new(most, meter.resolution(), None), 0.0));
+        Self {
+            meter,
+            samples: Vec::new(),
+            failure: None,
+            broken: false,
+            counter,
+            first: None,
+            last: [None; 2],
+            power: None,
+            integral_j: 0.0,
+        }
+    }
+
+    /// Keeps what is believed of a reading.
+    fn take(&mut self, time_s: f64, reading: Reading) {
+        self.failure = None;
+        let (energy, power) = match reading {
+            Reading::Cumulative(energy) => (Some(energy), None),
+            Reading::Instant(power) => (None, Some(power)),
+            Reading::Both(energy, power) => (Some(energy), Some(power)),
+        };
+        let most = self.meter.most_power();
+        let can_be = |power: &Watts| power.0.is_finite() && power.0 >= 0.0 && most.is_none_or(|most| *power <= most);
+        let (power_w, refused_w) = match power {
+            Some(power) if can_be(&power) => (Some(power.0), None),
+            Some(power) => (None, Some(power.0).filter(|w| (0.0..=1e12).contains(w))),
+            None => (None, None),
+        };
+        let mut unread_s = self.meter.unread().0;
+        let energy_j = match (&mut self.counter, energy) {
+            (Some((counter, first)), Some(energy)) => {
+                if counter.is_new() {
+                    *first = energy.0;
+                }
+                let advanced = counter.take(Seconds(time_s), energy);
+                unread_s += counter.unread().0;
+                advanced.map(|joules| *first + joules)
+            }
+            (_, energy) => energy.map(|e| e.0),
+        };
+        let doubt = Doubt { unread_s, refused_w, partial: self.meter.lacks().is_some() };
+        let doubt = (doubt != Doubt::default()).then_some(doubt);
+        if let Some(doubted) = self.counter.as_ref().filter(|_| energy_j.is_none() && power_w.is_none())
+            && let Some((from, to)) = doubted.0.in_doubt()
+        {
+            let zone = self.meter.info().domain.clone();
+            self.failure = Some(SensorError::NotBelieved { zone, from_j: from.0, to_j: to.0 }.to_string());
+        }
+        self.push(Sample { time_s, energy_j, power_w, doubt });
     }
 
     fn push(&mut self, sample: Sample) {
-        if let Some(before) = self.last[1]
-            && let (Some(a), Some(b)) = (before.power_w, sample.power_w)
-        {
-            self.integral_j += f64::midpoint(a, b) * (sample.time_s - before.time_s);
+        if let Some(watts) = sample.power_w {
+            let before = self.power.replace((sample.time_s, watts));
+            self.integral_j += before.map_or(0.0, |(t, w)| f64::midpoint(w, watts) * (sample.time_s - t));
         }
-        self.first = self.first.or(Some(sample));
-        self.last = [self.last[1], Some(sample)];
+        if let Some(joules) = sample.energy_j {
+            let now = Some((sample.time_s, joules));
+            self.first = self.first.or(now);
+            self.last = [self.last[1], now];
+        }
         self.samples.push(sample);
     }
 
     fn latest(&self) -> Latest {
-        let newest = self.last[1].filter(|_| self.failure.is_none());
-        let counted = newest.zip(self.first).and_then(|(b, a)| Some(b.energy_j? - a.energy_j?));
-        let rate = self.last[0].zip(newest).and_then(|(a, b)| {
-            let seconds = b.time_s - a.time_s;
-            (seconds > 0.0).then_some((b.energy_j? - a.energy_j?) / seconds)
+        let works = self.failure.is_none();
+        let counted = self.last[1].zip(self.first).map(|(b, a)| b.1 - a.1);
+        let rate = self.last[0].zip(self.last[1]).and_then(|(a, b)| {
+            let seconds = b.0 - a.0;
+            (seconds > 0.0).then_some((b.1 - a.1) / seconds)
         });
-        let integral = newest.and_then(|n| n.power_w).map(|_| self.integral_j);
         Latest {
             info: self.meter.info().clone(),
-            energy_j: counted.or(integral),
-            power_w: newest.and_then(|n| n.power_w).or(rate),
+            energy_j: counted.or(self.power.map(|_| self.integral_j)).filter(|_| works),
+            power_w: self.power.map(|p| p.1).or(rate).filter(|_| works),
         }
     }
 
     fn log(&self, samples: Vec<Sample>) -> MeterLog {
-        MeterLog { info: self.meter.info().clone(), samples, failure: self.failure.clone() }
+        MeterLog { info: self.meter.info().clone(), samples, failure: self.failure.clone(), lacks: self.meter.lacks() }
     }
 }
 
@@ -273,21 +348,17 @@ fn read(slot: &mut Slot, epoch: Instant) {
         return;
     }
     // A bug of one meter ends neither the campaign nor the readings of the others.
-    let read = catch_unwind(AssertUnwindSafe(|| slot.meter.read()));
+    let now = Instant::now();
+    let read = catch_unwind(AssertUnwindSafe(|| slot.meter.read_at(now)));
     let Ok(read) = read else {
         (slot.broken, slot.failure) = (true, Some("its reading panicked".to_owned()));
         return;
     };
     match read {
         Ok(reading) => {
-            let time_s = epoch.elapsed().as_secs_f64();
-            let (energy, power) = match reading {
-                Reading::Cumulative(energy) => (Some(energy), None),
-                Reading::Instant(power) => (None, Some(power)),
-                Reading::Both(energy, power) => (Some(energy), Some(power)),
-            };
-            slot.failure = None;
-            slot.push(Sample { time_s, energy_j: energy.map(|e| e.0), power_w: power.map(|p| p.0) });
+            // A model is of the moment that it was given; a sensor answers when it has read.
+            let time = if slot.meter.idle_power().is_some() { now - epoch } else { epoch.elapsed() };
+            slot.take(time.as_secs_f64(), reading);
         }
         Err(error) => slot.failure = Some(error.to_string()),
     }
@@ -338,6 +409,37 @@ mod tests {
         }
         sampler.read_now();
         assert_eq!(sampler.take().remove(0).failure.as_deref(), Some("the thread that reads it has ended"));
+    }
+
+    /// What three readings with these watts or joules leave behind.
+    fn kept(reading: fn(f64) -> Reading, shown: &[f64]) -> (Vec<Sample>, Latest, Option<String>) {
+        let meter = FakeMeter::new(|_| Watts(5.0)).at_most(Watts(100.0));
+        let mut slot = Slot::new(Box::new(meter));
+        for (i, x) in shown.iter().enumerate() {
+            slot.take(i as f64, reading(*x));
+        }
+        (slot.samples.clone(), slot.latest(), slot.failure)
+    }
+
+    #[test]
+    fn a_reading_of_4_megawatts_is_kept_as_refused_and_counts_nowhere() {
+        let (samples, latest, _) = kept(|w| Reading::Instant(Watts(w)), &[50.0, 4_294_967.295, 50.0]);
+        assert_eq!(samples.iter().map(|s| s.power_w).collect::<Vec<_>>(), [Some(50.0), None, Some(50.0)]);
+        assert_eq!(samples[1].doubt.and_then(|d| d.refused_w), Some(4_294_967.295));
+        assert_eq!((latest.energy_j, latest.power_w), (Some(100.0), Some(50.0)));
+    }
+
+    #[test]
+    fn a_counter_that_jumps_goes_on_from_where_it_was_and_says_what_is_left_out() {
+        let joules = |j: f64| Reading::Cumulative(crate::units::Joules(j));
+        let (samples, latest, failure) = kept(joules, &[1000.0, 1050.0, 9e9, 9e9 + 50.0]);
+        let read: Vec<_> = samples.iter().map(|s| s.energy_j).collect();
+        assert_eq!(read, [Some(1000.0), Some(1050.0), None, Some(1100.0)]);
+        assert_eq!(samples[3].doubt, Some(Doubt { unread_s: 1.0, ..Doubt::default() }));
+        assert_eq!(latest.energy_j, Some(100.0));
+        assert_eq!(failure, None, "it is read again");
+        let (_, _, failure) = kept(joules, &[1000.0, 1050.0, 9e9]);
+        assert!(failure.expect("what was read is open").contains("which it cannot have drawn"));
     }
 
     #[test]
