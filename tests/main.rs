@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that unwraps says where it failed")]
 
 mod cli;
+mod counters;
 mod data;
 mod estimates;
 mod floors;

@@ -51,7 +51,12 @@ pub fn host_parts(powercap: &Path, facts: &MachineFacts, cpu: Option<&Device>) -
     let mut processors = Part {
         kind: PartKind::Cpu,
         device: "cpu".to_owned(),
-        name: format!("{}, {} CPUs", facts.cpu, facts.usable_cpus()),
+        name: format!(
+            "{}, {} CPU{}",
+            facts.cpu,
+            facts.usable_cpus(),
+            if facts.usable_cpus() == 1.0 { "" } else { "s" }
+        ),
         id: None,
         memory: None,
         meter: None,

@@ -2,6 +2,7 @@
 
 use super::readings::Readings;
 use super::{Cell, MeterTrace, Warning};
+use crate::sensor::Doubt;
 
 /// The energy of a run is not known if what is not believed is more than this part of its time.
 pub(super) const MOST_UNREAD: f64 = 0.05;
@@ -16,18 +17,19 @@ impl MeterTrace {
         if seconds > 0.0 { seconds / windows.iter().map(|(from, to)| to - from).sum::<f64>() } else { 0.0 }
     }
 
-    /// Whether its energy lacks a part in the windows, because one of several counters stood still.
+    /// Whether its energy lacks a part in the windows, because a counter stood still.
     #[must_use]
     pub fn is_partial_in(&self, windows: &[(f64, f64)]) -> bool {
-        self.within(windows).any(|doubt| doubt.partial)
+        let readings = Readings::over(self, windows);
+        self.within(windows).any(|doubt| doubt.partial) || windows.iter().any(|w| readings.stopped_between(w.0, w.1))
     }
 
-    fn within<'a>(&'a self, windows: &'a [(f64, f64)]) -> impl Iterator<Item = crate::sensor::Doubt> + 'a {
+    fn within<'a>(&'a self, windows: &'a [(f64, f64)]) -> impl Iterator<Item = &'a Doubt> + 'a {
         // The reading that ends a window comes a little after it.
         let of_window = move |(from, to): &(f64, f64)| {
             let first = self.samples.partition_point(|s| s.time_s < *from);
             let last = (self.samples.partition_point(|s| s.time_s < *to) + 1).min(self.samples.len());
-            self.samples.get(first..last).unwrap_or_default().iter().filter_map(|s| s.doubt)
+            self.samples.get(first..last).unwrap_or_default().iter().filter_map(|s| s.doubt.as_deref())
         };
         windows.iter().flat_map(of_window)
     }
@@ -81,7 +83,7 @@ impl MeterTrace {
         }
         if self.is_partial_in(windows) {
             found.push(Warning::new(
-                "one of its counters stood still, and no device draws nothing",
+                "a counter of it stood still, and no device draws nothing",
                 "its energy is partial: what that counter should have counted is missing",
                 "see `greenformers devices`, and load the driver `intel_rapl_msr` again",
             ));
@@ -110,7 +112,7 @@ impl Cell {
 mod tests {
     use super::*;
     use crate::record::Step;
-    use crate::sensor::{Coverage, Doubt, EnergySource, MeterInfo, Sample};
+    use crate::sensor::{Coverage, EnergySource, MeterInfo, Sample};
 
     /// A counter of 50 W read each 0.1 s for 10 s, and power beside it where `power` gives some.
     fn trace(power: fn(f64) -> Option<f64>, change: impl Fn(&mut Sample)) -> MeterTrace {
@@ -141,7 +143,7 @@ mod tests {
                     sample.energy_j = None;
                 } else if seconds > 0.0 && sample.time_s > 5.0 {
                     sample.energy_j = sample.energy_j.map(|j| j - 50.0 * seconds);
-                    sample.doubt = Some(Doubt { unread_s: seconds, ..Doubt::default() });
+                    sample.doubt = Some(Box::new(Doubt { unread_s: seconds, ..Doubt::default() }));
                 }
             },
         )
@@ -177,7 +179,7 @@ mod tests {
                     sample.energy_j = None;
                     if sample.time_s > 2.95 && sample.time_s < until {
                         sample.power_w = None;
-                        sample.doubt = Some(Doubt { refused_w: Some(4_294_967.0), ..Doubt::default() });
+                        sample.doubt = Some(Box::new(Doubt { refused_w: Some(4_294_967.0), ..Doubt::default() }));
                     }
                 },
             );
@@ -220,8 +222,14 @@ mod tests {
 
     #[test]
     fn energy_that_lacks_a_counter_says_so() {
-        let partial = trace(|_| None, |sample| sample.doubt = Some(Doubt { partial: true, ..Doubt::default() }));
-        assert!(facts(&partial).contains("one of its counters stood still"));
+        let partial =
+            trace(|_| None, |sample| sample.doubt = Some(Box::new(Doubt { partial: true, ..Doubt::default() })));
+        assert!(facts(&partial).contains("a counter of it stood still"));
         assert!(close(partial.counter_between(0.0, 10.0), 500.0));
+        for (stops, is_partial) in [(-1.0, false), (4.0, true), (9.5, false), (11.0, false)] {
+            let trace =
+                trace(|_| None, move |sample| sample.energy_j = sample.energy_j.map(|j| j.min(7.0 + 50.0 * stops)));
+            assert_eq!(trace.is_partial_in(&[(0.0, 10.0)]), is_partial, "{stops} s");
+        }
     }
 }

@@ -125,7 +125,7 @@ impl Cell {
         let has_counter = |m: &MeterTrace| m.samples.iter().any(|s| s.energy_j.is_some());
         let failed = self.meters.iter().any(|m| m.failure.is_some());
         // What is not believed is another reason, with a warning of its own.
-        let doubted = |m: &MeterTrace| m.samples.iter().any(|s| s.doubt.is_some_and(|d| d.unread_s > 0.0));
+        let doubted = |m: &MeterTrace| m.samples.iter().any(|s| s.doubt.as_ref().is_some_and(|d| d.unread_s > 0.0));
         !failed
             && self.meters.iter().any(has_counter)
             && !self.meters.iter().any(doubted)

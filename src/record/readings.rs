@@ -44,11 +44,11 @@ impl Readings {
         }
         let gaps: Vec<f64> = power.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
         let (timing, idle_w) = (trace.timing, trace.idle_w);
-        let mut unread = series(|s| s.energy_j.map(|_| s.doubt.map_or(0.0, |d| d.unread_s)));
+        let mut unread = series(|s| s.energy_j.map(|_| s.doubt.as_ref().map_or(0.0, |d| d.unread_s)));
         if unread.iter().all(|u| u.1 <= 0.0) || !never_falls(&unread) {
             unread.clear();
         }
-        let refused = |s: &Sample| s.doubt.is_some_and(|d| d.refused_w.is_some());
+        let refused = |s: &Sample| s.doubt.as_ref().is_some_and(|d| d.refused_w.is_some());
         let stretch = |run: &[Sample]| Some((run.first()?.time_s, run.last()?.time_s));
         let alike = trace.samples.chunk_by(|a, b| refused(a) == refused(b));
         let refused = alike.filter(|run| refused(&run[0])).filter_map(stretch).collect();
@@ -85,6 +85,12 @@ impl Readings {
     /// Whether a counter is left that is believed.
     pub(super) fn counts(&self) -> bool {
         !self.counter.is_empty()
+    }
+
+    /// Whether a counter without a power beside it advanced, and stood still for long as well: no device draws nothing.
+    pub(super) fn stopped_between(&self, start_s: f64, end_s: f64) -> bool {
+        let still = self.still.iter().any(|s| overlap(*s, (start_s, end_s)) >= STILL_S);
+        still && self.power.is_empty() && self.counter_between(start_s, end_s).is_some()
     }
 
     /// Whether the counter stood still while the power beside it says that it should have advanced.

@@ -14,6 +14,7 @@ mod proc_stat;
 mod ram_model;
 mod rapl;
 mod sampler;
+mod slot;
 mod watch;
 
 use std::time::Instant;
@@ -34,7 +35,8 @@ pub use nvml::{
 pub use proc_stat::TICKS_PER_SECOND;
 pub use ram_model::RamModel;
 pub use rapl::{DEFAULT_POWERCAP_ROOT, Rapl, RaplMeter, open_rapl};
-pub use sampler::{Doubt, Latest, MeterFacts, MeterLog, MeterWatch, Reader, Sample, Sampler};
+pub use sampler::{MeterFacts, MeterWatch, Reader, Sampler};
+pub use slot::{Doubt, Latest, MeterLog, Sample};
 pub use watch::{Timing, Watch};
 
 use crate::units::{Joules, Seconds, Watts};

@@ -179,7 +179,9 @@ impl Line {
         spread = spread.hypot(unsure).hypot(trace.unread_in(&window));
         self.partial = trace.is_partial_in(&window);
         if self.partial {
-            self.reason = log.lacks.clone().or(self.reason.take());
+            let stopped =
+                || "partial: its counter stood still for more than a second, and no device draws nothing".to_owned();
+            self.reason = Some(log.lacks.clone().unwrap_or_else(stopped));
         }
         let gain = log.info.gain_uncertainty;
         self.share = (tracking == Tracking::Process).then_some(share);
