@@ -209,6 +209,38 @@ pub(crate) fn nvml_field(device: &Device<'static>, id: u32, scope: u32) -> Resul
     }
 }
 
+/// From here on, what this process's descendants leave behind when they end becomes a child of this process, not of the
+/// first process of the system. Whether that is so.
+pub(crate) fn adopt_orphans() -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        let (yes, unused): (libc::c_ulong, libc::c_ulong) = (1, 0);
+        // SAFETY: the call takes numbers alone, and changes nothing but who adopts orphans (prctl(2)).
+        #[expect(unsafe_code, reason = "a call of the kernel")]
+        let code = unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, yes, unused, unused, unused) };
+        code == 0
+    }
+    #[cfg(not(target_os = "linux"))]
+    false
+}
+
+/// Takes note of the end of a child that this process has adopted, so that its number is free again. Whether it had ended.
+pub(crate) fn reap(pid: u32) -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        let Ok(pid) = libc::pid_t::try_from(pid) else { return false };
+        // SAFETY: a null pointer asks for no status, and the call does not wait (waitpid(2)).
+        #[expect(unsafe_code, reason = "a call of the kernel")]
+        let ended = unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::WNOHANG) };
+        ended == pid && pid > 0
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = pid;
+        false
+    }
+}
+
 /// Calls of the CUDA driver.
 #[cfg(feature = "cuda")]
 pub(crate) mod cuda {

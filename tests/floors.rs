@@ -21,9 +21,10 @@ const FLOORS: [(&str, u32); 12] = [
 ];
 
 /// Outside crates and the modules that may name them.
-const CONFINED: [(&str, &[&str]); 12] = [
+const CONFINED: [(&str, &[&str]); 13] = [
     ("candle_core::", &["nn", "measure", "ffi"]),
     ("libloading::", &["nn"]),
+    ("libc::", &["ffi"]),
     ("nvml_wrapper::", &["sensor", "ffi"]),
     ("nvml_wrapper_sys::", &["ffi"]),
     ("signal_hook::", &["measure"]),

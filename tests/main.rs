@@ -4,6 +4,7 @@
 
 mod cases;
 mod cli;
+mod counters;
 mod data;
 mod estimates;
 mod floors;

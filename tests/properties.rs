@@ -259,7 +259,7 @@ proptest! {
         let samples: Vec<Sample> = readings.iter().map(|(gap, power)| {
             time += gap;
             total += gap * power;
-            Sample { time_s: time, energy_j: counts.then_some(total), power_w: (!counts).then_some(*power) }
+            Sample { time_s: time, energy_j: counts.then_some(total), power_w: (!counts).then_some(*power), doubt: None }
         }).collect();
         let (first, last) = (samples[0].time_s, time);
         let trace = MeterTrace { meter: meter(), samples, failure: None, timing: None, idle_w: None };
@@ -293,7 +293,7 @@ proptest! {
         let mut time = 0.0;
         cell.meters[0].samples = readings.iter().map(|(gap, power)| {
             time += size(*gap);
-            Sample { time_s: time, energy_j: Some(time), power_w: Some(size(*power)) }
+            Sample { time_s: time, energy_j: Some(time), power_w: Some(size(*power)), doubt: None }
         }).collect();
         cell.meters[0].idle_w = idle.map(size);
         cell.meters[0].timing = timing.then_some(greenformers::sensor::Timing { update_s: 0.1, window_s: 0.025 });

@@ -5,10 +5,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use greenformers::catalog::{Device, DeviceKind};
 use greenformers::estimate::{Account, Metered, account};
-use greenformers::measure::{self, MachineFacts, TrackError, TrackPlan, Tracked, Tracking, hardware_share, track};
+use greenformers::measure::{self, MachineFacts, TrackPlan, Tracked, Tracking, hardware_share, track};
 use greenformers::sensor::DEFAULT_POWERCAP_ROOT;
 use greenformers::units::Seconds;
 
@@ -16,9 +16,6 @@ use super::Context;
 use super::common::{ConditionsArgs, parse_seconds};
 use super::track_output::{Destination, Run, text};
 
-/// Exit code of a shell for a command that does not exist, and for one that may not be run.
-const NO_COMMAND: u8 = 127;
-const CANNOT_RUN: u8 = 126;
 /// Readings further apart than a minute could miss that a counter has wrapped, or what a GPU did in between.
 const INTERVALS: (f64, f64) = (0.1, 60.0);
 
@@ -95,10 +92,10 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     let destination = args.output.as_deref().map(Destination::open).transpose()?;
     let facts = measure::machine_facts();
     let cpu: Option<Device> = match &args.hardware {
-        Some(name) => Some(context.catalog.load(name)?),
+        Some(name) => Some(processor(name, context.catalog.load(name)?)?),
         None => context.catalog.identify(DeviceKind::Cpu, &facts.cpu)?,
     };
-    let share = cpu.as_ref().map_or(1.0, |d| hardware_share(d, facts.usable_cpus())).min(1.0);
+    let share = cpu.as_ref().map_or(1.0, |d| hardware_share(d, &facts)).min(1.0);
     let conditions = args.conditions.resolve(&context.catalog, cpu.clone(), None, share, true)?;
     let grid = args.conditions.grid_if_named(&context.catalog)?;
     let seconds = |time: chrono::DateTime<chrono::Local>| time.timestamp_millis() as f64 / 1000.0;
@@ -132,12 +129,11 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     };
     let mut tracked = match track(&plan, &facts, cpu.as_ref(), serving) {
         Ok(tracked) => tracked,
-        Err(error @ (TrackError::NoCommand(_) | TrackError::Spawn { .. })) => {
-            let code = if matches!(error, TrackError::NoCommand(_)) { NO_COMMAND } else { CANNOT_RUN };
+        Err(error) => {
+            let Some(code) = error.shell_code() else { return Err(error.into()) };
             super::say(format_args!("error: {}", super::with_causes(&error.into())));
             return Ok(ExitCode::from(code));
         }
-        Err(error) => return Err(error.into()),
     };
     let began = seconds(started);
     let conditions = conditions.during(began, began + tracked.duration_s);
@@ -165,6 +161,19 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::from(tracked.exit.shell_code()))
+}
+
+/// The device, if it is what can be the processor of a machine: GPUs are metered by themselves.
+fn processor(name: &str, device: Device) -> Result<Device> {
+    let kind = match device.kind {
+        DeviceKind::Cpu => return Ok(device),
+        DeviceKind::Gpu => "a GPU",
+        DeviceKind::Tpu => "a TPU",
+    };
+    bail!(
+        "`--hardware {name}`: it is {kind}, and here it has to be the processor of this machine: expected a CPU\n\
+         hint: GPUs are metered without being named (`--gpus` chooses some); `greenformers catalog list` shows CPUs"
+    )
 }
 
 fn account_for(

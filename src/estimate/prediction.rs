@@ -102,7 +102,7 @@ mod tests {
                 step
             })
             .collect();
-        let sample = |i: usize| Sample { time_s: i as f64, energy_j: None, power_w: Some(40.0) };
+        let sample = |i: usize| Sample { time_s: i as f64, energy_j: None, power_w: Some(40.0), doubt: None };
         let meter = MeterInfo {
             source: EnergySource::Model,
             domain: "made up".to_owned(),

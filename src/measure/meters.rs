@@ -5,9 +5,10 @@ use std::str::FromStr;
 
 use super::environment::gpu_of;
 use super::{ComputeDevice, MachineFacts, MeasureError, hardware_share};
-use crate::catalog::{Device, Per};
+use crate::catalog::{Device, DeviceKind, Per};
 use crate::record::{Compute, Unmetered};
 use crate::sensor::{Coverage, CpuClock, Driver, GpuWatch, LoadModel, Meter, NvmlMeter, Rapl, open_rapl};
+use crate::units::Watts;
 
 /// Which meter was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,13 +72,13 @@ pub fn open_meters(
         (MeterChoice::None, _) => found.without("energy", &"`--meter none` was given"),
         (MeterChoice::Nvml, true) => return Err(MeasureError::NvmlOnCpu),
         (MeterChoice::Nvml, false) => found.meters.push(nvml(device)?),
-        (MeterChoice::Rapl, _) => found.take(open_rapl(powercap)?),
+        (MeterChoice::Rapl, _) => found.take(open_rapl(powercap, tdp(compute.hardware.as_ref()))?),
         (MeterChoice::Model, _) => found.meters.push(model(compute, facts)?),
         (MeterChoice::Auto, false) => match nvml(device) {
             Ok(meter) => found.meters.push(meter),
             Err(error) => found.without("GPU", &error),
         },
-        (MeterChoice::Auto, true) => match open_rapl(powercap) {
+        (MeterChoice::Auto, true) => match open_rapl(powercap, tdp(compute.hardware.as_ref())) {
             Ok(rapl) => found.take(rapl),
             Err(no_rapl) => {
                 found.without("CPU package", &no_rapl);
@@ -120,10 +121,16 @@ fn model(compute: &Compute, facts: &MachineFacts) -> Result<Box<dyn Meter>, Meas
     Ok(Box::new(cpu_model(device, facts).ok_or_else(no_model)?))
 }
 
+/// The TDP of a processor; a virtual CPU's is not that of a package.
+pub(super) fn tdp(device: Option<&Device>) -> Option<Watts> {
+    let whole = device.filter(|d| d.kind == DeviceKind::Cpu && d.per == Per::Device)?;
+    Some(whole.tdp.as_ref()?.value)
+}
+
 /// The load model of the part of `device` that this machine may use; `None` if its TDP is not known.
 #[must_use]
 pub fn cpu_model(device: &Device, facts: &MachineFacts) -> Option<LoadModel> {
-    let share = hardware_share(device, facts.usable_cpus());
+    let share = hardware_share(device, facts);
     let full = device.tdp.as_ref()?.value * share;
     let idle = device.idle_power.as_ref().map(|p| p.value * share);
     let coverage = match device.per {

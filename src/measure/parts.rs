@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::meters::tdp;
 use super::{MachineFacts, cpu_model};
 use crate::catalog::{Device, Per};
 use crate::sensor::{
@@ -50,7 +51,12 @@ pub fn host_parts(powercap: &Path, facts: &MachineFacts, cpu: Option<&Device>) -
     let mut processors = Part {
         kind: PartKind::Cpu,
         device: "cpu".to_owned(),
-        name: format!("{}, {} CPUs", facts.cpu, facts.usable_cpus()),
+        name: format!(
+            "{}, {} CPU{}",
+            facts.cpu,
+            facts.usable_cpus(),
+            if facts.usable_cpus() == 1.0 { "" } else { "s" }
+        ),
         id: None,
         memory: None,
         meter: None,
@@ -69,18 +75,22 @@ pub fn host_parts(powercap: &Path, facts: &MachineFacts, cpu: Option<&Device>) -
         reason: None,
         gpu: None,
     };
-    match open_rapl(powercap) {
+    match open_rapl(powercap, tdp(cpu)) {
         Ok(rapl) => {
             ram.reason = rapl.unreadable.map(|e| e.to_string());
             for meter in rapl.meters {
-                let part = if meter.info().coverage == Coverage::Dram { &mut ram } else { &mut processors };
+                let coverage = meter.info().coverage;
+                if coverage == Coverage::Module {
+                    ram.covered_by = Some("cpu");
+                }
+                let part = if coverage == Coverage::Dram { &mut ram } else { &mut processors };
                 part.id = Some(meter.info().domain.clone());
                 part.meter = Some(Box::new(meter));
             }
         }
         Err(no_rapl) => model_cpu(&mut processors, &no_rapl, facts, cpu),
     }
-    if ram.meter.is_none() {
+    if ram.meter.is_none() && ram.covered_by.is_none() {
         let by_vcpu = processors.meter.as_ref().is_some_and(|m| m.info().coverage == Coverage::NodeShare);
         ram.reason = ram.reason.or_else(|| {
             Some(if by_vcpu {
@@ -153,6 +163,7 @@ mod tests {
             cpu: "a CPU that nobody knows".to_owned(),
             logical_cpus: 8,
             cpu_limit: Some(2.0),
+            one_thread_a_core: false,
             memory_bytes: 16_000_000_000,
         }
     }

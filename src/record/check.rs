@@ -96,6 +96,10 @@ fn check_cell(cell: &Cell, record: &Record) -> Result<(), String> {
             within(sample.time_s, 0.0, MOST_S)?;
             within(sample.energy_j.unwrap_or(0.0), 0.0, MOST_J)?;
             within(sample.power_w.unwrap_or(0.0), 0.0, MOST_W)?;
+            if let Some(doubt) = &sample.doubt {
+                within(doubt.unread_s, 0.0, MOST_S)?;
+                within(doubt.refused_w.unwrap_or(0.0), 0.0, MOST_W)?;
+            }
             in_order((0, sample.time_s), (0, before))?;
             before = sample.time_s;
         }

@@ -25,19 +25,19 @@ impl MeterTrace {
     /// Joules between two moments by the energy counter; `None` if there is none, or if it did not advance.
     #[must_use]
     pub fn counter_between(&self, start_s: f64, end_s: f64) -> Option<f64> {
-        Readings::of(self).counter_between(start_s, end_s)
+        Readings::over(self, &[(start_s, end_s)]).counter_between(start_s, end_s)
     }
 
     /// Joules between two moments by integrating power; `None` if no power was read.
     #[must_use]
     pub fn integral_between(&self, start_s: f64, end_s: f64) -> Option<f64> {
-        Readings::of(self).integral_between(start_s, end_s)
+        Readings::over(self, &[(start_s, end_s)]).integral_between(start_s, end_s)
     }
 
     /// Joules between two moments: by the counter, else by the integral of power.
     #[must_use]
     pub fn energy_between(&self, start_s: f64, end_s: f64) -> Option<f64> {
-        Readings::of(self).energy_between(start_s, end_s)
+        Readings::over(self, &[(start_s, end_s)]).energy_between(start_s, end_s)
     }
 }
 
@@ -52,7 +52,8 @@ impl Cell {
         if self.meters.is_empty() || self.steps.is_empty() || self.meters.iter().any(|m| m.failure.is_some()) {
             return None;
         }
-        let readings: Vec<Readings> = self.meters.iter().map(Readings::of).collect();
+        let windows = self.windows();
+        let readings: Vec<Readings> = self.meters.iter().map(|m| Readings::over(m, &windows)).collect();
         let joules = |visit: &[Step]| {
             let (first, last) = (visit.first()?, visit.last()?);
             readings.iter().map(|m| of(m, first.start_s, last.end_s())).sum::<Option<f64>>()
@@ -80,6 +81,9 @@ impl Cell {
         let mean = batch_means(&powers);
         let power = powers.iter().sum::<f64>() / powers.len() as f64;
         let spread = mean.map_or(0.0, |m| m.standard_error / m.mean.abs().max(f64::MIN_POSITIVE));
+        let windows = self.windows();
+        let unread = self.meters.iter().map(|m| m.unread_in(&windows)).fold(0.0, f64::max);
+        let spread = spread.hypot(unread);
         (power.is_finite() && power > 0.0).then_some((power, spread))
     }
 
@@ -120,7 +124,12 @@ impl Cell {
     pub fn counter_stood_still(&self) -> bool {
         let has_counter = |m: &MeterTrace| m.samples.iter().any(|s| s.energy_j.is_some());
         let failed = self.meters.iter().any(|m| m.failure.is_some());
-        !failed && self.meters.iter().any(has_counter) && self.by_visit(Readings::counter_between).is_none()
+        // What is not believed is another reason, with a warning of its own.
+        let doubted = |m: &MeterTrace| m.samples.iter().any(|s| s.doubt.as_ref().is_some_and(|d| d.unread_s > 0.0));
+        !failed
+            && self.meters.iter().any(has_counter)
+            && !self.meters.iter().any(doubted)
+            && self.by_visit(Readings::counter_between).is_none()
     }
 
     /// Relative standard uncertainty of the gain of the meters: the largest of them.
@@ -153,6 +162,7 @@ mod tests {
                 time_s: f64::from(i) * 0.02,
                 energy_j: counted.map(|c| 7.0 + c * (50.0 * tick + 50.0 * busy(tick))),
                 power_w: shown.map(|s| s * power),
+                doubt: None,
             }
         };
         MeterTrace {
@@ -204,8 +214,9 @@ mod tests {
             .collect();
         let mut constant = trace(None, None);
         constant.timing = None;
-        constant.samples =
-            (0..=200_000).map(|i| Sample { time_s: f64::from(i), energy_j: None, power_w: Some(10.0) }).collect();
+        constant.samples = (0..=200_000)
+            .map(|i| Sample { time_s: f64::from(i), energy_j: None, power_w: Some(10.0), doubt: None })
+            .collect();
         cell.meters = vec![constant];
         assert_eq!(cell.mean_power().map(|(watts, _)| watts), Some(10.0));
     }

@@ -117,7 +117,7 @@ mod tests {
         // Steps of the golden ratio: digits without a pattern.
         for i in 1..20_000 {
             let x = f64::from(i) * 0.618_033_988_749_894_9;
-            let sample = Sample { time_s: x, energy_j: Some(x * 1e5), power_w: Some(1.0 / x) };
+            let sample = Sample { time_s: x, energy_j: Some(x * 1e5), power_w: Some(1.0 / x), doubt: None };
             let text = serde_json::to_string(&sample).expect("numbers");
             assert_eq!(serde_json::from_str::<Sample>(&text).expect("what was written"), sample, "{text}");
         }

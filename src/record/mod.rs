@@ -4,6 +4,7 @@
 
 mod cell;
 mod check;
+mod doubt;
 mod energy;
 mod environment;
 mod error;

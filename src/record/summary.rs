@@ -150,7 +150,7 @@ impl Cell {
             mfu: over(environment.compute.peak_flop_per_s(self.dtype)),
             matmul_fraction: over(environment.ceilings.as_ref().and_then(|c| c.matmul_flop_per_s(self.dtype))),
             launch_bound: self.launch.zip(mean).map(|(launch, m)| launch.enqueue_s / m.total.mean),
-            warnings: self.warnings.clone(),
+            warnings: self.caveats(),
         }
     }
 }

@@ -19,6 +19,12 @@ impl Warning {
     pub fn new(fact: impl Into<String>, consequence: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { fact: fact.into(), consequence: consequence.into(), remedy: remedy.into() }
     }
+
+    /// The same, said of `what`.
+    #[must_use]
+    pub fn of(self, what: &str) -> Self {
+        Self { fact: format!("{what}: {}", self.fact), ..self }
+    }
 }
 
 impl std::fmt::Display for Warning {

@@ -1,24 +1,21 @@
 //! How long the CPUs have been busy.
 
-use std::fs;
 use std::time::Instant;
 
 use sysinfo::System;
 
 use super::cgroup::{UsageFile, cgroup_limits};
+use super::proc_stat::{TICKS_PER_SECOND, busy_of_machine};
 use crate::units::Seconds;
 
-/// Ticks of a second in `/proc/stat` and `/proc/PID/stat`: 100 on every architecture that Linux serves (`USER_HZ`).
-pub const TICKS_PER_SECOND: f64 = 100.0;
-
-/// Counts CPU-seconds: of the container if it is limited, else of the machine.
+/// Counts CPU-seconds: of the container, or of the CPUs that may be used, if there is a limit; else of the machine.
 pub struct CpuClock {
     cpus: f64,
     source: Source,
 }
 
 enum Source {
-    /// The control group's own count, in microseconds.
+    /// The count of what is limited.
     Group(UsageFile),
     /// `/proc/stat`, in ticks.
     Proc,
@@ -66,7 +63,7 @@ impl CpuClock {
         self.cpus
     }
 
-    /// Whether a container's limit made it the clock of the container.
+    /// Whether a limit made it the clock of what is limited.
     #[must_use]
     pub fn is_limited(&self) -> bool {
         matches!(self.source, Source::Group(_))
@@ -76,8 +73,8 @@ impl CpuClock {
     #[must_use]
     pub fn resolution(&self) -> Seconds {
         match self.source {
-            Source::Group(_) => Seconds(0.001),
-            Source::Proc => Seconds(1.0 / TICKS_PER_SECOND),
+            Source::Group(UsageFile::Stat(_) | UsageFile::Nanoseconds(_)) => Seconds(0.001),
+            Source::Group(UsageFile::Cpus(_)) | Source::Proc => Seconds(1.0 / TICKS_PER_SECOND),
             Source::Load { .. } => Seconds(sysinfo::MINIMUM_CPU_UPDATE_INTERVAL.as_secs_f64()),
             #[cfg(test)]
             Source::Fixed => Seconds(0.0),
@@ -101,33 +98,5 @@ impl CpuClock {
             #[cfg(test)]
             Source::Fixed => 0.0,
         }
-    }
-}
-
-/// Busy CPU-seconds of the machine from `/proc/stat`.
-fn busy_of_machine() -> Option<f64> {
-    busy_in(&fs::read_to_string("/proc/stat").ok()?)
-}
-
-/// User, nice, system, interrupts. Not idle, not waiting for disks, and not what the hypervisor took; guests are
-/// already counted as user.
-fn busy_in(stat: &str) -> Option<f64> {
-    let fields: Vec<f64> =
-        stat.strip_prefix("cpu ")?.lines().next()?.split_whitespace().map_while(|f| f.parse().ok()).collect();
-    let ticks: f64 = [0, 1, 2, 5, 6].iter().filter_map(|i| fields.get(*i)).sum();
-    (fields.len() >= 4).then_some(ticks / TICKS_PER_SECOND)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn busy_is_what_is_neither_idle_nor_stolen() {
-        // user 100, nice 20, system 50, idle 4000, iowait 300, irq 5, softirq 25, steal 700, guest 90
-        let stat = "cpu  100 20 50 4000 300 5 25 700 90 0\ncpu0 1 2 3 4\n";
-        assert_eq!(busy_in(stat), Some(2.0));
-        assert_eq!(busy_in("intr 5"), None);
-        assert_eq!(busy_in("cpu  what\n"), None);
     }
 }

@@ -17,8 +17,21 @@ pub enum SensorError {
         reason: String,
     },
     /// There are no powercap zones.
-    #[error("RAPL is not available: no `intel-rapl:*` zone with `package` in `{}`\nhint: virtual machines have none; on Linux hardware `sudo modprobe intel_rapl_msr` brings them", .0.display())]
+    #[error("RAPL is not available: no zone `intel-rapl:*` or `intel-rapl-mmio:*` with `package` or `psys` in `{}`\nhint: virtual machines have none; on Linux hardware `sudo modprobe intel_rapl_msr` brings them", .0.display())]
     NoRapl(PathBuf),
+    /// The zones are links that lead nowhere.
+    #[error("RAPL is not available: the `intel-rapl` zones in `{}` are links that lead nowhere, as in a container that was given `/sys/class/powercap` alone\nhint: give it `/sys/devices/virtual/powercap` as well", .0.display())]
+    RaplDangling(PathBuf),
+    /// A counter shows what its device cannot have drawn, and it is not yet known why.
+    #[error("the counter of `{zone}` went from {from_j:.0} J to {to_j:.0} J, which it cannot have drawn meanwhile")]
+    NotBelieved {
+        /// Which counter.
+        zone: String,
+        /// The last reading that was believed.
+        from_j: f64,
+        /// The newest.
+        to_j: f64,
+    },
     /// A zone may not be read.
     #[error("RAPL may not be read: permission denied for `{}`\nhint: `sudo chmod a+r {}/intel-rapl:*/energy_uj` until the next boot, or run as root", path.display(), root.display())]
     RaplPermission {

@@ -19,6 +19,7 @@ pub struct FakeMeter {
     power: fn(Seconds) -> Watts,
     kind: Kind,
     readings_left: usize,
+    most: Option<Watts>,
 }
 
 impl FakeMeter {
@@ -32,7 +33,7 @@ impl FakeMeter {
             gain_uncertainty: 0.0,
             note: "made up, for tests".to_owned(),
         };
-        Self { info, opened: Instant::now(), power, kind: Kind::Power, readings_left: usize::MAX }
+        Self { info, opened: Instant::now(), power, kind: Kind::Power, readings_left: usize::MAX, most: None }
     }
 
     /// The same power, read from an energy counter (for constant powers).
@@ -46,6 +47,13 @@ impl FakeMeter {
     #[must_use]
     pub fn with_counter(mut self, counted: f64) -> Self {
         self.kind = Kind::Both(counted);
+        self
+    }
+
+    /// Is not believed beyond `most`.
+    #[must_use]
+    pub fn at_most(mut self, most: Watts) -> Self {
+        self.most = Some(most);
         self
     }
 
@@ -71,6 +79,10 @@ impl Meter for FakeMeter {
             Kind::Counter => Reading::Cumulative(power * time),
             Kind::Both(counted) => Reading::Both(power * time * counted, power),
         })
+    }
+
+    fn most_power(&self) -> Option<Watts> {
+        self.most
     }
 
     fn period(&self) -> Seconds {

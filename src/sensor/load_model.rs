@@ -61,7 +61,11 @@ impl Meter for LoadModel {
     /// Energy since the model was opened. The load is that of the time since the last reading; readings
     /// closer together than the system's clock can tell keep the load of the reading before.
     fn read(&mut self) -> Result<Reading, SensorError> {
-        let now = (Instant::now(), self.clock.busy_cpu_seconds());
+        self.read_at(Instant::now())
+    }
+
+    fn read_at(&mut self, now: Instant) -> Result<Reading, SensorError> {
+        let now = (now, self.clock.busy_cpu_seconds());
         let elapsed = Seconds((now.0 - self.last.0).as_secs_f64());
         self.advance(elapsed, now.1 - self.last.1);
         self.last = now;

@@ -3,21 +3,26 @@
 //! A meter returns what it read, in joules or watts, and never a zero for a reading that failed. Energy is
 //! worked out later, from the raw samples.
 
+mod advance;
 mod cgroup;
 mod cpu_clock;
 mod error;
 mod fake;
 mod load_model;
 mod nvml;
+mod proc_stat;
 mod ram_model;
 mod rapl;
 mod sampler;
+mod slot;
 mod watch;
+
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
 pub use cgroup::{CgroupLimits, cgroup_limits};
-pub use cpu_clock::{CpuClock, TICKS_PER_SECOND};
+pub use cpu_clock::CpuClock;
 pub use error::SensorError;
 pub use fake::FakeMeter;
 pub use load_model::LoadModel;
@@ -27,9 +32,11 @@ pub use nvml::{
     CudaIdentity, Driver, GpuInfo, GpuState, GpuWatch, MigInstance, NoAnswer, NvmlDevice, NvmlLibrary, NvmlMeter,
     Query, Selected, Visible, find_gpu, list_gpus, visible_gpus,
 };
+pub use proc_stat::TICKS_PER_SECOND;
 pub use ram_model::RamModel;
 pub use rapl::{DEFAULT_POWERCAP_ROOT, Rapl, RaplMeter, open_rapl};
-pub use sampler::{Latest, MeterFacts, MeterLog, MeterWatch, Reader, Sample, Sampler};
+pub use sampler::{MeterFacts, MeterWatch, Reader, Sampler};
+pub use slot::{Doubt, Latest, MeterLog, Sample};
 pub use watch::{Timing, Watch};
 
 use crate::units::{Joules, Seconds, Watts};
@@ -132,6 +139,14 @@ pub trait Meter: Send {
     /// If the hardware gives no reading.
     fn read(&mut self) -> Result<Reading, SensorError>;
 
+    /// The same, at a moment that a model takes for now: so its joules and the time beside them are of one moment.
+    ///
+    /// # Errors
+    /// If the hardware gives no reading.
+    fn read_at(&mut self, _now: Instant) -> Result<Reading, SensorError> {
+        self.read()
+    }
+
     /// How often it is worth reading.
     fn period(&self) -> Seconds;
 
@@ -142,6 +157,21 @@ pub trait Meter: Send {
     /// Whether its power is the mean of a longer time than passes between two values.
     fn averages(&self) -> bool {
         false
+    }
+
+    /// More than it can draw: readings beyond are not believed. `None`: all are, or it sorts them out by itself.
+    fn most_power(&self) -> Option<Watts> {
+        None
+    }
+
+    /// Seconds that its energy so far leaves out, because what was read in them cannot be.
+    fn unread(&self) -> Seconds {
+        Seconds(0.0)
+    }
+
+    /// What its energy lacks by now, if a part of what it covers is not counted.
+    fn lacks(&self) -> Option<String> {
+        None
     }
 
     /// What a model says of the idle machine; measured by no meter by itself.

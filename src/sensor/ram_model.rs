@@ -48,7 +48,11 @@ impl Meter for RamModel {
     }
 
     fn read(&mut self) -> Result<Reading, SensorError> {
-        Ok(Reading::Cumulative(self.power * Seconds(self.opened.elapsed().as_secs_f64())))
+        self.read_at(Instant::now())
+    }
+
+    fn read_at(&mut self, now: Instant) -> Result<Reading, SensorError> {
+        Ok(Reading::Cumulative(self.power * Seconds((now - self.opened).as_secs_f64())))
     }
 
     fn period(&self) -> Seconds {

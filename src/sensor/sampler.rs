@@ -5,35 +5,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
-
-use super::{Meter, MeterInfo, Reading, Watch};
+use super::slot::{Latest, MeterLog, Slot};
+use super::{Meter, MeterInfo, Watch};
 use crate::units::{Seconds, Watts};
-
-/// One raw reading.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Sample {
-    /// Seconds since the campaign began.
-    pub time_s: f64,
-    /// Energy since a fixed moment, of a counter.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub energy_j: Option<f64>,
-    /// Power, of a power sensor.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub power_w: Option<f64>,
-}
-
-/// What one meter said.
-#[derive(Debug, Clone, PartialEq)]
-pub struct MeterLog {
-    /// Which meter.
-    pub info: MeterInfo,
-    /// Its readings, in order.
-    pub samples: Vec<Sample>,
-    /// Why the last reading failed, if it did.
-    pub failure: Option<String>,
-}
 
 /// What is known of a meter before it is measured.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,54 +20,6 @@ pub struct MeterFacts {
     pub idle_power: Option<Watts>,
     /// Whether its power is the mean of a longer time.
     pub averages: bool,
-}
-
-struct Slot {
-    meter: Box<dyn Meter>,
-    samples: Vec<Sample>,
-    failure: Option<String>,
-    /// A meter that has panicked is not asked again.
-    broken: bool,
-    /// The first and the last two readings, and the integral of power: kept when samples are taken away.
-    first: Option<Sample>,
-    last: [Option<Sample>; 2],
-    integral_j: f64,
-}
-
-impl Slot {
-    fn new(meter: Box<dyn Meter>) -> Self {
-        Self { meter, samples: Vec::new(), failure: None, broken: false, first: None, last: [None; 2], integral_j: 0.0 }
-    }
-
-    fn push(&mut self, sample: Sample) {
-        if let Some(before) = self.last[1]
-            && let (Some(a), Some(b)) = (before.power_w, sample.power_w)
-        {
-            self.integral_j += f64::midpoint(a, b) * (sample.time_s - before.time_s);
-        }
-        self.first = self.first.or(Some(sample));
-        self.last = [self.last[1], Some(sample)];
-        self.samples.push(sample);
-    }
-
-    fn latest(&self) -> Latest {
-        let newest = self.last[1].filter(|_| self.failure.is_none());
-        let counted = newest.zip(self.first).and_then(|(b, a)| Some(b.energy_j? - a.energy_j?));
-        let rate = self.last[0].zip(newest).and_then(|(a, b)| {
-            let seconds = b.time_s - a.time_s;
-            (seconds > 0.0).then_some((b.energy_j? - a.energy_j?) / seconds)
-        });
-        let integral = newest.and_then(|n| n.power_w).map(|_| self.integral_j);
-        Latest {
-            info: self.meter.info().clone(),
-            energy_j: counted.or(integral),
-            power_w: newest.and_then(|n| n.power_w).or(rate),
-        }
-    }
-
-    fn log(&self, samples: Vec<Sample>) -> MeterLog {
-        MeterLog { info: self.meter.info().clone(), samples, failure: self.failure.clone() }
-    }
 }
 
 struct Shared {
@@ -175,7 +101,7 @@ impl Sampler {
         lock(&self.shared.slots)
             .iter_mut()
             .map(|slot| {
-                let keep = slot.samples.last().copied();
+                let keep = slot.samples.last().cloned();
                 let samples = std::mem::take(&mut slot.samples);
                 slot.samples.extend(keep);
                 let mut log = slot.log(samples);
@@ -191,17 +117,6 @@ impl Sampler {
 /// The latest readings of a sampler.
 #[derive(Clone)]
 pub struct Reader(Arc<Shared>);
-
-/// What a meter last said.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Latest {
-    /// Which meter.
-    pub info: MeterInfo,
-    /// Joules since the sampler was started: by the counter, else by integrating power.
-    pub energy_j: Option<f64>,
-    /// Watts: as read, else over the last two readings of the counter.
-    pub power_w: Option<f64>,
-}
 
 impl Reader {
     /// What each meter last said; nothing of one that has failed or not been read yet.
@@ -273,21 +188,17 @@ fn read(slot: &mut Slot, epoch: Instant) {
         return;
     }
     // A bug of one meter ends neither the campaign nor the readings of the others.
-    let read = catch_unwind(AssertUnwindSafe(|| slot.meter.read()));
+    let now = Instant::now();
+    let read = catch_unwind(AssertUnwindSafe(|| slot.meter.read_at(now)));
     let Ok(read) = read else {
         (slot.broken, slot.failure) = (true, Some("its reading panicked".to_owned()));
         return;
     };
     match read {
         Ok(reading) => {
-            let time_s = epoch.elapsed().as_secs_f64();
-            let (energy, power) = match reading {
-                Reading::Cumulative(energy) => (Some(energy), None),
-                Reading::Instant(power) => (None, Some(power)),
-                Reading::Both(energy, power) => (Some(energy), Some(power)),
-            };
-            slot.failure = None;
-            slot.push(Sample { time_s, energy_j: energy.map(|e| e.0), power_w: power.map(|p| p.0) });
+            // A model is of the moment that it was given; a sensor answers when it has read.
+            let time = if slot.meter.idle_power().is_some() { now - epoch } else { epoch.elapsed() };
+            slot.take(time.as_secs_f64(), reading);
         }
         Err(error) => slot.failure = Some(error.to_string()),
     }

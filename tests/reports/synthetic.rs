@@ -162,7 +162,7 @@ fn cell(settings: &Settings, arch: Arch, seq_len: usize, dtype: DType, pass: Pas
         meter,
         samples: times
             .iter()
-            .map(|t| Sample { time_s: *t, energy_j: None, power_w: Some(watts + 8.0 * (3.0 * t).sin()) })
+            .map(|t| Sample { time_s: *t, energy_j: None, power_w: Some(watts + 8.0 * (3.0 * t).sin()), doubt: None })
             .collect(),
         failure: None,
         timing: None,

@@ -83,7 +83,7 @@ fn admit(mut client: TcpStream, reader: &Reader, clients: &Arc<AtomicUsize>) {
     if clients.fetch_add(1, Ordering::Relaxed) >= CLIENTS {
         clients.fetch_sub(1, Ordering::Relaxed);
         // The answer is shorter than what the system takes without waiting for the client.
-        let _ = reply(&mut client, "503 Service Unavailable", "text/plain", "too many clients\n");
+        let _ = reply(&mut client, "503 Service Unavailable", "text/plain", Body::Sent("too many clients\n"));
         return;
     }
     let (reader, counted) = (reader.clone(), Arc::clone(clients));
@@ -99,16 +99,19 @@ fn admit(mut client: TcpStream, reader: &Reader, clients: &Arc<AtomicUsize>) {
 
 fn answer(client: &mut TcpStream, reader: &Reader) -> Result<()> {
     let Some(request) = request(client)? else {
-        return reply(client, "400 Bad Request", "text/plain", "not a request\n");
+        return reply(client, "400 Bad Request", "text/plain", Body::Sent("not a request\n"));
     };
     let mut words = request.split(' ');
-    match (words.next(), words.next()) {
+    let method = words.next();
+    // HEAD asks for what GET would be told about the page, and for nothing of it (RFC 9110, 9.3.2).
+    let body = if method == Some("HEAD") { Body::Described } else { Body::Sent };
+    match (method, words.next()) {
         (Some("GET" | "HEAD"), Some(path)) if path.split('?').next() == Some("/metrics") => {
-            reply(client, "200 OK", TEXT, &metrics(&reader.latest()))
+            reply(client, "200 OK", TEXT, body(&metrics(&reader.latest())))
         }
-        (Some("GET" | "HEAD"), Some("/")) => reply(client, "200 OK", "text/plain", "see /metrics\n"),
-        (Some("GET" | "HEAD"), Some(_)) => reply(client, "404 Not Found", "text/plain", "see /metrics\n"),
-        _ => reply(client, "405 Method Not Allowed", "text/plain", "GET /metrics\n"),
+        (Some("GET" | "HEAD"), Some("/")) => reply(client, "200 OK", "text/plain", body("see /metrics\n")),
+        (Some("GET" | "HEAD"), Some(_)) => reply(client, "404 Not Found", "text/plain", body("see /metrics\n")),
+        _ => reply(client, "405 Method Not Allowed", "text/plain", body("GET /metrics\n")),
     }
 }
 
@@ -132,13 +135,25 @@ fn request(client: &mut TcpStream) -> Result<Option<String>> {
     Ok(text.lines().next().filter(|line| line.contains(" HTTP/")).map(str::to_owned))
 }
 
-fn reply(client: &mut TcpStream, status: &str, media_type: &str, body: &str) -> Result<()> {
+/// What follows the head of an answer.
+#[derive(Clone, Copy)]
+enum Body<'a> {
+    Sent(&'a str),
+    /// Its length is told, and nothing more.
+    Described(&'a str),
+}
+
+fn reply(client: &mut TcpStream, status: &str, media_type: &str, body: Body) -> Result<()> {
+    let (body, sent) = match body {
+        Body::Sent(text) => (text, text),
+        Body::Described(text) => (text, ""),
+    };
     let head = format!(
         "HTTP/1.1 {status}\r\nContent-Type: {media_type}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
         body.len()
     );
     client.write_all(head.as_bytes())?;
-    client.write_all(body.as_bytes())
+    client.write_all(sent.as_bytes())
 }
 
 /// The readings in the text format: joules since the command was about to start, and watts over the last two readings.
@@ -219,6 +234,17 @@ mod tests {
         assert!(ask("GET /etc/passwd HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 404"));
         assert!(ask("POST /metrics HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 405"));
         assert!(ask("\r\n\r\n").starts_with("HTTP/1.1 400"));
+    }
+
+    #[test]
+    fn head_is_answered_with_the_head_alone() {
+        let (_sampler, exporter) = server();
+        for (path, status) in [("/metrics", "200"), ("/", "200"), ("/nowhere", "404")] {
+            let answer = ask(exporter.address(), &format!("HEAD {path} HTTP/1.1\r\nHost: x\r\n\r\n"));
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status}")) && answer.ends_with("\r\n\r\n"), "{answer}");
+            let length = answer.lines().find_map(|l| l.strip_prefix("Content-Length: ")).expect("as for GET");
+            assert!(length.parse::<usize>().expect("a number") > 0, "{answer}");
+        }
     }
 
     #[test]

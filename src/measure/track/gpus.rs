@@ -15,6 +15,10 @@ pub(super) fn add(
     named: Option<&str>,
     warnings: &mut Vec<Warning>,
 ) -> Result<Vec<Watched>, TrackError> {
+    // As in CUDA, such a list names no GPU: then it does not matter whether there is a driver.
+    if named.is_some_and(names_none) {
+        return Ok(Vec::new());
+    }
     let found = match gpu_parts() {
         Ok(found) => found,
         // Without a driver there is nothing to account for, unless a GPU was asked for.
@@ -52,6 +56,11 @@ pub(super) fn add(
     }
     parts.extend(used);
     Ok(watched)
+}
+
+/// Whether a list in the way of `CUDA_VISIBLE_DEVICES` names no GPU at all.
+fn names_none(list: &str) -> bool {
+    matches!(list.split(',').next().map(str::trim), Some("" | "-1"))
 }
 
 /// The part, if it is visible; without its meter, if only an instance of it is.
@@ -123,6 +132,17 @@ mod tests {
         let parts = used(&FakeNvml::two_cards(), "GPU-bbbb");
         assert_eq!(parts.iter().map(|p| p.device.as_str()).collect::<Vec<_>>(), ["gpu 1"]);
         assert!(parts[0].meter.is_some());
+    }
+
+    #[test]
+    fn a_list_that_names_no_gpu_needs_no_driver() {
+        for (list, none) in
+            [("", true), (" ", true), ("-1", true), ("-1,0", true), (",1", true), ("0", false), ("0,", false)]
+        {
+            assert_eq!(names_none(list), none, "`{list}`");
+        }
+        let mut parts = Vec::new();
+        assert_eq!(add(&mut parts, Some(""), &mut Vec::new()).map(|watched| watched.len()).ok(), Some(0));
     }
 
     #[test]

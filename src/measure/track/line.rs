@@ -39,18 +39,23 @@ pub struct Line {
     pub shared: Option<bool>,
     /// Readings taken.
     pub samples: usize,
-    /// Why a number is not known, or is only modelled.
+    /// Whether its energy lacks a part of what it covers.
+    pub partial: bool,
+    /// Why a number is not known, lacks a part, or is only modelled.
     pub reason: Option<String>,
+    /// What has to be said of its readings.
+    #[serde(skip)]
+    pub doubts: Vec<Warning>,
 }
 
 /// What differences of joules are off by, relative to them.
 const ROUNDING: f64 = 1e-9;
 
 impl Line {
-    /// Whether its energy is missing from a total.
+    /// Whether its energy, or a part of it, is missing from a total.
     #[must_use]
     pub fn is_missing(&self) -> bool {
-        self.energy_j.is_none() && self.covered_by.is_none()
+        self.covered_by.is_none() && (self.energy_j.is_none() || self.partial)
     }
 }
 
@@ -114,7 +119,9 @@ fn blank(part: &Part) -> Line {
         counter_and_integral_j: None,
         shared: None,
         samples: 0,
+        partial: false,
         reason: part.reason.clone(),
+        doubts: Vec::new(),
     }
 }
 
@@ -139,9 +146,12 @@ impl Line {
             (EnergySource::NvmlCounter, None) => EnergySource::NvmlPower,
             (source, _) => source,
         });
+        let window = [(run.start_s, run.end_s)];
+        self.doubts = trace.doubts(&window);
         let Some(whole_j) = counter.or(integral) else {
             self.source = None;
-            self.reason = Some(log.failure.clone().unwrap_or_else(|| {
+            let doubted = self.doubts.first().map(|d| format!("{}: {}", d.fact, d.consequence));
+            self.reason = Some(log.failure.clone().or(doubted).unwrap_or_else(|| {
                 format!(
                     "its meter did not advance in {duration:.3} s: it changes about each {:.0} ms, so a run this short \
                      cannot be told from nothing",
@@ -165,7 +175,14 @@ impl Line {
                 return;
             }
         };
-        spread = spread.hypot(unsure);
+        // What is left out may have drawn nothing, or as much again as the rest.
+        spread = spread.hypot(unsure).hypot(trace.unread_in(&window));
+        self.partial = trace.is_partial_in(&window);
+        if self.partial {
+            let stopped =
+                || "partial: its counter stood still for more than a second, and no device draws nothing".to_owned();
+            self.reason = Some(log.lacks.clone().unwrap_or_else(stopped));
+        }
         let gain = log.info.gain_uncertainty;
         self.share = (tracking == Tracking::Process).then_some(share);
         let energy = with_gain(whole_j * share, spread, gain);
@@ -236,6 +253,7 @@ fn memory_share(run: &Run, facts: &MachineFacts) -> Result<(f64, f64), String> {
 pub(super) fn warnings(lines: &[Line], facts: &MachineFacts, tracking: Tracking) -> Vec<Warning> {
     let mut found = Vec::new();
     for line in lines {
+        found.extend(line.doubts.iter().map(|doubt| doubt.clone().of(&line.device)));
         if let Some((counter, integral)) = line.counter_and_integral_j
             && (integral / counter - 1.0).abs() > ENERGY_TOLERANCE
         {
@@ -256,10 +274,10 @@ pub(super) fn warnings(lines: &[Line], facts: &MachineFacts, tracking: Tracking)
         if let Some(limit) = facts.cpu_limit.filter(|_| host) {
             found.push(Warning::new(
                 format!(
-                    "{}: its counter is of the whole host, of which this container may use {limit} CPUs",
+                    "{}: its counter is of the whole host, of which this program may use {limit} CPUs",
                     line.device
                 ),
-                "its energy is an upper bound for this container",
+                "its energy is an upper bound for this program",
                 "`--process` gives this command's share",
             ));
         }
@@ -282,8 +300,9 @@ mod tests {
             time_s: *time_s,
             energy_j: *energy_j,
             power_w: *power_w,
+            doubt: None,
         };
-        MeterLog { info, samples: samples.iter().map(sample).collect(), failure: None }
+        MeterLog { info, samples: samples.iter().map(sample).collect(), failure: None, lacks: None }
     }
 
     fn run(looks: &[(f64, f64, f64)], shared: Option<bool>) -> Run {
@@ -310,6 +329,7 @@ mod tests {
             cpu: String::new(),
             logical_cpus: 8,
             cpu_limit: None,
+            one_thread_a_core: false,
             memory_bytes: 16_000_000_000,
         }
     }

@@ -5,11 +5,12 @@ mod forward;
 mod gpus;
 mod line;
 mod process;
+mod start;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Command, ExitStatus};
+use std::process::ExitStatus;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
@@ -22,6 +23,7 @@ use self::gpus::Watched;
 use self::process::{Tree, waited_for_cpu_s};
 use super::{MachineFacts, host_parts};
 use crate::catalog::Device;
+use crate::ffi::adopt_orphans;
 use crate::record::Warning;
 use crate::sensor::{CpuClock, Meter, Sampler, SensorError};
 use crate::units::Seconds;
@@ -62,8 +64,28 @@ pub struct TrackPlan {
 #[derive(Debug, thiserror::Error)]
 pub enum TrackError {
     /// There is no such command.
-    #[error("there is no command `{0}`\nhint: is it on the PATH? A script of this folder is `./{0}`")]
-    NoCommand(String),
+    #[error("there is no command `{command}`\nhint: {hint}")]
+    NoCommand {
+        /// The command.
+        command: String,
+        /// What may be wrong.
+        hint: String,
+    },
+    /// It is there, and what should run it is not.
+    #[error("cannot run `{command}`: {needs}, which is not there\nhint: {hint}")]
+    NoInterpreter {
+        /// The command.
+        command: String,
+        /// What it needs.
+        needs: String,
+        /// What helps.
+        hint: String,
+    },
+    /// It is neither a program of this machine nor a script.
+    #[error(
+        "cannot run `{0}`: it is neither a program for this machine nor a script\nhint: `file {0}` says what it is"
+    )]
+    NoProgram(String),
     /// It may not be run.
     #[error("cannot run `{command}`")]
     Spawn {
@@ -99,6 +121,18 @@ pub enum TrackError {
     /// GPUs were named and there is no driver.
     #[error(transparent)]
     Sensor(#[from] SensorError),
+}
+
+impl TrackError {
+    /// The exit code of a shell, if the command is what could not be run: 127 where something is not there, else 126.
+    #[must_use]
+    pub fn shell_code(&self) -> Option<u8> {
+        match self {
+            Self::NoCommand { .. } | Self::NoInterpreter { .. } => Some(127),
+            Self::Spawn { .. } | Self::NoProgram(_) => Some(126),
+            _ => None,
+        }
+    }
 }
 
 /// How the command ended.
@@ -171,7 +205,7 @@ pub fn track(
     let mut warnings = Vec::new();
     let mut parts = host_parts(&plan.powercap, facts, cpu);
     let watched = gpus::add(&mut parts, plan.gpus.as_deref(), &mut warnings)?;
-    if plan.tracking == Tracking::Process && Tree::of(std::process::id()).look().is_none() {
+    if plan.tracking == Tracking::Process && Tree::of(std::process::id(), None).look().is_none() {
         return Err(TrackError::NoProc);
     }
     let metered: Vec<bool> = parts.iter().map(|p| p.meter.is_some()).collect();
@@ -235,14 +269,12 @@ fn run(plan: &TrackPlan, sampler: &Sampler, epoch: Instant, mut watched: Vec<Wat
     #[cfg(unix)]
     let signals = forward::Caught::from_now();
     let start_s = now();
-    let spawned = Command::new(&plan.command[0]).args(&plan.command[1..]).spawn();
-    let mut child = spawned.map_err(|source| match source.kind() {
-        std::io::ErrorKind::NotFound => TrackError::NoCommand(name.clone()),
-        _ => TrackError::Spawn { command: name.clone(), source },
-    })?;
+    // A command may end before what it started: those processes stay below this one, where they are found.
+    let adopter = (plan.tracking == Tracking::Process && adopt_orphans()).then(std::process::id);
+    let mut child = start::start(&plan.command)?;
     #[cfg(unix)]
     let forwarding = signals.map(|s| s.forward_to(child.id()));
-    let mut tree = Tree::of(child.id());
+    let mut tree = Tree::of(child.id(), adopter);
     let (ended, end) = channel::<()>();
     let (tree_seen, gpus, ticking, seen) = (&mut tree, &mut watched, &mut clocks, &mut looks);
     let status = std::thread::scope(|scope| {
@@ -260,7 +292,7 @@ fn run(plan: &TrackPlan, sampler: &Sampler, epoch: Instant, mut watched: Vec<Wat
     drop(forwarding);
     let (status, end_s) = status.map_err(|source| TrackError::Wait { command: name, source })?;
     sampler.read_now();
-    let waited = waited_for_cpu_s().zip(waited_before).map(|(after, before)| after - before + tree.orphaned_s());
+    let waited = waited_for_cpu_s().zip(waited_before).map(|(after, before)| tree.total_s(after - before));
     looks.push(look(now(), &mut clocks, waited, None));
     let shared = watched.into_iter().map(Watched::verdict).collect();
     Ok(Run { start_s, end_s, exit: Exit::of(status), looks, shared })

@@ -4,12 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::ffi::reap;
 use crate::sensor::TICKS_PER_SECOND;
 
 /// What a process has used.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Process {
     parent: u32,
+    /// Whether it has ended, and its parent has not taken note.
+    ended: bool,
     /// When it began, in ticks: tells it from a later process of the same number.
     began: u64,
     /// Ticks of its own and of the children that it has waited for.
@@ -21,10 +24,15 @@ struct Process {
 pub(super) struct Tree {
     proc: PathBuf,
     root: u32,
+    /// Who becomes the parent of orphans, where it is not the first process of the system: whatever else it is the parent
+    /// of, but for the command, is a member.
+    adopter: Option<u32>,
     /// Every member that has been seen: a daemon is not given up when its parent ends.
     members: BTreeMap<u32, Process>,
     /// Ticks of members whose parent had gone when they ended, so that nobody has waited for them within the tree.
     orphaned: u64,
+    /// Ticks of orphans that the adopter took note of: they are among those of its children as well.
+    reaped: u64,
 }
 
 /// What the tree has used so far, and uses now.
@@ -35,13 +43,13 @@ pub(super) struct TreeUse {
 }
 
 impl Tree {
-    /// The tree of the process `root`.
-    pub(super) fn of(root: u32) -> Self {
-        Self::below(Path::new("/proc"), root)
+    /// The tree of the process `root`, whose orphans `adopter` adopts.
+    pub(super) fn of(root: u32, adopter: Option<u32>) -> Self {
+        Self::below(Path::new("/proc"), root, adopter)
     }
 
-    fn below(proc: &Path, root: u32) -> Self {
-        Self { proc: proc.to_owned(), root, members: BTreeMap::new(), orphaned: 0 }
+    fn below(proc: &Path, root: u32, adopter: Option<u32>) -> Self {
+        Self { proc: proc.to_owned(), root, adopter, members: BTreeMap::new(), orphaned: 0, reaped: 0 }
     }
 
     /// Looks at all processes. `None` where there is no `/proc`, or once nothing of the tree is left.
@@ -53,6 +61,8 @@ impl Tree {
         if let Some(root) = all.get(&self.root) {
             now.insert(self.root, *root);
         }
+        let adopted = |p: &Process| Some(p.parent) == self.adopter;
+        now.extend(all.iter().filter(|(pid, p)| **pid != self.root && adopted(p)).map(|(pid, p)| (*pid, *p)));
         // Children have higher numbers than their parents but for where the numbers start anew: until nothing is added.
         loop {
             let children: Vec<_> =
@@ -70,6 +80,9 @@ impl Tree {
             }
         }
         self.members = now;
+        let ended = self.members.iter().filter(|(pid, p)| **pid != self.root && p.ended && adopted(p));
+        let noted: Vec<u64> = ended.filter(|(pid, _)| reap(**pid)).map(|(_, p)| p.ticks).collect();
+        self.reaped += noted.iter().sum::<u64>();
         if self.members.is_empty() {
             return None;
         }
@@ -85,9 +98,13 @@ impl Tree {
         self.members.keys().copied().collect()
     }
 
-    /// Ticks of orphans that have ended, in seconds.
-    pub(super) fn orphaned_s(&self) -> f64 {
-        self.orphaned as f64 / TICKS_PER_SECOND
+    /// All CPU-seconds once the command has ended: `waited` of the children that this process has waited for meanwhile,
+    /// and of orphans, those that still run among them.
+    pub(super) fn total_s(&mut self, waited: f64) -> f64 {
+        // What this look takes note of is not among the children waited for.
+        let reaped = self.reaped as f64 / TICKS_PER_SECOND;
+        let orphans = self.look().map_or(self.orphaned as f64 / TICKS_PER_SECOND, |used| used.cpu_s);
+        (waited - reaped).max(0.0) + orphans
     }
 
     fn processes(&self) -> Option<BTreeMap<u32, Process>> {
@@ -120,7 +137,8 @@ fn parse(stat: &str) -> Option<Process> {
     let fields: Vec<&str> = stat.get(stat.rfind(')')? + 1..)?.split_whitespace().collect();
     let number = |i: usize| fields.get(i)?.parse::<u64>().ok();
     let ticks = (11..=14).map(number).sum::<Option<u64>>()?;
-    Some(Process { parent: fields.get(1)?.parse().ok()?, began: number(19)?, ticks })
+    let ended = fields.first() == Some(&"Z");
+    Some(Process { parent: fields.get(1)?.parse().ok()?, ended, began: number(19)?, ticks })
 }
 
 #[cfg(test)]
@@ -156,7 +174,7 @@ mod tests {
         proc.put(51, 50, 8, 30, 20);
         proc.put(49, 51, 9, 50, 0); // its number came around
         proc.put(60, 1, 9, 5000, 0);
-        let mut tree = Tree::below(proc.0.path(), 50);
+        let mut tree = Tree::below(proc.0.path(), 50, None);
         let used = tree.look().expect("alive");
         assert_eq!(used, TreeUse { cpu_s: 2.0, resident_bytes: 3 * 2048 * 1024 });
         assert_eq!(tree.members(), BTreeSet::from([49, 50, 51]));
@@ -167,7 +185,7 @@ mod tests {
         let proc = Proc::new();
         proc.put(50, 1, 7, 100, 0);
         proc.put(51, 50, 8, 40, 0);
-        let mut tree = Tree::below(proc.0.path(), 50);
+        let mut tree = Tree::below(proc.0.path(), 50, None);
         assert_eq!(tree.look().map(|u| u.cpu_s), Some(1.4));
         proc.end(51);
         proc.put(50, 1, 7, 100, 45);
@@ -180,7 +198,7 @@ mod tests {
         proc.put(50, 1, 7, 10, 0);
         proc.put(51, 50, 8, 10, 0);
         proc.put(52, 51, 8, 10, 0);
-        let mut tree = Tree::below(proc.0.path(), 50);
+        let mut tree = Tree::below(proc.0.path(), 50, None);
         assert_eq!(tree.look().map(|u| u.cpu_s), Some(0.3));
         proc.end(51);
         proc.put(50, 1, 7, 10, 10);
@@ -193,12 +211,28 @@ mod tests {
         assert_eq!(tree.look().map(|u| u.cpu_s), Some(0.6));
         proc.end(50);
         assert_eq!(tree.look(), None);
-        assert_eq!(tree.orphaned_s(), 0.4);
+        assert_eq!(tree.total_s(0.3), 0.7);
+    }
+
+    #[test]
+    fn an_orphan_that_was_never_seen_below_the_command_is_found_below_who_adopted_it() {
+        let proc = Proc::new();
+        proc.put(7, 1, 1, 5000, 0); // this program
+        proc.put(50, 7, 7, 10, 0);
+        let mut tree = Tree::below(proc.0.path(), 50, Some(7));
+        proc.put(60, 7, 9, 100, 0); // its parent ended before the first look
+        proc.put(61, 60, 9, 20, 0);
+        proc.put(70, 1, 9, 900, 0); // nobody's business
+        assert_eq!(tree.look().map(|u| u.cpu_s), Some(1.3));
+        proc.end(50);
+        proc.put(60, 7, 9, 150, 0);
+        // 0.1 s of the command were waited for; the orphans still run.
+        assert_eq!(tree.total_s(0.1), 0.1 + 1.7);
     }
 
     #[test]
     fn without_proc_nothing_is_known() {
-        assert_eq!(Tree::below(Path::new("/nowhere"), 1).look(), None);
+        assert_eq!(Tree::below(Path::new("/nowhere"), 1, None).look(), None);
         assert_eq!(parse("no bracket"), None);
     }
 }

@@ -177,13 +177,13 @@ impl Report {
     #[must_use]
     pub fn warnings(&self) -> Vec<(Vec<String>, Warning)> {
         let of_all = self.record.warnings.iter().chain(self.estimates.iter().flat_map(|e| &e.warnings));
-        let mut all: Vec<(Option<String>, &Warning)> = of_all.map(|w| (None, w)).collect();
-        all.extend(self.record.cells.iter().flat_map(|c| c.warnings.iter().map(|w| (Some(c.label()), w))));
+        let mut all: Vec<(Option<String>, Warning)> = of_all.map(|w| (None, w.clone())).collect();
+        all.extend(self.record.cells.iter().flat_map(|c| c.caveats().into_iter().map(|w| (Some(c.label()), w))));
         let mut unique: Vec<(Vec<String>, Warning)> = Vec::new();
         for (cell, warning) in all {
-            match unique.iter_mut().find(|(_, known)| known == warning) {
+            match unique.iter_mut().find(|(_, known)| *known == warning) {
                 Some((cells, _)) => cells.extend(cell.filter(|c| !cells.contains(c))),
-                None => unique.push((cell.into_iter().collect(), warning.clone())),
+                None => unique.push((cell.into_iter().collect(), warning)),
             }
         }
         unique

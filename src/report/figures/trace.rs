@@ -114,7 +114,8 @@ mod tests {
             gain_uncertainty: 0.05,
             note: String::new(),
         };
-        let sample = |(time_s, joules): (f64, f64)| Sample { time_s, energy_j: Some(joules), power_w: None };
+        let sample =
+            |(time_s, joules): (f64, f64)| Sample { time_s, energy_j: Some(joules), power_w: None, doubt: None };
         let readings = [(0.0, 0.0), (0.5, 20.0), (0.500_01, 20.001), (1.0, 50.0), (1.5, 55.0)];
         let meter = MeterTrace {
             meter: info,

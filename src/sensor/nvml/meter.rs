@@ -1,6 +1,7 @@
 //! The energy counter and the power of a GPU, read together.
 
 use super::{NvmlDevice, NvmlLibrary, Query};
+use crate::sensor::advance::{MOST_OF_A_GPU, most_power};
 use crate::sensor::{Coverage, EnergySource, Meter, MeterInfo, Reading, SensorError};
 use crate::units::{Joules, Seconds, Watts};
 
@@ -24,6 +25,7 @@ pub struct NvmlMeter {
     device: Box<dyn NvmlDevice>,
     counter: bool,
     power: Option<PowerCall>,
+    most: Watts,
 }
 
 impl NvmlMeter {
@@ -62,7 +64,10 @@ impl NvmlMeter {
             gain_uncertainty: GPU_GAIN_UNCERTAINTY,
             note: note(coverage, power, cut),
         };
-        Ok(Self { info, device, counter, power })
+        // The limit of a module's GPU is not that of the module.
+        let limit = device.power_limit().ok().filter(|_| coverage == Coverage::Gpu);
+        let most = most_power(limit, MOST_OF_A_GPU);
+        Ok(Self { info, device, counter, power, most })
     }
 
     fn energy(&self) -> Option<Result<Joules, super::NoAnswer>> {
@@ -111,6 +116,10 @@ impl Meter for NvmlMeter {
                 Err(SensorError::NoGpuPower { gpu: self.info.domain.clone(), reason: failed.to_string() })
             }
         }
+    }
+
+    fn most_power(&self) -> Option<Watts> {
+        Some(self.most)
     }
 
     fn period(&self) -> Seconds {
