@@ -60,6 +60,18 @@ pub struct Interconnect {
     pub network: Option<Sourced<BytesPerSecond>>,
 }
 
+/// What a campaign reached on a device before its cells (`ceilings` of its record): less than its maker's peak, which no
+/// program reaches.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Measured {
+    /// Rate of a large matrix product, by dtype.
+    #[serde(default, deserialize_with = "each_key_once")]
+    pub matmul: BTreeMap<DType, Sourced<FlopPerSecond>>,
+    /// Bytes read and written in a second by a large copy within its memory.
+    pub copy: Option<Sourced<BytesPerSecond>>,
+}
+
 /// A GPU, TPU or CPU.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -101,6 +113,9 @@ pub struct Device {
     /// Dense peak rate by dtype; sparse rates are never given.
     #[serde(default, deserialize_with = "each_key_once")]
     pub peak: BTreeMap<DType, Sourced<FlopPerSecond>>,
+    /// What was reached of both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measured: Option<Measured>,
     /// Rental offers, per device-hour.
     #[serde(default)]
     pub prices: Vec<Sourced<UsdPerHour>>,
@@ -169,6 +184,7 @@ impl Device {
             process: None,
             interconnect: None,
             peak: BTreeMap::new(),
+            measured: None,
             prices: Vec::new(),
             embodied: None,
             power_sensor: None,
@@ -219,6 +235,16 @@ impl Entry for Device {
         }
         if self.memory_bandwidth.as_ref().is_some_and(|b| b.base() <= 0.0) {
             return Err(("memory_bandwidth", "is 0: expected a positive bandwidth".to_owned()));
+        }
+        if let Some(measured) = &self.measured {
+            for (dtype, rate) in &measured.matmul {
+                if self.peak.get(dtype).is_some_and(|peak| rate.base() > peak.base()) {
+                    return Err(("measured", format!("`{dtype}` is above its peak")));
+                }
+            }
+            if measured.copy.as_ref().zip(self.memory_bandwidth.as_ref()).is_some_and(|(c, b)| c.base() > b.base()) {
+                return Err(("measured", "the copy is faster than the memory".to_owned()));
+            }
         }
         if let (Some(idle), Some(tdp)) = (&self.idle_power, &self.tdp)
             && idle.base() > tdp.base()

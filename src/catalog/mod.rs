@@ -18,7 +18,7 @@ mod sourced;
 mod twice;
 mod workload;
 
-pub use device::{Device, DeviceKind, Interconnect, Per, PowerSensor};
+pub use device::{Device, DeviceKind, Interconnect, Measured, Per, PowerSensor};
 pub use error::CatalogError;
 pub use files::{Catalog, Entry, EntryKind, parse};
 pub use grid::{Grid, GridEntry, Location};

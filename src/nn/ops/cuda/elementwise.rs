@@ -129,7 +129,8 @@ const WIDE: usize = 1024;
 const MULTIPLE: usize = 8;
 
 /// The results that are computed of a linear with `out` of them. cuBLAS's fastest kernels want sides that are multiples of 16
-/// bytes: of BERT's 30522 logits, which are not, the three products took three times as long on an H200 as those of 30528.
+/// bytes: the three products of BERT's 30522 logits, which are not, ran at 230 TFLOP/s on an H200, where its others reach 600
+/// and more.
 pub(super) fn padded(out: usize) -> usize {
     if out < WIDE { out } else { out.next_multiple_of(MULTIPLE) }
 }
