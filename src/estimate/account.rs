@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::ledger::{Arithmetic, Energy, Quantity, Run, footprint};
+use super::sampler::Sampler;
 use super::{Assumption, Conditions, Input, conditions::Wall};
 use crate::sensor::Coverage;
 use crate::stats::{Interval, Stream};
-use crate::units::{GramsCo2ePerKwh, Joules, LitresPerKwh, Seconds, UsdPerHour, UsdPerKwh};
+use crate::units::{Joules, Seconds};
 
 /// Draws of each input.
 const TRIALS: usize = 10_000;
@@ -51,79 +53,57 @@ pub struct Account {
 /// wall stay as they are. Facility energy = wall x PUE; emissions = facility x intensity.
 #[must_use]
 pub fn account(parts: &[Metered], time: Seconds, share: f64, conditions: &Conditions, seed: u64) -> Account {
-    let draws = |input: &Input| input.draws(seed, TRIALS);
+    let sampler = Sampler::new(seed, TRIALS);
     let host = parts.iter().any(|p| p.coverage == Coverage::CpuPackage);
-    let wall = Wall::around(if host { Coverage::CpuPackage } else { Coverage::Module }, share);
     let behind_psu = parts.iter().any(|p| p.coverage != Coverage::NodeShare);
-    let psu = wall.psu.as_ref().filter(|_| behind_psu);
-    let other = wall.other_w.as_ref().filter(|_| behind_psu);
-    let efficiency = psu.map_or_else(|| vec![1.0; TRIALS], draws);
-    let other_w = other.map_or_else(|| vec![0.0; TRIALS], draws);
-    let (mut components, mut at_wall) = (vec![0.0; TRIALS], vec![0.0; TRIALS]);
-    for (i, part) in parts.iter().enumerate() {
-        let taken_at_wall = part.coverage == Coverage::NodeShare;
-        for (t, joules) in log_normal(part.energy_j, seed, i).into_iter().enumerate() {
-            components[t] += joules;
-            at_wall[t] += if taken_at_wall { joules } else { joules / efficiency[t] };
-        }
-    }
-    for t in 0..TRIALS {
-        at_wall[t] += other_w[t] * time.0 / efficiency[t];
-    }
-    let (pue, intensity) = (draws(&conditions.pue), draws(&conditions.intensity));
-    let of = |f: &dyn Fn(usize) -> f64| Interval::of_draws((0..TRIALS).map(f).collect());
-    let known = |f: &dyn Fn(usize) -> f64| (!parts.is_empty()).then(|| of(f));
-    let facility = |t: usize| Joules(at_wall[t] * pue[t]);
-    let cost_usd = match (&conditions.usd_per_device_hour, &conditions.usd_per_kwh) {
-        (Some(price), _) => {
-            let price = draws(price);
-            Some(of(&|t| (time * UsdPerHour(price[t])).0))
-        }
-        (None, Some(price)) => {
-            let price = draws(price);
-            known(&|t| (facility(t) * UsdPerKwh(price[t])).0)
-        }
-        (None, None) => None,
+    let around = if host { Coverage::CpuPackage } else { Coverage::Module };
+    let wall = if behind_psu { Wall::around(around, share) } else { Wall::default() };
+    let kwh_of = |taken_at_wall: bool| {
+        let parts = parts.iter().enumerate().filter(|(_, p)| (p.coverage == Coverage::NodeShare) == taken_at_wall);
+        parts
+            .fold(sampler.exactly(0.0, ""), |sum, (i, part)| sampler.add(&sum, &log_normal_kwh(part.energy_j, seed, i)))
     };
-    let water_l = conditions.grid_water.as_ref().and_then(|grid| {
-        let grid = draws(grid);
-        let site = conditions.site_water.as_ref().map_or_else(|| vec![0.0; TRIALS], draws);
-        known(&|t| (Joules(at_wall[t]) * LitresPerKwh(site[t] + pue[t] * grid[t])).0)
-    });
-    let embodied_kgco2e = conditions.embodied.as_ref().map(|(kg, life)| {
-        let (kg, life) = (draws(kg), draws(life));
-        of(&|t| kg[t] * share * time.hours() / life[t])
-    });
+    let (behind_kwh, at_wall_kwh) = (kwh_of(false), kwh_of(true));
+    let of = |draws: &Vec<f64>| Interval::of_draws(draws.clone());
+    let components = (!parts.is_empty()).then(|| of(&sampler.add(&behind_kwh, &at_wall_kwh)));
+    let run = Run {
+        wall_h: Some(sampler.exactly(time.hours(), "")),
+        energy: (!parts.is_empty()).then_some(Energy::Parts { behind_kwh, at_wall_kwh: Some(at_wall_kwh) }),
+        devices: 1.0,
+        share,
+    };
+    let conditions = Conditions { wall, ..conditions.clone() };
+    let footprint = footprint(&sampler, &run, &conditions, 1.0).map(of);
     let mut missing: BTreeMap<&'static str, String> = conditions.missing.iter().cloned().collect();
     if parts.is_empty() {
-        for name in ["component_energy_kwh", "it_energy_kwh", "facility_energy_kwh", "operational_kgco2e", "water_l"] {
+        let keys = Quantity::ALL.into_iter().filter(|q| q.needs_energy()).map(Quantity::key);
+        for name in keys.chain(["component_energy_kwh"]) {
             missing.insert(name, "nothing was metered".to_owned());
         }
-        if cost_usd.is_none() {
+        if footprint.get(Quantity::Cost).is_none() {
             missing.insert("cost_usd", "nothing was metered, and no rental price is known".to_owned());
         }
     }
     let mut assumptions = conditions.choices.clone();
-    let shared = conditions.inputs().filter(|i| i.name != "goodput");
-    assumptions.extend(shared.chain(psu).chain(other).map(Input::assumption));
+    assumptions.extend(conditions.inputs_of_known_hours().map(Input::assumption));
     Account {
-        component_energy_kwh: known(&|t| Joules(components[t]).kwh()),
-        it_energy_kwh: known(&|t| Joules(at_wall[t]).kwh()),
-        facility_energy_kwh: known(&|t| facility(t).kwh()),
-        operational_kgco2e: known(&|t| (facility(t) * GramsCo2ePerKwh(intensity[t].max(0.0))).0),
-        embodied_kgco2e,
-        cost_usd,
-        water_l,
+        component_energy_kwh: components,
+        it_energy_kwh: footprint.of(Quantity::ItEnergy),
+        facility_energy_kwh: footprint.of(Quantity::FacilityEnergy),
+        operational_kgco2e: footprint.of(Quantity::Operational),
+        embodied_kgco2e: footprint.of(Quantity::Embodied),
+        cost_usd: footprint.of(Quantity::Cost),
+        water_l: footprint.of(Quantity::Water),
         missing,
         assumptions,
     }
 }
 
-/// Draws of a positive quantity with this 95 % interval.
-fn log_normal(interval: Interval, seed: u64, part: usize) -> Vec<f64> {
-    let sigma = (interval.high / interval.mid).ln() / 1.96;
+/// Draws of the kilowatt-hours of a part with this 95 % interval.
+fn log_normal_kwh(energy_j: Interval, seed: u64, part: usize) -> Vec<f64> {
+    let sigma = (energy_j.high / energy_j.mid).ln() / 1.96;
     let mut stream = Stream::new(seed, &format!("metered part {part}"));
-    (0..TRIALS).map(|_| interval.mid * (sigma * stream.standard_normal()).exp()).collect()
+    (0..TRIALS).map(|_| Joules(energy_j.mid * (sigma * stream.standard_normal()).exp()).kwh()).collect()
 }
 
 #[cfg(test)]

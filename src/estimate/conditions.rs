@@ -369,6 +369,11 @@ impl Conditions {
         self
     }
 
+    /// Those that a run of known hours has: nothing of its time is a guess.
+    pub fn inputs_of_known_hours(&self) -> impl Iterator<Item = &Input> {
+        self.inputs().filter(|i| self.lost_time.inputs().all(|lost| lost.name != i.name))
+    }
+
     /// Every input.
     pub fn inputs(&self) -> impl Iterator<Item = &Input> {
         let embodied = self.embodied.iter().flat_map(|(kg, life)| [kg, life]);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::draws::{Draws, middle};
 use super::explain::explain;
+use super::ledger::Quantity;
 use super::micro_batch::{fits, memory_of};
 use super::model::Efficiency;
 use super::schedule::schedule;
@@ -29,8 +30,7 @@ pub(super) fn describe(
     };
     let flop_total: f64 = workload.phases.iter().map(flop).sum();
     let interval = |draws: &Vec<f64>| Interval::of_draws(draws.clone());
-    let some = |draws: &Option<Vec<f64>>, unit: f64| draws.as_ref().map(|d| interval(d).scaled(1.0 / unit));
-    let wall_h = interval(&draws.wall_s).scaled(1.0 / 3600.0);
+    let footprint = draws.footprint.map(interval);
     let train_s = interval(&draws.train_s);
     let rate = |numerator: f64| Interval {
         mid: numerator / train_s.mid,
@@ -40,7 +40,7 @@ pub(super) fn describe(
     let peak = peak_flop_per_s(request);
     let (bytes, fits) = memory_per_device(request, arch, source);
     let hourly = request.conditions.hourly.as_ref();
-    let hours = middle(&draws.wall_s) / 3600.0;
+    let hours = middle(draws.wall_h());
     let when = hourly.and_then(|h| schedule(h, request.conditions.start_within_h.unwrap_or(0), hours));
     let mut warnings = warnings(request, source, fits);
     if hourly.is_some() && when.is_none() {
@@ -70,14 +70,6 @@ pub(super) fn describe(
         step_s: draws.step_s.iter().map(interval).collect(),
         tokens_per_s: Some(rate(workload.tokens())),
         mfu: peak.map(|peak| rate(flop_total / (peak * f64::from(request.devices)))),
-        wall_h: Some(wall_h),
-        device_h: Some(wall_h.scaled(f64::from(request.devices))),
-        it_energy_kwh: some(&draws.it_j, 3.6e6),
-        facility_energy_kwh: some(&draws.facility_j, 3.6e6),
-        operational_kgco2e: some(&draws.operational_kg, 1.0),
-        embodied_kgco2e: some(&draws.embodied_kg, 1.0),
-        cost_usd: some(&draws.cost_usd, 1.0),
-        water_l: some(&draws.water_l, 1.0),
         memory_per_device_bytes: Some(bytes),
         fits,
         vs_dense: dense.map(|dense| ratios(draws, dense)),
@@ -87,15 +79,15 @@ pub(super) fn describe(
         explanation: explain(request, source, draws),
         assumptions: assumptions(request, source),
         warnings,
-        ..Estimate::empty(request.devices, source.basis)
+        ..Estimate::of(request.devices, source.basis, &footprint)
     }
 }
 
 fn missing(request: &Request<'_>, draws: &Draws, no_peak: bool) -> BTreeMap<&'static str, String> {
     let mut missing: BTreeMap<&'static str, String> = request.conditions.missing.iter().cloned().collect();
-    if draws.it_j.is_none() {
-        for name in ["it_energy_kwh", "facility_energy_kwh", "operational_kgco2e", "water_l"] {
-            missing.insert(name, no_energy_reason(&request.hardware));
+    if draws.footprint.get(Quantity::ItEnergy).is_none() {
+        for quantity in Quantity::ALL.into_iter().filter(|q| q.needs_energy()) {
+            missing.insert(quantity.key(), no_energy_reason(&request.hardware));
         }
     }
     if no_peak {
@@ -106,13 +98,15 @@ fn missing(request: &Request<'_>, draws: &Draws, no_peak: bool) -> BTreeMap<&'st
 
 fn ratios(draws: &Draws, dense: &Draws) -> VsDense {
     let ratio = |a: &[f64], b: &[f64]| Interval::of_draws(a.iter().zip(b).map(|(a, b)| a / b).collect());
-    let both =
-        |a: &Option<Vec<f64>>, b: &Option<Vec<f64>>| Some(ratio(a.as_ref()?, b.as_ref()?)).filter(|r| r.is_valid());
+    let both = |quantity| {
+        let (own, other) = (draws.footprint.get(quantity)?, dense.footprint.get(quantity)?);
+        Some(ratio(own, other)).filter(|r| r.is_valid())
+    };
     VsDense {
-        wall_h: ratio(&draws.wall_s, &dense.wall_s),
-        facility_energy_kwh: both(&draws.facility_j, &dense.facility_j),
-        cost_usd: both(&draws.cost_usd, &dense.cost_usd),
-        operational_kgco2e: both(&draws.operational_kg, &dense.operational_kg),
+        wall_h: ratio(draws.wall_h(), dense.wall_h()),
+        facility_energy_kwh: both(Quantity::FacilityEnergy),
+        cost_usd: both(Quantity::Cost),
+        operational_kgco2e: both(Quantity::Operational),
     }
 }
 

@@ -1,25 +1,27 @@
 //! Monte Carlo over a whole training run (JCGM 101): inputs that architectures share are drawn once, so that
 //! they cancel in ratios.
 
+use super::ledger::{Energy, Footprint, Quantity, Run, footprint};
 use super::sampler::Sampler;
 use super::step::PhaseStep;
 use super::training::Request;
 use super::{Conditions, StepSource};
 use crate::model::{Arch, count_params};
 use crate::stats::{Distribution, quantile_sorted};
-use crate::units::{GramsCo2ePerKwh, Joules, LitresPerKwh, Seconds, UsdPerHour, UsdPerKwh, Watts};
+use crate::units::{Joules, Seconds, Watts};
 
 /// The draws of one architecture's run.
 pub(super) struct Draws {
     pub(super) step_s: Vec<Vec<f64>>,
     pub(super) train_s: Vec<f64>,
-    pub(super) wall_s: Vec<f64>,
-    pub(super) it_j: Option<Vec<f64>>,
-    pub(super) facility_j: Option<Vec<f64>>,
-    pub(super) operational_kg: Option<Vec<f64>>,
-    pub(super) cost_usd: Option<Vec<f64>>,
-    pub(super) water_l: Option<Vec<f64>>,
-    pub(super) embodied_kg: Option<Vec<f64>>,
+    pub(super) footprint: Footprint<Vec<f64>>,
+}
+
+impl Draws {
+    /// Hours from start to end.
+    pub(super) fn wall_h(&self) -> &[f64] {
+        self.footprint.get(Quantity::Wall).map_or(&[], Vec::as_slice)
+    }
 }
 
 /// Name of the group that measured step times are frozen with.
@@ -89,89 +91,28 @@ pub(super) fn draw(request: &Request<'_>, arch: Arch, source: &StepSource, sampl
     let n_params = count_params(&workload.model, arch) as f64;
     let over = conditions.lost_time.wall_over_train(sampler, request.devices, n_params);
     let wall_s: Vec<f64> = train_s.iter().zip(&over).map(|(s, over)| s * over).collect();
-    let it_j = busy_j.map(|busy| it_energy(request, source, sampler, &busy, (&train_s, &wall_s)));
-    finish(
-        request,
-        sampler,
-        Draws {
-            step_s,
-            train_s,
-            wall_s,
-            it_j,
-            facility_j: None,
-            operational_kg: None,
-            cost_usd: None,
-            water_l: None,
-            embodied_kg: None,
-        },
-    )
-}
-
-/// Joules at the wall: busy while it trains, idle while it waits, with the rest of the machine around it.
-fn it_energy(
-    request: &Request<'_>,
-    source: &StepSource,
-    sampler: &Sampler,
-    busy_j: &[f64],
-    (train_s, wall_s): (&[f64], &[f64]),
-) -> Vec<f64> {
-    let wall = &request.conditions.wall;
-    let host = sampler.input_or(wall.host_share.as_ref(), 0.0);
-    let psu = sampler.input_or(wall.psu.as_ref(), 1.0);
-    let other = sampler.input_or(wall.other_w.as_ref(), 0.0);
-    let devices = f64::from(request.devices);
-    (0..sampler.trials())
-        .map(|t| {
-            let waiting_s = wall_s[t] - train_s[t];
-            // Where idle power is not known, time that is lost is charged like time that trains.
-            let idle_j = source.idle_w.map_or(busy_j[t] / train_s[t] * waiting_s, |w| w * waiting_s * devices);
-            ((busy_j[t] + idle_j) * (1.0 + host[t]) + other[t] * wall_s[t] * devices) / psu[t]
-        })
-        .collect()
-}
-
-/// Everything that follows from wall time and IT energy.
-fn finish(request: &Request<'_>, sampler: &Sampler, run: Draws) -> Draws {
-    let conditions = request.conditions;
-    let trials = sampler.trials();
-    let pue = sampler.input_or(Some(&conditions.pue), 1.0);
-    let intensity = sampler.input_or(Some(&conditions.intensity), 0.0);
-    let when = hours_factor(conditions, middle(&run.wall_s) / 3600.0);
-    let facility_j: Option<Vec<f64>> = run.it_j.as_ref().map(|it| it.iter().zip(&pue).map(|(j, p)| j * p).collect());
-    let operational_kg = facility_j.as_ref().map(|facility| {
-        let kg = |(j, g): (&f64, &f64)| (Joules(*j) * GramsCo2ePerKwh(g.max(0.0) * when)).0;
-        facility.iter().zip(&intensity).map(kg).collect()
-    });
-    let cost_usd = cost(request, sampler, &run.wall_s, facility_j.as_deref());
-    let water_l = conditions.grid_water.as_ref().zip(run.it_j.as_ref()).map(|(grid, it)| {
-        let grid = sampler.input_or(Some(grid), 0.0);
-        let site = sampler.input_or(conditions.site_water.as_ref(), 0.0);
-        (0..trials).map(|t| (Joules(it[t]) * LitresPerKwh(site[t] + pue[t] * grid[t])).0).collect()
-    });
-    let embodied_kg = conditions.embodied.as_ref().map(|(kg, life)| {
-        let (kg, life) = (sampler.input_or(Some(kg), 0.0), sampler.input_or(Some(life), 1.0));
-        let share = |t: usize| f64::from(request.devices) * Seconds(run.wall_s[t]).hours() / life[t];
-        (0..trials).map(|t| kg[t] * share(t)).collect()
-    });
-    Draws { facility_j, operational_kg, cost_usd, water_l, embodied_kg, ..run }
+    // Where idle power is not known, time that is lost is charged like time that trains.
+    let idle_j = |t: usize, busy_j: f64| {
+        let waiting_s = wall_s[t] - train_s[t];
+        source.idle_w.map_or(busy_j / train_s[t] * waiting_s, |w| w * waiting_s * devices)
+    };
+    let behind_kwh = busy_j
+        .map(|busy_j| busy_j.iter().enumerate().map(|(t, busy_j)| Joules(busy_j + idle_j(t, *busy_j)).kwh()).collect());
+    let run = Run {
+        energy: behind_kwh.map(|behind_kwh| Energy::Parts { behind_kwh, at_wall_kwh: None }),
+        wall_h: Some(wall_s.iter().map(|s| Seconds(*s).hours()).collect()),
+        devices,
+        share: 1.0,
+    };
+    let when = hours_factor(conditions, middle(&wall_s) / 3600.0);
+    Draws { step_s, train_s, footprint: footprint(sampler, &run, conditions, when) }
 }
 
 /// Mean intensity of the hours that a run of `hours` is in, over the mean of all: 1 where hours are not known.
-fn hours_factor(conditions: &Conditions, hours: f64) -> f64 {
+pub(super) fn hours_factor(conditions: &Conditions, hours: f64) -> f64 {
     let factor = conditions.hourly.as_ref().and_then(|hourly| {
         let schedule = super::schedule::schedule(hourly, conditions.start_within_h.unwrap_or(0), hours)?;
         Some(schedule.intensity_gco2e_per_kwh / hourly.mean())
     });
     factor.filter(|f| f.is_finite()).unwrap_or(1.0)
-}
-
-/// Rent where a rental price is known; else the electricity bill.
-fn cost(request: &Request<'_>, sampler: &Sampler, wall_s: &[f64], facility_j: Option<&[f64]>) -> Option<Vec<f64>> {
-    if let Some(price) = &request.conditions.usd_per_device_hour {
-        let price = sampler.input_or(Some(price), 0.0);
-        let usd = |(s, p): (&f64, f64)| (Seconds(*s) * UsdPerHour(p)).0 * f64::from(request.devices);
-        return Some(wall_s.iter().zip(price).map(usd).collect());
-    }
-    let price = sampler.input_or(Some(request.conditions.usd_per_kwh.as_ref()?), 0.0);
-    Some(facility_j?.iter().zip(price).map(|(j, p)| (Joules(*j) * UsdPerKwh(p)).0).collect())
 }

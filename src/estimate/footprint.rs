@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use super::ledger::{self, Arithmetic, Energy, Quantity, Run};
+use super::sampler::Sampler;
 use super::{Assumption, Basis, Conditions, Estimate, EstimateError};
 use crate::stats::Interval;
-use crate::units::{GramsCo2ePerKwh, Joules, LitresPerKwh, Seconds, UsdPerHour, UsdPerKwh, Watts};
+use crate::units::{Seconds, Watts};
 
 /// Draws of each input.
 const TRIALS: usize = 10_000;
@@ -46,73 +48,53 @@ pub fn footprint(request: &FootprintRequest, conditions: &Conditions) -> Result<
             });
         }
     }
-    let time = request.hours.map(Seconds::from_hours);
-    let it = match (request.energy_kwh, time, request.power_total_w) {
-        (Some(kwh), _, _) => Some(Joules::from_kwh(kwh)),
-        (None, Some(time), Some(power)) => Some(Watts(power) * time),
+    let energy_kwh = match (request.energy_kwh, request.hours, request.power_total_w) {
+        (Some(kwh), _, _) => Some(kwh),
+        (None, Some(hours), Some(power)) => Some((Watts(power) * Seconds::from_hours(hours)).kwh()),
         _ => None,
     };
-    let draws = |input: &super::Input| input.draws(request.seed, TRIALS);
-    let of = |f: &dyn Fn(usize) -> f64| Interval::of_draws((0..TRIALS).map(f).collect());
-    let (pue, intensity) = (draws(&conditions.pue), draws(&conditions.intensity));
-    let devices = f64::from(request.devices);
-    let price = conditions.usd_per_device_hour.as_ref().map(draws);
-    let electricity = conditions.usd_per_kwh.as_ref().map(draws);
-    let cost_usd = match (&price, time, &electricity, it) {
-        (Some(price), Some(time), _, _) => Some(of(&|t| (time * UsdPerHour(price[t])).0 * devices)),
-        (None, _, Some(price), Some(it)) => Some(of(&|t| (it * pue[t] * UsdPerKwh(price[t])).0)),
-        _ => None,
+    let sampler = Sampler::new(request.seed, TRIALS);
+    let exactly = |value: f64| sampler.exactly(value, "");
+    let run = Run {
+        wall_h: request.hours.map(exactly),
+        energy: energy_kwh.map(|kwh| Energy::AtWall(exactly(kwh))),
+        devices: f64::from(request.devices),
+        share: 1.0,
     };
-    let water_l = conditions.grid_water.as_ref().zip(it).map(|(grid, it)| {
-        let grid = draws(grid);
-        let site = conditions.site_water.as_ref().map_or_else(|| vec![0.0; TRIALS], draws);
-        of(&|t| (it * LitresPerKwh(site[t] + pue[t] * grid[t])).0)
-    });
-    let embodied_kgco2e = conditions.embodied.as_ref().zip(time).map(|((kg, life), time)| {
-        let (kg, life) = (draws(kg), draws(life));
-        of(&|t| kg[t] * devices * time.hours() / life[t])
-    });
+    let footprint = ledger::footprint(&sampler, &run, conditions, 1.0).map(|draws| Interval::of_draws(draws.clone()));
     let mut missing: BTreeMap<&'static str, String> = conditions.missing.iter().cloned().collect();
-    if it.is_none() {
-        for name in ["it_energy_kwh", "facility_energy_kwh", "operational_kgco2e", "water_l"] {
-            missing.insert(name, "no power is known: give `--power`, `--power-total` or `--energy-kwh`".to_owned());
+    if energy_kwh.is_none() {
+        for quantity in Quantity::ALL.into_iter().filter(|q| q.needs_energy()) {
+            let reason = "no power is known: give `--power`, `--power-total` or `--energy-kwh`";
+            missing.insert(quantity.key(), reason.to_owned());
         }
     }
-    if time.is_none() {
+    if request.hours.is_none() {
         for name in ["wall_h", "device_h"] {
             missing.insert(name, "no hours were given: give `--hours`".to_owned());
         }
     }
     // The reason that remains: what it is counted by was not given.
     let by_hours = |of: &str| format!("{of} is counted by hours, and none were given: give `--hours`");
-    if cost_usd.is_some() {
+    if footprint.get(Quantity::Cost).is_some() {
         missing.remove("cost_usd");
-    } else if price.is_some() {
+    } else if conditions.usd_per_device_hour.is_some() {
         missing.entry("cost_usd").or_insert_with(|| by_hours("the rent of a device"));
     } else {
         missing
             .entry("cost_usd")
             .or_insert_with(|| "no energy is known that a price of electricity could be paid for".to_owned());
     }
-    if embodied_kgco2e.is_none() {
+    if footprint.get(Quantity::Embodied).is_none() {
         missing.entry("embodied_kgco2e").or_insert_with(|| by_hours("the making of a device"));
     }
-    let wall_h = request.hours.map(Interval::point);
     let mut assumptions: Vec<Assumption> = conditions.choices.clone();
-    assumptions.extend(conditions.inputs().filter(|i| i.name != "productive time").map(super::Input::assumption));
+    assumptions.extend(conditions.inputs_of_known_hours().map(super::Input::assumption));
     Ok(Estimate {
-        wall_h,
-        device_h: wall_h.map(|h| h.scaled(devices)),
-        it_energy_kwh: it.map(|e| Interval::point(e.kwh())),
-        facility_energy_kwh: it.map(|e| of(&|t| (e * pue[t]).kwh())),
-        operational_kgco2e: it.map(|e| of(&|t| (e * pue[t] * GramsCo2ePerKwh(intensity[t].max(0.0))).0)),
-        embodied_kgco2e,
-        cost_usd,
-        water_l,
         missing,
         assumptions,
         warnings: conditions.warnings.clone(),
-        ..Estimate::empty(request.devices, Basis::Given)
+        ..Estimate::of(request.devices, Basis::Given, &footprint)
     })
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::Estimate;
+use super::ledger::Quantity;
 use super::sweep::{Axes, Scenario};
 
 /// What is to be small.
@@ -20,15 +21,21 @@ pub enum Goal {
 }
 
 impl Goal {
+    /// What it counts.
+    #[must_use]
+    pub fn quantity(self) -> Quantity {
+        match self {
+            Self::Time => Quantity::Wall,
+            Self::Cost => Quantity::Cost,
+            Self::Co2e => Quantity::Operational,
+            Self::Energy => Quantity::FacilityEnergy,
+        }
+    }
+
     /// Its value; `None` where it is not known.
     #[must_use]
     pub fn of(self, scenario: &Scenario) -> Option<f64> {
-        match self {
-            Self::Time => Some(scenario.wall_h.mid),
-            Self::Cost => scenario.cost_usd.map(|c| c.mid),
-            Self::Co2e => Some(scenario.operational_kgco2e.mid),
-            Self::Energy => Some(scenario.facility_energy_kwh.mid),
-        }
+        scenario.footprint.get(self.quantity()).map(|i| i.mid)
     }
 }
 
@@ -106,7 +113,8 @@ pub fn frontier(scenarios: Vec<Scenario>, goals: &[Goal]) -> Vec<Scenario> {
 
 /// What to choose, in a sentence, and why; `None` if nothing fits.
 ///
-/// The choice has the smallest product of the goals: it is beaten in one by a smaller factor than it gains in the others.
+/// The choice has the smallest product of the goals: it is beaten in one by a smaller factor than it gains in the others. A goal
+/// of which all have nothing does not tell them apart; where some have nothing, that counts as a tenth of the least of the others.
 #[must_use]
 pub fn recommend(scenarios: &[Scenario], axes: &Axes, goals: &[Goal]) -> Option<String> {
     let known: Vec<(&Scenario, Vec<f64>)> = scenarios
@@ -114,7 +122,8 @@ pub fn recommend(scenarios: &[Scenario], axes: &Axes, goals: &[Goal]) -> Option<
         .filter(|s| s.fits != Some(false))
         .filter_map(|s| Some((s, goals.iter().map(|g| g.of(s)).collect::<Option<Vec<f64>>>()?)))
         .collect();
-    let product = |values: &[f64]| values.iter().map(|x| x.ln()).sum::<f64>();
+    let least: Vec<f64> = (0..goals.len()).map(|i| least_positive(known.iter().map(|(_, values)| values[i]))).collect();
+    let product = |values: &[f64]| values.iter().zip(&least).map(|(x, least)| x.max(0.1 * least).ln()).sum::<f64>();
     let (choice, values) = known.iter().min_by(|a, b| product(&a.1).total_cmp(&product(&b.1)))?;
     let mut sentence = format!("choose {}: {}", name(choice, axes), numbers(choice));
     let goals_named: Vec<String> = goals.iter().map(ToString::to_string).collect();
@@ -125,7 +134,7 @@ pub fn recommend(scenarios: &[Scenario], axes: &Axes, goals: &[Goal]) -> Option<
     ));
     for (i, goal) in goals.iter().enumerate() {
         let (best, best_values) = known.iter().min_by(|a, b| a.1[i].total_cmp(&b.1[i]))?;
-        let times = values[i] / best_values[i];
+        let times = values[i].max(0.1 * least[i]) / best_values[i].max(0.1 * least[i]);
         if times > 1.005 {
             sentence.push_str(&format!(
                 "; least {goal} is {}, {times:.2} times less, with {}",
@@ -136,14 +145,20 @@ pub fn recommend(scenarios: &[Scenario], axes: &Axes, goals: &[Goal]) -> Option<
             sentence.push_str(&format!("; no other needs less {goal}"));
         }
     }
-    let rivals = known.iter().filter(|(s, _)| !std::ptr::eq(*s, *choice) && s.wall_h.low <= choice.wall_h.high);
+    let rivals = known.iter().filter(|(s, _)| !std::ptr::eq(*s, *choice) && s.wall_h().low <= choice.wall_h().high);
     sentence.push_str(&format!(
         "; {} others overlap with its time, {:.3} to {:.3} h, so that measure a step before much hangs on it.",
         rivals.count(),
-        choice.wall_h.low,
-        choice.wall_h.high
+        choice.wall_h().low,
+        choice.wall_h().high
     ));
     Some(sentence)
+}
+
+/// The least number above 0, or 1 if there is none.
+fn least_positive(values: impl Iterator<Item = f64>) -> f64 {
+    let least = values.filter(|x| *x > 0.0).fold(f64::INFINITY, f64::min);
+    if least.is_finite() { least } else { 1.0 }
 }
 
 /// Which architecture of an estimate to choose, in a sentence, and why.
@@ -156,7 +171,8 @@ pub fn recommend_architecture(estimates: &[Estimate]) -> String {
     let best = fitting.filter_map(|e| Some((e, saving(&e)?))).min_by(|a, b| a.1.mid.total_cmp(&b.1.mid));
     match best {
         Some((e, ratio)) if ratio.high < 1.0 => format!(
-            "choose {} if it reaches the quality that you need: it saves {:.0} % of dense's time, {:.0} % to {:.0} %, which              the 95 % interval keeps above nothing; how many steps it needs for the same loss is not measured.",
+            "choose {} if it reaches the quality that you need: it saves {:.0} % of dense's time, {:.0} % to {:.0} %, which \
+             the 95 % interval keeps above nothing; how many steps it needs for the same loss is not measured.",
             label(e),
             percent(ratio.mid),
             percent(ratio.high),
@@ -181,19 +197,27 @@ fn name(s: &Scenario, axes: &Axes) -> String {
 }
 
 fn numbers(s: &Scenario) -> String {
-    let cost = s.cost_usd.map_or_else(|| "cost not known".to_owned(), |c| format!("{:.0} USD", c.mid));
-    format!("{:.1} h, {cost}, {:.2} kgCO2e", s.wall_h.mid, s.operational_kgco2e.mid)
+    let cost = Goal::Cost.of(s).map_or_else(|| "cost not known".to_owned(), |usd| format!("{usd:.0} USD"));
+    format!("{:.1} h, {cost}, {:.2} kgCO2e", s.wall_h().mid, s.operational_kgco2e().mid)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::catalog::Level;
+    use crate::estimate::ledger::Footprint;
     use crate::model::Arch;
     use crate::stats::Interval;
     use crate::units::DType;
 
     fn scenario(hours: f64, usd: Option<f64>, kg: f64) -> Scenario {
+        let mut footprint = Footprint::default();
+        footprint.set(Quantity::Wall, Interval::point(hours));
+        footprint.set(Quantity::FacilityEnergy, Interval::point(1.0));
+        footprint.set(Quantity::Operational, Interval::point(kg));
+        if let Some(usd) = usd {
+            footprint.set(Quantity::Cost, Interval::point(usd));
+        }
         Scenario {
             hardware: 0,
             grid: 0,
@@ -203,11 +227,7 @@ mod tests {
             arch: Arch::Dense,
             micro_batch: 1,
             fits: Some(true),
-            wall_h: Interval::point(hours),
-            facility_energy_kwh: Interval::point(1.0),
-            operational_kgco2e: Interval::point(kg),
-            embodied_kgco2e: None,
-            cost_usd: usd.map(Interval::point),
+            footprint,
         }
     }
 
@@ -221,7 +241,29 @@ mod tests {
             scenario(4.0, Some(5.0), 2.0),
         ];
         let kept = frontier(all, &[Goal::Time, Goal::Cost, Goal::Co2e]);
-        assert_eq!(kept.iter().map(|s| s.wall_h.mid).collect::<Vec<_>>(), [1.0, 2.0, 4.0]);
+        assert_eq!(kept.iter().filter_map(|s| Goal::Time.of(s)).collect::<Vec<_>>(), [1.0, 2.0, 4.0]);
+    }
+
+    #[test]
+    fn a_goal_of_which_all_have_nothing_does_not_choose() {
+        let axes = Axes {
+            hardware: vec![(
+                crate::catalog::Device::unknown("gpu", true),
+                crate::estimate::ConditionsBuilder::default().build().expect("valid"),
+            )],
+            grids: Vec::new(),
+            dtypes: Vec::new(),
+            devices: Vec::new(),
+            levels: Vec::new(),
+            archs: Vec::new(),
+            owned: false,
+        };
+        let grid = crate::catalog::Catalog::default().grid("fra").expect("known");
+        let conditions = crate::estimate::ConditionsBuilder::default().build().expect("valid");
+        let axes = Axes { grids: vec![(grid, [conditions.clone(), conditions])], ..axes };
+        let all = [scenario(1487.0, Some(10.0), 0.0), scenario(9.4, Some(11.0), 0.0)];
+        let sentence = recommend(&all, &axes, &[Goal::Time, Goal::Cost, Goal::Co2e]).expect("something fits");
+        assert!(sentence.contains(": 9.4 h, 11 USD"), "{sentence}");
     }
 
     #[test]

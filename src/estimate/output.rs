@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::Assumption;
-use super::explain::Line;
+use super::ledger::{Footprint, Line, Quantity};
 use super::schedule::Schedule;
 use super::variance::VarianceShare;
 use crate::catalog::Level;
@@ -128,6 +128,21 @@ pub struct Estimate {
 }
 
 impl Estimate {
+    /// An estimate of which only the footprint is known yet.
+    pub(super) fn of(devices: u32, basis: Basis, footprint: &Footprint<Interval>) -> Self {
+        Self {
+            wall_h: footprint.of(Quantity::Wall),
+            device_h: footprint.of(Quantity::DeviceHours),
+            it_energy_kwh: footprint.of(Quantity::ItEnergy),
+            facility_energy_kwh: footprint.of(Quantity::FacilityEnergy),
+            operational_kgco2e: footprint.of(Quantity::Operational),
+            embodied_kgco2e: footprint.of(Quantity::Embodied),
+            cost_usd: footprint.of(Quantity::Cost),
+            water_l: footprint.of(Quantity::Water),
+            ..Self::empty(devices, basis)
+        }
+    }
+
     /// An estimate of which nothing is known yet.
     #[must_use]
     pub fn empty(devices: u32, basis: Basis) -> Self {

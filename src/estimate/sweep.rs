@@ -4,14 +4,15 @@
 //! product rule of the GUM (JCGM 100, §5.1.6), without draws. What does not depend on the grid is worked out once.
 
 use super::analytic::{Target, analytic_step};
+use super::ledger::{Arithmetic, Energy, Footprint, Quantity, Run, Spread, Spreads, footprint};
 use super::micro_batch::{fits, memory_of};
 use super::training::check;
-use super::{Conditions, EstimateError, Input, StepSource};
+use super::{Conditions, EstimateError, StepSource};
 use crate::catalog::{Device, Grid, Level};
 use crate::model::{Arch, count_params};
 use crate::record::Workload;
 use crate::stats::{Distribution, Interval};
-use crate::units::DType;
+use crate::units::{DType, Joules};
 
 /// What is combined.
 #[derive(Debug, Clone)]
@@ -52,16 +53,32 @@ pub struct Scenario {
     pub micro_batch: usize,
     /// Whether it fits the memory of a device.
     pub fits: Option<bool>,
-    /// Hours from start to end.
-    pub wall_h: Interval,
-    /// Energy of machines and building.
-    pub facility_energy_kwh: Interval,
-    /// Emissions of the electricity.
-    pub operational_kgco2e: Interval,
-    /// This run's share of making the devices.
-    pub embodied_kgco2e: Option<Interval>,
-    /// Rent; the electricity bill of owned machines.
-    pub cost_usd: Option<Interval>,
+    /// What it comes to. Cost is rent, or the electricity bill of owned machines.
+    pub footprint: Footprint<Interval>,
+}
+
+impl Scenario {
+    /// Hours from start to end: every scenario has them.
+    #[must_use]
+    pub fn wall_h(&self) -> Interval {
+        self.known(Quantity::Wall)
+    }
+
+    /// Energy of machines and building: every scenario has it.
+    #[must_use]
+    pub fn facility_energy_kwh(&self) -> Interval {
+        self.known(Quantity::FacilityEnergy)
+    }
+
+    /// Emissions of the electricity: every scenario has them.
+    #[must_use]
+    pub fn operational_kgco2e(&self) -> Interval {
+        self.known(Quantity::Operational)
+    }
+
+    fn known(&self, quantity: Quantity) -> Interval {
+        self.footprint.of(quantity).unwrap_or(Interval::point(f64::NAN))
+    }
 }
 
 /// All combinations that can be.
@@ -73,40 +90,13 @@ pub struct Sweep {
     pub left_out: Vec<(String, usize)>,
 }
 
-/// A quantity as the median and the standard deviation of its logarithm.
-#[derive(Debug, Clone, Copy)]
-struct Spread {
-    mid: f64,
-    ln_sd: f64,
-}
-
-impl Spread {
-    fn of(input: &Input) -> Self {
-        Self { mid: input.distribution.median(), ln_sd: input.distribution.ln_sd() }
-    }
-
-    fn exactly(mid: f64) -> Self {
-        Self { mid, ln_sd: 0.0 }
-    }
-
-    fn times(self, other: Self) -> Self {
-        Self { mid: self.mid * other.mid, ln_sd: self.ln_sd.hypot(other.ln_sd) }
-    }
-
-    fn interval(self) -> Interval {
-        let factor = (1.96 * self.ln_sd).exp();
-        Interval { mid: self.mid, low: self.mid / factor, high: self.mid * factor }
-    }
-}
-
-/// What a run is on its hardware, wherever that stands.
-struct Run {
+/// A run on its hardware, wherever that stands.
+struct OnHardware {
     micro_batch: usize,
     fits: Option<bool>,
     wall_h: Spread,
-    it_kwh: Spread,
-    embodied_kg: Option<Spread>,
-    rent_usd: Option<Spread>,
+    /// Of all devices, behind the power supply.
+    behind_kwh: Spread,
 }
 
 /// Every combination of `axes` for `workload`. Combinations that cannot be are counted by reason.
@@ -117,12 +107,13 @@ pub fn sweep(workload: &Workload, axes: &Axes, micro_batch: Option<usize>) -> Re
     for arch in &axes.archs {
         arch.check(&workload.model)?;
     }
-    let grids: Vec<[Place; 2]> =
-        axes.grids.iter().map(|(_, conditions)| [Place::of(&conditions[0]), Place::of(&conditions[1])]).collect();
+    let spreads = Spreads::default();
     let mut scenarios = Vec::new();
     let mut left_out: Vec<(String, usize)> = Vec::new();
     for (hardware, (device, conditions)) in axes.hardware.iter().enumerate() {
         let kind = usize::from(device.kind == crate::catalog::DeviceKind::Cpu);
+        let places: Vec<Conditions> =
+            axes.grids.iter().map(|(_, of_grid)| at_place(conditions, &of_grid[kind], axes.owned)).collect();
         for &dtype in &axes.dtypes {
             for &devices in &axes.devices {
                 for &level in &axes.levels {
@@ -130,12 +121,10 @@ pub fn sweep(workload: &Workload, axes: &Axes, micro_batch: Option<usize>) -> Re
                         let target = Target { workload, device, dtype, devices, level, micro_batch };
                         let run = check(workload, devices, micro_batch)
                             .and_then(|()| analytic_step(&target, arch))
-                            .map(|source| run_of(&target, arch, &source, conditions));
+                            .map(|source| on_hardware(&spreads, &target, arch, &source, conditions));
                         match run {
-                            Ok(run) => scenarios.extend(grids.iter().enumerate().map(|(grid, places)| {
-                                let place = &places[kind];
-                                let facility = run.it_kwh.times(place.pue);
-                                let bill = place.usd_per_kwh.map(|p| facility.times(p));
+                            Ok(run) => scenarios.extend(places.iter().enumerate().map(|(grid, conditions)| {
+                                let footprint = run.footprint(&spreads, devices, conditions);
                                 Scenario {
                                     hardware,
                                     grid,
@@ -145,11 +134,7 @@ pub fn sweep(workload: &Workload, axes: &Axes, micro_batch: Option<usize>) -> Re
                                     arch,
                                     micro_batch: run.micro_batch,
                                     fits: run.fits,
-                                    wall_h: run.wall_h.interval(),
-                                    facility_energy_kwh: facility.interval(),
-                                    operational_kgco2e: facility.times(place.kg_per_kwh).interval(),
-                                    embodied_kgco2e: run.embodied_kg.map(Spread::interval),
-                                    cost_usd: if axes.owned { bill } else { run.rent_usd }.map(Spread::interval),
+                                    footprint,
                                 }
                             })),
                             Err(error) => count(&mut left_out, &reason(&error), axes.grids.len()),
@@ -159,24 +144,34 @@ pub fn sweep(workload: &Workload, axes: &Axes, micro_batch: Option<usize>) -> Re
             }
         }
     }
-    scenarios.retain(|s| s.wall_h.is_valid() && s.facility_energy_kwh.is_valid() && s.operational_kgco2e.is_valid());
+    let needed = [Quantity::Wall, Quantity::FacilityEnergy, Quantity::Operational];
+    scenarios.retain(|s| needed.into_iter().all(|q| s.footprint.get(q).is_some_and(|i| i.is_valid())));
     Ok(Sweep { scenarios, left_out })
 }
 
-/// The conditions of a grid.
-struct Place {
-    pue: Spread,
-    kg_per_kwh: Spread,
-    usd_per_kwh: Option<Spread>,
+/// The conditions of a device, where a grid is.
+fn at_place(of_device: &Conditions, of_grid: &Conditions, owned: bool) -> Conditions {
+    Conditions {
+        pue: of_grid.pue.clone(),
+        intensity: of_grid.intensity.clone(),
+        usd_per_device_hour: if owned { None } else { of_device.usd_per_device_hour.clone() },
+        // Rent and bills are not ranked together.
+        usd_per_kwh: if owned { of_grid.usd_per_kwh.clone() } else { None },
+        site_water: of_grid.site_water.clone(),
+        grid_water: of_grid.grid_water.clone(),
+        ..of_device.clone()
+    }
 }
 
-impl Place {
-    fn of(conditions: &Conditions) -> Self {
-        Self {
-            pue: Spread::of(&conditions.pue),
-            kg_per_kwh: Spread::of(&conditions.intensity).times(Spread::exactly(1e-3)),
-            usd_per_kwh: conditions.usd_per_kwh.as_ref().map(Spread::of),
-        }
+impl OnHardware {
+    fn footprint(&self, spreads: &Spreads, devices: u32, conditions: &Conditions) -> Footprint<Interval> {
+        let run = Run {
+            wall_h: Some(self.wall_h.clone()),
+            energy: Some(Energy::Parts { behind_kwh: self.behind_kwh.clone(), at_wall_kwh: None }),
+            devices: f64::from(devices),
+            share: 1.0,
+        };
+        footprint(spreads, &run, conditions, 1.0).map(Spread::interval)
     }
 }
 
@@ -196,7 +191,13 @@ fn count(left_out: &mut Vec<(String, usize)>, reason: &str, n: usize) {
     }
 }
 
-fn run_of(target: &Target<'_>, arch: Arch, source: &StepSource, conditions: &Conditions) -> Run {
+fn on_hardware(
+    spreads: &Spreads,
+    target: &Target<'_>,
+    arch: Arch,
+    source: &StepSource,
+    conditions: &Conditions,
+) -> OnHardware {
     let workload = target.workload;
     let devices = f64::from(target.devices);
     let phase_s: Vec<f64> = workload
@@ -209,38 +210,25 @@ fn run_of(target: &Target<'_>, arch: Arch, source: &StepSource, conditions: &Con
         })
         .collect();
     let train_s: f64 = phase_s.iter().sum();
-    let train = Spread { mid: train_s, ln_sd: step_sd(source, &phase_s) };
-    let over = over_of(conditions, target.devices, count_params(&workload.model, arch) as f64);
-    let wall = train.times(over);
+    let lost = &conditions.lost_time;
+    let over = lost.typical(target.devices, count_params(&workload.model, arch) as f64);
+    let wall_s = train_s * over;
+    let wall_sd = step_sd(source, &phase_s).hypot(lost.productive.distribution.ln_sd());
+    let wall_h = spreads.uncertain("wall time", wall_s / 3600.0, wall_sd);
     let busy_j: f64 =
         source.phases.iter().zip(&phase_s).map(|(p, s)| p.power_w.map_or(0.0, Distribution::centre) * s).sum();
-    let idle_j = source.idle_w.map_or(busy_j / train_s, |w| w) * (wall.mid - train_s);
-    let of = |input: &Option<Input>, otherwise: f64| input.as_ref().map_or(Spread::exactly(otherwise), Spread::of);
-    let (host, psu, other) =
-        (of(&conditions.wall.host_share, 0.0), of(&conditions.wall.psu, 1.0), of(&conditions.wall.other_w, 0.0));
-    let machine_j = (busy_j + idle_j) * (1.0 + host.mid) + other.mid * wall.mid;
-    // What a relative uncertainty of a part does to the sum of the parts.
-    let part = |spread: Spread, joules: f64| spread.ln_sd * joules / machine_j.max(f64::MIN_POSITIVE);
-    let around = part(host, (busy_j + idle_j) * host.mid).hypot(part(other, other.mid * wall.mid));
-    let it_kwh = Spread {
-        mid: machine_j / psu.mid * devices / 3.6e6,
-        ln_sd: wall.ln_sd.hypot(source.power_uncertainty).hypot(around).hypot(psu.ln_sd),
-    };
-    let wall_h = wall.times(Spread::exactly(1.0 / 3600.0));
-    let device_h = wall_h.times(Spread::exactly(devices));
+    let idle_j = source.idle_w.map_or(busy_j / train_s, |w| w) * (wall_s - train_s);
+    // What a device takes in an hour, times the hours.
+    let kw = Joules((busy_j + idle_j) * devices).kwh() / wall_h.mid;
+    let power = spreads.uncertain("power of the device", kw, source.power_uncertainty);
     let level = (target.dtype, target.level);
     let bytes =
         (0..workload.phases.len()).map(|i| memory_of(workload, i, arch, level, source.phases[i].micro_batch)).max();
-    Run {
+    OnHardware {
         micro_batch: source.phases.first().map_or(1, |p| p.micro_batch),
         fits: bytes.and_then(|bytes| fits(bytes, target.device)),
+        behind_kwh: spreads.multiply(&power, &wall_h),
         wall_h,
-        it_kwh,
-        embodied_kg: conditions.embodied.as_ref().map(|(kg, life)| {
-            let life = Spread::of(life);
-            device_h.times(Spread::of(kg)).times(Spread { mid: 1.0 / life.mid, ..life })
-        }),
-        rent_usd: conditions.usd_per_device_hour.as_ref().map(|price| device_h.times(Spread::of(price))),
     }
 }
 
@@ -260,10 +248,4 @@ fn step_sd(source: &StepSource, phase_s: &[f64]) -> f64 {
         })
         .sum();
     shared.sqrt().hypot(source.own_scale.ln_sd())
-}
-
-/// Wall time over training time.
-fn over_of(conditions: &Conditions, devices: u32, n_params: f64) -> Spread {
-    let productive = Spread::of(&conditions.lost_time.productive);
-    Spread { mid: conditions.lost_time.typical(devices, n_params), ln_sd: productive.ln_sd }
 }

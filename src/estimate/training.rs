@@ -117,7 +117,7 @@ fn estimates(request: &Request<'_>, with_shares: bool) -> Result<Vec<Estimate>, 
         arch.check(&request.workload.model)?;
         let source = step_source(request, arch)?;
         let draws = draw(request, arch, &source, &sampler);
-        if !draws.wall_s.iter().all(|s| s.is_finite() && *s > 0.0) {
+        if !draws.wall_h().iter().all(|h| h.is_finite() && *h > 0.0) {
             return Err(EstimateError::OutOfRange { arch: arch.to_string() });
         }
         runs.push((arch, source, draws));

@@ -3,7 +3,8 @@
 use serde::Serialize;
 
 use super::StepSource;
-use super::draws::{Draws, MACHINE, draw};
+use super::draws::{MACHINE, draw};
+use super::ledger::Quantity;
 use super::sampler::{Sampler, group_of};
 use super::training::Request;
 use crate::model::Arch;
@@ -44,12 +45,12 @@ pub(super) fn variance_shares(request: &Request<'_>, arch: Arch, source: &StepSo
         .into_iter()
         .map(|group| {
             let frozen = draw(request, arch, source, &sampler.freezing(&group));
-            let share = |of: fn(&Draws) -> Option<&Vec<f64>>| share(of(&all)?, of(&frozen)?);
+            let share = |quantity| share(all.footprint.get(quantity)?, frozen.footprint.get(quantity)?);
             VarianceShare {
-                wall_h: share(|d| Some(&d.wall_s)).unwrap_or(0.0),
-                facility_energy_kwh: share(|d| d.facility_j.as_ref()),
-                operational_kgco2e: share(|d| d.operational_kg.as_ref()),
-                cost_usd: share(|d| d.cost_usd.as_ref()),
+                wall_h: share(Quantity::Wall).unwrap_or(0.0),
+                facility_energy_kwh: share(Quantity::FacilityEnergy),
+                operational_kgco2e: share(Quantity::Operational),
+                cost_usd: share(Quantity::Cost),
                 input: group,
             }
         })

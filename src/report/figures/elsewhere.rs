@@ -55,7 +55,7 @@ pub(super) fn places(places: &[Place], palette: &Palette) -> Option<Chart> {
 
 /// Time against CO2e over the hardware of the catalog, with what nothing beats in both.
 pub(super) fn pareto(market: &Market, here: &[Estimate], palette: &Palette) -> Option<Chart> {
-    let drawable = |s: &&Scenario| s.fits != Some(false) && s.wall_h.low > 0.0 && s.operational_kgco2e.low > 0.0;
+    let drawable = |s: &&Scenario| s.fits != Some(false) && s.wall_h().low > 0.0 && s.operational_kgco2e().low > 0.0;
     let fitting: Vec<&Scenario> = market.scenarios.iter().filter(drawable).collect();
     let first = fitting.first()?;
     let best = frontier(fitting.iter().map(|s| (*s).clone()).collect(), &[Goal::Time, Goal::Co2e]);
@@ -65,13 +65,13 @@ pub(super) fn pareto(market: &Market, here: &[Estimate], palette: &Palette) -> O
     archs.dedup();
     let frontier_ink = Ink::Soft;
     let mut marks = vec![Mark::Line {
-        points: best.iter().map(|s| (s.wall_h.mid, s.operational_kgco2e.mid)).collect(),
+        points: best.iter().map(|s| (s.wall_h().mid, s.operational_kgco2e().mid)).collect(),
         ink: frontier_ink,
         dash: &[4.0, 3.0],
     }];
     for s in &fitting {
         marks.push(Mark::Point {
-            at: (s.wall_h.mid, s.operational_kgco2e.mid),
+            at: (s.wall_h().mid, s.operational_kgco2e().mid),
             x: None,
             y: None,
             look: palette.look(s.arch),
@@ -81,8 +81,8 @@ pub(super) fn pareto(market: &Market, here: &[Estimate], palette: &Palette) -> O
                 s.arch.label(),
                 name(s),
                 s.dtype,
-                human_hours(s.wall_h),
-                interval(s.operational_kgco2e)
+                human_hours(s.wall_h()),
+                interval(s.operational_kgco2e())
             ),
         });
     }
@@ -91,7 +91,7 @@ pub(super) fn pareto(market: &Market, here: &[Estimate], palette: &Palette) -> O
     legend
         .push(Key { label: "nothing is better in both".to_owned(), swatch: Swatch::Stroke(frontier_ink, &[4.0, 3.0]) });
     let own = Look { ink: Ink::Text, marker: Marker::Diamond, hollow: false, dash: &[] };
-    let mut ends: Vec<(Interval, Interval)> = fitting.iter().map(|s| (s.wall_h, s.operational_kgco2e)).collect();
+    let mut ends: Vec<(Interval, Interval)> = fitting.iter().map(|s| (s.wall_h(), s.operational_kgco2e())).collect();
     let measured = here.iter().filter_map(|e| Some((e, e.wall_h?, e.operational_kgco2e?)));
     for (estimate, time, co2e) in measured.filter(|(_, t, c)| t.mid > 0.0 && c.mid > 0.0) {
         let label = estimate.label.as_deref().unwrap_or("run");
@@ -114,8 +114,8 @@ pub(super) fn pareto(market: &Market, here: &[Estimate], palette: &Palette) -> O
             name(s),
             s.arch.label(),
             s.dtype.to_string(),
-            human_hours(s.wall_h),
-            interval(s.operational_kgco2e),
+            human_hours(s.wall_h()),
+            interval(s.operational_kgco2e()),
         ]);
     }
     let grid = &market.axes.grids[first.grid].0.name;

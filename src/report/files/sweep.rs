@@ -4,7 +4,7 @@ use polars::prelude::{DataFrame, IntoColumn, NamedFrom, Series};
 use serde::Serialize;
 
 use super::with_ends;
-use crate::estimate::{Axes, Scenario};
+use crate::estimate::{Axes, Quantity, Scenario};
 use crate::report::ReportError;
 use crate::stats::Interval;
 use crate::units::DType;
@@ -39,11 +39,11 @@ pub fn named_scenarios<'a>(scenarios: &[Scenario], axes: &'a Axes) -> Vec<NamedS
         spec: s.arch.to_string(),
         micro_batch: s.micro_batch,
         fits: s.fits,
-        wall_h: s.wall_h,
-        facility_energy_kwh: s.facility_energy_kwh,
-        operational_kgco2e: s.operational_kgco2e,
-        embodied_kgco2e: s.embodied_kgco2e,
-        cost_usd: s.cost_usd,
+        wall_h: s.wall_h(),
+        facility_energy_kwh: s.facility_energy_kwh(),
+        operational_kgco2e: s.operational_kgco2e(),
+        embodied_kgco2e: s.footprint.of(Quantity::Embodied),
+        cost_usd: s.footprint.of(Quantity::Cost),
     };
     scenarios.iter().map(named).collect()
 }
@@ -73,10 +73,10 @@ pub fn sweep_frame(scenarios: &[Scenario], axes: &Axes) -> Result<DataFrame, Rep
             .into_column(),
         Series::new("fits".into(), scenarios.iter().map(|s| s.fits).collect::<Vec<Option<bool>>>()).into_column(),
     ];
-    columns.extend(with_ends("wall_h", scenarios, |s| Some(s.wall_h)));
-    columns.extend(with_ends("facility_energy_kwh", scenarios, |s| Some(s.facility_energy_kwh)));
-    columns.extend(with_ends("operational_kgco2e", scenarios, |s| Some(s.operational_kgco2e)));
-    columns.extend(with_ends("embodied_kgco2e", scenarios, |s| s.embodied_kgco2e));
-    columns.extend(with_ends("cost_usd", scenarios, |s| s.cost_usd));
+    columns.extend(with_ends("wall_h", scenarios, |s| Some(s.wall_h())));
+    columns.extend(with_ends("facility_energy_kwh", scenarios, |s| Some(s.facility_energy_kwh())));
+    columns.extend(with_ends("operational_kgco2e", scenarios, |s| Some(s.operational_kgco2e())));
+    columns.extend(with_ends("embodied_kgco2e", scenarios, |s| s.footprint.of(Quantity::Embodied)));
+    columns.extend(with_ends("cost_usd", scenarios, |s| s.footprint.of(Quantity::Cost)));
     Ok(DataFrame::new_infer_height(columns)?)
 }

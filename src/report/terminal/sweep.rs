@@ -1,7 +1,7 @@
 //! Scenarios for people.
 
 use super::TextTable;
-use crate::estimate::{Axes, Scenario};
+use crate::estimate::{Axes, Quantity, Scenario};
 use crate::report::numbers::significant;
 use crate::stats::Interval;
 
@@ -28,8 +28,8 @@ pub fn sweep_table(scenarios: &[Scenario], axes: &Axes, rows: usize) -> (Vec<Str
     let factor = |i: Interval| i.high / i.mid;
     for s in scenarios.iter().take(rows) {
         let widest =
-            [s.wall_h, s.facility_energy_kwh, s.operational_kgco2e].map(factor).into_iter().fold(1.0, f64::max);
-        let (usd, of_usd) = s.cost_usd.map_or_else(
+            [s.wall_h(), s.facility_energy_kwh(), s.operational_kgco2e()].map(factor).into_iter().fold(1.0, f64::max);
+        let (usd, of_usd) = s.footprint.of(Quantity::Cost).map_or_else(
             || ("-".to_owned(), "-".to_owned()),
             |usd| (significant(usd.mid), format!("{:.2}", factor(usd))),
         );
@@ -41,9 +41,9 @@ pub fn sweep_table(scenarios: &[Scenario], axes: &Axes, rows: usize) -> (Vec<Str
             s.arch.label(),
             axes.grids[s.grid].0.id.clone(),
             fits(s.fits).to_owned(),
-            significant(s.wall_h.mid),
-            significant(s.facility_energy_kwh.mid),
-            significant(s.operational_kgco2e.mid),
+            significant(s.wall_h().mid),
+            significant(s.facility_energy_kwh().mid),
+            significant(s.operational_kgco2e().mid),
             format!("{widest:.2}"),
             usd,
             of_usd,

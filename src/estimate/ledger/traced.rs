@@ -1,0 +1,104 @@
+//! Numbers that remember their arithmetic.
+
+use std::cell::RefCell;
+
+use serde::Serialize;
+
+use super::Arithmetic;
+use crate::estimate::Input;
+
+/// One number and how it comes about.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Line {
+    /// The number, with its unit.
+    pub name: String,
+    /// Its arithmetic.
+    pub arithmetic: String,
+    /// The result of it, in that unit.
+    pub value: f64,
+}
+
+/// A value, and what it was made of.
+#[derive(Debug, Clone)]
+pub(in crate::estimate) struct Traced {
+    pub(in crate::estimate) value: f64,
+    text: String,
+    /// Whether the text is a sum, which needs brackets in a product.
+    is_sum: bool,
+}
+
+impl Traced {
+    pub(in crate::estimate) fn new(value: f64, text: impl Into<String>) -> Self {
+        Self { value, text: text.into(), is_sum: false }
+    }
+
+    fn factor(&self) -> String {
+        if self.is_sum { format!("({})", self.text) } else { self.text.clone() }
+    }
+}
+
+/// The arithmetic of [`Traced`]: every number that gets a name is written down.
+#[derive(Debug, Default)]
+pub(in crate::estimate) struct Trace(RefCell<Vec<Line>>);
+
+impl Trace {
+    /// What was written down.
+    pub(in crate::estimate) fn into_lines(self) -> Vec<Line> {
+        self.0.into_inner()
+    }
+}
+
+impl Arithmetic for Trace {
+    type Number = Traced;
+
+    fn input(&self, input: &Input) -> Traced {
+        let value = input.distribution.median();
+        let unit = if input.unit == "1" { String::new() } else { format!(" {}", input.unit) };
+        Traced::new(value, format!("{} {}{unit}", input.name, show(value)))
+    }
+
+    fn exactly(&self, value: f64, what: &str) -> Traced {
+        Traced::new(value, format!("{} {what}", show(value)).trim_end())
+    }
+
+    fn add(&self, a: &Traced, b: &Traced) -> Traced {
+        Traced { value: a.value + b.value, text: format!("{} + {}", a.text, b.text), is_sum: true }
+    }
+
+    fn multiply(&self, a: &Traced, b: &Traced) -> Traced {
+        Traced::new(a.value * b.value, format!("{} x {}", a.factor(), b.factor()))
+    }
+
+    fn divide(&self, a: &Traced, b: &Traced) -> Traced {
+        Traced::new(a.value / b.value, format!("{} / {}", a.factor(), b.factor()))
+    }
+
+    fn not_negative(&self, a: &Traced) -> Traced {
+        Traced { value: a.value.max(0.0), ..a.clone() }
+    }
+
+    fn named(&self, name: &str, unit: &str, number: Traced) -> Traced {
+        // What is its own name was written down before.
+        if number.text != name {
+            self.0.borrow_mut().push(Line {
+                name: format!("{name}, {unit}"),
+                arithmetic: number.text,
+                value: number.value,
+            });
+        }
+        Traced::new(number.value, name)
+    }
+}
+
+/// Four significant digits.
+pub(in crate::estimate) fn show(x: f64) -> String {
+    if x == 0.0 {
+        return "0".to_owned();
+    }
+    if (1e-3..1e6).contains(&x.abs()) {
+        #[expect(clippy::cast_possible_truncation, reason = "a decimal exponent between -3 and 5")]
+        let decimals = usize::try_from(3 - x.abs().log10().floor() as i32).unwrap_or(0);
+        return format!("{x:.decimals$}");
+    }
+    format!("{x:.3e}")
+}
