@@ -123,7 +123,7 @@ fn explanations_end_at_the_numbers_of_the_estimate() {
     let folder = tempfile::tempdir().unwrap();
     let args = ["estimate", "--hardware", "t4", "--grid", "fra", "--arch", "dense", "--explain"];
     let text = ok(&args, folder.path());
-    for part in ["micro-batch of", "products with weights", "wall time, h", "IT energy x PUE", "g/kWh / 1000"] {
+    for part in ["micro-batch of", "products with weights", "wall time, h", "IT energy x PUE", "gCO2e/kWh / 1000"] {
         assert!(text.contains(part), "`{part}` in {text}");
     }
     let result = json(&args[..args.len() - 1], folder.path());
@@ -167,6 +167,10 @@ fn the_best_start_is_found_among_the_hours_of_a_grid() {
     assert!((when["saves"].as_f64().unwrap() - 0.875).abs() < 1e-9, "400 to 50: {when}");
     let (now, later) = (mid(&dense(&at_once)["operational_kgco2e"]), mid(&dense(&waited)["operational_kgco2e"]));
     assert!((later / now - 0.125).abs() < 1e-6, "{later} and {now}");
+    // The explanation knows the hours as well.
+    let lines = dense(&waited)["explanation"].as_array().unwrap();
+    let line = lines.iter().find(|l| l["name"] == "operational emissions, kgCO2e").unwrap();
+    assert!((0.85..1.15).contains(&(line["value"].as_f64().unwrap() / later)), "{line}");
     assert!(ok(&args, folder.path()).contains("less than at once"));
     // A run that is longer than the file has no best start.
     let long = ["estimate", "--hardware", "t4", "--arch", "dense", "--grid", "hours.csv", "--start-within", "48h"];

@@ -11,7 +11,10 @@ use greenformers::catalog::{Catalog, Device, Level, published_runs};
 use greenformers::estimate::model::{
     Calibration, Efficiency, EfficiencyTable, Figures, HeldOut, Observation, Work, observations, power_checks,
 };
-use greenformers::estimate::{against_published, transfer_check};
+use greenformers::estimate::{
+    ConditionsBuilder, Hardware, Request, against_published, estimate_without_shares, transfer_check,
+};
+use greenformers::model::Arch;
 use greenformers::record::Record;
 use greenformers::units::DType;
 
@@ -221,6 +224,39 @@ fn made_up_record(device: &str, dtype: DType, factor: f64) -> Record {
         }
     }
     record
+}
+
+#[test]
+fn a_record_in_one_dtype_knows_how_much_faster_the_card_is_in_another() {
+    let record = made_up_record("a100-sxm4-80gb", DType::F32, 1.0);
+    let workload = record.settings.workload.clone();
+    let conditions = ConditionsBuilder::default().build().unwrap();
+    let hours = |hardware: Hardware<'_>, dtype: DType, level: Level| {
+        let request = Request {
+            workload: &workload,
+            archs: &[Arch::Dense],
+            hardware,
+            devices: 1,
+            dtype,
+            level,
+            micro_batch: None,
+            conditions: &conditions,
+            seed: 1,
+        };
+        let estimate = estimate_without_shares(&request).unwrap().remove(0);
+        (estimate.wall_h.unwrap().mid, estimate.memory_per_device_bytes)
+    };
+    let modelled = |dtype| {
+        let device: Device = Catalog::default().load("a100-sxm4-80gb").unwrap();
+        hours(Hardware::Catalog(device), dtype, Level::Typical).0
+    };
+    let of_record = |dtype, level| hours(Hardware::Measured(&record), dtype, level);
+    for dtype in [DType::F32, DType::Bf16] {
+        let ratio = of_record(dtype, Level::Typical).0 / modelled(dtype);
+        assert!((0.6..1.7).contains(&ratio), "{dtype}: {ratio} times what the model says of a card that it fits");
+    }
+    // How good software may be is not asked where it was measured.
+    assert_eq!(of_record(DType::Bf16, Level::Tuned), of_record(DType::Bf16, Level::Typical));
 }
 
 #[test]

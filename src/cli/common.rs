@@ -87,6 +87,12 @@ impl ConditionsArgs {
         share: f64,
         hours_are_known: bool,
     ) -> Result<Conditions> {
+        if hours_are_known && self.start_within.is_some() {
+            bail!(
+                "`--start-within` finds the best start of a run that is still to come, and the hours of this one are known\n\
+                 hint: `greenformers estimate --start-within 48h`"
+            );
+        }
         let is_cpu = device.as_ref().is_none_or(|d| d.kind == DeviceKind::Cpu);
         let builder = ConditionsBuilder { device, coverage, share, hours_are_known, ..self.place(catalog, is_cpu)? };
         Ok(builder.build()?)

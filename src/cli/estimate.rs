@@ -47,7 +47,7 @@ pub(super) struct Args {
     /// Architecture, repeatable [default: the record's, or dense, lrt:rank=256 and linformer:k=128]
     #[arg(long = "arch", value_name = "SPEC")]
     pub(super) archs: Vec<Arch>,
-    /// Sequences on a device at a time [default: the largest power of two that fits]
+    /// Sequences on a device at a time [default: the largest that fits and divides the batch evenly]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) micro_batch: Option<u32>,
     /// How well software uses hardware that was not measured

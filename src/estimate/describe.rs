@@ -7,6 +7,7 @@ use super::explain::explain;
 use super::ledger::Quantity;
 use super::micro_batch::{fits, memory_of};
 use super::model::Efficiency;
+use super::scaled::LEVEL;
 use super::schedule::schedule;
 use super::training::{Hardware, Request};
 use super::variance::VarianceShare;
@@ -130,7 +131,12 @@ fn peak_flop_per_s(request: &Request<'_>) -> Option<f64> {
 
 /// Bytes that training takes on a device, and whether they are there.
 fn memory_per_device(request: &Request<'_>, arch: Arch, source: &StepSource) -> (u64, Option<bool>) {
-    let of = (request.dtype, request.level);
+    // `--efficiency` says how good the software is where none was measured.
+    let level = match request.hardware {
+        Hardware::Measured(_) | Hardware::Transferred(..) => LEVEL,
+        Hardware::Catalog(_) | Hardware::Given { .. } => request.level,
+    };
+    let of = (request.dtype, level);
     let modelled =
         (0..source.phases.len()).map(|i| memory_of(request.workload, i, arch, of, source.phases[i].micro_batch)).max();
     let bytes = source.peak_memory_bytes.unwrap_or(modelled.unwrap_or(0));

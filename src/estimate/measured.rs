@@ -38,6 +38,7 @@ pub fn measured_step(
     let mut shapes = Vec::new();
     let mut phases = Vec::new();
     let mut metered: Option<&Cell> = None;
+    let mut peak_memory_bytes = None;
     for phase in &workload.phases {
         let same_length = cells.iter().copied().filter(|c| c.shape.seq_len == phase.seq_len);
         let per_device = super::micro_batch::per_device(phase.batch_size, devices);
@@ -47,6 +48,7 @@ pub fn measured_step(
         if step.power_w.is_some() {
             metered = Some(cell);
         }
+        peak_memory_bytes = peak_memory_bytes.max(cell.peak_memory_bytes);
         shapes.push(format!("{} x {}", cell.shape.batch_size, cell.shape.seq_len));
         phases.push(step);
     }
@@ -62,7 +64,7 @@ pub fn measured_step(
         machine_uncertainty: machine_uncertainty(record),
         power_uncertainty: 0.0,
         description: format!("{} on {}", shapes.join(" and "), record.environment.compute.name),
-        peak_memory_bytes: cells.iter().filter_map(|c| c.peak_memory_bytes).max(),
+        peak_memory_bytes,
     }))
 }
 

@@ -7,7 +7,7 @@ use super::analytic::Target;
 use super::draws::phase_s;
 use super::model::Observation;
 use super::sampler::Sampler;
-use super::scaled::LocalModel;
+use super::scaled::{LEVEL, LocalModel};
 use crate::catalog::{Catalog, Device, DeviceKind, Optimizer, Phase, PublishedRun, published_runs};
 use crate::model::{Arch, Config};
 use crate::record::{Record, Workload};
@@ -61,7 +61,7 @@ pub fn against_published(record: &Record, catalog: &Catalog, seed: u64) -> Resul
             device: &device,
             dtype: run.dtype,
             devices: 1,
-            level: local.level(),
+            level: LEVEL,
             micro_batch: Some(run.micro_batch),
         };
         let source = local.steps(&target, Arch::Dense, (record, true))?;

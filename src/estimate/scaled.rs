@@ -22,6 +22,8 @@ const COMMON_SD: f64 = 3.0;
 /// Figures that stand for a device whose own are not known; the record corrects them.
 const NOMINAL_PEAK: f64 = 1e11;
 const NOMINAL_BANDWIDTH: f64 = 2e10;
+/// How well software of a record is taken to use its hardware, for what is modelled beside it: the record corrects that.
+pub(super) const LEVEL: Level = Level::Typical;
 /// Least relative scatter of a measured step around a corrected model.
 const LEAST_SD: f64 = 0.02;
 /// The optimizer's correction follows those of the classes.
@@ -37,7 +39,6 @@ pub(super) struct LocalModel {
     n_cells: usize,
     /// Most tokens of a measured step.
     tokens: usize,
-    level: Level,
 }
 
 /// A measured cell in the terms of the model.
@@ -51,7 +52,6 @@ impl LocalModel {
     /// Corrects the model by every train step of the record in `dtype`; by those in others if there is none.
     pub(super) fn of(record: &Record, dtype: DType) -> Option<Self> {
         let model = Efficiency::embedded();
-        let level = Level::Typical;
         let usable = |c: &&Cell| c.pass == Pass::Train && c.status == Status::Ok;
         let mut cells: Vec<&Cell> = record.cells.iter().filter(usable).collect();
         if cells.iter().any(|c| c.dtype == dtype) {
@@ -74,7 +74,7 @@ impl LocalModel {
             (left_out.iter().sum::<f64>() / left_out.len() as f64).sqrt().max(LEAST_SD)
         };
         let tokens = cells.iter().map(|c| c.shape.batch_size * c.shape.seq_len).max()?;
-        Some(Self { model, figures, fit, scatter, n_cells: measured.len(), tokens, level })
+        Some(Self { model, figures, fit, scatter, n_cells: measured.len(), tokens })
     }
 
     /// The steps of `arch` on a target of the record's machine, or on another device of its kind.
@@ -87,7 +87,7 @@ impl LocalModel {
         let figures = if elsewhere {
             Figures::of(target.device, target.dtype)?
         } else {
-            Figures { dtype: target.dtype, ..self.figures.clone() }
+            self.figures_in(record, target.dtype)
         };
         let mut phases = Vec::new();
         for (i, phase) in target.workload.phases.iter().enumerate() {
@@ -133,6 +133,19 @@ impl LocalModel {
         })
     }
 
+    /// The figures of the record's machine in a dtype that may be another than that of its cells; those of the cells where
+    /// nothing is known of the other.
+    fn figures_in(&self, record: &Record, dtype: DType) -> Figures {
+        let compute = &record.environment.compute;
+        let of_catalog = compute.hardware.as_ref().is_some_and(|d| d.peak.contains_key(&dtype));
+        let measured = record.environment.ceilings.as_ref().is_some_and(|c| c.matmul_flop_per_s(dtype).is_some());
+        if of_catalog || measured || compute.peak_flop_per_s(dtype).is_some() {
+            figures_of(record, dtype)
+        } else {
+            Figures { dtype, ..self.figures.clone() }
+        }
+    }
+
     /// A modelled step, corrected.
     fn corrected(&self, time: &StepTime) -> StepTime {
         let values = &self.fit.values;
@@ -144,7 +157,7 @@ impl LocalModel {
         corrected
     }
 
-    /// What the record leaves open, and on another device what the two devices do not share.
+    /// What the record leaves open, and on another device, or in another dtype, what the two do not share.
     fn loadings(&self, figures: &Figures, work: &Work, elsewhere: bool) -> Loadings {
         let time = self.model.step(figures, work);
         let pass = corrected_pass(&self.fit.values, &time);
@@ -156,7 +169,7 @@ impl LocalModel {
         let names = std::iter::once("all classes").chain(Class::ALL.iter().map(|c| c.name())).chain(["optimizer"]);
         let mut loadings: Loadings =
             names.zip(self.fit.precision.forward(&gradient)).map(|(name, x)| (format!("record {name}"), x)).collect();
-        if elsewhere {
+        if elsewhere || figures.dtype != self.figures.dtype {
             let here = self.model.loadings(&self.figures, work, StepTime::pass);
             let there = self.model.loadings(figures, work, StepTime::pass);
             loadings.extend(difference(&there, &here));
@@ -164,10 +177,6 @@ impl LocalModel {
         loadings
     }
 
-    /// How well software of the record uses its hardware, for what is modelled beside it.
-    pub(super) fn level(&self) -> Level {
-        self.level
-    }
 }
 
 /// Measured cells in the terms of the model.
@@ -176,7 +185,7 @@ fn measure(record: &Record, model: &Efficiency, cells: &[&Cell]) -> Vec<Measured
         .iter()
         .filter_map(|cell| {
             let mean = cell.step_mean()?;
-            let work = Work::new(&config_of(record, cell), cell.arch, cell.shape, cell.dtype, Level::Typical, false);
+            let work = Work::new(&config_of(record, cell), cell.arch, cell.shape, cell.dtype, LEVEL, false);
             let time = model.step(&figures_of(record, cell.dtype), &work);
             let pass_s = mean.forward.mean + mean.backward.mean;
             (pass_s > 0.0).then_some(Measured { time, pass_s, optimizer_s: mean.optimizer.mean })

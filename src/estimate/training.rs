@@ -6,7 +6,7 @@ use super::draws::{Draws, draw};
 use super::measured::measured_step;
 use super::model::{Efficiency, exchange, straggler};
 use super::sampler::Sampler;
-use super::scaled::{LocalModel, device_of};
+use super::scaled::{LEVEL, LocalModel, device_of};
 use super::step::PhaseStep;
 use super::variance::variance_shares;
 use super::{Basis, Conditions, Estimate, EstimateError, StepSource};
@@ -146,11 +146,11 @@ fn step_source(request: &Request<'_>, arch: Arch) -> Result<StepSource, Estimate
             }
             let local = LocalModel::of(record, dtype).ok_or(EstimateError::NothingMeasured)?;
             let device = device_of(record);
-            local.steps(&Target { level: local.level(), ..target(&device) }, arch, (record, false))
+            local.steps(&Target { level: LEVEL, ..target(&device) }, arch, (record, false))
         }
         Hardware::Transferred(record, device) => {
             let local = LocalModel::of(record, dtype).ok_or(EstimateError::NothingMeasured)?;
-            local.steps(&Target { level: local.level(), ..target(device) }, arch, (record, true))
+            local.steps(&Target { level: LEVEL, ..target(device) }, arch, (record, true))
         }
         Hardware::Catalog(device) => analytic_step(&target(device), arch),
         Hardware::Given { step_s, power_w, device } => {
