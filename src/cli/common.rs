@@ -131,9 +131,10 @@ impl ConditionsArgs {
         Ok(catalog.grid(self.grid.as_deref().unwrap_or(ASSUMED_GRID))?)
     }
 
-    /// The same in another grid, if one is named.
+    /// The same in another grid, if one is named. When to start is a question of the hours of the first.
     pub(super) fn in_grid(&self, name: Option<&str>) -> Self {
-        Self { grid: name.map(str::to_owned).or_else(|| self.grid.clone()), ..self.clone() }
+        let start_within = self.start_within.filter(|_| name.is_none_or(is_hours));
+        Self { grid: name.map(str::to_owned).or_else(|| self.grid.clone()), start_within, ..self.clone() }
     }
 
     /// Whether the grid is a file of hours.

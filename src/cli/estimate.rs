@@ -270,7 +270,7 @@ fn text(estimates: &[Estimate], args: &Args) -> String {
     text.push('\n');
     if args.explain {
         for estimate in estimates {
-            text.push_str(&format!("{}:\n", estimate.label.as_deref().unwrap_or("run")));
+            text.push_str(&format!("{}:\n", estimate.label()));
             text.push_str(&explanation_table(estimate).render());
             text.push('\n');
         }

@@ -125,10 +125,9 @@ pub(super) fn report_of(record: &Record, args: &ConditionsArgs, context: &Contex
 /// Dense and the variant that saves most time in `dtype`, as far as they are there.
 fn dense_and_best(estimates: &[Estimate], dtype: DType) -> Vec<Arch> {
     let estimates: Vec<&Estimate> = estimates.iter().filter(|e| e.dtype == Some(dtype)).collect();
-    let arch = |e: &Estimate| e.spec.as_deref()?.parse::<Arch>().ok();
-    let variants = estimates.iter().filter_map(|e| Some((arch(e)?, e.vs_dense?.wall_h.mid)));
+    let variants = estimates.iter().filter_map(|e| Some((e.arch?, e.vs_dense?.wall_h.mid)));
     let best = variants.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(arch, _)| arch);
-    let dense = estimates.iter().filter_map(|e| arch(e)).find(|a| *a == Arch::Dense);
+    let dense = estimates.iter().filter_map(|e| e.arch).find(|a| *a == Arch::Dense);
     dense.into_iter().chain(best).collect()
 }
 

@@ -179,6 +179,19 @@ fn apart(length: &LengthComparison, a: &str, b: &str) -> bool {
     time(a).zip(time(b)).is_some_and(|(a, b)| a.high < b.low || b.high < a.low)
 }
 
+/// The length that two claims of the thesis have in common.
+const BOTH: usize = 512;
+
+/// Whether LRT or a Linformer is the fastest, or both are alike.
+fn is_between(length: &LengthComparison) -> bool {
+    let is_variant = |spec: &str| spec.starts_with("lrt") || spec.starts_with("linformer");
+    match (&length.winner, length.rows.as_slice()) {
+        (Some(winner), _) => is_variant(winner),
+        (None, [first, second, ..]) => is_variant(&first.spec) && is_variant(&second.spec),
+        _ => false,
+    }
+}
+
 /// A claim of the thesis and what was found.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ThesisClaim {
@@ -196,19 +209,27 @@ pub fn thesis_claims(comparison: &Comparison, estimates: &[Estimate]) -> Vec<The
     let fastest = |claim, kind: &str, lengths: Vec<&LengthComparison>| {
         let said: Vec<String> = lengths
             .iter()
-            .map(|l| match (&l.winner, l.rows.first()) {
-                (Some(_), Some(first)) => format!("{} tokens: {}", l.seq_len, first.label),
+            .map(|l| match (&l.winner, l.rows.as_slice()) {
+                (Some(_), [first, ..]) => format!("{} tokens: {}", l.seq_len, first.label),
+                (None, [first, second, ..]) if is_between(l) => {
+                    format!("{} tokens: {} and {} alike", l.seq_len, first.label, second.label)
+                }
                 _ => format!("{} tokens: no difference seen", l.seq_len),
             })
             .collect();
         let compared = lengths.iter().any(|l| l.rows.iter().any(|r| r.spec.starts_with(kind)) && l.rows.len() > 1);
-        let is_kind = |winner: &String| winner.starts_with(kind);
-        let winners: Vec<Option<&String>> = lengths.iter().map(|l| l.winner.as_ref()).collect();
-        // Another winner at one length refutes the claim; no clear winner leaves it open.
-        let agrees = if winners.iter().flatten().any(|w| !is_kind(w)) {
+        // Where both claims meet, either may win; elsewhere another winner at one length refutes the claim. No clear winner
+        // leaves it open, and so does a record of the one length that both have.
+        let (met, own): (Vec<&LengthComparison>, Vec<&LengthComparison>) =
+            lengths.iter().partition(|l| l.seq_len == BOTH);
+        let wins = |l: &&LengthComparison| l.winner.as_ref().map(|w| w.starts_with(kind));
+        let agrees = if own.iter().any(|l| wins(l) == Some(false))
+            || met.iter().any(|l| !is_between(l) && l.winner.is_some())
+        {
             Some(false)
         } else {
-            winners.iter().all(Option::is_some).then_some(true)
+            let seen = !own.is_empty() && own.iter().all(|l| wins(l).is_some()) && met.iter().all(|l| is_between(l));
+            seen.then_some(true)
         };
         ThesisClaim {
             claim,
@@ -227,14 +248,14 @@ pub fn thesis_claims(comparison: &Comparison, estimates: &[Estimate]) -> Vec<The
     ];
     let savings: Vec<(&Estimate, Interval)> = estimates
         .iter()
-        .filter(|e| e.arch.as_deref() == Some("lrt"))
+        .filter(|e| e.arch.is_some_and(|a| a.rank().is_some()))
         .filter_map(|e| e.vs_dense.map(|v| (e, v.wall_h)))
         .collect();
     let found = savings.iter().map(|(e, ratio)| {
         let percent = |x: f64| 100.0 * (1.0 - x);
         format!(
             "{} saves {:.0} % [{:.0} to {:.0}] of the time of {}",
-            e.label.as_deref().unwrap_or("LRT"),
+            e.label(),
             percent(ratio.mid),
             percent(ratio.high),
             percent(ratio.low),
@@ -252,4 +273,48 @@ pub fn thesis_claims(comparison: &Comparison, estimates: &[Estimate]) -> Vec<The
         },
     });
     claims
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn length(seq_len: usize, winner: Option<&str>, order: [&str; 3]) -> LengthComparison {
+        let row = |spec: &&str| ArchRow {
+            spec: (*spec).to_owned(),
+            label: (*spec).to_owned(),
+            us_per_token: Interval::point(1.0),
+            time_vs_dense: None,
+            energy_vs_dense: None,
+            flop_vs_dense: None,
+            memory_vs_dense: None,
+        };
+        LengthComparison {
+            seq_len,
+            batch_size: 1,
+            dtype: DType::Bf16,
+            winner: winner.map(str::to_owned),
+            rows: order.iter().map(row).collect(),
+        }
+    }
+
+    #[test]
+    fn at_512_tokens_which_both_claims_have_either_variant_may_win() {
+        const LRT: [&str; 3] = ["lrt:rank=256", "linformer:k=128", "dense"];
+        const DENSE: [&str; 3] = ["dense", "lrt:rank=256", "linformer:k=128"];
+        let short = || length(128, Some("lrt:rank=256"), LRT);
+        let long = || length(2048, Some("linformer:k=128"), ["linformer:k=128", "lrt:rank=256", "dense"]);
+        let table = [
+            (vec![short(), length(512, Some("lrt:rank=256"), LRT), long()], [Some(true), Some(true)]),
+            (vec![short(), length(512, None, LRT), long()], [Some(true), Some(true)]),
+            (vec![short(), length(512, None, DENSE), long()], [None, None]),
+            (vec![short(), length(512, Some("dense"), DENSE), long()], [Some(false), Some(false)]),
+            (vec![short(), length(512, Some("lrt:rank=256"), LRT)], [Some(true), None]),
+        ];
+        for (lengths, expected) in table {
+            let comparison = Comparison { schema: 1, lengths, crossovers: Vec::new() };
+            let claims = thesis_claims(&comparison, &[]);
+            assert_eq!([claims[0].agrees, claims[1].agrees], expected, "{claims:?}");
+        }
+    }
 }

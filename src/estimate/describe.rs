@@ -52,11 +52,7 @@ pub(super) fn describe(
         ));
     }
     Estimate {
-        arch: Some(arch.kind().to_owned()),
-        spec: Some(arch.to_string()),
-        label: Some(arch.label()),
-        rank: arch.rank(),
-        k: arch.k(),
+        arch: Some(arch),
         workload: Some(workload.name.clone()),
         hardware: hardware_name(&request.hardware),
         dtype: Some(request.dtype),

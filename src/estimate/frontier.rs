@@ -164,7 +164,7 @@ fn least_positive(values: impl Iterator<Item = f64>) -> f64 {
 /// Which architecture of an estimate to choose, in a sentence, and why.
 #[must_use]
 pub fn recommend_architecture(estimates: &[Estimate]) -> String {
-    let label = |e: &Estimate| e.label.clone().unwrap_or_else(|| "this run".to_owned());
+    let label = Estimate::label;
     let saving = |e: &&Estimate| e.vs_dense.map(|v| v.wall_h);
     let percent = |ratio: f64| 100.0 * (1.0 - ratio);
     let fitting = estimates.iter().filter(|e| e.fits != Some(false));

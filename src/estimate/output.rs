@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::Assumption;
 use super::ledger::{Footprint, Line, Quantity};
 use super::schedule::Schedule;
 use super::variance::VarianceShare;
 use crate::catalog::Level;
+use crate::model::Arch;
 use crate::record::Warning;
 use crate::stats::Interval;
 use crate::units::DType;
@@ -57,16 +58,9 @@ pub struct VsDense {
 /// not there.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Estimate {
-    /// `dense`, `lrt` or `linformer`; `None` where only hours are known.
-    pub arch: Option<String>,
-    /// The whole specification, as on the command line.
-    pub spec: Option<String>,
-    /// A name of the architecture for people.
-    pub label: Option<String>,
-    /// Inner width of LRT.
-    pub rank: Option<usize>,
-    /// Rows of a Linformer's keys.
-    pub k: Option<usize>,
+    /// The architecture; `None` where only hours are known.
+    #[serde(flatten, serialize_with = "flat")]
+    pub arch: Option<Arch>,
     /// The run.
     pub workload: Option<String>,
     /// The hardware.
@@ -127,7 +121,34 @@ pub struct Estimate {
     pub warnings: Vec<Warning>,
 }
 
+/// An architecture as files have it: its kind, its specification as on the command line, its name for people, and what it has
+/// of the inner width of LRT and the rows of a Linformer's keys.
+fn flat<S: Serializer>(arch: &Option<Arch>, serializer: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Flat {
+        arch: Option<&'static str>,
+        spec: Option<String>,
+        label: Option<String>,
+        rank: Option<usize>,
+        k: Option<usize>,
+    }
+    let flat = Flat {
+        arch: arch.map(Arch::kind),
+        spec: arch.map(|a| a.to_string()),
+        label: arch.map(Arch::label),
+        rank: arch.and_then(Arch::rank),
+        k: arch.and_then(Arch::k),
+    };
+    flat.serialize(serializer)
+}
+
 impl Estimate {
+    /// What people call its architecture, or a run of which none is known.
+    #[must_use]
+    pub fn label(&self) -> String {
+        self.arch.map_or_else(|| "run".to_owned(), Arch::label)
+    }
+
     /// An estimate of which only the footprint is known yet.
     pub(super) fn of(devices: u32, basis: Basis, footprint: &Footprint<Interval>) -> Self {
         Self {
@@ -148,10 +169,6 @@ impl Estimate {
     pub fn empty(devices: u32, basis: Basis) -> Self {
         Self {
             arch: None,
-            spec: None,
-            label: None,
-            rank: None,
-            k: None,
             workload: None,
             hardware: None,
             devices,

@@ -84,11 +84,8 @@ impl LocalModel {
         arch: Arch,
         (record, elsewhere): (&Record, bool),
     ) -> Result<StepSource, EstimateError> {
-        let figures = if elsewhere {
-            Figures::of(target.device, target.dtype)?
-        } else {
-            self.figures_in(record, target.dtype)
-        };
+        let figures =
+            if elsewhere { Figures::of(target.device, target.dtype)? } else { self.figures_in(record, target.dtype) };
         let mut phases = Vec::new();
         for (i, phase) in target.workload.phases.iter().enumerate() {
             let micro_batch = if elsewhere || target.micro_batch.is_some() {
@@ -176,7 +173,6 @@ impl LocalModel {
         }
         loadings
     }
-
 }
 
 /// Measured cells in the terms of the model.

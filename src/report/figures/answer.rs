@@ -1,6 +1,7 @@
 //! The question answered in a sentence: what does a variant save, and how sure is that?
 
 use crate::estimate::{Comparison, Estimate, VsDense};
+use crate::model::Arch;
 use crate::record::{Record, Status};
 use crate::report::markup::clean;
 use crate::report::numbers::{interval, less_or_more, time_unit};
@@ -16,13 +17,13 @@ pub(in crate::report) fn answer(record: &Record, all: &[Estimate], comparison: &
     // Of several number formats the first is the one that was asked about.
     let in_first: Vec<Estimate> = all.iter().filter(|e| e.dtype == all[0].dtype).cloned().collect();
     let estimates = in_first.as_slice();
-    let dense = estimates.iter().find(|e| e.arch.as_deref() == Some("dense"));
+    let dense = estimates.iter().find(|e| e.arch == Some(Arch::Dense));
     let variants = || estimates.iter().filter_map(|e| Some((e, e.vs_dense?)));
     let best = variants().min_by(|a, b| a.1.wall_h.mid.total_cmp(&b.1.wall_h.mid));
     let mut text = match (dense, best) {
         (Some(dense), Some((best, ratio))) if ratio.wall_h.high < 1.0 => {
             let mut text = wins(record, dense, best, &ratio);
-            let others = variants().filter(|(e, _)| e.arch.as_deref() == Some("lrt") && best.arch != e.arch);
+            let others = variants().filter(|(e, _)| e.arch.is_some_and(|a| a.rank().is_some()) && best.arch != e.arch);
             if let Some((lrt, ratio)) = others.min_by(|a, b| a.1.wall_h.mid.total_cmp(&b.1.wall_h.mid)) {
                 text.push_str(&format!(" {} takes {} time than dense.", name(lrt), less_or_more(ratio.wall_h)));
             }
@@ -49,8 +50,8 @@ fn place(record: &Record) -> String {
     format!("{} on {}", clean(workload, NAME), clean(machine, NAME))
 }
 
-fn name(estimate: &Estimate) -> &str {
-    estimate.label.as_deref().unwrap_or("the variant")
+fn name(estimate: &Estimate) -> String {
+    estimate.label()
 }
 
 /// A time in the unit that suits `like`.

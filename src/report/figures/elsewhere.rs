@@ -1,6 +1,6 @@
 //! The same run elsewhere: in other grids, and on hardware of the catalog.
 
-use super::{Market, Place, arch_of};
+use super::{Market, Place};
 use crate::estimate::{Estimate, Goal, Scenario, frontier};
 use crate::model::Arch;
 use crate::report::charts::{Axis, Band, Chart, Ink, Key, Look, Mark, Marker, Palette, Scale, Swatch};
@@ -11,10 +11,10 @@ use crate::stats::Interval;
 /// CO2e of the run of dense and of the best variant by the zone whose electricity is used.
 pub(super) fn places(places: &[Place], palette: &Palette) -> Option<Chart> {
     let of = |place: &Place, arch: Arch| {
-        let own = place.estimates.iter().find(|e| arch_of(e) == Some(arch));
+        let own = place.estimates.iter().find(|e| e.arch == Some(arch));
         own.and_then(|e| e.operational_kgco2e).filter(|v| v.is_valid() && v.low > 0.0)
     };
-    let archs: Vec<Arch> = places.first()?.estimates.iter().filter_map(arch_of).collect();
+    let archs: Vec<Arch> = places.first()?.estimates.iter().filter_map(|e| e.arch).collect();
     let dense = *archs.first()?;
     let mut known: Vec<&Place> = places.iter().filter(|p| of(p, dense).is_some()).collect();
     let mid = |p: &Place| of(p, dense).map_or(f64::NAN, |v| v.mid);
@@ -94,7 +94,7 @@ pub(super) fn pareto(market: &Market, here: &[Estimate], palette: &Palette) -> O
     let mut ends: Vec<(Interval, Interval)> = fitting.iter().map(|s| (s.wall_h(), s.operational_kgco2e())).collect();
     let measured = here.iter().filter_map(|e| Some((e, e.wall_h?, e.operational_kgco2e?)));
     for (estimate, time, co2e) in measured.filter(|(_, t, c)| t.mid > 0.0 && c.mid > 0.0) {
-        let label = estimate.label.as_deref().unwrap_or("run");
+        let label = estimate.label();
         marks.push(Mark::Point {
             at: (time.mid, co2e.mid),
             x: None,

@@ -97,7 +97,7 @@ pub fn figures(record: &Record, inputs: Inputs) -> Report {
     sorted.sort_by_key(|c| (c.pass, c.dtype, c.shape.seq_len, c.shape.batch_size, c.arch));
     let cells: Vec<CellSummary> = sorted.iter().map(|c| c.summary(&record.environment)).collect();
     let comparison = compare(record, inputs.seed);
-    let archs = record.cells.iter().map(|c| c.arch).chain(estimates.iter().filter_map(arch_of));
+    let archs = record.cells.iter().map(|c| c.arch).chain(estimates.iter().filter_map(|e| e.arch));
     let palette = Palette::of(archs.collect());
     let mut charts = vec![run::saving(&estimates, &comparison, &palette)];
     charts.extend(measured(&sorted, &cells, &comparison, &palette));
@@ -150,16 +150,11 @@ fn measured(sorted: &[&Cell], cells: &[CellSummary], comparison: &Comparison, pa
 
 /// What an estimate goes by among others: its architecture, with the number format where they have several.
 pub(in crate::report) fn name_of(estimate: &Estimate, all: &[Estimate]) -> String {
-    let label = estimate.label.as_deref().unwrap_or("run");
+    let label = estimate.label();
     match estimate.dtype {
         Some(dtype) if all.iter().any(|e| e.dtype != estimate.dtype) => format!("{label}, {dtype}"),
-        _ => label.to_owned(),
+        _ => label,
     }
-}
-
-/// The architecture of an estimate.
-pub(in crate::report) fn arch_of(estimate: &Estimate) -> Option<Arch> {
-    estimate.spec.as_deref()?.parse().ok()
 }
 
 /// The architecture of a cell.

@@ -1,7 +1,7 @@
 //! The whole run by architecture: what a variant saves, time, cost, CO2e, and what makes them uncertain.
 
 use super::answer::NAME;
-use super::{arch_of, name_of};
+use super::name_of;
 use crate::estimate::{Basis, Comparison, Estimate, VarianceShare};
 use crate::model::Arch;
 use crate::report::charts::{Axis, Band, Chart, Ink, Key, Mark, Palette, Scale, Swatch};
@@ -18,7 +18,7 @@ pub(super) fn saving(estimates: &[Estimate], comparison: &Comparison, palette: &
     let mut rows: Vec<(Band, Arch, Interval)> = Vec::new();
     // The first number format is the one that was asked about; the table of runs has them all.
     for estimate in estimates.iter().filter(|e| e.dtype == estimates[0].dtype) {
-        let (Some(ratio), Some(arch)) = (estimate.vs_dense, arch_of(estimate)) else { continue };
+        let (Some(ratio), Some(arch)) = (estimate.vs_dense, estimate.arch) else { continue };
         let quantities = [
             ("time", Some(ratio.wall_h)),
             ("cost", ratio.cost_usd),
@@ -152,7 +152,7 @@ fn bars(
             from: 0.0,
             to: v.mid,
             interval: Some(v),
-            ink: arch_of(estimate).map_or(Ink::Tone(0), |a| palette.look(a).ink),
+            ink: estimate.arch.map_or(Ink::Tone(0), |a| palette.look(a).ink),
             label: Some(interval(v)),
             tip: format!("{label}: {} {unit}", interval(v)),
         });

@@ -19,7 +19,7 @@ fn statement(record: &Record, estimate: &Estimate) -> Option<String> {
     let mut text = format!(
         "Training {} ({}) on {devices} in {} is estimated to take {}",
         clean(estimate.workload.as_deref().unwrap_or("the model"), NAME),
-        estimate.label.as_deref().unwrap_or("run"),
+        estimate.label(),
         estimate.dtype.map_or("an unnamed format", crate::units::DType::name),
         human_hours(estimate.wall_h?)
     );

@@ -4,6 +4,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::campaign::{drawn, seconds, steps, uuid};
 use crate::estimate::{Basis, Estimate, Value};
+use crate::model::Arch;
 use crate::record::Pass;
 use crate::report::figures::name_of;
 use crate::report::markup::clean;
@@ -21,7 +22,7 @@ pub(super) fn model_card(report: &Report) -> Option<String> {
         let ratio = |e: &Estimate| e.vs_dense.map_or(1.0, |v| v.wall_h.mid);
         ratio(a).total_cmp(&ratio(b))
     });
-    let chosen = best.or_else(|| known().find(|e| e.arch.as_deref() == Some("dense"))).or_else(|| known().next())?;
+    let chosen = best.or_else(|| known().find(|e| e.arch == Some(Arch::Dense))).or_else(|| known().next())?;
     let label = |e: &Estimate| name_of(e, &report.estimates);
     let mut text = format!(
         "# For the head of the README.md of a model. Grams of CO2e of training {} as {}: an estimate made before training.\n",

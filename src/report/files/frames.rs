@@ -53,8 +53,8 @@ pub fn cells_frame(cells: &[CellSummary]) -> Result<DataFrame, ReportError> {
 /// If the columns do not make a table.
 pub fn estimates_frame(estimates: &[Estimate]) -> Result<DataFrame, ReportError> {
     let mut columns = vec![
-        text("arch", estimates, |e| e.arch.clone()),
-        text("spec", estimates, |e| e.spec.clone()),
+        text("arch", estimates, |e| e.arch.map(|a| a.kind().to_owned())),
+        text("spec", estimates, |e| e.arch.map(|a| a.to_string())),
         text("workload", estimates, |e| e.workload.clone()),
         text("hardware", estimates, |e| e.hardware.clone()),
         count("devices", estimates, |e| Some(u64::from(e.devices))),

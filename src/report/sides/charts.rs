@@ -90,9 +90,7 @@ fn saving(sides: &[Side], (palette, caveats): (&Palette, &[Caveat])) -> Option<C
     let (mut bands, mut marks, mut ends) = (Vec::new(), vec![Mark::Rule { at: 0.0, label: String::new() }], Vec::new());
     for side in sides {
         let estimates = side.estimates.as_ref().map_or(&[][..], Vec::as_slice);
-        let own = estimates
-            .iter()
-            .filter_map(|e| Some((e.spec.as_deref()?.parse::<crate::model::Arch>().ok()?, e.vs_dense?.wall_h)));
+        let own = estimates.iter().filter_map(|e| Some((e.arch?, e.vs_dense?.wall_h)));
         for (i, (arch, ratio)) in own.enumerate() {
             let saved = percent_saved(ratio);
             table.row(vec![side.name.clone(), arch.label(), saved.clone()]);

@@ -17,7 +17,7 @@ pub(super) fn answer(sides: &[Side]) -> String {
         .iter()
         .map(|side| {
             let estimates = side.estimates.as_ref().map_or(&[][..], Vec::as_slice);
-            let variants = estimates.iter().filter_map(|e| Some((e.label.as_deref()?, e.vs_dense?.wall_h)));
+            let variants = estimates.iter().filter_map(|e| Some((e.arch?.label(), e.vs_dense?.wall_h)));
             match variants.min_by(|a, b| a.1.mid.total_cmp(&b.1.mid)) {
                 Some((label, ratio)) => {
                     format!("on {} {label} takes {} time than dense", side.name, less_or_more(ratio))

@@ -37,7 +37,7 @@ pub fn schedule_text(estimates: &[Estimate]) -> String {
         let _ = writeln!(
             text,
             "{}: start {} h after {}: {} gCO2e/kWh over the run, {} % less than at once ({}), of {} starts",
-            e.label.as_deref().unwrap_or("run"),
+            e.label(),
             when.start_after_h,
             when.first_hour,
             significant(when.intensity_gco2e_per_kwh),
