@@ -6,7 +6,9 @@ mod cases;
 mod cli;
 mod counters;
 mod data;
+mod docs;
 mod estimates;
+mod fields;
 mod floors;
 #[cfg(feature = "cuda")]
 mod gpu;
