@@ -16,6 +16,7 @@ mod gpu;
 mod late_binding;
 mod nn;
 mod ops;
+mod package;
 mod properties;
 mod reliability;
 mod reports;
