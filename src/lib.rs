@@ -1,6 +1,37 @@
 //! What training a transformer will cost in time, money and CO2e, **before** it is trained, and what a
 //! low-rank (LRT) or Linformer variant would save.
 //!
+//! What the program does, a program of yours can do:
+//!
+//! ```
+//! use greenformers::catalog::{Catalog, Device, Level};
+//! use greenformers::estimate::{ConditionsBuilder, Hardware, Request, estimate};
+//! use greenformers::model::Arch;
+//! use greenformers::units::DType;
+//!
+//! let catalog = Catalog::default();
+//! let device: Device = catalog.load("a100-sxm4-80gb")?;
+//! let grid = Some(catalog.grid("fra")?);
+//! let conditions = ConditionsBuilder { grid, device: Some(device.clone()), share: 1.0, ..Default::default() }.build()?;
+//! let estimates = estimate(&Request {
+//!     workload: &catalog.load("bert-base")?,
+//!     archs: &[Arch::Dense, Arch::Lrt { rank: 256 }],
+//!     hardware: Hardware::Catalog(device),
+//!     devices: 8,
+//!     dtype: DType::Bf16,
+//!     level: Level::Typical,
+//!     micro_batch: None,
+//!     conditions: &conditions,
+//!     seed: 0,
+//! })?;
+//! assert_eq!(estimates[1].spec.as_deref(), Some("lrt:rank=256"));
+//! // Every number is a 95 % interval; what is not known is `None`, and `missing` says why.
+//! assert!(estimates[0].wall_h.is_some_and(|hours| hours.low < hours.mid && hours.mid < hours.high));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! The folder `examples/` has three such programs: one loads a record, one estimates, one writes a report.
+//!
 //! The house has floors; a module imports from lower floors only, and neighbours do not see each other. A
 //! test reads the sources and enforces it.
 //!

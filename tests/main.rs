@@ -6,7 +6,9 @@ mod cases;
 mod cli;
 mod counters;
 mod data;
+mod docs;
 mod estimates;
+mod fields;
 mod floors;
 #[cfg(feature = "cuda")]
 mod gpu;
@@ -14,6 +16,7 @@ mod gpu;
 mod late_binding;
 mod nn;
 mod ops;
+mod package;
 mod properties;
 mod reliability;
 mod reports;

@@ -73,6 +73,16 @@ pub struct Measured {
 }
 
 /// A GPU, TPU or CPU.
+///
+/// ```
+/// use greenformers::catalog::{Catalog, Device};
+///
+/// let device: Device = Catalog::default().load("v100-sxm2-16gb")?;
+/// let tdp = device.tdp.expect("every GPU of the catalog has one");
+/// assert_eq!(tdp.low_mid_high(), (300.0, 300.0, 300.0)); // watts
+/// assert!(!tdp.source.is_empty());
+/// # Ok::<(), greenformers::catalog::CatalogError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Device {

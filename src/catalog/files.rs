@@ -116,6 +116,18 @@ pub trait Entry: DeserializeOwned {
 }
 
 /// The embedded entries, with a folder of the user's over them.
+///
+/// ```
+/// use greenformers::catalog::{Catalog, Device, Site};
+///
+/// let catalog = Catalog::default();
+/// let device: Device = catalog.load("a100-sxm4-80gb")?;
+/// assert_eq!(device.vendor, "NVIDIA");
+/// // A grid goes by a country's code too; a name that is not known is an error that says what is.
+/// assert_eq!(catalog.grid("fr")?.name, catalog.grid("fra")?.name);
+/// assert!(catalog.load::<Site>("nowhere").is_err());
+/// # Ok::<(), greenformers::catalog::CatalogError>(())
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {
     folder: Option<PathBuf>,

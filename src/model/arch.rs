@@ -32,6 +32,16 @@ pub enum Order {
 /// An architecture and its parameter.
 ///
 /// Written `dense`, `lrt:rank=256` or `linformer:k=128,share=model,order=input`.
+///
+/// ```
+/// use greenformers::model::Arch;
+///
+/// let arch: Arch = "lrt:rank=256".parse()?;
+/// assert_eq!(arch, Arch::Lrt { rank: 256 });
+/// assert_eq!((arch.to_string(), arch.label()), ("lrt:rank=256".to_owned(), "LRT r=256".to_owned()));
+/// assert!("lrt:width=256".parse::<Arch>().is_err());
+/// # Ok::<(), greenformers::model::ArchError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Arch {
     /// The transformer as published.

@@ -21,6 +21,26 @@ pub enum Family {
 }
 
 /// The shape of a transformer. Hugging Face's names are accepted as well.
+///
+/// ```
+/// use greenformers::model::{Arch, Config, Family, count_params};
+///
+/// let bert_base = Config {
+///     family: Family::Encoder,
+///     n_layers: 12,
+///     d_model: 768,
+///     n_heads: 12,
+///     d_ff: 3072,
+///     vocab_size: 30522,
+///     max_seq_len: 512,
+///     type_vocab_size: 2,
+///     gated_mlp: false,
+/// };
+/// assert_eq!(bert_base.d_head(), 64);
+/// // With both pre-training heads, whose decoder is the embedding's matrix.
+/// assert_eq!(count_params(&bert_base, Arch::Dense), 110_106_428);
+/// assert_eq!(count_params(&bert_base, Arch::Lrt { rank: 256 }), 67_639_100);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Config {
     /// Encoder or decoder.

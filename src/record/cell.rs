@@ -43,6 +43,13 @@ pub enum Status {
 }
 
 /// One measured step.
+///
+/// ```
+/// use greenformers::record::Step;
+///
+/// let step = Step { visit: 0, start_s: 10.0, forward_s: 0.25, backward_s: 0.5, optimizer_s: 0.125 };
+/// assert_eq!((step.total_s(), step.end_s()), (0.875, 10.875));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
@@ -134,6 +141,18 @@ pub struct MeterTrace {
 }
 
 /// What was measured of one architecture at one shape.
+///
+/// ```
+/// # use std::path::Path;
+/// # use greenformers::record::Record;
+/// let record = Record::load(Path::new("reports/h200-bert-base"))?;
+/// let cell = &record.cells[0];
+/// let figures = cell.summary(&record.environment);
+/// assert_eq!(figures.n_steps, cell.steps.len());
+/// // What a meter did not measure is `None`, never 0.
+/// assert!(figures.energy_j_per_step.is_some_and(|joules| joules.low > 0.0));
+/// # Ok::<(), greenformers::record::RecordError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cell {

@@ -20,6 +20,17 @@ pub const RECORD_FILE: &str = "record.json";
 pub const MAX_RECORD_BYTES: usize = 100_000_000;
 
 /// A campaign.
+///
+/// ```
+/// use std::path::Path;
+/// use greenformers::record::Record;
+///
+/// let record = Record::load(Path::new("reports/h200-bert-base"))?;
+/// assert_eq!(record.environment.compute.name, "NVIDIA H200");
+/// assert_eq!(record.settings.workload.name, "bert-base");
+/// assert!(Record::parse(Path::new("record.json"), r#"{"schema": 99}"#).is_err());
+/// # Ok::<(), greenformers::record::RecordError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Record {

@@ -5,6 +5,14 @@ use serde::{Deserialize, Serialize};
 use super::quantile_sorted;
 
 /// An estimate: the middle and the ends of its 95 % interval, in the unit of the field that holds it.
+///
+/// ```
+/// use greenformers::stats::Interval;
+///
+/// let hours = Interval { mid: 2.0, low: 1.5, high: 3.0 };
+/// assert_eq!(hours.scaled(60.0), Interval { mid: 120.0, low: 90.0, high: 180.0 });
+/// assert!(hours.contains(3.0) && !hours.contains(3.1));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Interval {

@@ -6,6 +6,14 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 /// The number format that a step computes in.
+///
+/// ```
+/// use greenformers::units::DType;
+///
+/// let dtype: DType = "fp16".parse()?;
+/// assert_eq!((dtype, dtype.name(), dtype.bytes()), (DType::F16, "f16", 2));
+/// # Ok::<(), greenformers::units::UnknownDType>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DType {

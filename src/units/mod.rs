@@ -69,6 +69,21 @@ quantity!(
 );
 quantity!(
     /// Energy in joules.
+    ///
+    /// ```
+    /// use greenformers::units::{GramsCo2ePerKwh, Joules, Seconds, Watts};
+    ///
+    /// let energy: Joules = Watts(700.0) * Seconds(3600.0);
+    /// assert_eq!((energy, energy.kwh()), (Joules(2_520_000.0), 0.7));
+    /// assert_eq!((energy * GramsCo2ePerKwh(500.0)).0, 0.35); // kgCO2e
+    /// ```
+    ///
+    /// Joules and watts do not add up:
+    ///
+    /// ```compile_fail,E0308
+    /// # use greenformers::units::{Joules, Watts};
+    /// let sum = Joules(1.0) + Watts(1.0);
+    /// ```
     Joules, "J"
 );
 quantity!(

@@ -1,0 +1,36 @@
+//! Estimates BERT-base on hardware that nobody measured: `cargo run --example estimate -- h100-sxm5-80gb swe`
+
+#![expect(clippy::print_stdout, reason = "an example prints what it finds")]
+
+use std::error::Error;
+
+use greenformers::catalog::{Catalog, Device, Level};
+use greenformers::estimate::{ConditionsBuilder, Hardware, Request, estimate};
+use greenformers::model::Arch;
+use greenformers::report::{human_hours, percent_saved};
+use greenformers::units::DType;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut args = std::env::args().skip(1);
+    let catalog = Catalog::default();
+    let device: Device = catalog.load(&args.next().unwrap_or_else(|| "a100-sxm4-80gb".to_owned()))?;
+    let grid = catalog.grid(&args.next().unwrap_or_else(|| "fra".to_owned()))?;
+    let conditions =
+        ConditionsBuilder { grid: Some(grid), device: Some(device.clone()), share: 1.0, ..Default::default() };
+    let estimates = estimate(&Request {
+        workload: &catalog.load("bert-base")?,
+        archs: &[Arch::Dense, "lrt:rank=256".parse()?],
+        hardware: Hardware::Catalog(device),
+        devices: 8,
+        dtype: DType::Bf16,
+        level: Level::Typical,
+        micro_batch: None,
+        conditions: &conditions.build()?,
+        seed: 0,
+    })?;
+    for run in &estimates {
+        let (time, ratio) = (run.wall_h.map(human_hours), run.vs_dense.map(|ratio| percent_saved(ratio.wall_h)));
+        println!("{:?}: {}, saved: {ratio:?} %", run.label, time.unwrap_or_default());
+    }
+    Ok(())
+}

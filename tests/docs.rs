@@ -1,0 +1,306 @@
+//! The pages that people read: every command line in them is one that the program takes, every link leads somewhere.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+use crate::reliability::{folder, program, text};
+
+/// Commands of other programs, by how they begin, and why they are not run here.
+const NOT_RUN: [(&str, &str); 14] = [
+    ("cargo install", "it builds the program again, in release"),
+    ("cargo build", "a build of its own: it takes minutes, or a CUDA toolkit"),
+    ("cargo test", "these are the tests"),
+    ("cargo bench", "what it prints are times, which no test can judge"),
+    ("cargo fmt", "`.ci/run` does it"),
+    ("cargo clippy", "`.ci/run` does it"),
+    ("cargo doc", "`.ci/run` does it"),
+    ("cargo check", "`.ci/run` builds more than it does"),
+    ("cargo +nightly fuzz", "needs cargo-fuzz, a nightly toolchain and a C++ compiler"),
+    ("cargo run --example", "the tests of the examples run them"),
+    ("tests/reliability.sh", "it takes hours; a part of it is in these tests"),
+    ("python3 tests/gpu_emulation/", "needs CUDA's headers"),
+    ("LD_LIBRARY_PATH=target/emulated-gpu", "needs the emulated GPU that the line before it builds"),
+    (".ci/run", "it runs these tests"),
+];
+
+/// What commands of the program have in them that are parsed and not run, and why.
+const ONLY_PARSED: [(&str, &str); 1] = [("--device cuda", "needs an NVIDIA GPU")];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The pages, by path from the root of the project.
+fn pages() -> Vec<(String, String)> {
+    let mut paths = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"].map(PathBuf::from).to_vec();
+    let docs = fs::read_dir(root().join("docs")).unwrap();
+    paths.extend(docs.map(|entry| Path::new("docs").join(entry.unwrap().file_name())));
+    paths.sort();
+    let read = |path: &PathBuf| (path.display().to_string(), fs::read_to_string(root().join(path)).unwrap());
+    paths.iter().map(read).collect()
+}
+
+/// The lines of a page that are code: the language of the fence around it, or nothing for one that is indented.
+fn code(page: &str) -> Vec<(Option<&str>, &str)> {
+    let mut fence: Option<&str> = None;
+    let mut found = Vec::new();
+    for line in page.lines() {
+        match (line.strip_prefix("```"), fence) {
+            (Some(language), None) => fence = Some(language),
+            (Some(_), Some(_)) => fence = None,
+            (None, Some(language)) => found.push((Some(language), line)),
+            (None, None) => found.extend(line.strip_prefix("    ").map(|line| (None, line))),
+        }
+    }
+    found
+}
+
+fn is_ours(line: &str) -> bool {
+    line.starts_with("greenformers ") || line.starts_with("cargo run ")
+}
+
+/// The command lines of a page, without what a comment says of them.
+fn commands(page: &str) -> Vec<String> {
+    let bare = |line: &str| line.split("  #").next().unwrap_or_default().trim().to_owned();
+    let lines = code(page).into_iter().filter(|(language, line)| *language == Some("sh") || is_ours(line.trim_start()));
+    lines.map(|(_, line)| bare(line)).filter(|line| !line.is_empty() && !line.starts_with('#')).collect()
+}
+
+/// Every command line of every page, once.
+fn all_commands() -> BTreeSet<String> {
+    pages().iter().flat_map(|(_, page)| commands(page)).collect()
+}
+
+/// The arguments of a command of the program, if it is one.
+fn ours(command: &str) -> Option<Vec<&str>> {
+    let words: Vec<&str> = command.split_whitespace().collect();
+    match words[..] {
+        ["greenformers", ref args @ ..] | ["cargo", "run", "--release", "--", ref args @ ..] => Some(args.to_vec()),
+        _ => None,
+    }
+}
+
+/// The arguments of the program, and the command behind `--`.
+fn split<'a>(args: &'a [&'a str]) -> (&'a [&'a str], &'a [&'a str]) {
+    args.split_at(args.iter().position(|word| *word == "--").unwrap_or(args.len()))
+}
+
+/// Asks for help behind the last option: all before it is parsed first, its values too.
+fn parsed(args: &[&str]) -> Output {
+    let (own, tracked) = split(args);
+    program().args(own).arg("--help").args(tracked).output().unwrap()
+}
+
+/// The same command, small: a tiny model, seconds instead of minutes, `true` instead of a training.
+fn small(args: &[&str]) -> Vec<String> {
+    let (own, tracked) = split(args);
+    let mut small: Vec<String> = own.iter().map(|&word| word.to_owned()).collect();
+    for (option, value) in [("--minutes", "0.02"), ("--idle", "1"), ("--prometheus", "127.0.0.1:0")] {
+        if let Some(at) = small.iter().position(|word| word == option) {
+            value.clone_into(&mut small[at + 1]);
+        }
+    }
+    let tiny = ["--workload", "tiny.yaml", "--hardware", "my-cpu.yaml", "--device", "cpu"];
+    let own: &[&str] = match args {
+        ["run" | "profile", ..] => &["--max-time", "0.2", "--seq-len", "8", "--batch-size", "1"],
+        ["validate", ..] if !args.contains(&"--published") => &["--profile", "0.5", "--seq-len", "8"],
+        _ => &[],
+    };
+    if !own.is_empty() {
+        small.extend(tiny.iter().chain(own).map(|&word| word.to_owned()));
+    }
+    if !tracked.is_empty() {
+        small.extend(["--", "true"].map(str::to_owned));
+    }
+    small
+}
+
+/// A folder with all the files that the pages speak of.
+fn desk(args: &[&str]) -> TempDir {
+    let folder = folder();
+    let path = folder.path();
+    let hour = |hour: u32| format!("2026-03-{:02}T{:02}:00Z,{}\n", 1 + hour / 24, hour % 24, 100 + hour);
+    let hours = (0..72).map(hour).collect::<String>();
+    fs::write(path.join("hours.csv"), format!("timestamp,gco2e_per_kwh\n{hours}")).unwrap();
+    fs::write(path.join("my-gpu.yaml"), own_device()).unwrap();
+    // A campaign writes where nothing is yet; all else reads what a campaign wrote.
+    if !matches!(args, ["run" | "profile", ..]) {
+        let records = ["mine", "my-gpu", "h200-bert-base", "a100", "h100", "workstation"];
+        for name in records {
+            fs::create_dir_all(path.join("reports").join(name)).unwrap();
+            let from = root().join("reports/h200-bert-base/record.json");
+            fs::copy(from, path.join("reports").join(name).join("record.json")).unwrap();
+        }
+    }
+    folder
+}
+
+/// The file of hardware that the page on the catalog shows.
+fn own_device() -> String {
+    let page = fs::read_to_string(root().join("docs/catalog.md")).unwrap();
+    let lines = code(&page).into_iter().filter(|(language, _)| *language == Some("yaml"));
+    lines.map(|(_, line)| line).collect::<Vec<&str>>().join("\n")
+}
+
+fn run(args: &[&str]) -> Output {
+    let desk = desk(args);
+    let words = small(args);
+    let run = |words: &[String]| program().args(words).current_dir(desk.path()).output().unwrap();
+    if words.iter().any(|word| word == "--resume") {
+        let begin: Vec<String> = words.iter().filter(|word| *word != "--resume").cloned().collect();
+        assert!(run(&begin).status.success(), "{begin:?}");
+    }
+    run(&words)
+}
+
+#[test]
+fn every_command_line_of_the_pages_is_one_that_the_program_takes() {
+    let commands = all_commands();
+    let of_ours: Vec<&String> = commands.iter().filter(|command| ours(command).is_some()).collect();
+    assert!(of_ours.len() > 30, "{} are found", of_ours.len());
+    for command in of_ours {
+        let output = parsed(&ours(command).unwrap());
+        assert!(output.status.success(), "{command}\n{}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn every_command_line_of_the_pages_does_what_it_is_for() {
+    let mut not_run = BTreeSet::new();
+    for command in all_commands() {
+        let Some(args) = ours(&command) else { continue };
+        if let Some((what, _)) = ONLY_PARSED.iter().find(|(what, _)| command.contains(what)) {
+            not_run.insert(*what);
+            continue;
+        }
+        let output = run(&args);
+        assert!(output.status.success(), "{command}\n{}{}", text(&output.stdout), text(&output.stderr));
+        let silent = args[0] == "track" || args.contains(&"-o");
+        assert!(silent || !output.stdout.is_empty(), "{command} prints nothing");
+    }
+    assert!(ONLY_PARSED.iter().all(|(what, _)| not_run.contains(what)), "no page has it: {ONLY_PARSED:?}");
+}
+
+#[test]
+fn commands_of_other_programs_are_known_with_the_reason_why_they_are_not_run() {
+    let mut used = BTreeSet::new();
+    for command in all_commands().iter().filter(|command| ours(command).is_none()) {
+        let known = NOT_RUN.iter().find(|(begin, _)| command.starts_with(begin));
+        let (begin, _) = known.unwrap_or_else(|| panic!("`{command}`: why is it not run?"));
+        used.insert(*begin);
+    }
+    let unused: Vec<&str> = NOT_RUN.iter().map(|(begin, _)| *begin).filter(|begin| !used.contains(begin)).collect();
+    assert!(unused.is_empty(), "on no page: {unused:?}");
+}
+
+#[test]
+fn a_wrong_command_line_would_be_seen() {
+    for wrong in ["run --no-such-option", "track --gird fra -- true", "estimate --devices none", "no-such-command"] {
+        let args: Vec<&str> = wrong.split(' ').collect();
+        assert!(!parsed(&args).status.success(), "{wrong}");
+    }
+    let page = "text\n\n    greenformers run   # a comment\n    other words\n\n```sh\ncargo run --release -- run\nls\n```\n\n\
+                ```text\ngreenformers lists\n```\n";
+    assert_eq!(commands(page), ["greenformers run", "cargo run --release -- run", "ls", "greenformers lists"]);
+    assert_eq!(ours("cargo run --release -- run --quiet"), Some(vec!["run", "--quiet"]));
+    assert_eq!(ours("cargo test"), None);
+}
+
+#[test]
+fn code_says_what_it_is_so_that_no_command_hides_in_it() {
+    for (path, page) in pages() {
+        for (language, line) in code(&page) {
+            let known = ["sh", "text", "yaml", "rust"];
+            assert!(language.is_none_or(|l| known.contains(&l)), "{path}: a fence of {language:?}: {line}");
+        }
+    }
+}
+
+/// What a heading is called in links.
+fn anchor(heading: &str) -> String {
+    let kept = heading.to_lowercase().replace(' ', "-");
+    kept.chars().filter(|c| c.is_alphanumeric() || *c == '-' || *c == '_').collect()
+}
+
+#[test]
+fn every_link_leads_to_a_file_and_to_a_heading_that_are_there() {
+    let mut links = 0;
+    for (path, page) in pages() {
+        let folder = root().join(&path).parent().unwrap().to_owned();
+        for part in page.split("](").skip(1) {
+            let target = part.split(')').next().unwrap();
+            if target.contains("://") {
+                continue;
+            }
+            links += 1;
+            let (file, heading) = target.split_once('#').unwrap_or((target, ""));
+            let file = if file.is_empty() { root().join(&path) } else { folder.join(file) };
+            assert!(file.exists(), "{path}: {target}");
+            if !heading.is_empty() {
+                let text = fs::read_to_string(&file).unwrap();
+                let headings =
+                    text.lines().filter(|l| l.starts_with('#')).map(|l| anchor(l.trim_start_matches(['#', ' '])));
+                assert!(headings.into_iter().any(|h| h == heading), "{path}: {target}");
+            }
+        }
+    }
+    assert!(links > 40, "{links} links are found");
+}
+
+#[test]
+fn every_file_of_the_project_that_the_pages_name_is_there() {
+    let mut named = 0;
+    for (path, page) in pages() {
+        for word in page.split('`').skip(1).step_by(2) {
+            let folders =
+                ["src/", "tests/", "docs/", "fuzz/", "benches/", "examples/", "hardware/", "profiles/", ".ci/"];
+            let is_path = folders.iter().any(|f| word.starts_with(f)) && !word.contains([' ', '*']);
+            if is_path {
+                named += 1;
+                assert!(root().join(word).exists(), "{path}: `{word}`");
+            }
+        }
+    }
+    assert!(named > 60, "{named} are found");
+}
+
+#[test]
+fn every_example_is_short_and_does_what_its_first_line_says() {
+    let room = tempfile::tempdir().unwrap();
+    let mut names = Vec::new();
+    for entry in fs::read_dir(root().join("examples")).unwrap() {
+        let path = entry.unwrap().path();
+        let source = fs::read_to_string(&path).unwrap();
+        assert!(source.lines().count() < 40, "{} is long", path.display());
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        let (_, call) = source.lines().next().unwrap().split_once(&format!("`cargo run --example {name} -- ")).unwrap();
+        let call = call.trim_end_matches('`').replace("my-report", &room.path().join("my-report").to_string_lossy());
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.current_dir(root()).args(["run", "--quiet", "--offline", "--example", &name]);
+        // As these tests were built, so that nothing is built again.
+        if !cfg!(debug_assertions) {
+            cargo.arg("--release");
+        }
+        if cfg!(feature = "cuda") {
+            cargo.args(["--features", "cuda"]);
+        }
+        let output = cargo.arg("--").args(call.split(' ')).output().unwrap();
+        assert!(output.status.success(), "{name}: {}", text(&output.stderr));
+        let printed = text(&output.stdout);
+        let expected = match name.as_str() {
+            "load_record" => "\ndense, 256 x 128, bf16: 0.0460 [0.0458 to 0.0463] s a step, 32.3 J\n",
+            "estimate" => "Some(\"dense\"): ",
+            "write_report" => "report.html\n",
+            _ => panic!("what does `{name}` print?"),
+        };
+        assert!(printed.contains(expected), "{name}: {printed}");
+        names.push(name);
+    }
+    names.sort();
+    assert_eq!(names, ["estimate", "load_record", "write_report"]);
+    assert!(room.path().join("my-report/report.html").exists());
+}
