@@ -28,7 +28,7 @@ mod simulated;
 mod stop;
 mod track;
 
-pub use crate::ffi::CountingAllocator;
+pub use crate::alloc::CountingAllocator;
 pub use baseline::update_period;
 pub use campaign::{Observer, Progress, run};
 pub use device::{ComputeDevice, DeviceChoice, cuda_problem};
