@@ -11,7 +11,7 @@
 //! | 3 | [`measure`]: runs a campaign; [`estimate`]: pure arithmetic on a record | candle (in `measure`) |
 //! | 2 | [`nn`]: candle modules; [`record`]: what was measured, as a schema | candle and libloading (in `nn`) |
 //! | 1 | [`model`]: shapes, parameters, FLOPs; [`catalog`]: YAML; [`sensor`]: meters; [`stats`] | serde_yaml (in `catalog`), NVML (in `sensor`) |
-//! | 0 | [`units`]: quantities as types; [`files`]: reading within limits, writing whole; `alloc`: the allocator; `ffi`: calls into C | |
+//! | 0 | [`units`]: quantities as types; [`meter`]: the vocabulary of what a meter says; [`files`]: reading within limits, writing whole; `alloc`: the allocator; `ffi`: calls into C | |
 
 mod alloc;
 pub mod catalog;
@@ -19,6 +19,7 @@ pub mod estimate;
 mod ffi;
 pub mod files;
 pub mod measure;
+pub mod meter;
 pub mod model;
 pub mod nn;
 pub mod record;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{Assumption, Conditions, Input, conditions::Wall};
-use crate::sensor::Coverage;
+use crate::meter::Coverage;
 use crate::stats::{Interval, Stream};
 use crate::units::{GramsCo2ePerKwh, Joules, LitresPerKwh, Seconds, UsdPerHour, UsdPerKwh};
 

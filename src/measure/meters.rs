@@ -6,8 +6,9 @@ use std::str::FromStr;
 use super::environment::gpu_of;
 use super::{ComputeDevice, MachineFacts, MeasureError, hardware_share};
 use crate::catalog::{Device, DeviceKind, Per};
+use crate::meter::Coverage;
 use crate::record::{Compute, Unmetered};
-use crate::sensor::{Coverage, CpuClock, Driver, GpuWatch, LoadModel, Meter, NvmlMeter, Rapl, open_rapl};
+use crate::sensor::{CpuClock, Driver, GpuWatch, LoadModel, Meter, NvmlMeter, Rapl, open_rapl};
 use crate::units::Watts;
 
 /// Which meter was asked for.

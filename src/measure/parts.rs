@@ -5,9 +5,8 @@ use std::path::Path;
 use super::meters::tdp;
 use super::{MachineFacts, cpu_model};
 use crate::catalog::{Device, Per};
-use crate::sensor::{
-    Coverage, Driver, GpuInfo, Meter, NvmlLibrary, NvmlMeter, RamModel, SensorError, list_gpus, open_rapl,
-};
+use crate::meter::Coverage;
+use crate::sensor::{Driver, GpuInfo, Meter, NvmlLibrary, NvmlMeter, RamModel, SensorError, list_gpus, open_rapl};
 use crate::units::Bytes;
 
 /// What kind of part.

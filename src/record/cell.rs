@@ -5,8 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::Warning;
+use crate::meter::{GpuState, MeterTrace};
 use crate::model::{Arch, StepShape};
-use crate::sensor::{GpuState, MeterInfo, Sample, Timing};
 use crate::units::DType;
 
 /// What a step does.
@@ -80,24 +80,6 @@ pub struct Launch {
     pub enqueue_s: f64,
     /// Median seconds until it was done: with a wait at the end of each phase, as frameworks are usually timed.
     pub synchronized_s: f64,
-}
-
-/// What one meter read while the cell ran.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MeterTrace {
-    /// Which meter.
-    pub meter: MeterInfo,
-    /// Raw readings, in order.
-    pub samples: Vec<Sample>,
-    /// Why it stopped, if it did.
-    pub failure: Option<String>,
-    /// How its sensor shows what it measures, where that was found out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub timing: Option<Timing>,
-    /// What it reads, or its model says, when the device is idle.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub idle_w: Option<f64>,
 }
 
 /// What was measured of one architecture at one shape.

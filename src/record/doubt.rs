@@ -1,8 +1,9 @@
 //! What of a meter's readings is not believed, and what has to be said of it.
 
 use super::readings::Readings;
-use super::{Cell, MeterTrace, Warning};
-use crate::sensor::Doubt;
+use super::{Cell, Warning};
+use crate::meter::Doubt;
+use crate::meter::MeterTrace;
 
 /// The energy of a run is not known if what is not believed is more than this part of its time.
 pub(super) const MOST_UNREAD: f64 = 0.05;
@@ -111,8 +112,8 @@ impl Cell {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::meter::{Coverage, EnergySource, MeterInfo, Sample};
     use crate::record::Step;
-    use crate::sensor::{Coverage, EnergySource, MeterInfo, Sample};
 
     /// A counter of 50 W read each 0.1 s for 10 s, and power beside it where `power` gives some.
     fn trace(power: fn(f64) -> Option<f64>, change: impl Fn(&mut Sample)) -> MeterTrace {

@@ -3,8 +3,9 @@
 use serde::Serialize;
 
 use super::readings::Readings;
-use super::{Cell, MeterTrace, Step};
-use crate::sensor::EnergySource;
+use super::{Cell, Step};
+use crate::meter::EnergySource;
+use crate::meter::MeterTrace;
 use crate::stats::batch_means;
 
 /// Two estimates of one energy that are further apart than this are a warning.
@@ -142,7 +143,7 @@ impl Cell {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sensor::{Coverage, MeterInfo, Sample, Timing};
+    use crate::meter::{Coverage, MeterInfo, Sample, Timing};
 
     /// A meter of a device that draws 50 W at rest and 100 W from 1 s to 3 s: values each 0.1 s, the last 0.1 s of
     /// which they are the mean of.

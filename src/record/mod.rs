@@ -19,7 +19,7 @@ mod workload;
 pub use crate::files::write_whole;
 #[cfg(test)]
 pub(crate) use cell::tests::cell as blank_cell;
-pub use cell::{Cell, Launch, MeterTrace, Pass, Status, Step};
+pub use cell::{Cell, Launch, Pass, Status, Step};
 pub use energy::{ENERGY_TOLERANCE, EnergyCheck};
 pub use environment::{Baseline, Ceilings, Compute, Environment, MatmulCeiling, Unmetered};
 pub use error::RecordError;

@@ -1,10 +1,10 @@
 //! The readings of a meter, ready to be asked about many windows of time: each answer looks at its own window alone.
 
-use super::MeterTrace;
 use super::doubt::MOST_UNREAD;
 use super::energy::ENERGY_TOLERANCE;
 use super::group::{counter_j, integral_j};
-use crate::sensor::{Sample, Timing};
+use crate::meter::MeterTrace;
+use crate::meter::{Sample, Timing};
 use crate::stats::{counter_total, median, never_falls, ticks, trapezoid};
 
 /// A counter that shows the same for so long, while power is read beside it, stands still: the slowest change each 100 ms.

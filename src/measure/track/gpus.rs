@@ -5,8 +5,9 @@ use std::path::Path;
 
 use super::TrackError;
 use crate::measure::{Part, gpu_parts};
+use crate::meter::Coverage;
 use crate::record::Warning;
-use crate::sensor::{Coverage, Driver, GpuInfo, GpuWatch, Visible, visible_gpus};
+use crate::sensor::{Driver, GpuInfo, GpuWatch, Visible, visible_gpus};
 
 /// Adds the GPUs to `parts`: those that `named` names, else those that `CUDA_VISIBLE_DEVICES` leaves visible. A GPU of
 /// which only an instance is used is added without its meter.

@@ -4,8 +4,10 @@ use serde::Serialize;
 
 use super::{Look, Run, Tracking};
 use crate::measure::{MachineFacts, Part, PartKind};
-use crate::record::{ENERGY_TOLERANCE, MeterTrace, Warning};
-use crate::sensor::{Coverage, EnergySource, MeterFacts, MeterLog};
+use crate::meter::MeterTrace;
+use crate::meter::{Coverage, EnergySource};
+use crate::record::{ENERGY_TOLERANCE, Warning};
+use crate::sensor::MeterFacts;
 use crate::stats::{Interval, with_gain};
 
 /// A part of the machine and its energy.
@@ -59,44 +61,34 @@ impl Line {
     }
 }
 
-/// Mean power over all readings of a log.
-pub(super) fn mean_power(log: &MeterLog) -> Option<f64> {
-    let (first, last) = (log.samples.first()?.time_s, log.samples.last()?.time_s);
-    Some(trace(log).energy_between(first, last)? / (last - first))
+/// Mean power over all readings of a meter.
+pub(super) fn mean_power(trace: &MeterTrace) -> Option<f64> {
+    let (first, last) = (trace.samples.first()?.time_s, trace.samples.last()?.time_s);
+    Some(trace.energy_between(first, last)? / (last - first))
 }
 
-fn trace(log: &MeterLog) -> MeterTrace {
-    MeterTrace {
-        meter: log.info.clone(),
-        samples: log.samples.clone(),
-        failure: log.failure.clone(),
-        timing: None,
-        idle_w: None,
-    }
-}
-
-/// A line for each part; `logs`, `meters` and `idle` are of the parts that are `metered`, in their order.
+/// A line for each part; `traces`, `meters` and `idle` are of the parts that are `metered`, in their order.
 #[expect(clippy::too_many_arguments, reason = "what was known before, what was read, and what was seen")]
 pub(super) fn lines(
     parts: &[Part],
     metered: &[bool],
-    logs: Vec<MeterLog>,
+    traces: &[MeterTrace],
     meters: &[MeterFacts],
     idle: Option<&[Option<f64>]>,
     tracking: Tracking,
     run: &Run,
     facts: &MachineFacts,
 ) -> Vec<Line> {
-    let mut logs = logs.into_iter().zip(meters).enumerate();
+    let mut read = traces.iter().zip(meters).enumerate();
     parts
         .iter()
         .zip(metered)
         .map(|(part, metered)| {
             let mut line = blank(part);
             line.shared = run.shared.iter().find(|(device, _)| *device == part.device).and_then(|(_, shared)| *shared);
-            if let Some((i, (log, meter))) = metered.then(|| logs.next()).flatten() {
+            if let Some((i, (trace, meter))) = metered.then(|| read.next()).flatten() {
                 let idle_w = meter.idle_power.map(|w| w.0).or_else(|| *idle?.get(i)?);
-                line.fill(&log, meter, idle_w, tracking, run, facts);
+                line.fill(trace, meter, idle_w, tracking, run, facts);
             }
             line
         })
@@ -128,21 +120,20 @@ fn blank(part: &Part) -> Line {
 impl Line {
     fn fill(
         &mut self,
-        log: &MeterLog,
+        trace: &MeterTrace,
         meter: &MeterFacts,
         idle_w: Option<f64>,
         tracking: Tracking,
         run: &Run,
         facts: &MachineFacts,
     ) {
-        let trace = trace(log);
         let duration = run.end_s - run.start_s;
         let counter = trace.counter_between(run.start_s, run.end_s);
         let integral = trace.integral_between(run.start_s, run.end_s);
         self.counter_and_integral_j = counter.zip(integral);
-        self.samples = log.samples.len();
-        self.covers = Some(log.info.coverage);
-        self.source = Some(match (log.info.source, counter) {
+        self.samples = trace.samples.len();
+        self.covers = Some(trace.meter.coverage);
+        self.source = Some(match (trace.meter.source, counter) {
             (EnergySource::NvmlCounter, None) => EnergySource::NvmlPower,
             (source, _) => source,
         });
@@ -151,7 +142,7 @@ impl Line {
         let Some(whole_j) = counter.or(integral) else {
             self.source = None;
             let doubted = self.doubts.first().map(|d| format!("{}: {}", d.fact, d.consequence));
-            self.reason = Some(log.failure.clone().or(doubted).unwrap_or_else(|| {
+            self.reason = Some(trace.failure.clone().or(doubted).unwrap_or_else(|| {
                 format!(
                     "its meter did not advance in {duration:.3} s: it changes about each {:.0} ms, so a run this short \
                      cannot be told from nothing",
@@ -164,7 +155,7 @@ impl Line {
         let mut spread = meter.resolution.0 / (6f64.sqrt() * duration);
         let share = match (tracking, self.kind) {
             (Tracking::Machine, _) => Ok((1.0, 0.0)),
-            (Tracking::Process, PartKind::Cpu) => cpu_share(&trace, run),
+            (Tracking::Process, PartKind::Cpu) => cpu_share(trace, run),
             (Tracking::Process, PartKind::Memory) => memory_share(run, facts),
             (Tracking::Process, PartKind::Gpu) => self.gpu_share(whole_j),
         };
@@ -181,9 +172,9 @@ impl Line {
         if self.partial {
             let stopped =
                 || "partial: its counter stood still for more than a second, and no device draws nothing".to_owned();
-            self.reason = Some(log.lacks.clone().unwrap_or_else(stopped));
+            self.reason = Some(meter.lacks.clone().unwrap_or_else(stopped));
         }
-        let gain = log.info.gain_uncertainty;
+        let gain = trace.meter.gain_uncertainty;
         self.share = (tracking == Tracking::Process).then_some(share);
         let energy = with_gain(whole_j * share, spread, gain);
         self.energy_j = Some(energy);
@@ -289,10 +280,10 @@ pub(super) fn warnings(lines: &[Line], facts: &MachineFacts, tracking: Tracking)
 mod tests {
     use super::super::Exit;
     use super::*;
-    use crate::sensor::{MeterInfo, Sample};
+    use crate::meter::{MeterInfo, Sample};
     use crate::units::Seconds;
 
-    fn log(source: EnergySource, samples: &[(f64, Option<f64>, Option<f64>)]) -> MeterLog {
+    fn log(source: EnergySource, samples: &[(f64, Option<f64>, Option<f64>)]) -> MeterTrace {
         let coverage = if source == EnergySource::NvmlCounter { Coverage::Gpu } else { Coverage::CpuPackage };
         let info =
             MeterInfo { source, domain: "GPU-x".to_owned(), coverage, gain_uncertainty: 0.05, note: String::new() };
@@ -302,7 +293,8 @@ mod tests {
             power_w: *power_w,
             doubt: None,
         };
-        MeterLog { info, samples: samples.iter().map(sample).collect(), failure: None, lacks: None }
+        let samples = samples.iter().map(sample).collect();
+        MeterTrace { meter: info, samples, failure: None, timing: None, idle_w: None }
     }
 
     fn run(looks: &[(f64, f64, f64)], shared: Option<bool>) -> Run {
@@ -334,7 +326,7 @@ mod tests {
         }
     }
 
-    fn filled(kind: PartKind, log: &MeterLog, tracking: Tracking, run: &Run, idle_w: Option<f64>) -> Line {
+    fn filled(kind: PartKind, log: &MeterTrace, tracking: Tracking, run: &Run, idle_w: Option<f64>) -> Line {
         let part = Part {
             kind,
             device: "gpu 0".to_owned(),
@@ -346,7 +338,15 @@ mod tests {
             reason: None,
             gpu: None,
         };
-        let meter = MeterFacts { info: log.info.clone(), resolution: Seconds(0.1), idle_power: None, averages: false };
+        let meter = MeterFacts {
+            info: log.meter.clone(),
+            resolution: Seconds(0.1),
+            idle_power: None,
+            averages: false,
+            lacks: None,
+            energy_j: None,
+            power_w: None,
+        };
         let mut line = blank(&part);
         line.shared = run.shared[0].1;
         line.fill(log, &meter, idle_w, tracking, run, &facts());

@@ -226,9 +226,9 @@ pub fn track(
         ready(address);
     }
     let run = run(plan, &sampler, epoch, watched)?;
-    let logs = sampler.take();
+    let traces = sampler.take();
     let facts_of = sampler.meters();
-    let lines = line::lines(&parts, &metered, logs, &facts_of, idle.as_deref(), plan.tracking, &run, facts);
+    let lines = line::lines(&parts, &metered, &traces, &facts_of, idle.as_deref(), plan.tracking, &run, facts);
     warnings.extend(line::warnings(&lines, facts, plan.tracking));
     let (first, last) = (run.looks[0], run.looks[run.looks.len() - 1]);
     let duration_s = run.end_s - run.start_s;
@@ -335,5 +335,5 @@ fn idle_powers(sampler: &Sampler, idle: Seconds) -> Vec<Option<f64>> {
     sampler.read_now();
     std::thread::sleep(Duration::from_secs_f64(idle.0));
     sampler.read_now();
-    sampler.take().into_iter().map(|log| line::mean_power(&log)).collect()
+    sampler.take().iter().map(line::mean_power).collect()
 }

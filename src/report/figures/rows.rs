@@ -2,11 +2,11 @@
 
 use super::lines::no_number;
 use super::{arch, label};
+use crate::meter::EnergySource;
 use crate::record::{Cell, CellSummary, Pass, Status};
 use crate::report::charts::{Axis, Band, Chart, Ink, Key, Mark, Palette, Scale, Swatch};
 use crate::report::numbers::{interval, significant};
 use crate::report::terminal::TextTable;
-use crate::sensor::EnergySource;
 
 /// A part of the joules of a step.
 struct Part {

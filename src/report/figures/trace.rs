@@ -1,10 +1,11 @@
 //! The power of a cell while its steps go through their phases.
 
-use crate::record::{Cell, MeterTrace, Pass, Status, Step};
+use crate::meter::EnergySource;
+use crate::meter::MeterTrace;
+use crate::record::{Cell, Pass, Status, Step};
 use crate::report::charts::{Axis, Chart, Ink, Key, Mark, Scale, Swatch};
 use crate::report::numbers::significant;
 use crate::report::terminal::TextTable;
-use crate::sensor::EnergySource;
 
 /// No more steps are drawn: their phases could not be told apart.
 const STEPS: usize = 6;
@@ -103,7 +104,7 @@ fn power(meter: &MeterTrace, steps: &[Step]) -> Vec<(f64, f64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sensor::{Coverage, MeterInfo, Sample};
+    use crate::meter::{Coverage, MeterInfo, Sample};
 
     #[test]
     fn a_counter_that_rises_by_20_joules_in_half_a_second_shows_40_watts() {

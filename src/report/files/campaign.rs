@@ -1,7 +1,7 @@
 //! What a campaign measured, added up: for formats that count joules and not steps.
 
+use crate::meter::{Coverage, EnergySource};
 use crate::record::{Record, Status};
-use crate::sensor::{Coverage, EnergySource};
 use crate::stats::Interval;
 use sha2::{Digest, Sha256};
 
@@ -35,7 +35,7 @@ pub(super) fn steps(record: &Record) -> usize {
 
 /// Joules by meter; a meter that did not cover a visit is left out.
 pub(super) fn drawn(record: &Record) -> Vec<Drawn> {
-    let of = |info: &crate::sensor::MeterInfo| {
+    let of = |info: &crate::meter::MeterInfo| {
         let joules = visits(record).map(|(cell, start, end)| {
             let trace = cell.meters.iter().find(|m| m.meter.domain == info.domain && m.meter.source == info.source)?;
             trace.energy_between(start, end)
