@@ -25,6 +25,7 @@ pub use environment::{Baseline, Ceilings, Compute, Environment, MatmulCeiling, U
 pub use error::RecordError;
 pub use file::{MAX_RECORD_BYTES, OLDEST_SCHEMA, RECORD_FILE, Record, SCHEMA};
 pub use group::{counter_j, integral_j};
+pub use readings::Readings;
 pub use settings::Settings;
 pub use summary::{CellSummary, StepMean};
 pub use warning::Warning;

@@ -6,7 +6,7 @@ use super::{Look, Run, Tracking};
 use crate::measure::{MachineFacts, Part, PartKind};
 use crate::meter::MeterTrace;
 use crate::meter::{Coverage, EnergySource};
-use crate::record::{ENERGY_TOLERANCE, Warning};
+use crate::record::{ENERGY_TOLERANCE, Readings, Warning};
 use crate::sensor::MeterFacts;
 use crate::stats::{Interval, with_gain};
 
@@ -128,8 +128,10 @@ impl Line {
         facts: &MachineFacts,
     ) {
         let duration = run.end_s - run.start_s;
-        let counter = trace.counter_between(run.start_s, run.end_s);
-        let integral = trace.integral_between(run.start_s, run.end_s);
+        let window = [(run.start_s, run.end_s)];
+        let readings = trace.over(&window);
+        let counter = readings.counter_between(run.start_s, run.end_s);
+        let integral = readings.integral_between(run.start_s, run.end_s);
         self.counter_and_integral_j = counter.zip(integral);
         self.samples = trace.samples.len();
         self.covers = Some(trace.meter.coverage);
@@ -137,8 +139,7 @@ impl Line {
             (EnergySource::NvmlCounter, None) => EnergySource::NvmlPower,
             (source, _) => source,
         });
-        let window = [(run.start_s, run.end_s)];
-        self.doubts = trace.doubts(&window);
+        self.doubts = readings.doubts();
         let Some(whole_j) = counter.or(integral) else {
             self.source = None;
             let doubted = self.doubts.first().map(|d| format!("{}: {}", d.fact, d.consequence));
@@ -155,7 +156,7 @@ impl Line {
         let mut spread = meter.resolution.0 / (6f64.sqrt() * duration);
         let share = match (tracking, self.kind) {
             (Tracking::Machine, _) => Ok((1.0, 0.0)),
-            (Tracking::Process, PartKind::Cpu) => cpu_share(trace, run),
+            (Tracking::Process, PartKind::Cpu) => cpu_share(&readings, trace.meter.source, run),
             (Tracking::Process, PartKind::Memory) => memory_share(run, facts),
             (Tracking::Process, PartKind::Gpu) => self.gpu_share(whole_j),
         };
@@ -167,8 +168,8 @@ impl Line {
             }
         };
         // What is left out may have drawn nothing, or as much again as the rest.
-        spread = spread.hypot(unsure).hypot(trace.unread_in(&window));
-        self.partial = trace.is_partial_in(&window);
+        spread = spread.hypot(unsure).hypot(readings.unread());
+        self.partial = readings.is_partial();
         if self.partial {
             let stopped =
                 || "partial: its counter stood still for more than a second, and no device draws nothing".to_owned();
@@ -205,14 +206,14 @@ impl Line {
 
 /// The energy that goes to the command when each stretch of time is divided by CPU time, over the whole, and what the
 /// kernel's clock leaves unsure of it.
-fn cpu_share(trace: &MeterTrace, run: &Run) -> Result<(f64, f64), String> {
-    let host = trace.meter.source == EnergySource::Rapl;
+fn cpu_share(readings: &Readings, source: EnergySource, run: &Run) -> Result<(f64, f64), String> {
+    let host = source == EnergySource::Rapl;
     let busy = |look: &Look| if host { look.host_cpu_s } else { look.busy_cpu_s };
     let (mut own, mut all) = (0.0, 0.0);
     let known: Vec<&Look> = run.looks.iter().filter(|l| l.tree_cpu_s.is_some()).collect();
     for pair in known.windows(2) {
         let (from, to) = (pair[0].time_s.max(run.start_s), pair[1].time_s.min(run.end_s));
-        let joules = trace.energy_between(from, to).unwrap_or(0.0);
+        let joules = readings.energy_between(from, to).unwrap_or(0.0);
         let used = pair[1].tree_cpu_s.zip(pair[0].tree_cpu_s).map_or(0.0, |(b, a)| b - a);
         let busy = (busy(pair[1]) - busy(pair[0])).max(used);
         own += if busy > 0.0 { joules * (used / busy).clamp(0.0, 1.0) } else { 0.0 };
