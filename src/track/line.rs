@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{Look, Run, Tracking};
-use crate::measure::{MachineFacts, Part, PartKind};
+use crate::machine::{MachineFacts, Part, PartKind};
 use crate::meter::MeterTrace;
 use crate::meter::{Coverage, EnergySource};
 use crate::record::{ENERGY_TOLERANCE, Readings, Warning};
@@ -67,32 +67,33 @@ pub(super) fn mean_power(trace: &MeterTrace) -> Option<f64> {
     Some(trace.energy_between(first, last)? / (last - first))
 }
 
-/// A line for each part; `traces`, `meters` and `idle` are of the parts that are `metered`, in their order.
-#[expect(clippy::too_many_arguments, reason = "what was known before, what was read, and what was seen")]
-pub(super) fn lines(
-    parts: &[Part],
-    metered: &[bool],
-    traces: &[MeterTrace],
-    meters: &[MeterFacts],
-    idle: Option<&[Option<f64>]>,
-    tracking: Tracking,
-    run: &Run,
-    facts: &MachineFacts,
-) -> Vec<Line> {
-    let mut read = traces.iter().zip(meters).enumerate();
-    parts
-        .iter()
-        .zip(metered)
-        .map(|(part, metered)| {
-            let mut line = blank(part);
-            line.shared = run.shared.iter().find(|(device, _)| *device == part.device).and_then(|(_, shared)| *shared);
-            if let Some((i, (trace, meter))) = metered.then(|| read.next()).flatten() {
-                let idle_w = meter.idle_power.map(|w| w.0).or_else(|| *idle?.get(i)?);
-                line.fill(trace, meter, idle_w, tracking, run, facts);
-            }
-            line
-        })
-        .collect()
+/// What was read of a part that has a meter.
+pub(super) struct Metered {
+    pub(super) trace: MeterTrace,
+    pub(super) meter: MeterFacts,
+    /// Watts at rest.
+    pub(super) idle_w: Option<f64>,
+}
+
+/// What was seen beside the meters, and whose energy is asked for.
+pub(super) struct Seen<'a> {
+    pub(super) run: &'a Run,
+    pub(super) tracking: Tracking,
+    pub(super) machine: &'a MachineFacts,
+}
+
+/// A line for each part, with what was read of it.
+pub(super) fn lines(parts: &[(Part, Option<Metered>)], seen: &Seen) -> Vec<Line> {
+    let shared = |part: &Part| seen.run.shared.iter().find(|(device, _)| *device == part.device)?.1;
+    let line = |(part, metered): &(Part, Option<Metered>)| {
+        let mut line = blank(part);
+        line.shared = shared(part);
+        if let Some(metered) = metered {
+            line.fill(metered, seen);
+        }
+        line
+    };
+    parts.iter().map(line).collect()
 }
 
 fn blank(part: &Part) -> Line {
@@ -118,15 +119,8 @@ fn blank(part: &Part) -> Line {
 }
 
 impl Line {
-    fn fill(
-        &mut self,
-        trace: &MeterTrace,
-        meter: &MeterFacts,
-        idle_w: Option<f64>,
-        tracking: Tracking,
-        run: &Run,
-        facts: &MachineFacts,
-    ) {
+    fn fill(&mut self, Metered { trace, meter, idle_w }: &Metered, seen: &Seen) {
+        let (run, tracking) = (seen.run, seen.tracking);
         let duration = run.end_s - run.start_s;
         let window = [(run.start_s, run.end_s)];
         let readings = trace.over(&window);
@@ -157,7 +151,7 @@ impl Line {
         let share = match (tracking, self.kind) {
             (Tracking::Machine, _) => Ok((1.0, 0.0)),
             (Tracking::Process, PartKind::Cpu) => cpu_share(&readings, trace.meter.source, run),
-            (Tracking::Process, PartKind::Memory) => memory_share(run, facts),
+            (Tracking::Process, PartKind::Memory) => memory_share(run, seen.machine),
             (Tracking::Process, PartKind::Gpu) => self.gpu_share(whole_j),
         };
         let (share, unsure) = match share {
@@ -328,17 +322,7 @@ mod tests {
     }
 
     fn filled(kind: PartKind, log: &MeterTrace, tracking: Tracking, run: &Run, idle_w: Option<f64>) -> Line {
-        let part = Part {
-            kind,
-            device: "gpu 0".to_owned(),
-            name: String::new(),
-            id: None,
-            memory: None,
-            meter: None,
-            covered_by: None,
-            reason: None,
-            gpu: None,
-        };
+        let part = Part::new(kind, "gpu 0", String::new());
         let meter = MeterFacts {
             info: log.meter.clone(),
             resolution: Seconds(0.1),
@@ -348,10 +332,8 @@ mod tests {
             energy_j: None,
             power_w: None,
         };
-        let mut line = blank(&part);
-        line.shared = run.shared[0].1;
-        line.fill(log, &meter, idle_w, tracking, run, &facts());
-        line
+        let metered = Metered { trace: log.clone(), meter, idle_w };
+        lines(&[(part, Some(metered))], &Seen { run, tracking, machine: &facts() }).remove(0)
     }
 
     const BUSY: [(f64, f64, f64); 2] = [(0.0, 0.0, 100.0), (10.0, 15.0, 120.0)];

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::TrackError;
-use crate::measure::{Part, gpu_parts};
+use crate::machine::{Part, gpu_parts};
 use crate::meter::Coverage;
 use crate::record::Warning;
 use crate::sensor::{Driver, GpuInfo, GpuWatch, Visible, visible_gpus};
@@ -118,7 +118,7 @@ impl Watched {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::measure::parts::gpus_of;
+    use crate::machine::gpus_of;
     use crate::sensor::FakeNvml;
 
     fn used(library: &FakeNvml, list: &str) -> Vec<Part> {
