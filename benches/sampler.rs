@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 
 use candle_core::{DType, Device};
 use greenformers::catalog::{Catalog, DeviceKind};
-use greenformers::measure::{CountingAllocator, host_parts, machine_facts};
+use greenformers::machine::{host_parts, machine_facts};
+use greenformers::measure::CountingAllocator;
 use greenformers::model::{Arch, Config, Family, StepShape};
 use greenformers::nn::{AdamW, AdamWConfig, Batch, BertForPreTraining, Ops, Params, PassConfig, Tape};
 use greenformers::sensor::{DEFAULT_POWERCAP_ROOT, Meter, Sampler};

@@ -39,20 +39,24 @@
 //! |---|---|---|
 //! | 5 | the program: `main`, `cli` | clap, anyhow, indicatif; prints |
 //! | 4 | [`report`]: records and estimates to bytes | polars, plotters |
-//! | 3 | [`measure`]: runs a campaign; [`estimate`]: pure arithmetic on a record | candle (in `measure`) |
-//! | 2 | [`nn`]: candle modules; [`record`]: what was measured, as a schema | candle and libloading (in `nn`) |
+//! | 3 | [`measure`]: runs a campaign; [`track`]: watches a command; [`estimate`]: pure arithmetic on a record | candle (in `measure`) |
+//! | 2 | [`nn`]: candle modules; [`record`]: what was measured, as a schema; [`machine`]: this machine's parts, each with its best meter | candle and libloading (in `nn`) |
 //! | 1 | [`model`]: shapes, parameters, FLOPs; [`catalog`]: YAML; [`sensor`]: meters; [`stats`] | serde_yaml (in `catalog`), NVML (in `sensor`) |
-//! | 0 | [`units`]: quantities as types; [`files`]: reading within limits, writing whole; `ffi`: calls into C | |
+//! | 0 | [`units`]: quantities as types; [`meter`]: the vocabulary of what a meter says; [`files`]: reading within limits, writing whole; `alloc`: the allocator; `ffi`: calls into C | |
 
+mod alloc;
 pub mod catalog;
 pub mod estimate;
 mod ffi;
 pub mod files;
+pub mod machine;
 pub mod measure;
+pub mod meter;
 pub mod model;
 pub mod nn;
 pub mod record;
 pub mod report;
 pub mod sensor;
 pub mod stats;
+pub mod track;
 pub mod units;

@@ -5,7 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module and its floor; neighbours on a floor do not see each other.
-const FLOORS: [(&str, u32); 12] = [
+const FLOORS: [(&str, u32); 16] = [
+    ("machine", 2),
+    ("track", 3),
+    ("meter", 0),
+    ("alloc", 0),
     ("units", 0),
     ("files", 0),
     ("ffi", 0),
@@ -27,7 +31,7 @@ const CONFINED: [(&str, &[&str]); 13] = [
     ("libc::", &["ffi"]),
     ("nvml_wrapper::", &["sensor", "ffi"]),
     ("nvml_wrapper_sys::", &["ffi"]),
-    ("signal_hook::", &["measure"]),
+    ("signal_hook::", &["machine", "measure", "track"]),
     ("serde_yaml::", &["catalog"]),
     ("polars::", &["report"]),
     ("plotters::", &["report"]),

@@ -6,9 +6,10 @@ use greenformers::catalog::{Device, Grid, Hourly, Site, parse};
 use greenformers::estimate::{
     Conditions, ConditionsBuilder, Estimate, FootprintRequest, Hardware, Request, compare, estimate, footprint,
 };
+use greenformers::meter::MeterTrace;
+use greenformers::meter::{Coverage, Sample};
 use greenformers::model::{Arch, StepShape, count_params, train_step_flop};
-use greenformers::record::{Cell, MeterTrace, Record, Workload};
-use greenformers::sensor::{Coverage, Sample};
+use greenformers::record::{Cell, Record, Workload};
 use greenformers::stats::Interval;
 use greenformers::units::DType;
 use proptest::prelude::*;
@@ -296,7 +297,7 @@ proptest! {
             Sample { time_s: time, energy_j: Some(time), power_w: Some(size(*power)), doubt: None }
         }).collect();
         cell.meters[0].idle_w = idle.map(size);
-        cell.meters[0].timing = timing.then_some(greenformers::sensor::Timing { update_s: 0.1, window_s: 0.025 });
+        cell.meters[0].timing = timing.then_some(greenformers::meter::Timing { update_s: 0.1, window_s: 0.025 });
         let text = serde_json::to_string(&record).unwrap();
         let Ok(record) = Record::parse(Path::new("any.json"), &text) else { return Ok(()) };
         let summary = record.cells[0].summary(&record.environment);
@@ -359,6 +360,6 @@ fn seed() -> Record {
     Record::parse(Path::new("cpu.json"), include_str!("../fuzz/seeds/record/cpu.json")).unwrap()
 }
 
-fn meter() -> greenformers::sensor::MeterInfo {
+fn meter() -> greenformers::meter::MeterInfo {
     seed().cells[0].meters[0].meter.clone()
 }

@@ -7,10 +7,10 @@ use anyhow::{Result, bail};
 use clap::ValueEnum;
 use greenformers::catalog::{Catalog, Device, DeviceKind, Grid, Hourly, Site};
 use greenformers::estimate::{Conditions, ConditionsBuilder};
+use greenformers::meter::Coverage;
 use greenformers::model::{Arch, Config, Order, Share};
 use greenformers::record::{Warning, Workload};
 use greenformers::report::{Paint, TextTable};
-use greenformers::sensor::Coverage;
 
 /// The zone that is assumed when none is named.
 const ASSUMED_GRID: &str = "world";

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use greenformers::catalog::DeviceKind;
-use greenformers::measure::{self, Part, PartKind, cuda_problem, gpu_parts, host_parts, update_period};
+use greenformers::machine::{self, Part, PartKind, gpu_parts, host_parts};
+use greenformers::measure::{cuda_problem, update_period};
 use greenformers::report::{TextTable, significant};
 use greenformers::sensor::{DEFAULT_POWERCAP_ROOT, GpuInfo, visible_gpus};
 use serde::Serialize;
@@ -97,7 +98,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
 }
 
 fn rows(args: &Args, context: &Context) -> Result<Vec<Row>> {
-    let facts = measure::machine_facts();
+    let facts = machine::machine_facts();
     let cpu = context.catalog.identify(DeviceKind::Cpu, &facts.cpu)?;
     let mut rows: Vec<Row> = Vec::new();
     for part in host_parts(&args.powercap_root, &facts, cpu.as_ref()) {

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use greenformers::catalog::{Device, DeviceKind, Level};
 use greenformers::estimate::{Conditions, Estimate, Hardware, Request, estimate, recommend_architecture};
+use greenformers::meter::Coverage;
 use greenformers::model::Arch;
 use greenformers::record::{Record, Warning, Workload};
 use greenformers::report::{
     assumptions_table, estimates_frame, estimates_table, explanation_table, schedule_text, side_table, to_csv,
     variance_table,
 };
-use greenformers::sensor::Coverage;
 use greenformers::units::DType;
 use serde::Serialize;
 

@@ -94,7 +94,7 @@ pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
     // Where it cannot be had, a limit of file size ends the program, as it would any other.
     #[cfg(unix)]
-    let _ = greenformers::measure::survive_file_limits();
+    let _ = greenformers::machine::survive_file_limits();
     let context = Context {
         catalog: cli.catalog.map_or_else(Default::default, greenformers::catalog::Catalog::with_folder),
         quiet: cli.quiet,

@@ -6,9 +6,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use greenformers::catalog::Device;
 use greenformers::files::FolderLock;
-use greenformers::measure::{
-    self, BatchSize, ComputeDevice, DeviceChoice, MachineFacts, MeasureError, MeterChoice, Plan,
-};
+use greenformers::machine::{self, MachineFacts};
+use greenformers::measure::{self, BatchSize, Beginning, ComputeDevice, DeviceChoice, MeasureError, MeterChoice, Plan};
 use greenformers::model::{Arch, Ops};
 use greenformers::record::{CellSummary, Environment, Pass, RECORD_FILE, Record, Settings};
 use greenformers::report::{cells_frame, profile_table, to_csv};
@@ -134,7 +133,7 @@ struct Output<'a> {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
-    let facts = measure::machine_facts();
+    let facts = machine::machine_facts();
     let folder = args.output.clone().unwrap_or_else(|| new_campaign_folder(&facts.host));
     let (record, _lock) = measure_into(&args.what, args.max_time, &folder, Some(args.resume), &facts, context)?;
     let mut cells: Vec<_> = record.cells.iter().collect();
@@ -229,8 +228,14 @@ pub(super) fn measure_into(
     let stop = stopping::on_signals(folder, resume.is_some())?;
     let mut bar = Bar::new(context.quiet);
     let now = chrono::Local::now();
-    let now = (now.to_rfc3339_opts(chrono::SecondsFormat::Secs, false), now.timestamp_micros() as f64 / 1e6);
-    let result = measure::run(&plan, &compute_device, environment, meters, now, previous, folder, &mut bar, &stop);
+    let beginning = Beginning {
+        environment,
+        meters,
+        created: now.to_rfc3339_opts(chrono::SecondsFormat::Secs, false),
+        epoch_unix_s: now.timestamp_micros() as f64 / 1e6,
+        previous,
+    };
+    let result = measure::run(&plan, &compute_device, beginning, folder, &mut bar, &stop);
     bar.finish();
     if let Err(MeasureError::Stopped { signal }) = result {
         drop(lock);

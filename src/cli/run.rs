@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use greenformers::estimate::{Comparison, Estimate, ThesisClaim};
-use greenformers::measure;
+use greenformers::machine;
 use greenformers::record::CellSummary;
 use greenformers::report::{
     Report, claims_text, comparison_text, estimates_frame, estimates_table, profile_table, to_csv, write_report,
@@ -56,7 +56,7 @@ struct Output<'a> {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
-    let facts = measure::machine_facts();
+    let facts = machine::machine_facts();
     let folder = args.output.clone().unwrap_or_else(|| new_campaign_folder(&facts.host));
     let (record, _lock) = measure_into(&args.what, args.max_time, &folder, Some(args.resume), &facts, context)?;
     let report = report_of(&record, &args.conditions, context, args.what.seed)?;

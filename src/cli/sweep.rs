@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use greenformers::catalog::{Device, DeviceKind, EntryKind, Grid, Level};
 use greenformers::estimate::{Axes, Conditions, EstimateError, Goal, Limits, Scenario, frontier, recommend, sweep};
+use greenformers::meter::Coverage;
 use greenformers::model::Arch;
 use greenformers::record::{Warning, Workload, write_whole};
 use greenformers::report::{NamedScenario, named_scenarios, sweep_frame, sweep_table, to_csv, to_parquet};
-use greenformers::sensor::Coverage;
 use greenformers::units::DType;
 use serde::Serialize;
 

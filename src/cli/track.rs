@@ -8,8 +8,9 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use greenformers::catalog::{Device, DeviceKind};
 use greenformers::estimate::{Account, Metered, account};
-use greenformers::measure::{self, MachineFacts, TrackPlan, Tracked, Tracking, hardware_share, track};
+use greenformers::machine::{self, MachineFacts, hardware_share};
 use greenformers::sensor::DEFAULT_POWERCAP_ROOT;
+use greenformers::track::{TrackPlan, Tracked, Tracking, track};
 use greenformers::units::Seconds;
 
 use super::Context;
@@ -90,7 +91,7 @@ fn parse_address(text: &str) -> Result<SocketAddr, String> {
 pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     // All that can be wrong with the options is found before the command runs.
     let destination = args.output.as_deref().map(Destination::open).transpose()?;
-    let facts = measure::machine_facts();
+    let facts = machine::machine_facts();
     let cpu: Option<Device> = match &args.hardware {
         Some(name) => Some(processor(name, context.catalog.load(name)?)?),
         None => context.catalog.identify(DeviceKind::Cpu, &facts.cpu)?,

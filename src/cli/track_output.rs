@@ -7,10 +7,11 @@ use anyhow::{Context as _, Result, bail};
 use greenformers::catalog::Grid;
 use greenformers::estimate::{Account, Assumption, Conditions};
 use greenformers::files::{append_row, has_header, read_head};
-use greenformers::measure::{Exit, Line, MachineFacts, PartKind, Tracked, Tracking};
+use greenformers::machine::{MachineFacts, PartKind};
 use greenformers::record::{Warning, write_whole};
 use greenformers::report::{CODECARBON_HEADER, CodecarbonRow, TextTable, interval, significant};
 use greenformers::stats::Interval;
+use greenformers::track::{Exit, Line, Tracked, Tracking};
 use greenformers::units::Joules;
 use serde::Serialize;
 

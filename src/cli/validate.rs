@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use greenformers::estimate::{Prediction, PublishedCheck, against_published};
+use greenformers::machine;
 use greenformers::measure;
 use greenformers::model::Arch;
 use greenformers::record::{Cell, Record, Status, write_whole};
@@ -63,7 +64,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     if args.what.steps.is_some() {
         bail!("`--steps` is what this command works out\nhint: `--minutes` says how long the run shall be");
     }
-    let facts = measure::machine_facts();
+    let facts = machine::machine_facts();
     let folder = args.output.clone().unwrap_or_else(|| new_campaign_folder(&format!("{}-validation", facts.host)));
     let mut what = args.what.clone();
     if what.archs.is_empty() {
@@ -143,7 +144,7 @@ fn validated(
     };
     let name =
         format!("run-{}-{}-{}", cell.arch.to_string().replace([':', '=', ','], "-"), cell.shape.seq_len, cell.dtype);
-    let facts = measure::machine_facts();
+    let facts = machine::machine_facts();
     let (run, _lock) = measure_into(&one, seconds, &folder.join(name), None, &facts, context)?;
     let ran = run.cells.first().filter(|c| c.status == Status::Ok);
     let ran = ran.with_context(|| format!("the run of {label} failed"))?;

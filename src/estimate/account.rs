@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::ledger::{Arithmetic, Energy, Quantity, Run, footprint};
 use super::sampler::Sampler;
 use super::{Assumption, Conditions, Input, conditions::Wall};
-use crate::sensor::Coverage;
+use crate::meter::Coverage;
 use crate::stats::{Interval, Stream};
 use crate::units::{Joules, Seconds};
 

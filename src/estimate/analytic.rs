@@ -7,9 +7,9 @@ use super::model::{
 use super::step::PhaseStep;
 use super::{Basis, EstimateError, StepSource};
 use crate::catalog::{Device, DeviceKind, Level, Sourced};
+use crate::meter::Coverage;
 use crate::model::{Arch, count_params};
 use crate::record::{Workload, phase_shape};
-use crate::sensor::Coverage;
 use crate::stats::Distribution;
 use crate::units::DType;
 

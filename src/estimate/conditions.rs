@@ -2,8 +2,8 @@
 
 use super::{Assumption, EstimateError, Input, LostTime};
 use crate::catalog::{Device, Grid, Hourly, HourlyBasis, Per, Site, Sourced};
+use crate::meter::Coverage;
 use crate::record::Warning;
-use crate::sensor::Coverage;
 use crate::stats::Distribution;
 use crate::units::{UsdPerHour, pue_fault};
 

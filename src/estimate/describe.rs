@@ -305,7 +305,7 @@ fn warnings(request: &Request<'_>, source: &StepSource, fits: Option<bool>) -> V
                 "give the device as a file with an `interconnect` with `--hardware`",
             ));
         }
-        if record.environment.meters.iter().any(|m| m.source == crate::sensor::EnergySource::Model) {
+        if record.environment.meters.iter().any(|m| m.source == crate::meter::EnergySource::Model) {
             list.push(Warning::new(
                 "the power of this machine is modelled from its load, not measured",
                 "energy, CO2e and electricity cost are good to about a factor of two; ratios between architectures are better",

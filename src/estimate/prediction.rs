@@ -88,8 +88,9 @@ impl Prediction {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{MeterTrace, Step, blank_cell};
-    use crate::sensor::{Coverage, EnergySource, MeterInfo, Sample};
+    use crate::meter::MeterTrace;
+    use crate::meter::{Coverage, EnergySource, MeterInfo, Sample};
+    use crate::record::{Step, blank_cell};
 
     /// `n` steps of 0.1, 0.25 and 0.15 s each one after the other, the third longer by `jitter`, at 40 W.
     fn cell(n: usize, jitter: f64) -> Cell {

@@ -8,9 +8,9 @@ use super::model::{Class, Efficiency, Figures, Loadings, StepTime, Work, idle_w,
 use super::step::{PhaseStep, RERUN_UNCERTAINTY};
 use super::{Basis, EstimateError, StepSource};
 use crate::catalog::{Device, Level};
+use crate::meter::Coverage;
 use crate::model::{Arch, Config};
 use crate::record::{Cell, Pass, Record, Status};
-use crate::sensor::Coverage;
 use crate::stats::{Distribution, Fit, Prior, fit_robust, median};
 use crate::units::DType;
 

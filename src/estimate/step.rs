@@ -2,7 +2,7 @@
 
 use super::Basis;
 use super::model::{Loadings, StepTime};
-use crate::sensor::Coverage;
+use crate::meter::Coverage;
 use crate::stats::{Distribution, Mean};
 
 /// Relative standard uncertainty of a later run on the same machine: between processes, as 10 runs of

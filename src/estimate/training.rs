@@ -208,7 +208,7 @@ fn given_step(
         basis: Basis::Given,
         own_scale: Distribution::Point(1.0),
         straggler: 1.0,
-        coverage: power_w.map(|_| crate::sensor::Coverage::NodeShare),
+        coverage: power_w.map(|_| crate::meter::Coverage::NodeShare),
         idle_w: device.and_then(super::model::idle_w),
         gain_uncertainty: 0.0,
         machine_uncertainty: 0.0,

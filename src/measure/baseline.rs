@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use super::phase::{POLL, measure_period};
 use crate::catalog::Device;
-use crate::record::{Baseline, MeterTrace};
-use crate::sensor::{Meter, MeterFacts, Sampler, Timing, Watch};
+use crate::meter::Timing;
+use crate::record::Baseline;
+use crate::sensor::{Meter, MeterFacts, Sampler, Watch};
 use crate::stats::Period;
 use crate::units::Seconds;
 
@@ -44,16 +45,13 @@ pub(super) fn measure(sampler: &Sampler, hardware: Option<&Device>, most_s: f64)
         std::thread::sleep(Duration::from_secs_f64(idle_s));
     }
     sampler.read_now();
-    let logs = sampler.take();
+    let traces = sampler.take();
     facts
         .iter()
         .zip(periods)
-        .zip(logs)
-        .map(|((fact, period), log)| {
-            let times = (log.samples.first().map(|s| s.time_s), log.samples.last().map(|s| s.time_s));
-            let failure = log.failure.clone();
-            let trace =
-                MeterTrace { meter: log.info, samples: log.samples, failure: log.failure, timing: None, idle_w: None };
+        .zip(traces)
+        .map(|((fact, period), trace)| {
+            let times = (trace.samples.first().map(|s| s.time_s), trace.samples.last().map(|s| s.time_s));
             let joules = times.0.zip(times.1).and_then(|(a, b)| Some((trace.energy_between(a, b)?, b - a)));
             let (idle_w, seconds) = match (fact.idle_power, joules) {
                 (Some(modelled), _) => (Some(modelled.0), 0.0),
@@ -71,7 +69,7 @@ pub(super) fn measure(sampler: &Sampler, hardware: Option<&Device>, most_s: f64)
                     idle_s: seconds,
                     update_s,
                     update_jitter_s: period.map(|p| p.jitter),
-                    reason: failure.or(silent),
+                    reason: trace.failure.or(silent),
                 },
             }
         })
@@ -108,7 +106,8 @@ fn timing(facts: &MeterFacts, hardware: Option<&Device>, update_s: f64) -> Timin
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sensor::{Coverage, CpuClock, FakeMeter, LoadModel};
+    use crate::meter::Coverage;
+    use crate::sensor::{CpuClock, FakeMeter, LoadModel};
     use crate::units::Watts;
 
     fn baseline_of(meter: Box<dyn Meter>) -> Measured {

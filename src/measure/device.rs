@@ -7,7 +7,7 @@ use candle_core::Device;
 
 use super::MeasureError;
 use super::memory::Available;
-use crate::ffi;
+use crate::alloc;
 use crate::sensor::CudaIdentity;
 use crate::units::DType;
 
@@ -139,8 +139,8 @@ impl ComputeDevice {
             #[cfg(feature = "cuda")]
             Device::Cuda(cuda) => super::cuda::mark_memory(cuda).ok(),
             _ => {
-                ffi::reset_peak();
-                ffi::in_use()
+                alloc::reset_peak();
+                alloc::in_use()
             }
         }
     }
@@ -150,7 +150,7 @@ impl ComputeDevice {
         let peak = match &self.device {
             #[cfg(feature = "cuda")]
             Device::Cuda(cuda) => super::cuda::peak_memory(cuda).ok()?,
-            _ => ffi::peak(),
+            _ => alloc::peak(),
         };
         Some(peak.saturating_sub(mark?))
     }
@@ -161,7 +161,7 @@ impl ComputeDevice {
             // What cannot be given back stays with the program, where later cells can use it.
             #[cfg(feature = "cuda")]
             Device::Cuda(cuda) => _ = super::cuda::release_unused(cuda),
-            _ => ffi::release_kept(),
+            _ => alloc::release_kept(),
         }
     }
 

@@ -4,11 +4,11 @@ use std::path::Path;
 use std::str::FromStr;
 
 use super::environment::gpu_of;
-use super::{ComputeDevice, MachineFacts, MeasureError, hardware_share};
-use crate::catalog::{Device, DeviceKind, Per};
+use super::{ComputeDevice, MeasureError};
+use crate::machine::{MachineFacts, PartKind, cpu_model, gpu_parts, host_parts};
+use crate::meter::EnergySource;
 use crate::record::{Compute, Unmetered};
-use crate::sensor::{Coverage, CpuClock, Driver, GpuWatch, LoadModel, Meter, NvmlMeter, Rapl, open_rapl};
-use crate::units::Watts;
+use crate::sensor::{Driver, GpuWatch, Meter, SensorError};
 
 /// Which meter was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,26 +68,36 @@ pub fn open_meters(
     {
         found.gpu = Driver::open().and_then(|driver| GpuWatch::open(&driver, gpu.index)).ok();
     }
+    let hardware = compute.hardware.as_ref();
     match (choice, device.is_cpu()) {
         (MeterChoice::None, _) => found.without("energy", &"`--meter none` was given"),
         (MeterChoice::Nvml, true) => return Err(MeasureError::NvmlOnCpu),
         (MeterChoice::Nvml, false) => found.meters.push(nvml(device)?),
-        (MeterChoice::Rapl, _) => found.take(open_rapl(powercap, tdp(compute.hardware.as_ref()))?),
         (MeterChoice::Model, _) => found.meters.push(model(compute, facts)?),
         (MeterChoice::Auto, false) => match nvml(device) {
             Ok(meter) => found.meters.push(meter),
             Err(error) => found.without("GPU", &error),
         },
-        (MeterChoice::Auto, true) => match open_rapl(powercap, tdp(compute.hardware.as_ref())) {
-            Ok(rapl) => found.take(rapl),
-            Err(no_rapl) => {
-                found.without("CPU package", &no_rapl);
-                match model(compute, facts) {
-                    Ok(meter) => found.meters.push(meter),
-                    Err(no_model) => found.without("energy", &no_model),
+        (MeterChoice::Rapl, _) | (MeterChoice::Auto, true) => {
+            for part in host_parts(powercap, facts, hardware) {
+                match (part.unread, part.kind) {
+                    (Some(no_rapl), PartKind::Cpu) if choice == MeterChoice::Rapl => return Err(no_rapl.into()),
+                    (Some(no_rapl), PartKind::Cpu) => found.without("CPU package", &no_rapl),
+                    (Some(unreadable), _) => found.without("memory", &unreadable),
+                    (None, _) => {}
+                }
+                match part.meter {
+                    // Memory that no counter reads is not of the device that computes.
+                    Some(meter) if part.kind == PartKind::Cpu || meter.info().source != EnergySource::Model => {
+                        found.meters.push(meter);
+                    }
+                    None if part.kind == PartKind::Cpu => {
+                        found.without("energy", &MeasureError::NoModel(facts.cpu.clone()));
+                    }
+                    _ => {}
                 }
             }
-        },
+        }
     }
     Ok(found)
 }
@@ -95,13 +105,6 @@ pub fn open_meters(
 impl Meters {
     fn without(&mut self, what: &str, reason: &dyn std::fmt::Display) {
         self.unmetered.push(Unmetered { what: what.to_owned(), reason: reason.to_string() });
-    }
-
-    fn take(&mut self, rapl: Rapl) {
-        self.meters.extend(rapl.meters.into_iter().map(|m| Box::new(m) as Box<dyn Meter>));
-        if let Some(error) = rapl.unreadable {
-            self.without("memory", &error);
-        }
     }
 }
 
@@ -112,31 +115,13 @@ fn nvml(device: &ComputeDevice) -> Result<Box<dyn Meter>, MeasureError> {
     if is_instance {
         return Err(MeasureError::MigInstance(gpu.id()));
     }
-    Ok(Box::new(NvmlMeter::open(&Driver::open()?, gpu.index)?))
+    let part = gpu_parts()?.into_iter().find(|p| p.gpu.as_ref().is_some_and(|g| g.index == gpu.index));
+    let Some(part) = part else { return Err(SensorError::Nvml(format!("`{}` is gone", gpu.id())).into()) };
+    part.meter.ok_or_else(|| part.unread.unwrap_or_else(|| SensorError::Nvml("no meter".to_owned())).into())
 }
 
 fn model(compute: &Compute, facts: &MachineFacts) -> Result<Box<dyn Meter>, MeasureError> {
     let no_model = || MeasureError::NoModel(facts.cpu.clone());
     let device = compute.hardware.as_ref().ok_or_else(no_model)?;
     Ok(Box::new(cpu_model(device, facts).ok_or_else(no_model)?))
-}
-
-/// The TDP of a processor; a virtual CPU's is not that of a package.
-pub(super) fn tdp(device: Option<&Device>) -> Option<Watts> {
-    let whole = device.filter(|d| d.kind == DeviceKind::Cpu && d.per == Per::Device)?;
-    Some(whole.tdp.as_ref()?.value)
-}
-
-/// The load model of the part of `device` that this machine may use; `None` if its TDP is not known.
-#[must_use]
-pub fn cpu_model(device: &Device, facts: &MachineFacts) -> Option<LoadModel> {
-    let share = hardware_share(device, facts);
-    let full = device.tdp.as_ref()?.value * share;
-    let idle = device.idle_power.as_ref().map(|p| p.value * share);
-    let coverage = match device.per {
-        Per::Vcpu => Coverage::NodeShare,
-        Per::Device => Coverage::CpuPackage,
-    };
-    let domain = format!("{share:.3} x {}", device.name);
-    Some(LoadModel::new(domain, coverage, idle, full, CpuClock::of_machine()))
 }

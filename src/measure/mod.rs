@@ -17,27 +17,19 @@ mod error;
 mod load;
 mod memory;
 mod meters;
-mod parts;
 mod phase;
 mod plan;
 mod runner;
-#[cfg(unix)]
-mod signals;
 #[cfg(test)]
 mod simulated;
 mod stop;
-mod track;
 
-pub use crate::ffi::CountingAllocator;
+pub use crate::alloc::CountingAllocator;
 pub use baseline::update_period;
-pub use campaign::{Observer, Progress, run};
+pub use campaign::{Beginning, Observer, Progress, run};
 pub use device::{ComputeDevice, DeviceChoice, cuda_problem};
-pub use environment::{MachineFacts, compute_threads, describe_compute, hardware_share, machine_facts};
+pub use environment::{compute_threads, describe_compute};
 pub use error::MeasureError;
-pub use meters::{MeterChoice, Meters, cpu_model, open_meters};
-pub use parts::{Part, PartKind, gpu_parts, host_parts};
+pub use meters::{MeterChoice, Meters, open_meters};
 pub use plan::{BatchSize, Plan, Point};
-#[cfg(unix)]
-pub use signals::survive_file_limits;
 pub use stop::{Stop, exit_code, signal_name};
-pub use track::{Exit, Line, TrackError, TrackPlan, Tracked, Tracking, track};

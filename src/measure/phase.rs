@@ -5,7 +5,8 @@
 //! steps are run in groups: each waits for a tick of the sensor, and then for its own share of the period. The tick is
 //! seen, not reckoned from the clock: a period that is wrong by 0.3 % is out of phase after a few seconds.
 
-use crate::sensor::{Timing, Watch};
+use crate::meter::Timing;
+use crate::sensor::Watch;
 use crate::stats::{Period, period_of_ticks};
 use crate::units::Seconds;
 

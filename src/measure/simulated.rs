@@ -2,8 +2,9 @@
 //! code that measures, only the sensor and the clock are made up.
 
 use super::phase::{GROUPS, POLL, await_phase, measure_period};
+use crate::meter::Timing;
 use crate::record::{counter_j, integral_j};
-use crate::sensor::{Timing, Watch};
+use crate::sensor::Watch;
 use crate::stats::{Distribution, Stream};
 use crate::units::Seconds;
 
@@ -131,7 +132,7 @@ impl Trial {
         device.draw(random.uniform() * self.update_s, IDLE_W);
         let (mut measured, mut drawn) = (0.0, 0.0);
         for group in 0..self.groups {
-            let watched_s = device.now_s() - timing.settling().0;
+            let watched_s = device.now_s() - timing.settling_s();
             if self.locked {
                 assert!(await_phase(&mut device, timing, group), "the sensor ticks");
             }
@@ -142,7 +143,7 @@ impl Trial {
                 device.draw(step / 2.0, IDLE_W);
             }
             let end = device.now_s();
-            device.wait(timing.settling());
+            device.wait(Seconds(timing.settling_s()));
             let readings = device.sampled(watched_s);
             let energy = match self.shows {
                 Shows::Power(_) => integral_j(&readings, (start, end), timing, SAMPLE_S, Some(IDLE_W)),

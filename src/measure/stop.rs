@@ -32,7 +32,7 @@ impl Stop {
     pub fn on_signals(at_once: impl FnOnce(i32) + Send + 'static) -> std::io::Result<Self> {
         use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
         let stop = Self::default();
-        let mut signals = super::signals::caught(&[SIGINT, SIGTERM, SIGHUP])?;
+        let mut signals = crate::machine::caught(&[SIGINT, SIGTERM, SIGHUP])?;
         let asked = stop.signal.clone();
         let waiting = std::thread::Builder::new().name("stop".to_owned()).spawn(move || {
             let Some(signal) = signals.forever().next() else { return };

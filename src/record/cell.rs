@@ -2,13 +2,11 @@
 
 use std::fmt;
 
-use serde::de::{SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use super::Warning;
-use crate::ffi::release_kept;
+use crate::meter::{GpuState, MeterTrace};
 use crate::model::{Arch, StepShape};
-use crate::sensor::{GpuState, MeterInfo, Sample, Timing};
 use crate::units::DType;
 
 /// What a step does.
@@ -89,55 +87,6 @@ pub struct Launch {
     pub enqueue_s: f64,
     /// Median seconds until it was done: with a wait at the end of each phase, as frameworks are usually timed.
     pub synchronized_s: f64,
-}
-
-/// From so many readings on, what a list has outgrown is given back at once: kept blocks of all its sizes would double it.
-const MANY: usize = 1 << 18;
-
-/// A list that may hold millions of readings.
-fn samples<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Sample>, D::Error> {
-    struct Samples;
-
-    impl<'de> Visitor<'de> for Samples {
-        type Value = Vec<Sample>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a sequence")
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<Sample>, A::Error> {
-            let mut all = Vec::new();
-            while let Some(sample) = seq.next_element()? {
-                let grows = all.len() == all.capacity() && all.len() >= MANY;
-                all.push(sample);
-                if grows {
-                    release_kept();
-                }
-            }
-            Ok(all)
-        }
-    }
-
-    deserializer.deserialize_seq(Samples)
-}
-
-/// What one meter read while the cell ran.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MeterTrace {
-    /// Which meter.
-    pub meter: MeterInfo,
-    /// Raw readings, in order.
-    #[serde(deserialize_with = "samples")]
-    pub samples: Vec<Sample>,
-    /// Why it stopped, if it did.
-    pub failure: Option<String>,
-    /// How its sensor shows what it measures, where that was found out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub timing: Option<Timing>,
-    /// What it reads, or its model says, when the device is idle.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub idle_w: Option<f64>,
 }
 
 /// What was measured of one architecture at one shape.

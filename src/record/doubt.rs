@@ -1,55 +1,52 @@
 //! What of a meter's readings is not believed, and what has to be said of it.
 
 use super::readings::Readings;
-use super::{Cell, MeterTrace, Warning};
-use crate::sensor::Doubt;
+use super::{Cell, Warning};
+use crate::meter::Doubt;
 
 /// The energy of a run is not known if what is not believed is more than this part of its time.
 pub(super) const MOST_UNREAD: f64 = 0.05;
 
-impl MeterTrace {
-    /// The part of the windows, from and to, that its energy leaves out, because what was read then is not believed.
+impl Readings<'_> {
+    /// The part of the windows that its energy leaves out, because what was read then is not believed.
     #[must_use]
-    pub fn unread_in(&self, windows: &[(f64, f64)]) -> f64 {
-        let readings = Readings::over(self, windows);
-        let seconds =
-            if readings.counts() { readings.unread_of_counter(windows) } else { readings.refused_in(windows) };
-        if seconds > 0.0 { seconds / windows.iter().map(|(from, to)| to - from).sum::<f64>() } else { 0.0 }
+    pub fn unread(&self) -> f64 {
+        let seconds = if self.counts() { self.unread_of_counter(self.windows) } else { self.refused() };
+        if seconds > 0.0 { seconds / self.seconds() } else { 0.0 }
     }
 
     /// Whether its energy lacks a part in the windows, because a counter stood still.
     #[must_use]
-    pub fn is_partial_in(&self, windows: &[(f64, f64)]) -> bool {
-        let readings = Readings::over(self, windows);
-        self.within(windows).any(|doubt| doubt.partial) || windows.iter().any(|w| readings.stopped_between(w.0, w.1))
+    pub fn is_partial(&self) -> bool {
+        self.within().any(|doubt| doubt.partial) || self.windows.iter().any(|w| self.stopped_between(w.0, w.1))
     }
 
-    fn within<'a>(&'a self, windows: &'a [(f64, f64)]) -> impl Iterator<Item = &'a Doubt> + 'a {
+    fn within(&self) -> impl Iterator<Item = &Doubt> {
+        let samples = &self.trace.samples;
         // The reading that ends a window comes a little after it.
         let of_window = move |(from, to): &(f64, f64)| {
-            let first = self.samples.partition_point(|s| s.time_s < *from);
-            let last = (self.samples.partition_point(|s| s.time_s < *to) + 1).min(self.samples.len());
-            self.samples.get(first..last).unwrap_or_default().iter().filter_map(|s| s.doubt.as_deref())
+            let first = samples.partition_point(|s| s.time_s < *from);
+            let last = (samples.partition_point(|s| s.time_s < *to) + 1).min(samples.len());
+            samples.get(first..last).unwrap_or_default().iter().filter_map(|s| s.doubt.as_deref())
         };
-        windows.iter().flat_map(of_window)
+        self.windows.iter().flat_map(of_window)
     }
 
     /// What has to be said of its readings in the windows; whose they are is not.
     #[must_use]
-    pub fn doubts(&self, windows: &[(f64, f64)]) -> Vec<Warning> {
+    pub fn doubts(&self) -> Vec<Warning> {
         let mut found = Vec::new();
-        let readings = Readings::over(self, windows);
-        let all = windows.iter().map(|(from, to)| to - from).sum::<f64>();
+        let (windows, all) = (self.windows, self.seconds());
         let consequence = |seconds: f64| {
             if seconds <= MOST_UNREAD * all {
                 return "that time is left out of its energy and of the time it is set against, and its interval is wider";
             }
-            if windows.iter().all(|w| readings.energy_between(w.0, w.1).is_some()) {
+            if windows.iter().all(|w| self.energy_between(w.0, w.1).is_some()) {
                 return "its energy is the integral of its power";
             }
             "its energy is not known: more than 5 % of the time would be left out"
         };
-        let counted = readings.unread_of_counter(windows);
+        let counted = self.unread_of_counter(windows);
         if counted > 0.0 {
             let part = 100.0 * counted / all;
             found.push(Warning::new(
@@ -59,14 +56,14 @@ impl MeterTrace {
                  again",
             ));
         }
-        let refused: Vec<f64> = self.within(windows).filter_map(|d| d.refused_w).collect();
+        let refused: Vec<f64> = self.within().filter_map(|d| d.refused_w).collect();
         if !refused.is_empty() {
             let most = refused.iter().copied().fold(0.0, f64::max);
             let times = if refused.len() == 1 { "once".to_owned() } else { format!("{} times", refused.len()) };
-            let seconds = readings.refused_in(windows);
+            let seconds = self.refused();
             found.push(Warning::new(
                 format!("power of up to {most:.0} W was read {times}, which it cannot draw"),
-                if readings.counts() || seconds <= MOST_UNREAD * all {
+                if self.counts() || seconds <= MOST_UNREAD * all {
                     "these readings are not counted: those beside them stand for them"
                 } else {
                     consequence(seconds)
@@ -74,14 +71,14 @@ impl MeterTrace {
                 "see whether there is a newer driver",
             ));
         }
-        if windows.iter().any(|w| readings.stalled_between(w.0, w.1)) {
+        if windows.iter().any(|w| self.stalled_between(w.0, w.1)) {
             found.push(Warning::new(
                 "its energy counter stood still for more than a second while it drew power",
                 "its energy is the integral of its power",
                 "see whether there is a newer driver",
             ));
         }
-        if self.is_partial_in(windows) {
+        if self.is_partial() {
             found.push(Warning::new(
                 "a counter of it stood still, and no device draws nothing",
                 "its energy is partial: what that counter should have counted is missing",
@@ -93,17 +90,12 @@ impl MeterTrace {
 }
 
 impl Cell {
-    /// From when to when its visits ran.
-    pub(super) fn windows(&self) -> Vec<(f64, f64)> {
-        let visits = self.steps.chunk_by(|a, b| a.visit == b.visit);
-        visits.map(|visit| (visit[0].start_s, visit[visit.len() - 1].end_s())).collect()
-    }
-
     /// All that has to be said of it: what was seen while it ran, and what its readings say.
     #[must_use]
     pub fn caveats(&self) -> Vec<Warning> {
         let windows = self.windows();
-        let doubts = self.meters.iter().flat_map(|m| m.doubts(&windows).into_iter().map(|w| w.of(&m.meter.domain)));
+        let doubts =
+            self.meters.iter().flat_map(|m| m.over(&windows).doubts().into_iter().map(|w| w.of(&m.meter.domain)));
         self.warnings.iter().cloned().chain(doubts).collect()
     }
 }
@@ -111,8 +103,8 @@ impl Cell {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::meter::{Coverage, EnergySource, MeterInfo, MeterTrace, Sample};
     use crate::record::Step;
-    use crate::sensor::{Coverage, EnergySource, MeterInfo, Sample};
 
     /// A counter of 50 W read each 0.1 s for 10 s, and power beside it where `power` gives some.
     fn trace(power: fn(f64) -> Option<f64>, change: impl Fn(&mut Sample)) -> MeterTrace {
@@ -150,7 +142,7 @@ mod tests {
     }
 
     fn facts(trace: &MeterTrace) -> String {
-        trace.doubts(&[(0.0, 10.0)]).iter().map(|w| w.fact.clone()).collect::<Vec<_>>().join("; ")
+        trace.over(&[(0.0, 10.0)]).doubts().iter().map(|w| w.fact.clone()).collect::<Vec<_>>().join("; ")
     }
 
     fn close(found: Option<f64>, expected: f64) -> bool {
@@ -229,7 +221,7 @@ mod tests {
         for (stops, is_partial) in [(-1.0, false), (4.0, true), (9.5, false), (11.0, false)] {
             let trace =
                 trace(|_| None, move |sample| sample.energy_j = sample.energy_j.map(|j| j.min(7.0 + 50.0 * stops)));
-            assert_eq!(trace.is_partial_in(&[(0.0, 10.0)]), is_partial, "{stops} s");
+            assert_eq!(trace.over(&[(0.0, 10.0)]).is_partial(), is_partial, "{stops} s");
         }
     }
 }

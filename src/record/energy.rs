@@ -3,8 +3,9 @@
 use serde::Serialize;
 
 use super::readings::Readings;
-use super::{Cell, MeterTrace, Step};
-use crate::sensor::EnergySource;
+use super::{Cell, Step};
+use crate::meter::EnergySource;
+use crate::meter::MeterTrace;
 use crate::stats::batch_means;
 
 /// Two estimates of one energy that are further apart than this are a warning.
@@ -21,50 +22,83 @@ pub struct EnergyCheck {
     pub difference: f64,
 }
 
+/// A way of reading a meter.
+#[derive(Clone, Copy)]
+enum By {
+    Counter,
+    Integral,
+    /// The counter, else the integral.
+    Best,
+}
+
+impl By {
+    fn joules(self, readings: &Readings, (from, to): (f64, f64)) -> Option<f64> {
+        match self {
+            Self::Counter => readings.counter_between(from, to),
+            Self::Integral => readings.integral_between(from, to),
+            Self::Best => readings.energy_between(from, to),
+        }
+    }
+}
+
 impl MeterTrace {
     /// Joules between two moments by the energy counter; `None` if there is none, or if it did not advance.
     #[must_use]
     pub fn counter_between(&self, start_s: f64, end_s: f64) -> Option<f64> {
-        Readings::over(self, &[(start_s, end_s)]).counter_between(start_s, end_s)
+        self.over(&[(start_s, end_s)]).counter_between(start_s, end_s)
     }
 
     /// Joules between two moments by integrating power; `None` if no power was read.
     #[must_use]
     pub fn integral_between(&self, start_s: f64, end_s: f64) -> Option<f64> {
-        Readings::over(self, &[(start_s, end_s)]).integral_between(start_s, end_s)
+        self.over(&[(start_s, end_s)]).integral_between(start_s, end_s)
     }
 
     /// Joules between two moments: by the counter, else by the integral of power.
     #[must_use]
     pub fn energy_between(&self, start_s: f64, end_s: f64) -> Option<f64> {
-        Readings::over(self, &[(start_s, end_s)]).energy_between(start_s, end_s)
+        self.over(&[(start_s, end_s)]).energy_between(start_s, end_s)
     }
 }
 
 impl Cell {
     /// The measured steps, those of a visit together.
-    fn visits(&self) -> impl Iterator<Item = &[Step]> {
+    pub fn visits(&self) -> impl Iterator<Item = &[Step]> {
         self.steps.chunk_by(|a, b| a.visit == b.visit)
     }
 
+    /// From when to when its visits ran.
+    #[must_use]
+    pub fn windows(&self) -> Vec<(f64, f64)> {
+        self.visits().map(|visit| (visit[0].start_s, visit[visit.len() - 1].end_s())).collect()
+    }
+
+    /// Joules of its visits by each meter, in their order; `None` of a meter that failed or did not cover a visit, and if
+    /// there was no visit.
+    #[must_use]
+    pub fn joules_by_meter(&self) -> Vec<Option<f64>> {
+        let windows = self.windows();
+        let joules = |meter: &MeterTrace| {
+            let readings = (meter.failure.is_none() && !windows.is_empty()).then(|| meter.over(&windows))?;
+            windows.iter().map(|w| readings.energy_between(w.0, w.1)).sum()
+        };
+        self.meters.iter().map(joules).collect()
+    }
+
     /// Joules of each visit by one way of reading a meter, all meters added up; `None` if a meter has failed.
-    fn by_visit(&self, of: impl Fn(&Readings, f64, f64) -> Option<f64>) -> Option<Vec<f64>> {
+    fn by_visit(&self, by: By) -> Option<Vec<f64>> {
         if self.meters.is_empty() || self.steps.is_empty() || self.meters.iter().any(|m| m.failure.is_some()) {
             return None;
         }
         let windows = self.windows();
-        let readings: Vec<Readings> = self.meters.iter().map(|m| Readings::over(m, &windows)).collect();
-        let joules = |visit: &[Step]| {
-            let (first, last) = (visit.first()?, visit.last()?);
-            readings.iter().map(|m| of(m, first.start_s, last.end_s())).sum::<Option<f64>>()
-        };
-        self.visits().map(joules).collect()
+        let readings: Vec<Readings> = self.meters.iter().map(|m| m.over(&windows)).collect();
+        windows.iter().map(|w| readings.iter().map(|m| by.joules(m, *w)).sum::<Option<f64>>()).collect()
     }
 
     /// Joules per step of each visit, all meters added up; `None` if a meter did not cover a visit.
     #[must_use]
     pub fn energy_per_step_by_visit(&self) -> Option<Vec<f64>> {
-        let joules = self.by_visit(Readings::energy_between)?;
+        let joules = self.by_visit(By::Best)?;
         Some(joules.iter().zip(self.visits()).map(|(energy, visit)| energy / visit.len() as f64).collect())
     }
 
@@ -72,17 +106,13 @@ impl Cell {
     /// between visits alone.
     #[must_use]
     pub fn mean_power(&self) -> Option<(f64, f64)> {
-        let by_visit = self.by_visit(Readings::energy_between)?;
-        let powers: Vec<f64> = by_visit
-            .iter()
-            .zip(self.visits())
-            .map(|(energy, visit)| energy / (visit[visit.len() - 1].end_s() - visit[0].start_s))
-            .collect();
+        let by_visit = self.by_visit(By::Best)?;
+        let windows = self.windows();
+        let powers: Vec<f64> = by_visit.iter().zip(&windows).map(|(energy, (from, to))| energy / (to - from)).collect();
         let mean = batch_means(&powers);
         let power = powers.iter().sum::<f64>() / powers.len() as f64;
         let spread = mean.map_or(0.0, |m| m.standard_error / m.mean.abs().max(f64::MIN_POSITIVE));
-        let windows = self.windows();
-        let unread = self.meters.iter().map(|m| m.unread_in(&windows)).fold(0.0, f64::max);
+        let unread = self.meters.iter().map(|m| m.over(&windows).unread()).fold(0.0, f64::max);
         let spread = spread.hypot(unread);
         (power.is_finite() && power > 0.0).then_some((power, spread))
     }
@@ -99,11 +129,9 @@ impl Cell {
     /// Both estimates of the energy, where every meter has both for every visit.
     #[must_use]
     pub fn energy_check(&self) -> Option<EnergyCheck> {
-        let total = |of: fn(&Readings, f64, f64) -> Option<f64>| {
-            self.by_visit(of).map(|joules| joules.iter().sum::<f64>() / self.steps.len() as f64)
-        };
-        let counter = total(Readings::counter_between)?;
-        let integral = total(Readings::integral_between)?;
+        let total = |by: By| self.by_visit(by).map(|joules| joules.iter().sum::<f64>() / self.steps.len() as f64);
+        let counter = total(By::Counter)?;
+        let integral = total(By::Integral)?;
         Some(EnergyCheck {
             counter_j_per_step: counter,
             integral_j_per_step: integral,
@@ -115,7 +143,7 @@ impl Cell {
     #[must_use]
     pub fn energy_source(&self) -> Option<EnergySource> {
         let source = self.meters.first()?.meter.source;
-        let counted = source != EnergySource::NvmlCounter || self.by_visit(Readings::counter_between).is_some();
+        let counted = source != EnergySource::NvmlCounter || self.by_visit(By::Counter).is_some();
         Some(if counted { source } else { EnergySource::NvmlPower })
     }
 
@@ -129,7 +157,7 @@ impl Cell {
         !failed
             && self.meters.iter().any(has_counter)
             && !self.meters.iter().any(doubted)
-            && self.by_visit(Readings::counter_between).is_none()
+            && self.by_visit(By::Counter).is_none()
     }
 
     /// Relative standard uncertainty of the gain of the meters: the largest of them.
@@ -142,7 +170,7 @@ impl Cell {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sensor::{Coverage, MeterInfo, Sample, Timing};
+    use crate::meter::{Coverage, MeterInfo, Sample, Timing};
 
     /// A meter of a device that draws 50 W at rest and 100 W from 1 s to 3 s: values each 0.1 s, the last 0.1 s of
     /// which they are the mean of.

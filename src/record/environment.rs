@@ -4,7 +4,7 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::Device;
-use crate::sensor::MeterInfo;
+use crate::meter::MeterInfo;
 use crate::units::DType;
 
 /// What computed.

@@ -121,7 +121,7 @@ fn without_place(message: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::sensor::Sample;
+    use crate::meter::Sample;
 
     #[test]
     fn a_reading_that_is_written_and_read_again_is_the_same_to_the_last_bit() {

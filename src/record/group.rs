@@ -1,6 +1,6 @@
 //! Joules of a group of steps, from what a sensor showed around it.
 
-use crate::sensor::Timing;
+use crate::meter::Timing;
 use crate::stats::{counter_total, staircase};
 
 /// Joules between two moments from the readings (time, watts) of a power sensor: the area under its staircase, moved
@@ -18,8 +18,8 @@ pub fn integral_j(
     poll_s: f64,
     idle_w: Option<f64>,
 ) -> Option<f64> {
-    let delay = timing.delay().0 + poll_s / 2.0;
-    let smear = timing.smear().0;
+    let delay = timing.delay_s() + poll_s / 2.0;
+    let smear = timing.smear_s();
     let all = staircase(readings, start_s + delay - smear, end_s + delay + smear)?;
     let beyond = if smear > 0.0 { 2.0 * smear * idle_w? } else { 0.0 };
     (all > beyond).then_some(all - beyond)

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{Cell, EnergyCheck, Environment, Pass, Status, Step, Warning};
-use crate::sensor::EnergySource;
+use crate::meter::EnergySource;
 use crate::stats::{Interval, Mean, batch_means, with_gain};
 use crate::units::DType;
 

@@ -12,8 +12,8 @@ use super::numbers::{interval, significant};
 use super::page::markdown_table;
 use super::terminal::TextTable;
 use crate::estimate::{Outcome, Prediction, PublishedCheck};
+use crate::meter::EnergySource;
 use crate::record::{CellSummary, Environment};
-use crate::sensor::EnergySource;
 use crate::stats::median;
 use crate::units::DType;
 

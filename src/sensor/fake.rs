@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-use super::{Coverage, EnergySource, Meter, MeterInfo, Reading, SensorError};
+use super::{Meter, Reading, SensorError};
+use crate::meter::{Coverage, EnergySource, MeterInfo};
 use crate::units::{Seconds, Watts};
 
 #[derive(Debug, Clone, Copy)]

@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-use super::{Coverage, CpuClock, EnergySource, Meter, MeterInfo, Reading, SensorError};
+use super::{CpuClock, Meter, Reading, SensorError};
+use crate::meter::{Coverage, EnergySource, MeterInfo};
 use crate::units::{Joules, Seconds, Watts};
 
 /// Relative standard uncertainty of the model: a load model that is linear between idle power and TDP is

@@ -19,8 +19,6 @@ mod watch;
 
 use std::time::Instant;
 
-use serde::{Deserialize, Serialize};
-
 pub use cgroup::{CgroupLimits, cgroup_limits};
 pub use cpu_clock::CpuClock;
 pub use error::SensorError;
@@ -29,16 +27,17 @@ pub use load_model::LoadModel;
 #[cfg(test)]
 pub(crate) use nvml::FakeNvml;
 pub use nvml::{
-    CudaIdentity, Driver, GpuInfo, GpuState, GpuWatch, MigInstance, NoAnswer, NvmlDevice, NvmlLibrary, NvmlMeter,
-    Query, Selected, Visible, find_gpu, list_gpus, visible_gpus,
+    CudaIdentity, Driver, GpuInfo, GpuWatch, MigInstance, NoAnswer, NvmlDevice, NvmlLibrary, NvmlMeter, Query,
+    Selected, Visible, find_gpu, list_gpus, visible_gpus,
 };
 pub use proc_stat::TICKS_PER_SECOND;
 pub use ram_model::RamModel;
 pub use rapl::{DEFAULT_POWERCAP_ROOT, Rapl, RaplMeter, open_rapl};
-pub use sampler::{MeterFacts, MeterWatch, Reader, Sampler};
-pub use slot::{Doubt, Latest, MeterLog, Sample};
-pub use watch::{Timing, Watch};
+pub use sampler::{MeterWatch, Reader, Sampler};
+pub use slot::MeterFacts;
+pub use watch::Watch;
 
+use crate::meter::MeterInfo;
 use crate::units::{Joules, Seconds, Watts};
 
 /// One reading, and which kind of number it is.
@@ -50,82 +49,6 @@ pub enum Reading {
     Instant(Watts),
     /// Both, of a meter that has a counter and a power sensor.
     Both(Joules, Watts),
-}
-
-/// Where an energy comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum EnergySource {
-    /// NVML's total-energy counter.
-    NvmlCounter,
-    /// NVML power readings, integrated.
-    NvmlPower,
-    /// RAPL counters through the kernel's powercap files.
-    Rapl,
-    /// Not measured: modelled from the load of the CPU.
-    Model,
-    /// Made up, for tests.
-    Fake,
-}
-
-impl EnergySource {
-    /// The name in JSON.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::NvmlCounter => "nvml-counter",
-            Self::NvmlPower => "nvml-power",
-            Self::Rapl => "rapl",
-            Self::Model => "model",
-            Self::Fake => "fake",
-        }
-    }
-}
-
-/// Which part of the machine a meter's joules are for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Coverage {
-    /// A GPU board.
-    Gpu,
-    /// The CPU package.
-    CpuPackage,
-    /// The memory of the CPU.
-    Dram,
-    /// A share of a whole server.
-    NodeShare,
-    /// A module of CPU, GPU and memory (Grace).
-    Module,
-}
-
-impl Coverage {
-    /// In words.
-    #[must_use]
-    pub fn words(self) -> &'static str {
-        match self {
-            Self::Gpu => "GPU board",
-            Self::CpuPackage => "CPU package",
-            Self::Dram => "memory",
-            Self::NodeShare => "share of a server",
-            Self::Module => "module of CPU, GPU and memory",
-        }
-    }
-}
-
-/// What a meter is.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MeterInfo {
-    /// Where its joules come from.
-    pub source: EnergySource,
-    /// Which device or zone it is (`package-0`).
-    pub domain: String,
-    /// What its joules are for.
-    pub coverage: Coverage,
-    /// Relative standard uncertainty of its gain: all its readings are too high or too low together.
-    pub gain_uncertainty: f64,
-    /// How that uncertainty is known, and how the reading is made.
-    pub note: String,
 }
 
 /// Something that can be read.

@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-use super::{Coverage, EnergySource, Meter, MeterInfo, Reading, SensorError};
+use super::{Meter, Reading, SensorError};
+use crate::meter::{Coverage, EnergySource, MeterInfo};
 use crate::units::{Bytes, Seconds, Watts};
 
 /// Watts of a gigabyte: 0.3725 (Green Algorithms, Lannelongue et al. 2021). Others give 0.284 (Boavizta), 0.392 (Cloud

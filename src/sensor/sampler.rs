@@ -5,22 +5,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::slot::{Latest, MeterLog, Slot};
-use super::{Meter, MeterInfo, Watch};
-use crate::units::{Seconds, Watts};
-
-/// What is known of a meter before it is measured.
-#[derive(Debug, Clone, PartialEq)]
-pub struct MeterFacts {
-    /// What it is.
-    pub info: MeterInfo,
-    /// How often its value changes, as far as is known.
-    pub resolution: Seconds,
-    /// What a model says of the idle machine.
-    pub idle_power: Option<Watts>,
-    /// Whether its power is the mean of a longer time.
-    pub averages: bool,
-}
+use super::slot::{MeterFacts, Slot};
+use super::{Meter, Watch};
+use crate::meter::MeterTrace;
+use crate::units::Seconds;
 
 struct Shared {
     epoch: Instant,
@@ -80,23 +68,16 @@ impl Sampler {
         (meter < lock(&self.shared.slots).len()).then_some(MeterWatch { sampler: self, meter })
     }
 
-    /// What is known of each meter before it is measured.
+    /// What is known of each meter.
     #[must_use]
     pub fn meters(&self) -> Vec<MeterFacts> {
-        let slots = lock(&self.shared.slots);
-        let facts = |slot: &Slot| MeterFacts {
-            info: slot.meter.info().clone(),
-            resolution: slot.meter.resolution(),
-            idle_power: slot.meter.idle_power(),
-            averages: slot.meter.averages(),
-        };
-        slots.iter().map(facts).collect()
+        self.reader().meters()
     }
 
     /// The readings since the last call, and why a meter stopped. The newest reading stays behind as well,
     /// so that the next window begins with one.
     #[must_use]
-    pub fn take(&self) -> Vec<MeterLog> {
+    pub fn take(&self) -> Vec<MeterTrace> {
         let unread = self.threaded && self.thread.as_ref().is_none_or(JoinHandle::is_finished);
         lock(&self.shared.slots)
             .iter_mut()
@@ -104,25 +85,25 @@ impl Sampler {
                 let keep = slot.samples.last().cloned();
                 let samples = std::mem::take(&mut slot.samples);
                 slot.samples.extend(keep);
-                let mut log = slot.log(samples);
+                let mut trace = slot.trace(samples);
                 if unread {
-                    log.failure = Some("the thread that reads it has ended".to_owned());
+                    trace.failure = Some("the thread that reads it has ended".to_owned());
                 }
-                log
+                trace
             })
             .collect()
     }
 }
 
-/// The latest readings of a sampler.
+/// A view of a sampler for other threads.
 #[derive(Clone)]
 pub struct Reader(Arc<Shared>);
 
 impl Reader {
-    /// What each meter last said; nothing of one that has failed or not been read yet.
+    /// What is known of each meter.
     #[must_use]
-    pub fn latest(&self) -> Vec<Latest> {
-        lock(&self.0.slots).iter().map(Slot::latest).collect()
+    pub fn meters(&self) -> Vec<MeterFacts> {
+        lock(&self.0.slots).iter().map(Slot::facts).collect()
     }
 }
 

@@ -1,65 +1,27 @@
 //! What is kept of a meter's readings, and what of them is believed.
 
-use serde::{Deserialize, Serialize};
-
 use super::advance::Advance;
-use super::{Meter, MeterInfo, Reading, SensorError};
+use super::{Meter, Reading, SensorError};
+use crate::meter::{Doubt, MeterInfo, MeterTrace, Sample};
 use crate::units::{Seconds, Watts};
 
-/// One raw reading.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Sample {
-    /// Seconds since the campaign began.
-    pub time_s: f64,
-    /// Energy since a fixed moment, of a counter.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub energy_j: Option<f64>,
-    /// Power, of a power sensor.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub power_w: Option<f64>,
-    /// What is not believed, or not counted, of the meter's readings. Elsewhere: a record has millions of readings, and
-    /// hardly one of them has a doubt.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub doubt: Option<Box<Doubt>>,
-}
-
-/// What is to be known beside a reading.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Doubt {
-    /// Seconds so far that the energy leaves out: the counter showed in them what its device cannot have drawn.
-    #[serde(default)]
-    pub unread_s: f64,
-    /// Power that was read now and is not believed, because the device cannot draw it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub refused_w: Option<f64>,
-    /// Whether one of several counters stands still, so that the energy lacks its part.
-    #[serde(default)]
-    pub partial: bool,
-}
-
-/// What one meter said.
+/// What is known of a meter beside its readings.
 #[derive(Debug, Clone, PartialEq)]
-pub struct MeterLog {
-    /// Which meter.
+pub struct MeterFacts {
+    /// What it is.
     pub info: MeterInfo,
-    /// Its readings, in order.
-    pub samples: Vec<Sample>,
-    /// Why the last reading failed, if it did.
-    pub failure: Option<String>,
+    /// How often its value changes, as far as is known.
+    pub resolution: Seconds,
+    /// What a model says of the idle machine.
+    pub idle_power: Option<Watts>,
+    /// Whether its power is the mean of a longer time.
+    pub averages: bool,
     /// What its energy lacks, if a part of what it covers is not counted.
     pub lacks: Option<String>,
-}
-
-/// What a meter last said.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Latest {
-    /// Which meter.
-    pub info: MeterInfo,
-    /// Joules since the sampler was started: by the counter, else by integrating power.
+    /// Joules since the sampler was started: by the counter, else by integrating power. `None` of a meter that has failed
+    /// or has not been read yet.
     pub energy_j: Option<f64>,
-    /// Watts: as read, else over the last two readings of the counter.
+    /// Watts: as read last, else over the last two readings of the counter; `None` as for the joules.
     pub power_w: Option<f64>,
 }
 
@@ -147,22 +109,33 @@ impl Slot {
         self.samples.push(sample);
     }
 
-    pub(super) fn latest(&self) -> Latest {
+    pub(super) fn facts(&self) -> MeterFacts {
         let works = self.failure.is_none();
         let counted = self.last[1].zip(self.first).map(|(b, a)| b.1 - a.1);
         let rate = self.last[0].zip(self.last[1]).and_then(|(a, b)| {
             let seconds = b.0 - a.0;
             (seconds > 0.0).then_some((b.1 - a.1) / seconds)
         });
-        Latest {
+        MeterFacts {
             info: self.meter.info().clone(),
+            resolution: self.meter.resolution(),
+            idle_power: self.meter.idle_power(),
+            averages: self.meter.averages(),
+            lacks: self.meter.lacks(),
             energy_j: counted.or(self.power.map(|_| self.integral_j)).filter(|_| works),
             power_w: self.power.map(|p| p.1).or(rate).filter(|_| works),
         }
     }
 
-    pub(super) fn log(&self, samples: Vec<Sample>) -> MeterLog {
-        MeterLog { info: self.meter.info().clone(), samples, failure: self.failure.clone(), lacks: self.meter.lacks() }
+    /// `samples` as a trace; how the sensor shows them is found out elsewhere.
+    pub(super) fn trace(&self, samples: Vec<Sample>) -> MeterTrace {
+        MeterTrace {
+            meter: self.meter.info().clone(),
+            samples,
+            failure: self.failure.clone(),
+            timing: None,
+            idle_w: self.meter.idle_power().map(|w| w.0),
+        }
     }
 }
 
@@ -172,13 +145,13 @@ mod tests {
     use crate::sensor::FakeMeter;
 
     /// What three readings with these watts or joules leave behind.
-    fn kept(reading: fn(f64) -> Reading, shown: &[f64]) -> (Vec<Sample>, Latest, Option<String>) {
+    fn kept(reading: fn(f64) -> Reading, shown: &[f64]) -> (Vec<Sample>, MeterFacts, Option<String>) {
         let meter = FakeMeter::new(|_| Watts(5.0)).at_most(Watts(100.0));
         let mut slot = Slot::new(Box::new(meter));
         for (i, x) in shown.iter().enumerate() {
             slot.take(i as f64, reading(*x));
         }
-        (slot.samples.clone(), slot.latest(), slot.failure)
+        (slot.samples.clone(), slot.facts(), slot.failure)
     }
 
     #[test]

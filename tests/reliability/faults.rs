@@ -6,7 +6,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use greenformers::files::FolderLock;
-use greenformers::measure::{self, BatchSize, ComputeDevice, DeviceChoice, Meters, Observer, Plan, Progress, Stop};
+use greenformers::measure::{
+    self, BatchSize, Beginning, ComputeDevice, DeviceChoice, Meters, Observer, Plan, Progress, Stop,
+};
 use greenformers::record::{Environment, Record, Settings, Status};
 use greenformers::sensor::FakeMeter;
 use greenformers::units::{DType, Watts};
@@ -205,7 +207,8 @@ fn measured_with(meter: FakeMeter) -> Record {
     let meters = Meters { meters: vec![Box::new(meter)], ..Meters::default() };
     let _lock = FolderLock::take(folder.path(), "record.json").unwrap();
     let (created, mut silent, never) = ("now".to_owned(), Silent, Stop::never());
-    measure::run(&plan, &device, environment, meters, (created, 0.0), None, folder.path(), &mut silent, &never).unwrap()
+    let beginning = Beginning { environment, meters, created, epoch_unix_s: 0.0, previous: None };
+    measure::run(&plan, &device, beginning, folder.path(), &mut silent, &never).unwrap()
 }
 
 #[test]

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::{Campaign, file, ok, reported};
+use greenformers::meter::EnergySource;
 use greenformers::record::Record;
 use greenformers::report::CODECARBON_HEADER;
-use greenformers::sensor::EnergySource;
 
 /// The row of `emissions.csv` by the names of its columns.
 fn emissions(text: &str) -> BTreeMap<String, String> {

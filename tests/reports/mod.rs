@@ -6,6 +6,7 @@ mod committed;
 mod files;
 mod hostile;
 mod page;
+mod scale;
 mod sides;
 mod synthetic;
 mod terminal;

@@ -124,7 +124,7 @@ fn formats_are_compared_and_named() {
 fn modelled_energies_are_not_set_against_measured_ones() {
     let record = Campaign::small().record();
     let mut modelled = record.clone();
-    let source = greenformers::sensor::EnergySource::Model;
+    let source = greenformers::meter::EnergySource::Model;
     modelled.environment.meters.iter_mut().for_each(|m| m.source = source);
     modelled.cells.iter_mut().flat_map(|c| &mut c.meters).for_each(|m| m.meter.source = source);
     let (_folder, page) = laid(&[("measured", &record), ("modelled", &modelled)]);

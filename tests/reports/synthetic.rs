@@ -1,11 +1,12 @@
 //! A campaign that was never run, for reports of any size: made here, and written nowhere else.
 
 use greenformers::catalog::{Catalog, Device};
+use greenformers::meter::MeterTrace;
+use greenformers::meter::{Coverage, EnergySource, GpuState, MeterInfo, Sample};
 use greenformers::model::{Arch, StepShape, count_params, masked_per_seq, train_step_flop};
 use greenformers::record::{
-    Cell, Compute, Environment, MeterTrace, Pass, Record, SCHEMA, Settings, Status, Step, Unmetered, Warning, Workload,
+    Cell, Compute, Environment, Pass, Record, SCHEMA, Settings, Status, Step, Unmetered, Warning, Workload,
 };
-use greenformers::sensor::{Coverage, EnergySource, GpuState, MeterInfo, Sample};
 use greenformers::units::DType;
 
 /// What a made-up campaign holds.

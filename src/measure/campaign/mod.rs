@@ -55,26 +55,35 @@ struct Campaign<'a> {
     warm: bool,
 }
 
-/// Runs `plan` on `device`, now, at `(date, Unix time)`, and writes the record into `folder` after each cell. Cells that `previous`
-/// already holds are kept and not run again.
+/// What a campaign begins with.
+pub struct Beginning {
+    /// The machine and the program.
+    pub environment: Environment,
+    /// What is read meanwhile.
+    pub meters: Meters,
+    /// The date, RFC 3339 with zone.
+    pub created: String,
+    /// The same as Unix time.
+    pub epoch_unix_s: f64,
+    /// The record to go on with: cells that it holds are kept and not run again.
+    pub previous: Option<Record>,
+}
+
+/// Runs `plan` on `device`, now, and writes the record into `folder` after each cell.
 ///
 /// # Errors
 /// If the record cannot be written, the settings differ from those of `previous`, or the device fails in
 /// another way than running out of memory.
-#[expect(clippy::too_many_arguments, reason = "the parts of a campaign, each from another room")]
 pub fn run(
     plan: &Plan,
     device: &ComputeDevice,
-    environment: Environment,
-    meters: Meters,
-    (created, epoch_unix_s): (String, f64),
-    previous: Option<Record>,
+    beginning: Beginning,
     folder: &Path,
     observer: &mut dyn Observer,
     stop: &Stop,
 ) -> Result<Record, MeasureError> {
     let epoch = Instant::now();
-    let Meters { meters, gpu, .. } = meters;
+    let Beginning { environment, meters: Meters { meters, gpu, .. }, created, epoch_unix_s, previous } = beginning;
     let mut record = match previous {
         Some(previous) => continued(previous, plan, &environment)?,
         None => Record {

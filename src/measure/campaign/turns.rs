@@ -7,8 +7,8 @@ use crate::measure::memory::Available;
 use crate::measure::phase::{GROUPS, await_phase};
 use crate::measure::runner::Runner;
 use crate::measure::{MeasureError, Point};
+use crate::meter::Timing;
 use crate::record::{Cell, Status, Warning};
-use crate::sensor::Timing;
 
 /// One visit lasts at least this long, so that a meter sees it.
 const VISIT: Duration = Duration::from_secs(1);
@@ -95,7 +95,7 @@ impl Campaign<'_> {
                 let left = self.plan.settings.max_time_s - runner.measured.as_secs_f64();
                 if let Some((timing, locked)) = slow {
                     runner.unlocked += u32::from(!locked);
-                    std::thread::sleep(Duration::from_secs_f64(timing.settling().0));
+                    std::thread::sleep(Duration::from_secs_f64(timing.settling_s()));
                 }
                 self.sampler.read_now();
                 runner.add_readings(self.sampler.take(), &self.measured);
@@ -125,7 +125,7 @@ impl Campaign<'_> {
     fn await_sensor(&self, group: usize) -> Option<(Timing, bool)> {
         let (meter, timing) = self.measured.iter().enumerate().find_map(|(i, m)| Some((i, m.timing?)))?;
         // What others drew has to be out of its readings first.
-        std::thread::sleep(Duration::from_secs_f64(timing.smear().0));
+        std::thread::sleep(Duration::from_secs_f64(timing.smear_s()));
         Some((timing, await_phase(&mut self.sampler.watch(meter)?, timing, group)))
     }
 

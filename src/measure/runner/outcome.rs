@@ -4,9 +4,10 @@ use super::Runner;
 use crate::measure::baseline::Measured;
 use crate::measure::load;
 use crate::measure::{ComputeDevice, Point, compute_threads};
+use crate::meter::MeterTrace;
 use crate::model::train_step_flop;
-use crate::record::{Cell, ENERGY_TOLERANCE, MeterTrace, Pass, Settings, Status, Step, Warning};
-use crate::sensor::{GpuWatch, MeterLog};
+use crate::record::{Cell, ENERGY_TOLERANCE, Pass, Settings, Status, Step, Warning};
+use crate::sensor::GpuWatch;
 use crate::stats::batch_means;
 
 /// A cell of which nothing has been measured yet.
@@ -49,23 +50,15 @@ pub(in crate::measure) fn empty_cell(device: &ComputeDevice, settings: &Settings
 
 impl Runner<'_> {
     /// Adds what the meters read during a visit.
-    pub(in crate::measure) fn add_readings(&mut self, logs: Vec<MeterLog>, measured: &[Measured]) {
-        for (log, measured) in logs.into_iter().zip(measured) {
-            match self.cell.meters.iter_mut().find(|m| m.meter == log.info) {
-                Some(trace) => {
-                    trace.samples.extend(log.samples);
-                    // A visit that was not metered is not made up for by those after it.
-                    trace.failure = trace.failure.take().or(log.failure);
-                }
-                None => {
-                    self.cell.meters.push(MeterTrace {
-                        meter: log.info,
-                        samples: log.samples,
-                        failure: log.failure,
-                        timing: measured.timing,
-                        idle_w: measured.baseline.idle_w,
-                    });
-                }
+    pub(in crate::measure) fn add_readings(&mut self, read: Vec<MeterTrace>, measured: &[Measured]) {
+        for (new, measured) in read.into_iter().zip(measured) {
+            if let Some(trace) = self.cell.meters.iter_mut().find(|m| m.meter == new.meter) {
+                trace.samples.extend(new.samples);
+                // A visit that was not metered is not made up for by those after it.
+                trace.failure = trace.failure.take().or(new.failure);
+            } else {
+                let (timing, idle_w) = (measured.timing, measured.baseline.idle_w);
+                self.cell.meters.push(MeterTrace { timing, idle_w, ..new });
             }
         }
     }
@@ -141,7 +134,7 @@ impl Runner<'_> {
                 "measure on a GPU that nobody else uses",
             ));
         }
-        let hot = |state: &Option<crate::sensor::GpuState>| {
+        let hot = |state: &Option<crate::meter::GpuState>| {
             state.iter().flat_map(|s| s.harmful_throttling()).map(str::to_owned).collect::<Vec<_>>()
         };
         let mut reasons = hot(&cell.gpu_before);

@@ -1,11 +1,11 @@
 //! The question answered in a sentence: what does a variant save, and how sure is that?
 
 use crate::estimate::{Comparison, Estimate, VsDense};
+use crate::meter::EnergySource;
 use crate::model::Arch;
 use crate::record::{Record, Status};
 use crate::report::markup::clean;
 use crate::report::numbers::{interval, less_or_more, time_unit};
-use crate::sensor::EnergySource;
 use crate::stats::Interval;
 
 /// The longest name that a sentence or a heading holds.

@@ -11,10 +11,10 @@ mod trace;
 
 use crate::catalog::Grid;
 use crate::estimate::{Axes, Comparison, Conditions, Estimate, Scenario, ThesisClaim, compare, thesis_claims};
+use crate::meter::EnergySource;
 use crate::model::Arch;
 use crate::record::{Cell, CellSummary, Record, Warning};
 use crate::report::charts::{Chart, Palette};
-use crate::sensor::EnergySource;
 
 pub(in crate::report) use answer::NAME;
 pub(in crate::report) use document::date;

@@ -2,11 +2,11 @@
 
 use super::lines::no_number;
 use super::{arch, label};
+use crate::meter::EnergySource;
 use crate::record::{Cell, CellSummary, Pass, Status};
 use crate::report::charts::{Axis, Band, Chart, Ink, Key, Mark, Palette, Scale, Swatch};
 use crate::report::numbers::{interval, significant};
 use crate::report::terminal::TextTable;
-use crate::sensor::EnergySource;
 
 /// A part of the joules of a step.
 struct Part {
@@ -101,13 +101,9 @@ fn cells_of(cell: &CellSummary, value: String, more: String) -> Vec<String> {
 /// Shares of the joules of a cell: of each meter what the idle device would have drawn, and what lies above it.
 fn parts_of(cell: &Cell) -> Vec<Part> {
     let mut joules: Vec<(String, f64)> = Vec::new();
-    for meter in &cell.meters {
-        let (mut total, mut time) = (0.0, 0.0);
-        for visit in cell.steps.chunk_by(|a, b| a.visit == b.visit) {
-            let (start, end) = (visit[0].start_s, visit[visit.len() - 1].end_s());
-            total += meter.energy_between(start, end).unwrap_or(0.0);
-            time += end - start;
-        }
+    let time: f64 = cell.windows().iter().map(|(from, to)| to - from).sum();
+    for (meter, total) in cell.meters.iter().zip(cell.joules_by_meter()) {
+        let Some(total) = total else { continue };
         let name = meter.meter.coverage.words();
         match meter.idle_w.map(|w| w * time).filter(|rest| *rest > 0.0 && *rest < total) {
             Some(rest) => {

@@ -1,10 +1,11 @@
 //! The power of a cell while its steps go through their phases.
 
-use crate::record::{Cell, MeterTrace, Pass, Status, Step};
+use crate::meter::EnergySource;
+use crate::meter::MeterTrace;
+use crate::record::{Cell, Pass, Status, Step};
 use crate::report::charts::{Axis, Chart, Ink, Key, Mark, Scale, Swatch};
 use crate::report::numbers::significant;
 use crate::report::terminal::TextTable;
-use crate::sensor::EnergySource;
 
 /// No more steps are drawn: their phases could not be told apart.
 const STEPS: usize = 6;
@@ -14,14 +15,18 @@ const DASHES: [&[f64]; 3] = [&[], &[7.0, 4.0], &[2.0, 3.0]];
 /// The visit to a train cell that the meters read most often.
 pub(super) fn trace(cells: &[&Cell]) -> Option<Chart> {
     let of_cells = cells.iter().filter(|c| c.pass == Pass::Train && c.status == Status::Ok && !c.meters.is_empty());
-    let visits = of_cells.flat_map(|cell| {
-        cell.steps.chunk_by(|a, b| a.visit == b.visit).map(move |visit| (*cell, &visit[..visit.len().min(STEPS)]))
-    });
-    let read = |cell: &Cell, steps: &[Step]| cell.meters.iter().map(|m| power(m, steps).len()).min().unwrap_or(0);
-    let counted: Vec<_> = visits.map(|(cell, steps)| (read(cell, steps), cell, steps)).collect();
-    let most = counted.iter().map(|c| c.0).max().filter(|n| *n >= 3)?;
-    let (_, cell, steps) = counted.into_iter().find(|c| c.0 == most)?;
-    Some(chart(cell, steps))
+    let mut best: Option<(usize, &Cell, &[Step])> = None;
+    for cell in of_cells {
+        let watts: Vec<_> = cell.meters.iter().map(power).collect();
+        for visit in cell.visits() {
+            let steps = &visit[..visit.len().min(STEPS)];
+            let read = watts.iter().map(|w| during(w, steps).len()).min().unwrap_or(0);
+            if read >= 3 && best.is_none_or(|(most, ..)| read > most) {
+                best = Some((read, cell, steps));
+            }
+        }
+    }
+    best.map(|(_, cell, steps)| chart(cell, steps))
 }
 
 fn chart(cell: &Cell, steps: &[Step]) -> Chart {
@@ -44,7 +49,7 @@ fn chart(cell: &Cell, steps: &[Step]) -> Chart {
         .collect();
     let mut most = 0.0f64;
     for (i, meter) in cell.meters.iter().enumerate() {
-        let points: Vec<(f64, f64)> = power(meter, steps).into_iter().map(|(t, w)| (t - start, w)).collect();
+        let points: Vec<(f64, f64)> = during(&power(meter), steps).iter().map(|(t, w)| (t - start, *w)).collect();
         let name = meter.meter.coverage.words();
         for (t, w) in &points {
             most = most.max(*w);
@@ -80,14 +85,19 @@ fn chart(cell: &Cell, steps: &[Step]) -> Chart {
     }
 }
 
-/// Times and watts of a meter between the beginning and the end of `steps`: what its sensor showed, or the slope of its
-/// counter, at the middle between two readings. Readings that follow each other at once have no slope.
-fn power(meter: &MeterTrace, steps: &[Step]) -> Vec<(f64, f64)> {
-    let (Some(first), Some(last)) = (steps.first(), steps.last()) else { return Vec::new() };
-    let during = |t: f64| t >= first.start_s && t <= last.end_s();
+/// What lies between the beginning and the end of `steps`, of times and watts by rising times.
+fn during<'a>(watts: &'a [(f64, f64)], steps: &[Step]) -> &'a [(f64, f64)] {
+    let (Some(first), Some(last)) = (steps.first(), steps.last()) else { return &[] };
+    let (from, to) = (first.start_s, last.end_s());
+    watts.get(watts.partition_point(|w| w.0 < from)..watts.partition_point(|w| w.0 <= to)).unwrap_or_default()
+}
+
+/// Times and watts of a meter: what its sensor showed, or the slope of its counter, at the middle between two readings.
+/// Readings that follow each other at once have no slope.
+fn power(meter: &MeterTrace) -> Vec<(f64, f64)> {
     let shown: Vec<(f64, f64)> = meter.samples.iter().filter_map(|s| Some((s.time_s, s.power_w?))).collect();
     if !shown.is_empty() {
-        return shown.into_iter().filter(|(t, _)| during(*t)).collect();
+        return shown;
     }
     let counted: Vec<(f64, f64)> = meter.samples.iter().filter_map(|s| Some((s.time_s, s.energy_j?))).collect();
     let gaps: Vec<f64> = counted.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
@@ -97,13 +107,13 @@ fn power(meter: &MeterTrace, steps: &[Step]) -> Vec<(f64, f64)> {
         let long_enough = t1 - t0 > usual / 4.0 && t1 - t0 < usual * 4.0;
         (long_enough && e1 >= e0).then(|| (f64::midpoint(t0, t1), (e1 - e0) / (t1 - t0)))
     };
-    counted.windows(2).filter_map(slope).filter(|(t, _)| during(*t)).collect()
+    counted.windows(2).filter_map(slope).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sensor::{Coverage, MeterInfo, Sample};
+    use crate::meter::{Coverage, MeterInfo, Sample};
 
     #[test]
     fn a_counter_that_rises_by_20_joules_in_half_a_second_shows_40_watts() {
@@ -125,7 +135,8 @@ mod tests {
             idle_w: None,
         };
         let step = Step { visit: 1, start_s: 0.1, forward_s: 0.4, backward_s: 0.7, optimizer_s: 0.0 };
-        let watts = power(&meter, &[step]);
+        let watts = power(&meter);
+        let watts = during(&watts, &[step]);
         assert_eq!(watts.len(), 2, "{watts:?}");
         assert!((watts[0].0 - 0.25).abs() < 1e-12 && (watts[0].1 - 40.0).abs() < 1e-9);
         assert!((watts[1].1 - 60.0).abs() < 0.01, "{watts:?}");

@@ -1,7 +1,7 @@
 //! What a campaign measured, added up: for formats that count joules and not steps.
 
-use crate::record::{Record, Status};
-use crate::sensor::{Coverage, EnergySource};
+use crate::meter::{Coverage, EnergySource, MeterInfo, MeterTrace};
+use crate::record::{Cell, Record, Status};
 use crate::stats::Interval;
 use sha2::{Digest, Sha256};
 
@@ -25,33 +25,30 @@ impl Drawn {
 
 /// Seconds of the measured steps of all cells, pauses inside a visit with them.
 pub(super) fn seconds(record: &Record) -> f64 {
-    visits(record).map(|(_, start, end)| end - start).sum()
+    cells(record).flat_map(Cell::windows).map(|(from, to)| to - from).sum()
 }
 
 /// How many steps were measured.
 pub(super) fn steps(record: &Record) -> usize {
-    record.cells.iter().filter(|c| c.status == Status::Ok).map(|c| c.steps.len()).sum()
+    cells(record).map(|c| c.steps.len()).sum()
 }
 
 /// Joules by meter; a meter that did not cover a visit is left out.
 pub(super) fn drawn(record: &Record) -> Vec<Drawn> {
-    let of = |info: &crate::sensor::MeterInfo| {
-        let joules = visits(record).map(|(cell, start, end)| {
-            let trace = cell.meters.iter().find(|m| m.meter.domain == info.domain && m.meter.source == info.source)?;
-            trace.energy_between(start, end)
-        });
-        let joules = joules.sum::<Option<f64>>().filter(|j| *j > 0.0)?;
+    let by_cell: Vec<_> = cells(record).map(|cell| (cell, cell.joules_by_meter())).collect();
+    let of = |info: &MeterInfo| {
+        let is_it = |m: &MeterTrace| m.meter.domain == info.domain && m.meter.source == info.source;
+        let in_cell = |(cell, joules): &(&Cell, Vec<Option<f64>>)| joules[cell.meters.iter().position(is_it)?];
+        let joules = by_cell.iter().map(in_cell).sum::<Option<f64>>().filter(|j| *j > 0.0)?;
         let joules = crate::stats::with_gain(joules, 0.0, info.gain_uncertainty);
         Some(Drawn { coverage: info.coverage, source: info.source, joules })
     };
     record.environment.meters.iter().filter_map(of).collect()
 }
 
-fn visits(record: &Record) -> impl Iterator<Item = (&crate::record::Cell, f64, f64)> {
-    record.cells.iter().filter(|c| c.status == Status::Ok).flat_map(|cell| {
-        let visits = cell.steps.chunk_by(|a, b| a.visit == b.visit);
-        visits.map(move |v| (cell, v[0].start_s, v[v.len() - 1].end_s()))
-    })
+/// The cells of which something was measured.
+fn cells(record: &Record) -> impl Iterator<Item = &Cell> {
+    record.cells.iter().filter(|c| c.status == Status::Ok && !c.steps.is_empty())
 }
 
 /// A UUID of version 8 (RFC 9562, §5.8) that is the same for the same campaign: of when, where and with what it ran.

@@ -4,13 +4,13 @@ use serde_json::{Map, Value as Json, json};
 
 use super::campaign::{drawn, seconds, steps, uuid};
 use crate::estimate::{Basis, Estimate, Value};
+use crate::meter::{Coverage, EnergySource};
 use crate::model::Arch;
 use crate::record::Pass;
 use crate::report::figures::name_of;
 use crate::report::markup::clean;
 use crate::report::numbers::{interval, significant};
 use crate::report::{Report, TOOL};
-use crate::sensor::{Coverage, EnergySource};
 use crate::units::Joules;
 
 /// `co2_eq_emissions` of a model card (Hugging Face Hub documentation, "Displaying carbon emissions for your model"):

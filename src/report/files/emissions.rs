@@ -2,9 +2,9 @@
 
 use super::campaign::{drawn, seconds, uuid};
 use super::{CODECARBON_HEADER, CodecarbonRow};
+use crate::meter::Coverage;
 use crate::report::Report;
 use crate::report::markup::clean;
-use crate::sensor::Coverage;
 use crate::units::Joules;
 
 /// Header and row. Modelled energies are left empty, as are totals that lack a part, and emissions where nobody said whose

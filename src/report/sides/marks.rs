@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::Side;
+use crate::meter::{EnergySource, GpuState};
 use crate::record::{Cell, Record, Warning};
 use crate::report::markup::clean;
-use crate::sensor::{EnergySource, GpuState};
 
 /// A caveat of a comparison.
 #[derive(Debug, Clone, PartialEq, Eq)]

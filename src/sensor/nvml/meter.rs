@@ -1,8 +1,9 @@
 //! The energy counter and the power of a GPU, read together.
 
 use super::{NvmlDevice, NvmlLibrary, Query};
+use crate::meter::{Coverage, EnergySource, MeterInfo};
 use crate::sensor::advance::{MOST_OF_A_GPU, most_power};
-use crate::sensor::{Coverage, EnergySource, Meter, MeterInfo, Reading, SensorError};
+use crate::sensor::{Meter, Reading, SensorError};
 use crate::units::{Joules, Seconds, Watts};
 
 /// Relative standard uncertainty of an uncalibrated GPU power sensor: gain errors of nine cards scatter by

@@ -20,5 +20,5 @@ pub(crate) use fake::FakeNvml;
 pub use gpu::{CudaIdentity, GpuInfo, find_gpu, list_gpus};
 pub use library::{MigInstance, NoAnswer, NvmlDevice, NvmlLibrary, Query};
 pub use meter::NvmlMeter;
-pub use state::{GpuState, GpuWatch};
+pub use state::GpuWatch;
 pub use visible::{Selected, Visible, visible_gpus};

@@ -1,67 +1,9 @@
 //! In which state a GPU was while it was measured.
 
-use serde::{Deserialize, Serialize};
-
 use super::gpu::known;
 use super::{NvmlDevice, NvmlLibrary};
+use crate::meter::{GpuState, THROTTLE_REASONS};
 use crate::sensor::SensorError;
-
-/// Bits of `nvmlClocksThrottleReasons` (nvml.h) and what they mean.
-const REASONS: [(u64, &str); 9] = [
-    (0x1, "idle"),
-    (0x2, "application clocks"),
-    (0x4, "software power cap"),
-    (0x8, "hardware slowdown"),
-    (0x10, "sync boost"),
-    (0x20, "software thermal slowdown"),
-    (0x40, "hardware thermal slowdown"),
-    (0x80, "hardware power brake"),
-    (0x100, "display clocks"),
-];
-/// What does not spoil a measurement: an idle card lowers its clocks, a large product runs into the power limit, and
-/// clocks that someone has set are part of the conditions.
-const HARMLESS: u64 = 0x1 | 0x2 | 0x4 | 0x100;
-
-/// A GPU at one moment. What the driver does not say is `None`, and its reason stands in `unanswered`.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct GpuState {
-    /// The power limit that is enforced, in watts.
-    pub power_limit_w: Option<f64>,
-    /// Clock of the multiprocessors in MHz.
-    pub sm_clock_mhz: Option<u32>,
-    /// Clock of the memory in MHz.
-    pub memory_clock_mhz: Option<u32>,
-    /// Temperature of the chip in degrees Celsius.
-    pub temperature_c: Option<u32>,
-    /// What holds the clocks down.
-    pub throttle_reasons: Option<Vec<String>>,
-    /// Processes that use the card, numbered as the driver sees them.
-    pub processes: Option<Vec<u32>>,
-    /// Version of the driver.
-    pub driver: Option<String>,
-    /// Why the rest is not known.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub unanswered: Vec<String>,
-}
-
-impl GpuState {
-    /// Reasons for low clocks that make a measurement one of something else: heat, a brake, a faulty supply.
-    #[must_use]
-    pub fn harmful_throttling(&self) -> Vec<&str> {
-        let harmful = |reason: &&str| REASONS.iter().any(|(bit, name)| name == reason && bit & HARMLESS == 0);
-        self.throttle_reasons.iter().flatten().map(String::as_str).filter(harmful).collect()
-    }
-
-    /// How many processes but `own`, which has work on the card, use it. A process in a container has another number
-    /// for itself than the driver has for it: where none of the numbers is `own`, one of them is taken to be.
-    #[must_use]
-    pub fn others_beside(&self, own: u32) -> Option<usize> {
-        let processes = self.processes.as_ref()?;
-        let others = processes.iter().filter(|p| **p != own).count();
-        Some(if others == processes.len() { others.saturating_sub(1) } else { others })
-    }
-}
 
 /// A GPU whose state is asked for.
 pub struct GpuWatch {
@@ -84,9 +26,12 @@ impl GpuWatch {
     pub fn state(&self) -> GpuState {
         let mut unanswered: Vec<String> = self.driver.as_ref().err().into_iter().cloned().collect();
         let named = |bits: u64| {
-            let mut names: Vec<String> =
-                REASONS.iter().filter(|(bit, _)| bits & bit != 0).map(|(_, name)| (*name).to_owned()).collect();
-            let unknown = bits & !REASONS.iter().fold(0, |all, (bit, _)| all | bit);
+            let mut names: Vec<String> = THROTTLE_REASONS
+                .iter()
+                .filter(|(bit, _)| bits & bit != 0)
+                .map(|(_, name)| (*name).to_owned())
+                .collect();
+            let unknown = bits & !THROTTLE_REASONS.iter().fold(0, |all, (bit, _)| all | bit);
             if unknown != 0 {
                 names.push(format!("unknown reason {unknown:#x}"));
             }

@@ -13,7 +13,8 @@ use std::time::Instant;
 
 use self::zones::{Found, power_limit, read_number};
 use super::advance::{Advance, MOST_OF_A_PACKAGE, most_power};
-use super::{Coverage, EnergySource, Meter, MeterInfo, Reading, SensorError};
+use super::{Meter, Reading, SensorError};
+use crate::meter::{Coverage, EnergySource, MeterInfo};
 use crate::units::{Joules, Seconds, Watts};
 
 /// Where the kernel shows its zones.

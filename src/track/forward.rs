@@ -12,7 +12,7 @@ mod unix {
     use signal_hook::iterator::{Handle, Signals};
     use sysinfo::{Pid, ProcessesToUpdate, Signal, System};
 
-    use crate::measure::signals::caught;
+    use crate::machine::caught;
 
     /// Takes the signals that are meant for the command, from before it starts.
     pub(in super::super) struct Caught(Signals);

@@ -8,7 +8,7 @@ use signal_hook::consts::SIGXFSZ;
 use signal_hook::iterator::Signals;
 
 /// Takes `wanted` signals from now on. Those that were ignored from the start (`nohup`) stay ignored.
-pub(super) fn caught(wanted: &[i32]) -> std::io::Result<Signals> {
+pub(crate) fn caught(wanted: &[i32]) -> std::io::Result<Signals> {
     let ignored = fs::read_to_string("/proc/self/status").ok().and_then(|s| ignored_signals(&s)).unwrap_or(0);
     Signals::new(wanted.iter().copied().filter(|n| ignored & (1 << (n - 1)) == 0))
 }

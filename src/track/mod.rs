@@ -20,10 +20,11 @@ pub use line::Line;
 
 use self::exporter::Exporter;
 use self::gpus::Watched;
+use self::line::{Metered, Seen};
 use self::process::{Tree, waited_for_cpu_s};
-use super::{MachineFacts, host_parts};
 use crate::catalog::Device;
 use crate::ffi::adopt_orphans;
+use crate::machine::{MachineFacts, Part, host_parts};
 use crate::record::Warning;
 use crate::sensor::{CpuClock, Meter, Sampler, SensorError};
 use crate::units::Seconds;
@@ -208,8 +209,15 @@ pub fn track(
     if plan.tracking == Tracking::Process && Tree::of(std::process::id(), None).look().is_none() {
         return Err(TrackError::NoProc);
     }
-    let metered: Vec<bool> = parts.iter().map(|p| p.meter.is_some()).collect();
-    let meters: Vec<Box<dyn Meter>> = parts.iter_mut().filter_map(|p| p.meter.take()).collect();
+    let mut meters: Vec<Box<dyn Meter>> = Vec::new();
+    // The place of each part's meter among those that are read.
+    let places: Vec<Option<usize>> = parts
+        .iter_mut()
+        .map(|part| {
+            meters.push(part.meter.take()?);
+            Some(meters.len() - 1)
+        })
+        .collect();
     let epoch = Instant::now();
     let sampler = Sampler::start_every(plan.interval, epoch, meters);
     let idle = plan.idle.map(|idle| idle_powers(&sampler, idle));
@@ -226,9 +234,15 @@ pub fn track(
         ready(address);
     }
     let run = run(plan, &sampler, epoch, watched)?;
-    let logs = sampler.take();
-    let facts_of = sampler.meters();
-    let lines = line::lines(&parts, &metered, logs, &facts_of, idle.as_deref(), plan.tracking, &run, facts);
+    let (traces, facts_of) = (sampler.take(), sampler.meters());
+    let metered = |place: usize| {
+        let (trace, meter) = (traces[place].clone(), facts_of[place].clone());
+        let idle_w = trace.idle_w.or_else(|| *idle.as_ref()?.get(place)?);
+        Metered { trace, meter, idle_w }
+    };
+    let parts: Vec<(Part, Option<Metered>)> =
+        parts.into_iter().zip(places).map(|(part, place)| (part, place.map(metered))).collect();
+    let lines = line::lines(&parts, &Seen { run: &run, tracking: plan.tracking, machine: facts });
     warnings.extend(line::warnings(&lines, facts, plan.tracking));
     let (first, last) = (run.looks[0], run.looks[run.looks.len() - 1]);
     let duration_s = run.end_s - run.start_s;
@@ -335,5 +349,5 @@ fn idle_powers(sampler: &Sampler, idle: Seconds) -> Vec<Option<f64>> {
     sampler.read_now();
     std::thread::sleep(Duration::from_secs_f64(idle.0));
     sampler.read_now();
-    sampler.take().into_iter().map(|log| line::mean_power(&log)).collect()
+    sampler.take().iter().map(line::mean_power).collect()
 }

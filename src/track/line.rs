@@ -3,9 +3,11 @@
 use serde::Serialize;
 
 use super::{Look, Run, Tracking};
-use crate::measure::{MachineFacts, Part, PartKind};
-use crate::record::{ENERGY_TOLERANCE, MeterTrace, Warning};
-use crate::sensor::{Coverage, EnergySource, MeterFacts, MeterLog};
+use crate::machine::{MachineFacts, Part, PartKind};
+use crate::meter::MeterTrace;
+use crate::meter::{Coverage, EnergySource};
+use crate::record::{ENERGY_TOLERANCE, Readings, Warning};
+use crate::sensor::MeterFacts;
 use crate::stats::{Interval, with_gain};
 
 /// A part of the machine and its energy.
@@ -59,48 +61,39 @@ impl Line {
     }
 }
 
-/// Mean power over all readings of a log.
-pub(super) fn mean_power(log: &MeterLog) -> Option<f64> {
-    let (first, last) = (log.samples.first()?.time_s, log.samples.last()?.time_s);
-    Some(trace(log).energy_between(first, last)? / (last - first))
+/// Mean power over all readings of a meter.
+pub(super) fn mean_power(trace: &MeterTrace) -> Option<f64> {
+    let (first, last) = (trace.samples.first()?.time_s, trace.samples.last()?.time_s);
+    Some(trace.energy_between(first, last)? / (last - first))
 }
 
-fn trace(log: &MeterLog) -> MeterTrace {
-    MeterTrace {
-        meter: log.info.clone(),
-        samples: log.samples.clone(),
-        failure: log.failure.clone(),
-        timing: None,
-        idle_w: None,
-    }
+/// What was read of a part that has a meter.
+pub(super) struct Metered {
+    pub(super) trace: MeterTrace,
+    pub(super) meter: MeterFacts,
+    /// Watts at rest.
+    pub(super) idle_w: Option<f64>,
 }
 
-/// A line for each part; `logs`, `meters` and `idle` are of the parts that are `metered`, in their order.
-#[expect(clippy::too_many_arguments, reason = "what was known before, what was read, and what was seen")]
-pub(super) fn lines(
-    parts: &[Part],
-    metered: &[bool],
-    logs: Vec<MeterLog>,
-    meters: &[MeterFacts],
-    idle: Option<&[Option<f64>]>,
-    tracking: Tracking,
-    run: &Run,
-    facts: &MachineFacts,
-) -> Vec<Line> {
-    let mut logs = logs.into_iter().zip(meters).enumerate();
-    parts
-        .iter()
-        .zip(metered)
-        .map(|(part, metered)| {
-            let mut line = blank(part);
-            line.shared = run.shared.iter().find(|(device, _)| *device == part.device).and_then(|(_, shared)| *shared);
-            if let Some((i, (log, meter))) = metered.then(|| logs.next()).flatten() {
-                let idle_w = meter.idle_power.map(|w| w.0).or_else(|| *idle?.get(i)?);
-                line.fill(&log, meter, idle_w, tracking, run, facts);
-            }
-            line
-        })
-        .collect()
+/// What was seen beside the meters, and whose energy is asked for.
+pub(super) struct Seen<'a> {
+    pub(super) run: &'a Run,
+    pub(super) tracking: Tracking,
+    pub(super) machine: &'a MachineFacts,
+}
+
+/// A line for each part, with what was read of it.
+pub(super) fn lines(parts: &[(Part, Option<Metered>)], seen: &Seen) -> Vec<Line> {
+    let shared = |part: &Part| seen.run.shared.iter().find(|(device, _)| *device == part.device)?.1;
+    let line = |(part, metered): &(Part, Option<Metered>)| {
+        let mut line = blank(part);
+        line.shared = shared(part);
+        if let Some(metered) = metered {
+            line.fill(metered, seen);
+        }
+        line
+    };
+    parts.iter().map(line).collect()
 }
 
 fn blank(part: &Part) -> Line {
@@ -126,32 +119,25 @@ fn blank(part: &Part) -> Line {
 }
 
 impl Line {
-    fn fill(
-        &mut self,
-        log: &MeterLog,
-        meter: &MeterFacts,
-        idle_w: Option<f64>,
-        tracking: Tracking,
-        run: &Run,
-        facts: &MachineFacts,
-    ) {
-        let trace = trace(log);
+    fn fill(&mut self, Metered { trace, meter, idle_w }: &Metered, seen: &Seen) {
+        let (run, tracking) = (seen.run, seen.tracking);
         let duration = run.end_s - run.start_s;
-        let counter = trace.counter_between(run.start_s, run.end_s);
-        let integral = trace.integral_between(run.start_s, run.end_s);
+        let window = [(run.start_s, run.end_s)];
+        let readings = trace.over(&window);
+        let counter = readings.counter_between(run.start_s, run.end_s);
+        let integral = readings.integral_between(run.start_s, run.end_s);
         self.counter_and_integral_j = counter.zip(integral);
-        self.samples = log.samples.len();
-        self.covers = Some(log.info.coverage);
-        self.source = Some(match (log.info.source, counter) {
+        self.samples = trace.samples.len();
+        self.covers = Some(trace.meter.coverage);
+        self.source = Some(match (trace.meter.source, counter) {
             (EnergySource::NvmlCounter, None) => EnergySource::NvmlPower,
             (source, _) => source,
         });
-        let window = [(run.start_s, run.end_s)];
-        self.doubts = trace.doubts(&window);
+        self.doubts = readings.doubts();
         let Some(whole_j) = counter.or(integral) else {
             self.source = None;
             let doubted = self.doubts.first().map(|d| format!("{}: {}", d.fact, d.consequence));
-            self.reason = Some(log.failure.clone().or(doubted).unwrap_or_else(|| {
+            self.reason = Some(trace.failure.clone().or(doubted).unwrap_or_else(|| {
                 format!(
                     "its meter did not advance in {duration:.3} s: it changes about each {:.0} ms, so a run this short \
                      cannot be told from nothing",
@@ -164,8 +150,8 @@ impl Line {
         let mut spread = meter.resolution.0 / (6f64.sqrt() * duration);
         let share = match (tracking, self.kind) {
             (Tracking::Machine, _) => Ok((1.0, 0.0)),
-            (Tracking::Process, PartKind::Cpu) => cpu_share(&trace, run),
-            (Tracking::Process, PartKind::Memory) => memory_share(run, facts),
+            (Tracking::Process, PartKind::Cpu) => cpu_share(&readings, trace.meter.source, run),
+            (Tracking::Process, PartKind::Memory) => memory_share(run, seen.machine),
             (Tracking::Process, PartKind::Gpu) => self.gpu_share(whole_j),
         };
         let (share, unsure) = match share {
@@ -176,14 +162,14 @@ impl Line {
             }
         };
         // What is left out may have drawn nothing, or as much again as the rest.
-        spread = spread.hypot(unsure).hypot(trace.unread_in(&window));
-        self.partial = trace.is_partial_in(&window);
+        spread = spread.hypot(unsure).hypot(readings.unread());
+        self.partial = readings.is_partial();
         if self.partial {
             let stopped =
                 || "partial: its counter stood still for more than a second, and no device draws nothing".to_owned();
-            self.reason = Some(log.lacks.clone().unwrap_or_else(stopped));
+            self.reason = Some(meter.lacks.clone().unwrap_or_else(stopped));
         }
-        let gain = log.info.gain_uncertainty;
+        let gain = trace.meter.gain_uncertainty;
         self.share = (tracking == Tracking::Process).then_some(share);
         let energy = with_gain(whole_j * share, spread, gain);
         self.energy_j = Some(energy);
@@ -214,14 +200,14 @@ impl Line {
 
 /// The energy that goes to the command when each stretch of time is divided by CPU time, over the whole, and what the
 /// kernel's clock leaves unsure of it.
-fn cpu_share(trace: &MeterTrace, run: &Run) -> Result<(f64, f64), String> {
-    let host = trace.meter.source == EnergySource::Rapl;
+fn cpu_share(readings: &Readings, source: EnergySource, run: &Run) -> Result<(f64, f64), String> {
+    let host = source == EnergySource::Rapl;
     let busy = |look: &Look| if host { look.host_cpu_s } else { look.busy_cpu_s };
     let (mut own, mut all) = (0.0, 0.0);
     let known: Vec<&Look> = run.looks.iter().filter(|l| l.tree_cpu_s.is_some()).collect();
     for pair in known.windows(2) {
         let (from, to) = (pair[0].time_s.max(run.start_s), pair[1].time_s.min(run.end_s));
-        let joules = trace.energy_between(from, to).unwrap_or(0.0);
+        let joules = readings.energy_between(from, to).unwrap_or(0.0);
         let used = pair[1].tree_cpu_s.zip(pair[0].tree_cpu_s).map_or(0.0, |(b, a)| b - a);
         let busy = (busy(pair[1]) - busy(pair[0])).max(used);
         own += if busy > 0.0 { joules * (used / busy).clamp(0.0, 1.0) } else { 0.0 };
@@ -289,10 +275,10 @@ pub(super) fn warnings(lines: &[Line], facts: &MachineFacts, tracking: Tracking)
 mod tests {
     use super::super::Exit;
     use super::*;
-    use crate::sensor::{MeterInfo, Sample};
+    use crate::meter::{MeterInfo, Sample};
     use crate::units::Seconds;
 
-    fn log(source: EnergySource, samples: &[(f64, Option<f64>, Option<f64>)]) -> MeterLog {
+    fn log(source: EnergySource, samples: &[(f64, Option<f64>, Option<f64>)]) -> MeterTrace {
         let coverage = if source == EnergySource::NvmlCounter { Coverage::Gpu } else { Coverage::CpuPackage };
         let info =
             MeterInfo { source, domain: "GPU-x".to_owned(), coverage, gain_uncertainty: 0.05, note: String::new() };
@@ -302,7 +288,8 @@ mod tests {
             power_w: *power_w,
             doubt: None,
         };
-        MeterLog { info, samples: samples.iter().map(sample).collect(), failure: None, lacks: None }
+        let samples = samples.iter().map(sample).collect();
+        MeterTrace { meter: info, samples, failure: None, timing: None, idle_w: None }
     }
 
     fn run(looks: &[(f64, f64, f64)], shared: Option<bool>) -> Run {
@@ -334,23 +321,19 @@ mod tests {
         }
     }
 
-    fn filled(kind: PartKind, log: &MeterLog, tracking: Tracking, run: &Run, idle_w: Option<f64>) -> Line {
-        let part = Part {
-            kind,
-            device: "gpu 0".to_owned(),
-            name: String::new(),
-            id: None,
-            memory: None,
-            meter: None,
-            covered_by: None,
-            reason: None,
-            gpu: None,
+    fn filled(kind: PartKind, log: &MeterTrace, tracking: Tracking, run: &Run, idle_w: Option<f64>) -> Line {
+        let part = Part::new(kind, "gpu 0", String::new());
+        let meter = MeterFacts {
+            info: log.meter.clone(),
+            resolution: Seconds(0.1),
+            idle_power: None,
+            averages: false,
+            lacks: None,
+            energy_j: None,
+            power_w: None,
         };
-        let meter = MeterFacts { info: log.info.clone(), resolution: Seconds(0.1), idle_power: None, averages: false };
-        let mut line = blank(&part);
-        line.shared = run.shared[0].1;
-        line.fill(log, &meter, idle_w, tracking, run, &facts());
-        line
+        let metered = Metered { trace: log.clone(), meter, idle_w };
+        lines(&[(part, Some(metered))], &Seen { run, tracking, machine: &facts() }).remove(0)
     }
 
     const BUSY: [(f64, f64, f64); 2] = [(0.0, 0.0, 100.0), (10.0, 15.0, 120.0)];

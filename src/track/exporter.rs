@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::sensor::{Latest, Reader};
+use crate::sensor::{MeterFacts, Reader};
 
 /// Clients at a time; one more is turned away.
 const CLIENTS: usize = 8;
@@ -107,7 +107,7 @@ fn answer(client: &mut TcpStream, reader: &Reader) -> Result<()> {
     let body = if method == Some("HEAD") { Body::Described } else { Body::Sent };
     match (method, words.next()) {
         (Some("GET" | "HEAD"), Some(path)) if path.split('?').next() == Some("/metrics") => {
-            reply(client, "200 OK", TEXT, body(&metrics(&reader.latest())))
+            reply(client, "200 OK", TEXT, body(&metrics(&reader.meters())))
         }
         (Some("GET" | "HEAD"), Some("/")) => reply(client, "200 OK", "text/plain", body("see /metrics\n")),
         (Some("GET" | "HEAD"), Some(_)) => reply(client, "404 Not Found", "text/plain", body("see /metrics\n")),
@@ -157,14 +157,14 @@ fn reply(client: &mut TcpStream, status: &str, media_type: &str, body: Body) -> 
 }
 
 /// The readings in the text format: joules since the command was about to start, and watts over the last two readings.
-fn metrics(latest: &[Latest]) -> String {
+fn metrics(latest: &[MeterFacts]) -> String {
     let mut text = String::new();
-    let labels = |meter: &Latest| {
+    let labels = |meter: &MeterFacts| {
         let info = &meter.info;
         let (source, covers) = (info.source.name(), escaped(info.coverage.words()));
         format!("{{device=\"{}\",source=\"{source}\",covers=\"{covers}\"}}", escaped(&info.domain))
     };
-    let mut metric = |name: &str, kind: &str, help: &str, of: fn(&Latest) -> Option<f64>| {
+    let mut metric = |name: &str, kind: &str, help: &str, of: fn(&MeterFacts) -> Option<f64>| {
         let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
         for meter in latest {
             // What is not known is left out, and never 0.
@@ -195,8 +195,8 @@ mod tests {
         let meter = FakeMeter::new(|_| Watts(5.0)).counting();
         let sampler = Sampler::start_every(Seconds(0.01), Instant::now(), vec![Box::new(meter)]);
         // On a busy machine the first readings take a while.
-        let read = |latest: &Latest| latest.power_w.is_some() && latest.energy_j.is_some_and(|j| j > 0.1);
-        while !sampler.reader().latest().iter().all(read) {
+        let read = |latest: &MeterFacts| latest.power_w.is_some() && latest.energy_j.is_some_and(|j| j > 0.1);
+        while !sampler.reader().meters().iter().all(read) {
             std::thread::sleep(Duration::from_millis(5));
         }
         let local = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));

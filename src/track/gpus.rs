@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::TrackError;
-use crate::measure::{Part, gpu_parts};
+use crate::machine::{Part, gpu_parts};
+use crate::meter::Coverage;
 use crate::record::Warning;
-use crate::sensor::{Coverage, Driver, GpuInfo, GpuWatch, Visible, visible_gpus};
+use crate::sensor::{Driver, GpuInfo, GpuWatch, Visible, visible_gpus};
 
 /// Adds the GPUs to `parts`: those that `named` names, else those that `CUDA_VISIBLE_DEVICES` leaves visible. A GPU of
 /// which only an instance is used is added without its meter.
@@ -117,7 +118,7 @@ impl Watched {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::measure::parts::gpus_of;
+    use crate::machine::gpus_of;
     use crate::sensor::FakeNvml;
 
     fn used(library: &FakeNvml, list: &str) -> Vec<Part> {

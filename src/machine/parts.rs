@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use super::meters::tdp;
-use super::{MachineFacts, cpu_model};
-use crate::catalog::{Device, Per};
+use super::facts::{MachineFacts, hardware_share};
+use crate::catalog::{Device, DeviceKind, Per};
+use crate::meter::Coverage;
 use crate::sensor::{
-    Coverage, Driver, GpuInfo, Meter, NvmlLibrary, NvmlMeter, RamModel, SensorError, list_gpus, open_rapl,
+    CpuClock, Driver, GpuInfo, LoadModel, Meter, NvmlLibrary, NvmlMeter, RamModel, SensorError, list_gpus, open_rapl,
 };
-use crate::units::Bytes;
+use crate::units::{Bytes, Watts};
 
 /// What kind of part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -38,46 +38,45 @@ pub struct Part {
     pub meter: Option<Box<dyn Meter>>,
     /// Whether another part's meter already covers it.
     pub covered_by: Option<&'static str>,
+    /// Why its own meter, of what measures, is not read.
+    pub unread: Option<SensorError>,
     /// Why there is no better meter, and what would help.
     pub reason: Option<String>,
     /// What the driver says, of a GPU.
     pub gpu: Option<GpuInfo>,
 }
 
+impl Part {
+    /// A part of which no more is known.
+    pub(crate) fn new(kind: PartKind, device: &str, name: String) -> Self {
+        Self {
+            kind,
+            device: device.to_owned(),
+            name,
+            id: None,
+            memory: None,
+            meter: None,
+            covered_by: None,
+            unread: None,
+            reason: None,
+            gpu: None,
+        }
+    }
+}
+
 /// The processors and the memory, by RAPL if it can be read, else by model.
 #[must_use]
 pub fn host_parts(powercap: &Path, facts: &MachineFacts, cpu: Option<&Device>) -> Vec<Part> {
     let memory = Bytes(facts.memory_bytes as f64);
-    let mut processors = Part {
-        kind: PartKind::Cpu,
-        device: "cpu".to_owned(),
-        name: format!(
-            "{}, {} CPU{}",
-            facts.cpu,
-            facts.usable_cpus(),
-            if facts.usable_cpus() == 1.0 { "" } else { "s" }
-        ),
-        id: None,
-        memory: None,
-        meter: None,
-        covered_by: None,
-        reason: None,
-        gpu: None,
-    };
-    let mut ram = Part {
-        kind: PartKind::Memory,
-        device: "memory".to_owned(),
-        name: "memory of the machine".to_owned(),
-        id: None,
-        memory: Some(memory),
-        meter: None,
-        covered_by: None,
-        reason: None,
-        gpu: None,
-    };
+    let plural = if facts.usable_cpus() == 1.0 { "" } else { "s" };
+    let name = format!("{}, {} CPU{plural}", facts.cpu, facts.usable_cpus());
+    let mut processors = Part::new(PartKind::Cpu, "cpu", name);
+    let mut ram =
+        Part { memory: Some(memory), ..Part::new(PartKind::Memory, "memory", "memory of the machine".to_owned()) };
     match open_rapl(powercap, tdp(cpu)) {
         Ok(rapl) => {
-            ram.reason = rapl.unreadable.map(|e| e.to_string());
+            ram.reason = rapl.unreadable.as_ref().map(ToString::to_string);
+            ram.unread = rapl.unreadable;
             for meter in rapl.meters {
                 let coverage = meter.info().coverage;
                 if coverage == Coverage::Module {
@@ -88,7 +87,10 @@ pub fn host_parts(powercap: &Path, facts: &MachineFacts, cpu: Option<&Device>) -
                 part.meter = Some(Box::new(meter));
             }
         }
-        Err(no_rapl) => model_cpu(&mut processors, &no_rapl, facts, cpu),
+        Err(no_rapl) => {
+            model_cpu(&mut processors, &no_rapl, facts, cpu);
+            processors.unread = Some(no_rapl);
+        }
     }
     if ram.meter.is_none() && ram.covered_by.is_none() {
         let by_vcpu = processors.meter.as_ref().is_some_and(|m| m.info().coverage == Coverage::NodeShare);
@@ -121,6 +123,26 @@ fn model_cpu(part: &mut Part, no_rapl: &SensorError, facts: &MachineFacts, cpu: 
     }
 }
 
+/// The TDP of a processor; a virtual CPU's is not that of a package.
+fn tdp(device: Option<&Device>) -> Option<Watts> {
+    let whole = device.filter(|d| d.kind == DeviceKind::Cpu && d.per == Per::Device)?;
+    Some(whole.tdp.as_ref()?.value)
+}
+
+/// The load model of the part of `device` that this machine may use; `None` if its TDP is not known.
+#[must_use]
+pub fn cpu_model(device: &Device, facts: &MachineFacts) -> Option<LoadModel> {
+    let share = hardware_share(device, facts);
+    let full = device.tdp.as_ref()?.value * share;
+    let idle = device.idle_power.as_ref().map(|p| p.value * share);
+    let coverage = match device.per {
+        Per::Vcpu => Coverage::NodeShare,
+        Per::Device => Coverage::CpuPackage,
+    };
+    let domain = format!("{share:.3} x {}", device.name);
+    Some(LoadModel::new(domain, coverage, idle, full, CpuClock::of_machine()))
+}
+
 /// Every GPU of the NVIDIA driver.
 ///
 /// # Errors
@@ -130,22 +152,22 @@ pub fn gpu_parts() -> Result<Vec<Part>, SensorError> {
 }
 
 /// Every GPU of a driver.
-pub(super) fn gpus_of(library: &dyn NvmlLibrary) -> Result<Vec<Part>, SensorError> {
+pub(crate) fn gpus_of(library: &dyn NvmlLibrary) -> Result<Vec<Part>, SensorError> {
     let parts = list_gpus(library)?.into_iter().map(|gpu| {
-        let (meter, reason) = match NvmlMeter::open(library, gpu.index) {
+        let (meter, unread) = match NvmlMeter::open(library, gpu.index) {
             Ok(meter) => (Some(Box::new(meter) as Box<dyn Meter>), None),
-            Err(error) => (None, Some(error.to_string())),
+            Err(error) => (None, Some(error)),
         };
+        let reason = unread.as_ref().map(ToString::to_string);
+        let name = gpu.name.clone().unwrap_or_else(|| "unnamed GPU".to_owned());
         Part {
-            kind: PartKind::Gpu,
-            device: format!("gpu {}", gpu.index),
-            name: gpu.name.clone().unwrap_or_else(|| "unnamed GPU".to_owned()),
             id: gpu.uuid.clone().or_else(|| gpu.pci_bus_id.clone()),
             memory: gpu.memory,
             meter,
-            covered_by: None,
+            unread,
             reason: reason.or_else(|| (!gpu.unanswered.is_empty()).then(|| gpu.unanswered.join("; "))),
-            gpu: Some(gpu),
+            gpu: Some(gpu.clone()),
+            ..Part::new(PartKind::Gpu, &format!("gpu {}", gpu.index), name)
         }
     });
     Ok(parts.collect())

@@ -1,0 +1,16 @@
+//! This machine: what it is, the parts of it that draw power with the best meter of each, and the signals that it sends.
+//! Campaigns, tracked commands and the list of devices choose their meters here.
+
+mod facts;
+mod parts;
+#[cfg(unix)]
+mod signals;
+
+pub use facts::{MachineFacts, hardware_share, machine_facts};
+#[cfg(test)]
+pub(crate) use parts::gpus_of;
+pub use parts::{Part, PartKind, cpu_model, gpu_parts, host_parts};
+#[cfg(unix)]
+pub(crate) use signals::caught;
+#[cfg(unix)]
+pub use signals::survive_file_limits;
