@@ -1,11 +1,12 @@
 //! The same run elsewhere: in other grids, and on hardware of the catalog.
 
-use super::{Market, Place, arch_of};
+use super::{Market, Place};
 use crate::estimate::{Estimate, Goal, Scenario, frontier};
 use crate::model::Arch;
 use crate::report::charts::{Axis, Band, Chart, Ink, Key, Look, Mark, Marker, Palette, Scale, Swatch};
+use crate::report::names::arch_of;
 use crate::report::numbers::{human_hours, interval};
-use crate::report::terminal::TextTable;
+use crate::report::table::TextTable;
 use crate::stats::Interval;
 
 /// CO2e of the run of dense and of the best variant by the zone whose electricity is used.
