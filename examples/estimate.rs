@@ -30,7 +30,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     })?;
     for run in &estimates {
         let (time, ratio) = (run.wall_h.map(human_hours), run.vs_dense.map(|ratio| percent_saved(ratio.wall_h)));
-        println!("{:?}: {}, saved: {ratio:?} %", run.label, time.unwrap_or_default());
+        let saved = ratio.map_or_else(String::new, |ratio| format!(", saved: {ratio} %"));
+        println!("{}: {}{saved}", run.label(), time.unwrap_or_default());
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::files::{Entry, EntryKind};
+use super::entry::{Entry, EntryKind};
 use super::sourced::Sourced;
 use crate::units::{Bytes, BytesPerSecond, DType, FlopPerSecond, KgCo2e, Nanometres, Seconds, UsdPerHour, Watts};
 

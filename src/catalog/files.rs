@@ -1,13 +1,12 @@
 //! Finding and reading entries: embedded files, a folder of the user's over them, or one file.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 use include_dir::{Dir, include_dir};
-use serde::de::DeserializeOwned;
 
 use super::device::{Device, DeviceKind};
+use super::entry::{Entry, EntryKind};
 use super::error::{CatalogError, Invalid};
 use super::grid::{Grid, GridEntry, Location};
 use super::identify::same_device_name;
@@ -38,82 +37,6 @@ const MAX_BRACKETS: usize = 10_000;
 const MAX_DEPTH: usize = 4;
 /// Nor one with more files.
 const MAX_FILES: usize = 10_000;
-
-/// The four sorts of entries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EntryKind {
-    /// `hardware/`
-    Hardware,
-    /// `profiles/grid/`
-    Grid,
-    /// `profiles/site/`
-    Site,
-    /// `profiles/workload/`
-    Workload,
-}
-
-impl EntryKind {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Hardware, Self::Grid, Self::Site, Self::Workload];
-
-    /// The word for one on the command line.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Hardware => "hardware",
-            Self::Grid => "grid",
-            Self::Site => "site",
-            Self::Workload => "workload",
-        }
-    }
-
-    /// The folder its files lie in.
-    fn folder(self) -> &'static str {
-        match self {
-            Self::Hardware => "hardware",
-            Self::Grid => "profiles/grid",
-            Self::Site => "profiles/site",
-            Self::Workload => "profiles/workload",
-        }
-    }
-
-    fn embedded(self) -> Option<&'static Dir<'static>> {
-        match self {
-            Self::Hardware => Some(&HARDWARE),
-            Self::Grid => PROFILES.get_dir("grid"),
-            Self::Site => PROFILES.get_dir("site"),
-            Self::Workload => PROFILES.get_dir("workload"),
-        }
-    }
-}
-
-impl fmt::Display for EntryKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// Something that is read from one YAML file.
-pub trait Entry: DeserializeOwned {
-    /// Which sort it is.
-    const KIND: EntryKind;
-    /// Its name on the command line.
-    fn id(&self) -> &str;
-    /// What people, drivers and operating systems call it.
-    fn called(&self) -> Vec<&str> {
-        Vec::new()
-    }
-    /// What a file with these keys is instead, if it is plainly something else.
-    #[must_use]
-    fn mistaken(_keys: &[String]) -> Option<&'static str> {
-        None
-    }
-    /// What types cannot say: the key at fault and what is wrong with it.
-    ///
-    /// # Errors
-    /// If the entry contradicts itself.
-    fn check(&self) -> Result<(), (&'static str, String)>;
-}
 
 /// The embedded entries, with a folder of the user's over them.
 ///
@@ -219,7 +142,7 @@ impl Catalog {
 
     fn places(&self, kind: EntryKind) -> Result<BTreeMap<String, Place>, CatalogError> {
         let mut places = BTreeMap::new();
-        if let Some(dir) = kind.embedded() {
+        if let Some(dir) = embedded(kind) {
             collect_embedded(dir, &mut places);
         }
         if let Some(folder) = &self.folder {
@@ -232,6 +155,16 @@ impl Catalog {
             }
         }
         Ok(places)
+    }
+}
+
+/// The embedded files of one sort.
+fn embedded(kind: EntryKind) -> Option<&'static Dir<'static>> {
+    match kind {
+        EntryKind::Hardware => Some(&HARDWARE),
+        EntryKind::Grid => PROFILES.get_dir("grid"),
+        EntryKind::Site => PROFILES.get_dir("site"),
+        EntryKind::Workload => PROFILES.get_dir("workload"),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::files::{Entry, EntryKind};
+use super::entry::{Entry, EntryKind};
 use super::iso;
 use super::site::check_pue;
 use super::sourced::Sourced;

@@ -1,7 +1,7 @@
 //! Which entry a name means.
 
+use super::entry::EntryKind;
 use super::error::CatalogError;
-use super::files::EntryKind;
 use super::identify::same_device_name;
 use super::iso;
 

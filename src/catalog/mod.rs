@@ -5,6 +5,7 @@
 
 mod date;
 mod device;
+mod entry;
 mod error;
 mod files;
 mod grid;
@@ -19,8 +20,9 @@ mod twice;
 mod workload;
 
 pub use device::{Device, DeviceKind, Interconnect, Measured, Per, PowerSensor};
+pub use entry::{Entry, EntryKind};
 pub use error::CatalogError;
-pub use files::{Catalog, Entry, EntryKind, parse};
+pub use files::{Catalog, parse};
 pub use grid::{Grid, GridEntry, Location};
 pub use hourly::{Hourly, HourlyBasis, HourlyError};
 pub use identify::same_device_name;

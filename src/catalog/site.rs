@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::files::{Entry, EntryKind};
+use super::entry::{Entry, EntryKind};
 use super::sourced::Sourced;
 use crate::units::{LitresPerKwh, Ratio, pue_fault};
 

@@ -6,7 +6,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::files::{Entry, EntryKind};
+use super::entry::{Entry, EntryKind};
 use crate::units::{whole, whole_or_none};
 
 /// No recipe has more phases.

@@ -4,7 +4,7 @@ use candle_core::Device;
 use candle_core::cuda_backend::cudarc::driver::{CudaEvent, result, sys};
 use candle_core::cuda_backend::{CudaDevice, WrapErr, set_gemm_reduced_precision_f32};
 
-use super::device::GpuFacts;
+use super::gpu_facts::GpuFacts;
 use crate::ffi::cuda::{self as ffi, PoolNumber};
 use crate::nn::{CudaError, open_cuda};
 use crate::sensor::CudaIdentity;

@@ -6,9 +6,9 @@ use std::str::FromStr;
 use candle_core::Device;
 
 use super::MeasureError;
+use super::gpu_facts::GpuFacts;
 use super::memory::Available;
 use crate::alloc;
-use crate::sensor::CudaIdentity;
 use crate::units::DType;
 
 /// Which device was asked for.
@@ -47,14 +47,6 @@ impl FromStr for DeviceChoice {
                 .ok_or_else(|| MeasureError::UnknownDevice(text.to_owned())),
         }
     }
-}
-
-/// A GPU as CUDA sees it.
-#[derive(Debug, Default)]
-pub(super) struct GpuFacts {
-    pub(super) name: Option<String>,
-    pub(super) memory_bytes: Option<u64>,
-    pub(super) identity: CudaIdentity,
 }
 
 /// An open device.

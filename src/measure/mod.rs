@@ -14,6 +14,7 @@ mod cuda;
 mod device;
 mod environment;
 mod error;
+mod gpu_facts;
 mod load;
 mod memory;
 mod meters;

@@ -1,7 +1,7 @@
 //! A report as headings, words, tables and charts, before it is HTML or Markdown.
 
 use super::charts::Chart;
-use super::terminal::TextTable;
+use super::table::TextTable;
 
 /// The longest text of a cell, and of an item of a list.
 pub(super) const CELL: usize = 400;

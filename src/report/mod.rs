@@ -17,9 +17,11 @@ mod error;
 mod figures;
 mod files;
 mod markup;
+mod names;
 mod numbers;
 mod page;
 mod sides;
+mod table;
 mod terminal;
 mod validation;
 
@@ -31,16 +33,15 @@ pub use files::{
     sweep_frame, to_csv, to_parquet, write_report,
 };
 pub use markup::Markup;
+pub use names::TOOL;
 pub use numbers::{human_hours, interval, percent_saved, significant};
 pub use page::{html, markdown};
 pub use sides::{Side, Sides, side_by_side, write_sides};
+pub use table::{TextTable, WIDTH};
 pub use terminal::{
-    Paint, TextTable, WIDTH, assumptions_table, claims_text, comparison_text, estimates_table, explanation_table,
-    profile_table, schedule_text, side_table, sweep_table, variance_table,
+    Paint, assumptions_table, claims_text, comparison_text, estimates_table, explanation_table, profile_table,
+    schedule_text, side_table, sweep_table, variance_table,
 };
 pub use validation::{
     Validation, published_frame, published_table, validation_frame, validation_markdown, validation_table,
 };
-
-/// The name and the version of the program.
-pub const TOOL: &str = concat!("greenformers ", env!("CARGO_PKG_VERSION"));

@@ -5,15 +5,15 @@ use std::fmt::Write;
 use polars::prelude::DataFrame;
 use serde::Serialize;
 
-use super::ReportError;
 use super::files::{count, number, text, with_ends};
 use super::markup::markdown_line as line;
 use super::numbers::{interval, significant};
 use super::page::markdown_table;
-use super::terminal::TextTable;
+use super::table::TextTable;
 use crate::estimate::{Outcome, Prediction, PublishedCheck};
 use crate::meter::EnergySource;
 use crate::record::{CellSummary, Environment};
+use crate::report::error::ReportError;
 use crate::stats::median;
 use crate::units::DType;
 

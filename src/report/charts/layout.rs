@@ -1,21 +1,16 @@
 //! A chart on paper: room for every label first, the plot in what is left.
 
+use super::pen::{HEADING, MARGIN, Pen, ROW, ROW_LABEL};
 use super::plot::Plot;
-use super::scene::{Anchor, LARGE, SMALL, Scene, Shape, overlap, shorten, strokes, text_box, text_width, wrap};
+use super::scene::{Anchor, LARGE, SMALL, Scene, Shape, shorten, strokes, text_width, wrap};
 use super::{Chart, Ink, Key, Mark, Scale, Swatch};
 use crate::report::numbers::tick;
 
 /// A chart among others, and one that has to be readable on a small screen.
 const WIDTH: f64 = 640.0;
 const NARROW: f64 = 460.0;
-pub(super) const MARGIN: f64 = 14.0;
 /// Height of a plot whose y axis is of numbers.
 const HEIGHT: f64 = 290.0;
-/// Height of a row, and of the heading of a group of rows.
-pub(super) const ROW: f64 = 25.0;
-pub(super) const HEADING: f64 = 24.0;
-/// The widest label of a row.
-pub(super) const ROW_LABEL: f64 = 210.0;
 
 /// Puts `chart` on paper.
 #[must_use]
@@ -36,50 +31,7 @@ pub(super) fn scene(chart: &Chart) -> Scene {
     pen.scene
 }
 
-/// A pen, and what it has drawn.
-#[derive(Default)]
-pub(super) struct Pen {
-    pub(super) scene: Scene,
-}
-
 impl Pen {
-    pub(super) fn text(&mut self, at: (f64, f64), text: impl Into<String>, ink: Ink, anchor: Anchor) {
-        self.scene.shapes.push(Shape::Text { at, text: text.into(), size: SMALL, bold: false, ink, anchor });
-    }
-
-    pub(super) fn path(&mut self, points: Vec<(f64, f64)>, ink: Ink, width: f64) {
-        self.scene.shapes.push(Shape::Path { points, ink, width });
-    }
-
-    pub(super) fn rect(&mut self, area: [f64; 4], ink: Ink) {
-        self.scene.shapes.push(Shape::Rect { area, ink });
-    }
-
-    /// Adds a text at the first of `places` where it meets no other and no marker; gives that place.
-    pub(super) fn text_where_free(
-        &mut self,
-        text: &str,
-        places: &[((f64, f64), Anchor)],
-        bounds: [f64; 4],
-        ink: Ink,
-    ) -> Option<(f64, f64)> {
-        for (at, anchor) in places {
-            let shape = Shape::Text { at: *at, text: text.to_owned(), size: SMALL, bold: false, ink, anchor: *anchor };
-            let Some(area) = text_box(&shape) else { continue };
-            let inside = area[0] >= bounds[0] && area[1] >= bounds[1] && area[2] <= bounds[2] && area[3] <= bounds[3];
-            let meets_marker = |s: &Shape| match s {
-                Shape::Marker { at: (x, y), size, .. } => overlap(&[x - size, y - size, x + size, y + size], &area),
-                _ => false,
-            };
-            let free = |s: &Shape| !text_box(s).is_some_and(|other| overlap(&other, &area)) && !meets_marker(s);
-            if inside && self.scene.shapes.iter().all(free) {
-                self.scene.shapes.push(shape);
-                return Some(*at);
-            }
-        }
-        None
-    }
-
     /// Title and legend; gives where they end.
     fn heading(&mut self, chart: &Chart) -> f64 {
         let mut y = MARGIN + LARGE * 0.6;
@@ -156,9 +108,10 @@ impl Pen {
 mod tests {
     use super::*;
     use crate::model::Arch;
+    use crate::report::charts::scene::{overlap, text_box};
     use crate::report::charts::{Axis, Band};
     use crate::report::charts::{Look, Palette};
-    use crate::report::terminal::TextTable;
+    use crate::report::table::TextTable;
     use crate::stats::Interval;
 
     fn look() -> Look {

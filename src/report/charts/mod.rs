@@ -3,6 +3,7 @@
 mod layout;
 mod paint;
 mod palette;
+mod pen;
 mod plot;
 mod scale;
 mod scene;
@@ -11,7 +12,7 @@ pub use paint::{fallback_style, png, svg};
 pub use palette::{Dash, Ink, Look, Marker, Palette, dark_rules};
 pub use scale::Scale;
 
-use super::terminal::TextTable;
+use super::table::TextTable;
 use crate::stats::Interval;
 
 /// A picture of numbers.

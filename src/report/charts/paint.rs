@@ -12,7 +12,7 @@ use super::layout::scene;
 use super::palette::dark_rules;
 use super::scene::{Anchor, SIZE_OF_A_FONT, Scene, Shape, corners, with_letters};
 use super::{Chart, Ink, Look};
-use crate::report::ReportError;
+use crate::report::error::ReportError;
 use crate::report::markup::{Markup, clean};
 
 /// Places are whole numbers in plotters; this many of them are a point.

@@ -1,6 +1,6 @@
 //! The plot itself: grid, rows, marks and the words beside them.
 
-use super::layout::{HEADING, MARGIN, Pen, ROW, ROW_LABEL};
+use super::pen::{HEADING, MARGIN, Pen, ROW, ROW_LABEL};
 use super::scene::{Anchor, SMALL, Shape, Spot, shorten, strokes, text_box, text_width};
 use super::{Axis, Band, Chart, Ink, Mark, Scale};
 use crate::report::numbers::tick;

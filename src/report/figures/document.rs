@@ -5,8 +5,9 @@ use super::answer::NAME;
 use crate::record::Record;
 use crate::report::document::{Block, Document, Section};
 use crate::report::markup::clean;
+use crate::report::table::TextTable;
 use crate::report::terminal::{
-    TextTable, assumptions_table, claims, estimates_table, profile_table, side_table, use_table, variance_table,
+    assumptions_table, claims, estimates_table, profile_table, side_table, use_table, variance_table,
 };
 
 impl Report {

@@ -5,7 +5,7 @@ use crate::estimate::{Estimate, Goal, Scenario, frontier};
 use crate::model::Arch;
 use crate::report::charts::{Axis, Band, Chart, Ink, Key, Look, Mark, Marker, Palette, Scale, Swatch};
 use crate::report::numbers::{human_hours, interval};
-use crate::report::terminal::TextTable;
+use crate::report::table::TextTable;
 use crate::stats::Interval;
 
 /// CO2e of the run of dense and of the best variant by the zone whose electricity is used.

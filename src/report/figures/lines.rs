@@ -1,12 +1,12 @@
 //! What depends on the length of a sequence, as lines: step time, tokens a second, latency.
 
-use super::{arch, label};
 use crate::estimate::{Comparison, Crossover};
 use crate::model::Arch;
 use crate::record::{CellSummary, Pass, Status};
 use crate::report::charts::{Axis, Chart, Ink, Key, Look, Mark, Marker, Palette, Scale, Swatch};
+use crate::report::names::{arch, label};
 use crate::report::numbers::{interval, significant};
-use crate::report::terminal::TextTable;
+use crate::report::table::TextTable;
 use crate::stats::Interval;
 
 /// With more crossings than this, their names would hide the lines.

@@ -12,7 +12,6 @@ mod trace;
 use crate::catalog::Grid;
 use crate::estimate::{Axes, Comparison, Conditions, Estimate, Scenario, ThesisClaim, compare, thesis_claims};
 use crate::meter::EnergySource;
-use crate::model::Arch;
 use crate::record::{Cell, CellSummary, Record, Warning};
 use crate::report::charts::{Chart, Palette};
 
@@ -146,25 +145,6 @@ fn measured(sorted: &[&Cell], cells: &[CellSummary], comparison: &Comparison, pa
     charts.push(rows::model_size(cells));
     charts.extend(trace::trace(sorted));
     charts
-}
-
-/// What an estimate goes by among others: its architecture, with the number format where they have several.
-pub(in crate::report) fn name_of(estimate: &Estimate, all: &[Estimate]) -> String {
-    let label = estimate.label();
-    match estimate.dtype {
-        Some(dtype) if all.iter().any(|e| e.dtype != estimate.dtype) => format!("{label}, {dtype}"),
-        _ => label,
-    }
-}
-
-/// The architecture of a cell.
-pub(in crate::report) fn arch(cell: &CellSummary) -> Arch {
-    cell.spec.parse().unwrap_or(Arch::Dense)
-}
-
-/// A name of an architecture for people.
-pub(in crate::report) fn label(spec: &str) -> String {
-    spec.parse::<Arch>().map_or_else(|_| spec.to_owned(), Arch::label)
 }
 
 impl Report {

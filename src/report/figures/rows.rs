@@ -1,12 +1,12 @@
 //! What is compared cell by cell, as rows of bars: energy by component, memory, the size of the model.
 
 use super::lines::no_number;
-use super::{arch, label};
 use crate::meter::EnergySource;
 use crate::record::{Cell, CellSummary, Pass, Status};
 use crate::report::charts::{Axis, Band, Chart, Ink, Key, Mark, Palette, Scale, Swatch};
+use crate::report::names::{arch, label};
 use crate::report::numbers::{interval, significant};
-use crate::report::terminal::TextTable;
+use crate::report::table::TextTable;
 
 /// A part of the joules of a step.
 struct Part {

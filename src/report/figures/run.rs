@@ -1,13 +1,13 @@
 //! The whole run by architecture: what a variant saves, time, cost, CO2e, and what makes them uncertain.
 
 use super::answer::NAME;
-use super::name_of;
 use crate::estimate::{Basis, Comparison, Estimate, VarianceShare};
 use crate::model::Arch;
 use crate::report::charts::{Axis, Band, Chart, Ink, Key, Mark, Palette, Scale, Swatch};
 use crate::report::markup::clean;
+use crate::report::names::name_of;
 use crate::report::numbers::{interval, percent_saved, significant, time_unit};
-use crate::report::terminal::TextTable;
+use crate::report::table::TextTable;
 use crate::stats::Interval;
 
 /// No more inputs are drawn.

@@ -3,8 +3,8 @@
 use super::answer::NAME;
 use crate::estimate::{Basis, Estimate, Value};
 use crate::record::Record;
-use crate::report::TOOL;
 use crate::report::markup::clean;
+use crate::report::names::TOOL;
 use crate::report::numbers::{human_hours, interval, significant};
 
 /// A statement of each run.

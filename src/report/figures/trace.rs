@@ -5,7 +5,7 @@ use crate::meter::MeterTrace;
 use crate::record::{Cell, Pass, Status, Step};
 use crate::report::charts::{Axis, Chart, Ink, Key, Mark, Scale, Swatch};
 use crate::report::numbers::significant;
-use crate::report::terminal::TextTable;
+use crate::report::table::TextTable;
 
 /// No more steps are drawn: their phases could not be told apart.
 const STEPS: usize = 6;

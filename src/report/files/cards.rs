@@ -7,10 +7,11 @@ use crate::estimate::{Basis, Estimate, Value};
 use crate::meter::{Coverage, EnergySource};
 use crate::model::Arch;
 use crate::record::Pass;
-use crate::report::figures::name_of;
+use crate::report::figures::Report;
 use crate::report::markup::clean;
+use crate::report::names::TOOL;
+use crate::report::names::name_of;
 use crate::report::numbers::{interval, significant};
-use crate::report::{Report, TOOL};
 use crate::units::Joules;
 
 /// `co2_eq_emissions` of a model card (Hugging Face Hub documentation, "Displaying carbon emissions for your model"):
@@ -136,7 +137,7 @@ pub(super) fn boamps(report: &Report) -> Option<Json> {
             json!({
                 "trainingType": "selfSupervisedLearning",
                 "algorithmType": "neural network",
-                "algorithmName": format!("transformer, {}", crate::report::figures::label(&c.spec)),
+                "algorithmName": format!("transformer, {}", crate::report::names::label(&c.spec)),
                 // In thousands of millions, as the form wants it.
                 "parametersNumber": c.n_params as f64 / 1e9,
                 "framework": "candle",

@@ -3,7 +3,7 @@
 use super::campaign::{drawn, seconds, uuid};
 use super::{CODECARBON_HEADER, CodecarbonRow};
 use crate::meter::Coverage;
-use crate::report::Report;
+use crate::report::figures::Report;
 use crate::report::markup::clean;
 use crate::units::Joules;
 

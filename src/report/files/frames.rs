@@ -4,7 +4,7 @@ use polars::prelude::{Column, CsvWriter, DataFrame, IntoColumn, NamedFrom, Parqu
 
 use crate::estimate::{Comparison, Estimate};
 use crate::record::CellSummary;
-use crate::report::ReportError;
+use crate::report::error::ReportError;
 use crate::stats::Interval;
 
 /// A row a cell.

@@ -14,9 +14,10 @@ use serde::Serialize;
 use super::charts::{fallback_style, png, svg};
 use super::document::Document;
 use super::page::{html_of, markdown_of};
-use super::{Report, ReportError};
 use crate::estimate::Estimate;
 use crate::record::write_whole;
+use crate::report::error::ReportError;
+use crate::report::figures::Report;
 
 pub use codecarbon::{CODECARBON_HEADER, CodecarbonRow};
 pub use frames::{cells_frame, comparison_frame, estimates_frame, to_csv, to_parquet};

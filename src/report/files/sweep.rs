@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::with_ends;
 use crate::estimate::{Axes, Quantity, Scenario};
-use crate::report::ReportError;
+use crate::report::error::ReportError;
 use crate::stats::Interval;
 use crate::units::DType;
 

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::report::document::{Block, CELL, Document, ITEM};
 use crate::report::markup::{clean, markdown_line as line};
-use crate::report::terminal::TextTable;
+use crate::report::table::TextTable;
 
 /// The whole document; charts are linked from `charts/`.
 #[must_use]

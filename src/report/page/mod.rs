@@ -9,8 +9,9 @@ use sha2::{Digest, Sha256};
 use super::charts::{Chart, dark_rules, svg};
 use super::document::{Block, CELL, Document, ITEM};
 use super::markup::{Markup, clean};
-use super::terminal::TextTable;
-use super::{Report, ReportError};
+use super::table::TextTable;
+use crate::report::error::ReportError;
+use crate::report::figures::Report;
 
 pub(super) use markdown::{markdown_of, table as markdown_table};
 

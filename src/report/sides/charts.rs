@@ -6,7 +6,7 @@ use super::rows::Row;
 use crate::record::Pass;
 use crate::report::charts::{Axis, Band, Chart, Mark, Palette, Scale};
 use crate::report::numbers::{interval, percent_saved, significant};
-use crate::report::terminal::TextTable;
+use crate::report::table::TextTable;
 use crate::stats::Interval;
 
 pub(super) fn charts(sides: &[Side], rows: &[Row], caveats: &[Caveat], palette: &Palette) -> Vec<Chart> {

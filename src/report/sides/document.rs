@@ -4,10 +4,11 @@ use super::marks::signs;
 use super::rows::Row;
 use super::{Side, Sides};
 use crate::report::document::{Block, Document, Section};
-use crate::report::figures::{NAME, date, name_of};
+use crate::report::figures::{NAME, date};
 use crate::report::markup::clean;
+use crate::report::names::name_of;
 use crate::report::numbers::{interval, less_or_more, percent_saved, time_unit};
-use crate::report::terminal::TextTable;
+use crate::report::table::TextTable;
 use crate::stats::Interval;
 
 /// What is found, record by record.

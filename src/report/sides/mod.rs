@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 
 use super::charts::Chart;
 use super::files::{document as files_of, to_csv, write};
-use super::{Palette, ReportError};
 use crate::estimate::Estimate;
 use crate::record::Record;
+use crate::report::charts::Palette;
+use crate::report::error::ReportError;
 
 pub(super) use marks::Mark;
 pub(super) use rows::Row;

@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::TextTable;
 use crate::estimate::Estimate;
-use crate::report::figures::name_of;
+use crate::report::names::name_of;
 use crate::report::numbers::{interval, significant};
+use crate::report::table::TextTable;
 
 /// What the main table has no room for.
 #[must_use]

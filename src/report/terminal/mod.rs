@@ -3,19 +3,18 @@
 mod estimates;
 mod paint;
 mod sweep;
-mod table;
 
 use std::fmt::Write;
 
-use super::figures::{label, name_of};
-use super::numbers::{narrow, saved, significant, time_unit};
 use crate::estimate::{Comparison, Estimate, ThesisClaim, Value};
 use crate::record::{CellSummary, Status};
+use crate::report::names::{label, name_of};
+use crate::report::numbers::{narrow, saved, significant, time_unit};
+use crate::report::table::TextTable;
 
 pub use estimates::{explanation_table, schedule_text, side_table, variance_table};
 pub use paint::Paint;
 pub use sweep::sweep_table;
-pub use table::{TextTable, WIDTH};
 
 fn or_dash<T>(value: Option<T>, show: impl Fn(T) -> String) -> String {
     value.map_or_else(|| "-".to_owned(), show)

@@ -1,8 +1,8 @@
 //! Scenarios for people.
 
-use super::TextTable;
 use crate::estimate::{Axes, Quantity, Scenario};
 use crate::report::numbers::significant;
+use crate::report::table::TextTable;
 use crate::stats::Interval;
 
 /// The first `rows` scenarios for people, below what they have in common. Their intervals are as wide upwards as downwards

@@ -10,6 +10,7 @@ mod attention;
 mod bias_product;
 mod cross_entropy;
 mod elementwise;
+mod error;
 mod fused_attention;
 mod gather;
 #[cfg(late_binding)]
@@ -27,8 +28,9 @@ use candle_core::{DType, Result, Tensor};
 
 pub(super) use adamw::adamw;
 pub(super) use elementwise::{add, cast_many};
+pub use error::CudaError;
 pub(super) use fused_attention::Saved;
-pub use open::{CudaError, load_cuda, open_cuda};
+pub use open::{load_cuda, open_cuda};
 pub(super) use sums::Partial;
 
 use super::Gradients;

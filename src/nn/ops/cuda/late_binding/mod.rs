@@ -15,7 +15,7 @@ use std::sync::atomic::Ordering;
 
 use libloading::Library;
 
-use super::open::CudaError;
+use super::error::{CudaError, check_driver};
 use entry_points::{LIBRARIES, OF_SOME_VERSIONS, slots};
 
 /// The library of the driver.
@@ -33,7 +33,7 @@ fn load_all() -> Result<(), CudaError> {
     for (file, names) in LIBRARIES {
         let library = open(file, &folders).map_err(|reason| missing(file, reason))?;
         if *file == DRIVER {
-            super::open::check_driver(version(&library))?;
+            check_driver(version(&library))?;
         }
         for (name, slot) in names.iter().zip(&mut slots) {
             match find(&library, name) {
