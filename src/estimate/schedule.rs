@@ -29,7 +29,9 @@ pub(super) fn schedule(hourly: &Hourly, within_h: usize, hours: f64) -> Option<S
     let at_once = hourly.mean_over(0, hours)?;
     let starts: Vec<(usize, f64)> =
         (0..=within_h).map_while(|start| Some((start, hourly.mean_over(start, hours)?))).collect();
-    let (start, best) = starts.iter().copied().min_by(|a, b| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0)))?;
+    let least = starts.iter().map(|(_, mean)| *mean).fold(f64::INFINITY, f64::min);
+    // Of starts that are alike but for rounding, the earliest.
+    let (start, best) = starts.iter().copied().find(|(_, mean)| *mean <= least + 1e-9 * least.abs())?;
     let cut_short = if starts.len() <= within_h {
         format!(
             " Only {} of {} starts were compared: the file ends too early for the others.",
@@ -70,5 +72,19 @@ mod tests {
         assert!((best.saves - 0.65).abs() < 1e-12);
         assert_eq!(schedule(&hourly, 0, 2.0).expect("long enough").start_after_h, 0);
         assert_eq!(schedule(&hourly, 1, 5.5), None);
+    }
+
+    #[test]
+    fn of_starts_that_are_alike_but_for_rounding_the_earliest_is_taken() {
+        // Three hours over and over: whenever three hours begin, they are these, added up in another order.
+        let of_hour = [10.1, 70.7, 30.3];
+        let mut text = "time,intensity\n".to_owned();
+        for hour in 0..12 {
+            text.push_str(&format!("2026-03-01T{hour:02}:00Z,{}\n", of_hour[hour % 3]));
+        }
+        let hourly = Hourly::parse("hours.csv", &text).expect("valid");
+        let means: Vec<f64> = (0..9).filter_map(|start| hourly.mean_over(start, 3.0)).collect();
+        assert!(means.iter().any(|m| *m != means[0]), "added up in these orders they differ: {means:?}");
+        assert_eq!(schedule(&hourly, 8, 3.0).expect("long enough").start_after_h, 0);
     }
 }
