@@ -1,11 +1,8 @@
 //! What of a meter's readings is not believed, and what has to be said of it.
 
-use super::readings::Readings;
+use super::readings::{MOST_UNREAD, Readings};
 use super::{Cell, Warning};
 use crate::meter::Doubt;
-
-/// The energy of a run is not known if what is not believed is more than this part of its time.
-pub(super) const MOST_UNREAD: f64 = 0.05;
 
 impl Readings<'_> {
     /// The part of the windows that its energy leaves out, because what was read then is not believed.

@@ -8,9 +8,6 @@ use crate::meter::EnergySource;
 use crate::meter::MeterTrace;
 use crate::stats::batch_means;
 
-/// Two estimates of one energy that are further apart than this are a warning.
-pub const ENERGY_TOLERANCE: f64 = 0.05;
-
 /// The energy counter and the integral of power over the same steps.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct EnergyCheck {

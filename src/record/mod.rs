@@ -20,12 +20,12 @@ pub use crate::files::write_whole;
 #[cfg(test)]
 pub(crate) use cell::tests::cell as blank_cell;
 pub use cell::{Cell, Launch, Pass, Status, Step};
-pub use energy::{ENERGY_TOLERANCE, EnergyCheck};
+pub use energy::EnergyCheck;
 pub use environment::{Baseline, Ceilings, Compute, Environment, MatmulCeiling, Unmetered};
 pub use error::RecordError;
 pub use file::{MAX_RECORD_BYTES, OLDEST_SCHEMA, RECORD_FILE, Record, SCHEMA};
 pub use group::{counter_j, integral_j};
-pub use readings::Readings;
+pub use readings::{ENERGY_TOLERANCE, Readings};
 pub use settings::Settings;
 pub use summary::{CellSummary, StepMean};
 pub use warning::Warning;

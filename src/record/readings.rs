@@ -1,12 +1,14 @@
 //! The readings of a meter, ready to be asked about many windows of time: each answer looks at its own window alone.
 
-use super::doubt::MOST_UNREAD;
-use super::energy::ENERGY_TOLERANCE;
 use super::group::{counter_j, integral_j};
 use crate::meter::MeterTrace;
 use crate::meter::Sample;
 use crate::stats::{counter_total, median, never_falls, ticks, trapezoid};
 
+/// Two estimates of one energy that are further apart than this are a warning.
+pub const ENERGY_TOLERANCE: f64 = 0.05;
+/// The energy of a run is not known if what is not believed is more than this part of its time.
+pub(super) const MOST_UNREAD: f64 = 0.05;
 /// A counter that shows the same for so long, while power is read beside it, stands still: the slowest change each 100 ms.
 const STILL_S: f64 = 1.0;
 
