@@ -24,7 +24,7 @@
 //!     conditions: &conditions,
 //!     seed: 0,
 //! })?;
-//! assert_eq!(estimates[1].spec.as_deref(), Some("lrt:rank=256"));
+//! assert_eq!(estimates[1].arch, Some(Arch::Lrt { rank: 256 }));
 //! // Every number is a 95 % interval; what is not known is `None`, and `missing` says why.
 //! assert!(estimates[0].wall_h.is_some_and(|hours| hours.low < hours.mid && hours.mid < hours.high));
 //! # Ok::<(), Box<dyn std::error::Error>>(())

@@ -75,6 +75,14 @@ fn with_counters<T>(folder: &Path, zones: &[Zone], work: impl FnOnce() -> T) -> 
     })
 }
 
+/// Three tries for what is told by the clock: a busy machine reads counters late. A mistake fails in all of them.
+fn in_three_tries(check: impl Fn()) {
+    let fails = || std::panic::catch_unwind(std::panic::AssertUnwindSafe(&check)).is_err();
+    if fails() && fails() {
+        check();
+    }
+}
+
 /// 1 kJ and 50 W from there on.
 fn steady(t: f64) -> f64 {
     1e9 + 50e6 * t
@@ -106,14 +114,16 @@ fn no_counter_is_believed_to_have_gone_where_its_package_cannot_have_taken_it() 
     std::thread::scope(|scope| {
         for (what, at) in WRONG {
             scope.spawn(move || {
-                let (line, said, _) = tracked(&[("intel-rapl:0", "package-0", at)]);
-                // On a busy machine a reading may come so late that its gap is more than 5 % of the run.
-                match line["energy_j"]["mid"].as_f64() {
-                    Some(joules) => assert!((joules / 150.0 - 1.0).abs() < 0.1, "{what}: {joules} J\n{said}"),
-                    None => assert!(line["reason"].as_str().unwrap().contains("left out"), "{what}: {line}"),
-                }
-                let gap = ["begins anew", "steps back", "jumps ahead"].contains(&what);
-                assert_eq!(said.contains("where its device cannot have taken it"), gap, "{what}\n{said}");
+                in_three_tries(|| {
+                    let (line, said, _) = tracked(&[("intel-rapl:0", "package-0", at)]);
+                    // On a busy machine a reading may come so late that its gap is more than 5 % of the run.
+                    match line["energy_j"]["mid"].as_f64() {
+                        Some(joules) => assert!((joules / 150.0 - 1.0).abs() < 0.1, "{what}: {joules} J\n{said}"),
+                        None => assert!(line["reason"].as_str().unwrap().contains("left out"), "{what}: {line}"),
+                    }
+                    let gap = ["begins anew", "steps back", "jumps ahead"].contains(&what);
+                    assert_eq!(said.contains("where its device cannot have taken it"), gap, "{what}\n{said}");
+                })
             });
         }
     });
@@ -145,13 +155,15 @@ fn counters_are_told_apart_and_a_part_that_is_missing_is_said() {
     std::thread::scope(|scope| {
         for (what, zones, expected, is_partial) in APART {
             scope.spawn(move || {
-                let (line, said, partial) = tracked(zones);
-                let joules = line["energy_j"]["mid"].as_f64().unwrap_or_else(|| panic!("{what}: {line}"));
-                // When a counter stops, the command has run for a little less than its file.
-                let off = if what == "stops midway" { 0.3 } else { 0.1 };
-                assert!((joules / expected - 1.0).abs() < off, "{what}: {joules} J\n{said}");
-                assert_eq!((partial, line["partial"] == true), (is_partial, is_partial), "{what}\n{said}");
-                assert_eq!(said.contains("partial"), is_partial, "{what}\n{said}");
+                in_three_tries(|| {
+                    let (line, said, partial) = tracked(zones);
+                    let joules = line["energy_j"]["mid"].as_f64().unwrap_or_else(|| panic!("{what}: {line}"));
+                    // When a counter stops, the command has run for a little less than its file.
+                    let off = if what == "stops midway" { 0.3 } else { 0.1 };
+                    assert!((joules / expected - 1.0).abs() < off, "{what}: {joules} J\n{said}");
+                    assert_eq!((partial, line["partial"] == true), (is_partial, is_partial), "{what}\n{said}");
+                    assert_eq!(said.contains("partial"), is_partial, "{what}\n{said}");
+                })
             });
         }
     });
