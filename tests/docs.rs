@@ -293,7 +293,7 @@ fn every_example_is_short_and_does_what_its_first_line_says() {
         let printed = text(&output.stdout);
         let expected = match name.as_str() {
             "load_record" => "\ndense, 256 x 128, bf16: 0.0460 [0.0458 to 0.0463] s a step, 32.3 J\n",
-            "estimate" => "Some(\"dense\"): ",
+            "estimate" => "dense: ",
             "write_report" => "report.html\n",
             _ => panic!("what does `{name}` print?"),
         };

@@ -428,7 +428,8 @@ fn a_record_is_measured_where_it_was_made_and_scaled_elsewhere() {
     {
         let (scaled, width) = basis(args);
         assert_eq!(scaled, "scaled", "{args:?}");
-        assert!(width > 0.0 && (args[0] == "--devices" || width > narrow), "{args:?}: {width} and {narrow}");
+        // Where the measured steps scatter so much that nothing else counts, both are as wide, but for what 10 000 draws leave open.
+        assert!(width > 0.0 && (args[0] == "--devices" || width > 0.98 * narrow), "{args:?}: {width} and {narrow}");
     }
     // A CPU says nothing of what software reaches on a GPU.
     let text = ok(&["estimate", "out", "--hardware", "t4"], folder.path());
