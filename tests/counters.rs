@@ -123,7 +123,7 @@ fn no_counter_is_believed_to_have_gone_where_its_package_cannot_have_taken_it() 
                     }
                     let gap = ["begins anew", "steps back", "jumps ahead"].contains(&what);
                     assert_eq!(said.contains("where its device cannot have taken it"), gap, "{what}\n{said}");
-                })
+                });
             });
         }
     });
@@ -163,7 +163,7 @@ fn counters_are_told_apart_and_a_part_that_is_missing_is_said() {
                     assert!((joules / expected - 1.0).abs() < off, "{what}: {joules} J\n{said}");
                     assert_eq!((partial, line["partial"] == true), (is_partial, is_partial), "{what}\n{said}");
                     assert_eq!(said.contains("partial"), is_partial, "{what}\n{said}");
-                })
+                });
             });
         }
     });

@@ -123,6 +123,7 @@ pub struct Estimate {
 
 /// An architecture as files have it: its kind, its specification as on the command line, its name for people, and what it has
 /// of the inner width of LRT and the rows of a Linformer's keys.
+#[expect(clippy::ref_option, reason = "the form in which serde hands over a field")]
 fn flat<S: Serializer>(arch: &Option<Arch>, serializer: S) -> Result<S::Ok, S::Error> {
     #[derive(Serialize)]
     struct Flat {

@@ -32,6 +32,20 @@ void store(void *x, cudaDataType type, size_t i, float value) {
   }
 }
 
+// What the matrix units see of a factor. cuBLAS does not say whether it cuts off the last 13 bits of TF32 or rounds them:
+// `EMULATED_GPU_TF32=cut` cuts, and otherwise they are rounded to the nearest.
+float factor(const void *x, cudaDataType type, size_t i, bool tf32) {
+  static const char *how = getenv("EMULATED_GPU_TF32");
+  static const bool cuts = how && !strcmp(how, "cut");
+  float value = load(x, type, i);
+  if (!tf32 || type != CUDA_R_32F) return value;
+  unsigned word;
+  memcpy(&word, &value, sizeof word);
+  word = cuts ? word & ~0x1fffu : to_tf32(word);
+  memcpy(&value, &word, sizeof value);
+  return value;
+}
+
 size_t bytes_of(cudaDataType type) { return type == CUDA_R_32F ? 4 : 2; }
 
 // A matrix of columns `between` apart, as often as `batch` says, must be there.
@@ -52,9 +66,10 @@ cublasStatus_t cublasGemmStridedBatchedEx(cublasHandle_t, cublasOperation_t ta, 
                                           int k, const void *alpha, const void *a, cudaDataType a_type, int lda,
                                           long long int a_stride, const void *b, cudaDataType b_type, int ldb,
                                           long long int b_stride, const void *beta, void *c, cudaDataType c_type,
-                                          int ldc, long long int c_stride, int batch, cublasComputeType_t,
+                                          int ldc, long long int c_stride, int batch, cublasComputeType_t compute,
                                           cublasGemmAlgo_t) {
   Alone alone;
+  const bool tf32 = compute == CUBLAS_COMPUTE_32F_FAST_TF32;
   int a_rows = ta == CUBLAS_OP_N ? m : k, b_rows = tb == CUBLAS_OP_N ? k : n;
   if (m < 0 || n < 0 || k < 0 || lda < std::max(1, a_rows) || ldb < std::max(1, b_rows) || ldc < std::max(1, m))
     return CUBLAS_STATUS_INVALID_VALUE;
@@ -63,16 +78,16 @@ cublasStatus_t cublasGemmStridedBatchedEx(cublasHandle_t, cublasOperation_t ta, 
     require(b, b_type, b_rows, tb == CUBLAS_OP_N ? n : k, ldb, batch, b_stride);
     require(c, c_type, m, n, ldc, batch, c_stride);
   }
-  float factor = *static_cast<const float *>(alpha), keep = *static_cast<const float *>(beta);
+  float scale = *static_cast<const float *>(alpha), keep = *static_cast<const float *>(beta);
   for (long long i = 0; i < batch; i++)
     for (size_t column = 0; column < size_t(n); column++)
       for (size_t row = 0; row < size_t(m); row++) {
         float sum = 0.0f;
         for (size_t inner = 0; inner < size_t(k); inner++)
-          sum += load(a, a_type, i * a_stride + (ta == CUBLAS_OP_N ? row + inner * lda : inner + row * lda)) *
-                 load(b, b_type, i * b_stride + (tb == CUBLAS_OP_N ? inner + column * ldb : column + inner * ldb));
+          sum += factor(a, a_type, i * a_stride + (ta == CUBLAS_OP_N ? row + inner * lda : inner + row * lda), tf32) *
+                 factor(b, b_type, i * b_stride + (tb == CUBLAS_OP_N ? inner + column * ldb : column + inner * ldb), tf32);
         size_t at = i * c_stride + row + column * ldc;
-        store(c, c_type, at, factor * sum + (keep == 0.0f ? 0.0f : keep * load(c, c_type, at)));
+        store(c, c_type, at, scale * sum + (keep == 0.0f ? 0.0f : keep * load(c, c_type, at)));
       }
   return CUBLAS_STATUS_SUCCESS;
 }
@@ -82,6 +97,7 @@ struct Product {
   cublasOperation_t ta = CUBLAS_OP_N, tb = CUBLAS_OP_N;
   cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_DEFAULT;
   const void *bias = nullptr;
+  bool tf32 = false;
 };
 struct Layout {
   cudaDataType type;
@@ -89,8 +105,10 @@ struct Layout {
 };
 
 cublasStatus_t cublasLtCreate(cublasLtHandle_t *lt) { return *lt = handle<cublasLtHandle_t>(), CUBLAS_STATUS_SUCCESS; }
-cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t *desc, cublasComputeType_t, cudaDataType_t) {
-  return *desc = reinterpret_cast<cublasLtMatmulDesc_t>(new Product), CUBLAS_STATUS_SUCCESS;
+cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t *desc, cublasComputeType_t compute, cudaDataType_t) {
+  auto *product = new Product;
+  product->tf32 = compute == CUBLAS_COMPUTE_32F_FAST_TF32;
+  return *desc = reinterpret_cast<cublasLtMatmulDesc_t>(product), CUBLAS_STATUS_SUCCESS;
 }
 cublasStatus_t cublasLtMatmulDescDestroy(cublasLtMatmulDesc_t desc) {
   return delete reinterpret_cast<Product *>(desc), CUBLAS_STATUS_SUCCESS;
@@ -157,8 +175,8 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const
     for (size_t row = 0; row < d.rows; row++) {
       float sum = 0.0f;
       for (size_t i = 0; i < inner; i++)
-        sum += load(a_values, a.type, product.ta == CUBLAS_OP_N ? row + i * a.between : i + row * a.between) *
-               load(b_values, b.type, i + column * b.between);
+        sum += factor(a_values, a.type, product.ta == CUBLAS_OP_N ? row + i * a.between : i + row * a.between, product.tf32) *
+               factor(b_values, b.type, i + column * b.between, product.tf32);
       sum *= *static_cast<const float *>(alpha);
       if (product.epilogue == CUBLASLT_EPILOGUE_BIAS) sum += load(product.bias, d.type, row);
       store(d_values, d.type, row + column * d.between, sum);
