@@ -11,6 +11,12 @@ use super::entry::{Entry, EntryKind};
 use super::sourced::Sourced;
 use crate::units::{Bytes, BytesPerSecond, DType, FlopPerSecond, KgCo2e, Nanometres, Seconds, UsdPerHour, Watts};
 
+/// Idle power over the TDP of a CPU whose entry gives none (the load model of CodeCarbon).
+const CPU_IDLE_SHARE: f64 = 0.1;
+/// Idle power over the power limit of a GPU or TPU whose entry gives none: 0.114 to 0.121 for V100, A100, T4 and A10G
+/// (Cloud Carbon Footprint, minimum over maximum watts).
+const GPU_IDLE_SHARE: f64 = 0.117;
+
 /// The kind of device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -202,6 +208,19 @@ impl Device {
         }
     }
 
+    /// Power when it does nothing: as stated, or the usual share of the TDP of such devices; `None` if neither is known.
+    #[must_use]
+    pub fn idle(&self) -> Option<Watts> {
+        let usual_share = match self.kind {
+            DeviceKind::Cpu => CPU_IDLE_SHARE,
+            DeviceKind::Gpu | DeviceKind::Tpu => GPU_IDLE_SHARE,
+        };
+        match &self.idle_power {
+            Some(stated) => Some(stated.value),
+            None => Some(self.tdp.as_ref()?.value * usual_share),
+        }
+    }
+
     /// The offer to calculate with: the median of the on-demand offers, of all offers if there are none.
     #[must_use]
     pub fn usual_price(&self) -> Option<&Sourced<UsdPerHour>> {
@@ -262,5 +281,25 @@ impl Entry for Device {
             return Err(("idle_power", format!("{} is above the TDP, {}", idle.value, tdp.value)));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_device_draws_what_its_entry_states_or_the_share_of_its_kind() {
+        let device = |kind: &str, stated: bool| -> Device {
+            let watts = |w: u32| format!("{{value: {w}, unit: W, year: 2024, source: made up for a test}}");
+            let idle = if stated { format!("idle_power: {}\n", watts(20)) } else { String::new() };
+            let text = format!("id: any\nname: any\nkind: {kind}\nvendor: nobody\ntdp: {}\n{idle}", watts(100));
+            serde_yaml::from_str(&text).expect("an entry")
+        };
+        let idle = |kind, stated| device(kind, stated).idle().expect("a TDP").0;
+        assert!((idle("cpu", false) - 10.0).abs() < 1e-9);
+        assert!((idle("gpu", false) - 11.7).abs() < 1e-9);
+        assert!((idle("gpu", true) - 20.0).abs() < 1e-9);
+        assert!(Device::unknown("any", true).idle().is_none());
     }
 }

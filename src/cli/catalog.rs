@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use clap::{Subcommand, ValueEnum};
 use greenformers::catalog::{Device, EntryKind, Grid, GridEntry, Quantity, Site, Sourced};
+use greenformers::files::JSON_SCHEMA;
 use greenformers::record::Workload;
 use greenformers::report::{TextTable, significant};
 use serde::Serialize;
@@ -91,7 +92,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
                 Kind::Workload => drop(context.catalog.load::<Workload>(&path)?),
             }
             match format {
-                Format::Json => print_json(&Checked { schema: 1, file, valid: true }),
+                Format::Json => print_json(&Checked { schema: JSON_SCHEMA, file, valid: true }),
                 Format::Csv => {
                     let mut valid = TextTable::new(&["file", "valid"]);
                     valid.row(vec![file.clone(), "true".to_owned()]);

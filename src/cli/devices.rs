@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use greenformers::catalog::DeviceKind;
+use greenformers::files::JSON_SCHEMA;
 use greenformers::machine::{self, Part, PartKind, gpu_parts, host_parts};
 use greenformers::measure::{cuda_problem, update_period};
 use greenformers::report::{TextTable, significant};
@@ -64,7 +65,7 @@ struct Output<'a> {
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let rows = rows(args, context)?;
     if args.format == Format::Json {
-        return print_json(&Output { schema: 1, devices: &rows });
+        return print_json(&Output { schema: JSON_SCHEMA, devices: &rows });
     }
     let dash = || "-".to_owned();
     let header = ["device", "name", "id", "catalog", "memory GB", "computes", "meter", "update ms", "covers"];

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use greenformers::catalog::{Device, DeviceKind, Level};
 use greenformers::estimate::{Conditions, Estimate, Hardware, Request, estimate, recommend_architecture};
+use greenformers::files::JSON_SCHEMA;
 use greenformers::meter::Coverage;
 use greenformers::model::Arch;
 use greenformers::record::{Record, Warning, Workload};
@@ -104,7 +105,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         }
     };
     match args.format {
-        Format::Json => print_json(&Output { schema: 1, estimates: &estimates }),
+        Format::Json => print_json(&Output { schema: JSON_SCHEMA, estimates: &estimates }),
         Format::Csv => print(&to_csv(&mut estimates_frame(&estimates)?)?),
         Format::Text => print(&text(&estimates, args)),
     }

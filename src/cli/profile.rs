@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use greenformers::catalog::Device;
-use greenformers::files::FolderLock;
+use greenformers::files::{FolderLock, JSON_SCHEMA};
 use greenformers::machine::{self, MachineFacts};
 use greenformers::measure::{self, BatchSize, Beginning, ComputeDevice, DeviceChoice, MeasureError, MeterChoice, Plan};
 use greenformers::model::{Arch, Ops};
@@ -150,7 +150,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
             context.note(format_args!("record: {}", folder.join(RECORD_FILE).display()));
             Ok(())
         }
-        Format::Json => print_json(&Output { schema: 1, cells: &summaries }),
+        Format::Json => print_json(&Output { schema: JSON_SCHEMA, cells: &summaries }),
         Format::Csv => print(&csv),
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use greenformers::catalog::Device;
 use greenformers::estimate::{Axes, Estimate, estimate_without_shares, sweep as combine};
+use greenformers::files::JSON_SCHEMA;
 use greenformers::model::Arch;
 use greenformers::record::Record;
 use greenformers::report::{Inputs, Market, Place, Report, Side, figures, side_by_side, write_report, write_sides};
@@ -96,7 +97,7 @@ fn name_of(path: &Path) -> String {
 
 fn print_files(format: Format, answer: &str, files: &[PathBuf]) -> Result<()> {
     match format {
-        Format::Json => print_json(&Output { schema: 1, answer, files }),
+        Format::Json => print_json(&Output { schema: JSON_SCHEMA, answer, files }),
         Format::Csv => {
             let lines: Vec<String> = files.iter().map(|f| f.display().to_string()).collect();
             print(&format!("file\n{}\n", lines.join("\n")))

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use greenformers::estimate::{Comparison, Estimate, ThesisClaim};
+use greenformers::files::JSON_SCHEMA;
 use greenformers::machine;
 use greenformers::record::CellSummary;
 use greenformers::report::{
@@ -63,7 +64,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let files = write_report(&report, &folder, false)?;
     match args.format {
         Format::Json => print_json(&Output {
-            schema: 1,
+            schema: JSON_SCHEMA,
             answer: &report.answer,
             cells: &report.cells,
             comparison: &report.comparison,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use greenformers::catalog::{Device, DeviceKind, EntryKind, Grid, Level};
 use greenformers::estimate::{Axes, Conditions, EstimateError, Goal, Limits, Scenario, frontier, recommend, sweep};
+use greenformers::files::JSON_SCHEMA;
 use greenformers::meter::Coverage;
 use greenformers::model::Arch;
 use greenformers::record::{Warning, Workload, write_whole};
@@ -162,7 +163,13 @@ pub(super) fn run(args: &Args, axes_text: &str, context: &Context) -> Result<()>
     }
     if args.format == Format::Json {
         let scenarios = named_scenarios(&scenarios, &axes);
-        return print_json(&Output { schema: 1, total, scenarios, recommendation: sentence.flatten(), warnings });
+        return print_json(&Output {
+            schema: JSON_SCHEMA,
+            total,
+            scenarios,
+            recommendation: sentence.flatten(),
+            warnings,
+        });
     }
     let mut text = match args.format {
         Format::Csv if options.out.is_none() => to_csv(&mut frame)?,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use greenformers::catalog::Grid;
 use greenformers::estimate::{Account, Assumption, Conditions};
-use greenformers::files::{append_row, has_header, read_head};
+use greenformers::files::{JSON_SCHEMA, append_row, has_header, read_head};
 use greenformers::machine::{MachineFacts, PartKind};
 use greenformers::record::{Warning, write_whole};
 use greenformers::report::{CODECARBON_HEADER, CodecarbonRow, TextTable, interval, significant};
@@ -113,7 +113,7 @@ struct Output<'a> {
 
 fn json<'a>(run: &Run<'a>) -> Output<'a> {
     Output {
-        schema: 1,
+        schema: JSON_SCHEMA,
         command: run.command.iter().map(|c| c.to_string_lossy().into_owned()).collect(),
         started: run.started.to_rfc3339_opts(chrono::SecondsFormat::Millis, false),
         duration_s: run.tracked.duration_s,

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use greenformers::estimate::{Prediction, PublishedCheck, against_published};
+use greenformers::files::JSON_SCHEMA;
 use greenformers::machine;
 use greenformers::measure;
 use greenformers::model::Arch;
@@ -85,11 +86,11 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     }
     let page = validation_markdown(&runs, &profile.environment, &profile.created);
     write_whole(&folder.join("validation.md"), page.as_bytes())?;
-    let json = serde_json::to_string_pretty(&Output { schema: 1, runs: &runs })? + "\n";
+    let json = serde_json::to_string_pretty(&Output { schema: JSON_SCHEMA, runs: &runs })? + "\n";
     write_whole(&folder.join("validation.json"), json.as_bytes())?;
     match args.format {
         Format::Text => print(&validation_table(&runs).render())?,
-        Format::Json => print_json(&Output { schema: 1, runs: &runs })?,
+        Format::Json => print_json(&Output { schema: JSON_SCHEMA, runs: &runs })?,
         Format::Csv => print(&to_csv(&mut validation_frame(&runs)?)?)?,
     }
     context.note(format_args!("validation: {}", folder.join("validation.md").display()));
@@ -101,7 +102,7 @@ fn published(args: &Args, record: &Path, context: &Context) -> Result<()> {
     let checks = against_published(&Record::load(record)?, &context.catalog, args.what.seed)?;
     match args.format {
         Format::Text => print(&published_table(&checks).render()),
-        Format::Json => print_json(&PublishedOutput { schema: 1, published: &checks }),
+        Format::Json => print_json(&PublishedOutput { schema: JSON_SCHEMA, published: &checks }),
         Format::Csv => print(&to_csv(&mut published_frame(&checks)?)?),
     }
 }

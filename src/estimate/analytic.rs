@@ -1,9 +1,7 @@
 //! The step of hardware that was not measured.
 
 use super::micro_batch::{largest_micro_batch, per_device};
-use super::model::{
-    Efficiency, Figures, Loadings, OTHER_DESIGN_SD, StepTime, Work, busy_w, exchange, idle_w, straggler,
-};
+use super::model::{Efficiency, Figures, Loadings, OTHER_DESIGN_SD, StepTime, Work, busy_w, exchange, straggler};
 use super::step::PhaseStep;
 use super::{Basis, EstimateError, StepSource};
 use crate::catalog::{Device, DeviceKind, Level, Sourced};
@@ -56,7 +54,7 @@ impl Target<'_> {
     /// Watts of a device while the step runs.
     pub(super) fn power_w(&self, model: &Efficiency, time: &StepTime) -> Option<f64> {
         let limit = self.device.tdp.as_ref().map(Sourced::base)?;
-        Some(busy_w(idle_w(self.device)?, limit, time.busy(), model.busy_power().0))
+        Some(busy_w(self.device.idle()?.0, limit, time.busy(), model.busy_power().0))
     }
 
     /// A phase whose passes take `time`, at the power that the model gives them.
@@ -110,7 +108,7 @@ pub(super) fn analytic_step(target: &Target<'_>, arch: Arch) -> Result<StepSourc
         own_scale: Distribution::LogNormal(1.0, f64::exp(own_sd)),
         straggler: straggler(model.straggler_sd(), target.devices),
         coverage: Some(target.coverage()),
-        idle_w: idle_w(target.device),
+        idle_w: target.device.idle().map(|idle| idle.0),
         gain_uncertainty: 0.0,
         machine_uncertainty: 0.0,
         power_uncertainty: scatter.hypot(OTHER_DESIGN_SD),

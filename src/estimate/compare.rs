@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::Estimate;
+use crate::files::JSON_SCHEMA;
 use crate::model::Arch;
 use crate::record::{Cell, Pass, Record, Status};
 use crate::stats::{Distribution, Interval, Stream};
@@ -80,7 +81,7 @@ pub fn compare(record: &Record, seed: u64) -> Comparison {
     cells.sort_by_key(|c| (c.dtype, c.shape.seq_len, c.shape.batch_size, c.arch));
     let lengths: Vec<LengthComparison> =
         cells.chunk_by(|a, b| a.shape == b.shape && a.dtype == b.dtype).map(|group| at_length(group, seed)).collect();
-    Comparison { schema: 1, crossovers: crossovers(&lengths), lengths }
+    Comparison { schema: JSON_SCHEMA, crossovers: crossovers(&lengths), lengths }
 }
 
 fn at_length(cells: &[&Cell], seed: u64) -> LengthComparison {
@@ -312,7 +313,7 @@ mod tests {
             (vec![short(), length(512, Some("lrt:rank=256"), LRT)], [Some(true), None]),
         ];
         for (lengths, expected) in table {
-            let comparison = Comparison { schema: 1, lengths, crossovers: Vec::new() };
+            let comparison = Comparison { schema: JSON_SCHEMA, lengths, crossovers: Vec::new() };
             let claims = thesis_claims(&comparison, &[]);
             assert_eq!([claims[0].agrees, claims[1].agrees], expected, "{claims:?}");
         }

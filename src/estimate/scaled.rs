@@ -4,7 +4,7 @@
 use super::analytic::Target;
 use super::measured::{idle_of, machine_uncertainty};
 use super::micro_batch::per_device;
-use super::model::{Class, Efficiency, Figures, Loadings, StepTime, Work, idle_w, straggler};
+use super::model::{Class, Efficiency, Figures, Loadings, StepTime, Work, straggler};
 use super::step::{PhaseStep, RERUN_UNCERTAINTY};
 use super::{Basis, EstimateError, StepSource};
 use crate::catalog::{Device, Level};
@@ -114,7 +114,11 @@ impl LocalModel {
             coverage: coverage
                 .or(Some(Coverage::Gpu))
                 .filter(|_| elsewhere || measured_power(record, target.dtype).is_some()),
-            idle_w: if elsewhere { idle_w(target.device) } else { record.cells.iter().find_map(idle_of) },
+            idle_w: if elsewhere {
+                target.device.idle().map(|idle| idle.0)
+            } else {
+                record.cells.iter().find_map(idle_of)
+            },
             gain_uncertainty: if elsewhere { 0.0 } else { gain_of(record) },
             machine_uncertainty: if elsewhere { 0.0 } else { machine_uncertainty(record) },
             power_uncertainty: if elsewhere { super::model::OTHER_DESIGN_SD } else { 0.0 },

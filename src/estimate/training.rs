@@ -209,7 +209,7 @@ fn given_step(
         own_scale: Distribution::Point(1.0),
         straggler: 1.0,
         coverage: power_w.map(|_| crate::meter::Coverage::NodeShare),
-        idle_w: device.and_then(super::model::idle_w),
+        idle_w: device.and_then(Device::idle).map(|idle| idle.0),
         gain_uncertainty: 0.0,
         machine_uncertainty: 0.0,
         power_uncertainty: 0.0,

@@ -9,3 +9,6 @@ pub use append::{append_row, has_header};
 pub use atomic::write_whole;
 pub use bounded::{FileError, read_bytes, read_head, read_text};
 pub use lock::{FolderLock, LockError};
+
+/// Version of the JSON that the commands print and write, `record.json` apart.
+pub const JSON_SCHEMA: u32 = 1;

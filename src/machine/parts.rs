@@ -134,7 +134,7 @@ fn tdp(device: Option<&Device>) -> Option<Watts> {
 pub fn cpu_model(device: &Device, facts: &MachineFacts) -> Option<LoadModel> {
     let share = hardware_share(device, facts);
     let full = device.tdp.as_ref()?.value * share;
-    let idle = device.idle_power.as_ref().map(|p| p.value * share);
+    let idle = device.idle()? * share;
     let coverage = match device.per {
         Per::Vcpu => Coverage::NodeShare,
         Per::Device => Coverage::CpuPackage,

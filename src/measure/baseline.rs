@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn a_model_is_asked_and_a_meter_is_read() {
         let clock = CpuClock::of_machine();
-        let model = LoadModel::new("cpu".to_owned(), Coverage::CpuPackage, Some(Watts(20.0)), Watts(100.0), clock);
+        let model = LoadModel::new("cpu".to_owned(), Coverage::CpuPackage, Watts(20.0), Watts(100.0), clock);
         let modelled = baseline_of(Box::new(model));
         assert_eq!((modelled.baseline.idle_w, modelled.baseline.idle_s), (Some(20.0), 0.0));
         assert_eq!((modelled.baseline.reason, modelled.timing), (None, None));

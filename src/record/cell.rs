@@ -40,6 +40,18 @@ pub enum Status {
     Failed,
 }
 
+impl Status {
+    /// Its name in files.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::OutOfMemory => "out_of_memory",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// One measured step.
 ///
 /// ```
@@ -201,6 +213,13 @@ pub(super) mod tests {
             gpu_after: None,
             contaminated: None,
             launch: None,
+        }
+    }
+
+    #[test]
+    fn a_status_has_one_name_in_tables_and_in_records() {
+        for status in [Status::Ok, Status::OutOfMemory, Status::Failed] {
+            assert_eq!(serde_json::to_value(status).expect("a name"), status.name());
         }
     }
 }

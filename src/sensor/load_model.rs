@@ -9,8 +9,6 @@ use crate::units::{Joules, Seconds, Watts};
 /// Relative standard uncertainty of the model: a load model that is linear between idle power and TDP is
 /// off by 38 % in the mean over the 106 calibration points of CodeCarbon (RAPL, 2026); rounded up.
 const MODEL_UNCERTAINTY: f64 = 0.40;
-/// Idle power as a share of TDP where the catalog gives none (CodeCarbon's load model).
-const IDLE_SHARE_OF_TDP: f64 = 0.1;
 
 /// Power that is linear in the load of what this machine, or this container, may use of the CPU:
 /// `idle + load x (tdp - idle)`.
@@ -25,11 +23,10 @@ pub struct LoadModel {
 }
 
 impl LoadModel {
-    /// A model between `idle` (a tenth of the TDP if unknown) and `tdp`, both already for the part of the
+    /// A model between `idle` and `tdp`, both already for the part of the
     /// CPU that this machine may use, which is as busy as `clock` tells.
     #[must_use]
-    pub fn new(domain: String, coverage: Coverage, idle: Option<Watts>, tdp: Watts, mut clock: CpuClock) -> Self {
-        let idle = idle.unwrap_or(tdp * IDLE_SHARE_OF_TDP);
+    pub fn new(domain: String, coverage: Coverage, idle: Watts, tdp: Watts, mut clock: CpuClock) -> Self {
         let note = format!(
             "modelled, not measured: linear in CPU load between {idle:.1} and {tdp:.1}, standard uncertainty 40 %"
         );
@@ -92,7 +89,7 @@ mod tests {
 
     fn model(cpus: f64) -> LoadModel {
         let clock = CpuClock::fixed(cpus);
-        LoadModel::new("cpu".to_owned(), Coverage::CpuPackage, Some(Watts(20.0)), Watts(100.0), clock)
+        LoadModel::new("cpu".to_owned(), Coverage::CpuPackage, Watts(20.0), Watts(100.0), clock)
     }
 
     #[test]
@@ -106,11 +103,11 @@ mod tests {
     }
 
     #[test]
-    fn the_model_calls_itself_a_model_and_idles_at_a_tenth_of_an_unknown_tdp() {
-        let model = LoadModel::new("cpu".to_owned(), Coverage::CpuPackage, None, Watts(100.0), CpuClock::of_machine());
+    fn the_model_calls_itself_a_model() {
+        let model = model(4.0);
         assert_eq!(model.info().source, EnergySource::Model);
         assert!(model.info().note.contains("modelled, not measured"));
-        assert_eq!(model.idle(), Watts(10.0));
+        assert!(model.info().note.contains("between 20.0 W and 100.0 W"), "{}", model.info().note);
     }
 
     #[test]

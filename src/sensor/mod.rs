@@ -62,7 +62,8 @@ pub trait Meter: Send {
     /// If the hardware gives no reading.
     fn read(&mut self) -> Result<Reading, SensorError>;
 
-    /// The same, at a moment that a model takes for now: so its joules and the time beside them are of one moment.
+    /// Reads as [`read`](Self::read) does, at `now`: a model adds up its power until `now`, so that its joules belong to
+    /// the timestamp that the caller keeps beside them.
     ///
     /// # Errors
     /// If the hardware gives no reading.

@@ -14,5 +14,5 @@ pub(super) use fit::UNSTATED_ACCUMULATION;
 pub use fit::{Calibration, HeldOut, Observation, observations};
 pub use network::{EXCHANGE_GSD, Exchange, all_reduce_s, exchange, straggler};
 pub use parameters::SHARED;
-pub use power::{OTHER_DESIGN_SD, PowerCheck, busy_w, idle_w, power_checks};
+pub use power::{OTHER_DESIGN_SD, PowerCheck, busy_w, power_checks};
 pub use step_time::{Class, StepTime, Work, saving};

@@ -3,23 +3,13 @@
 use super::efficiency::Efficiency;
 use super::figures::Figures;
 use super::step_time::Work;
-use crate::catalog::{Catalog, Device, Level, PublishedRun, Sourced};
+use crate::catalog::{Catalog, Device, Level, PublishedRun};
 use crate::model::{Arch, Config, Family, StepShape};
 use crate::stats::median;
 
-/// Idle power over the power limit where the catalog gives none: 0.114 to 0.121 for V100, A100, T4 and A10G (Cloud
-/// Carbon Footprint, minimum over maximum watts).
-const IDLE_SHARE: f64 = 0.117;
 /// Relative standard deviation of the power of another design or another workload than the metered ones: the error of
 /// a node model calibrated on FLOPs (arXiv 2506.14551: 11.4 %).
 pub const OTHER_DESIGN_SD: f64 = 0.114;
-
-/// Watts of an idle device, if its limit is known.
-#[must_use]
-pub fn idle_w(device: &Device) -> Option<f64> {
-    let limit = device.tdp.as_ref()?.base();
-    Some(device.idle_power.as_ref().map_or(IDLE_SHARE * limit, Sourced::base))
-}
 
 /// Watts of a device that computes for the part `busy` of the time.
 #[must_use]
@@ -97,7 +87,7 @@ fn metered(model: &Efficiency, catalog: &Catalog, run: &PublishedRun) -> Option<
     };
     let shape = StepShape { batch_size: run.micro_batch, seq_len, masked_per_seq: run.losses_per_seq };
     let work = Work::new(&config, Arch::Dense, shape, run.dtype, Level::Typical, false);
-    Some(Metered { watts, idle_w: idle_w(&device)?, limit_w, busy: model.step(&figures, &work).busy() })
+    Some(Metered { watts, idle_w: device.idle()?.0, limit_w, busy: model.step(&figures, &work).busy() })
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ pub fn cells_frame(cells: &[CellSummary]) -> Result<DataFrame, ReportError> {
         text("dtype", cells, |c| Some(c.dtype.name().to_owned())),
         text("pass", cells, |c| Some(c.pass.to_string())),
         text("device", cells, |c| Some(c.device.clone())),
-        text("status", cells, |c| Some(format!("{:?}", c.status).to_lowercase().replace("outof", "out_of_"))),
+        text("status", cells, |c| Some(c.status.name().to_owned())),
         count("n_params", cells, |c| Some(c.n_params)),
         number("flop_per_step", cells, |c| Some(c.flop_per_step)),
         count("n_steps", cells, |c| Some(c.n_steps as u64)),

@@ -15,6 +15,7 @@ use super::charts::{fallback_style, png, svg};
 use super::document::Document;
 use super::page::{html_of, markdown_of};
 use crate::estimate::Estimate;
+use crate::files::JSON_SCHEMA;
 use crate::record::write_whole;
 use crate::report::error::ReportError;
 use crate::report::figures::Report;
@@ -41,7 +42,7 @@ pub fn write_report(report: &Report, folder: &Path, with_png: bool) -> Result<Ve
         ("summary.csv".to_owned(), to_csv(&mut estimates)?.into_bytes()),
         ("summary.parquet".to_owned(), to_parquet(&mut estimates)?),
         ("measurements.csv".to_owned(), to_csv(&mut cells)?.into_bytes()),
-        ("estimates.json".to_owned(), json(&Estimates { schema: 1, estimates: &report.estimates })?),
+        ("estimates.json".to_owned(), json(&Estimates { schema: JSON_SCHEMA, estimates: &report.estimates })?),
         ("emissions.csv".to_owned(), emissions::emissions_csv(report).into_bytes()),
         ("statement.txt".to_owned(), (report.statements.join("\n\n") + "\n").into_bytes()),
     ]);
