@@ -5,7 +5,7 @@
 use std::error::Error;
 
 use greenformers::catalog::{Catalog, Device, Level};
-use greenformers::estimate::{ConditionsBuilder, Hardware, Request, estimate};
+use greenformers::estimate::{ConditionsSpec, Hardware, Quantity, Request, estimate};
 use greenformers::model::Arch;
 use greenformers::report::{human_hours, percent_saved};
 use greenformers::units::DType;
@@ -14,22 +14,23 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
     let catalog = Catalog::default();
     let device: Device = catalog.load(&args.next().unwrap_or_else(|| "a100-sxm4-80gb".to_owned()))?;
-    let grid = catalog.grid(&args.next().unwrap_or_else(|| "fra".to_owned()))?;
-    let conditions =
-        ConditionsBuilder { grid: Some(grid), device: Some(device.clone()), share: 1.0, ..Default::default() };
+    let hardware = Hardware::Catalog(device);
+    let spec = ConditionsSpec { grid: args.next().or_else(|| Some("fra".to_owned())), ..Default::default() };
+    let conditions = spec.on(&hardware, &catalog)?;
     let estimates = estimate(&Request {
         workload: &catalog.load("bert-base")?,
         archs: &[Arch::Dense, "lrt:rank=256".parse()?],
-        hardware: Hardware::Catalog(device),
+        hardware,
         devices: 8,
         dtype: DType::Bf16,
         level: Level::Typical,
         micro_batch: None,
-        conditions: &conditions.build()?,
+        conditions: &conditions,
         seed: 0,
     })?;
     for run in &estimates {
-        let (time, ratio) = (run.wall_h.map(human_hours), run.vs_dense.map(|ratio| percent_saved(ratio.wall_h)));
+        let (time, ratio) =
+            (run.footprint.of(Quantity::Wall).map(human_hours), run.ratio(Quantity::Wall).map(percent_saved));
         let saved = ratio.map_or_else(String::new, |ratio| format!(", saved: {ratio} %"));
         println!("{}: {}{saved}", run.label(), time.unwrap_or_default());
     }

@@ -5,18 +5,19 @@
 //!
 //! ```
 //! use greenformers::catalog::{Catalog, Device, Level};
-//! use greenformers::estimate::{ConditionsBuilder, Hardware, Request, estimate};
+//! use greenformers::estimate::{ConditionsSpec, Hardware, Quantity, Request, estimate};
 //! use greenformers::model::Arch;
 //! use greenformers::units::DType;
 //!
 //! let catalog = Catalog::default();
 //! let device: Device = catalog.load("a100-sxm4-80gb")?;
-//! let grid = Some(catalog.grid("fra")?);
-//! let conditions = ConditionsBuilder { grid, device: Some(device.clone()), share: 1.0, ..Default::default() }.build()?;
+//! let hardware = Hardware::Catalog(device);
+//! let spec = ConditionsSpec { grid: Some("fra".to_owned()), ..Default::default() };
+//! let conditions = spec.on(&hardware, &catalog)?;
 //! let estimates = estimate(&Request {
 //!     workload: &catalog.load("bert-base")?,
 //!     archs: &[Arch::Dense, Arch::Lrt { rank: 256 }],
-//!     hardware: Hardware::Catalog(device),
+//!     hardware,
 //!     devices: 8,
 //!     dtype: DType::Bf16,
 //!     level: Level::Typical,
@@ -26,7 +27,7 @@
 //! })?;
 //! assert_eq!(estimates[1].arch, Some(Arch::Lrt { rank: 256 }));
 //! // Every number is a 95 % interval; what is not known is `None`, and `missing` says why.
-//! assert!(estimates[0].wall_h.is_some_and(|hours| hours.low < hours.mid && hours.mid < hours.high));
+//! assert!(estimates[0].footprint.of(Quantity::Wall).is_some_and(|hours| hours.low < hours.mid && hours.mid < hours.high));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!

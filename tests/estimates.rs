@@ -6,7 +6,7 @@ use std::process::Output;
 
 use assert_cmd::Command;
 use greenformers::catalog::{Catalog, Device, DeviceKind, Level, Optimizer, Phase};
-use greenformers::estimate::{ConditionsBuilder, Hardware, Request, estimate};
+use greenformers::estimate::{ConditionsBuilder, Hardware, Quantity, Request, estimate};
 use greenformers::meter::Coverage;
 use greenformers::model::{Arch, Config, Family};
 use greenformers::record::Workload;
@@ -390,7 +390,7 @@ proptest! {
         if let Ok(estimates) = estimate(&request) {
             for e in &estimates {
                 assert_finite(&serde_json::to_value(e).unwrap(), "");
-                prop_assert!(e.wall_h.unwrap().low > 0.0);
+                prop_assert!(e.footprint.of(Quantity::Wall).unwrap().low > 0.0);
             }
         }
     }

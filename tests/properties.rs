@@ -4,7 +4,8 @@ use std::path::Path;
 
 use greenformers::catalog::{Device, Grid, Hourly, Site, parse};
 use greenformers::estimate::{
-    Conditions, ConditionsBuilder, Estimate, FootprintRequest, Hardware, Request, compare, estimate, footprint,
+    Conditions, ConditionsBuilder, Estimate, FootprintRequest, Hardware, Quantity, Request, compare, estimate,
+    footprint,
 };
 use greenformers::meter::MeterTrace;
 use greenformers::meter::{Coverage, Sample};
@@ -100,27 +101,18 @@ fn sound(estimate: &Estimate) -> Result<(), TestCaseError> {
     let printed = format!("{estimate:?}");
     let word = |w: &str| printed.split(|c: char| !c.is_ascii_alphanumeric()).any(|found| found == w);
     prop_assert!(!word("NaN") && !word("inf"), "{printed:.3000}");
-    let all = [
-        ("tokens_per_s", estimate.tokens_per_s),
-        ("mfu", estimate.mfu),
-        ("wall_h", estimate.wall_h),
-        ("device_h", estimate.device_h),
-        ("it_energy_kwh", estimate.it_energy_kwh),
-        ("facility_energy_kwh", estimate.facility_energy_kwh),
-        ("operational_kgco2e", estimate.operational_kgco2e),
-        ("embodied_kgco2e", estimate.embodied_kgco2e),
-        ("cost_usd", estimate.cost_usd),
-        ("water_l", estimate.water_l),
-        ("wall of dense", estimate.vs_dense.map(|v| v.wall_h)),
-        ("energy of dense", estimate.vs_dense.and_then(|v| v.facility_energy_kwh)),
-    ];
-    for (name, interval) in all.into_iter().chain(estimate.step_s.iter().map(|s| ("step_s", Some(*s)))) {
+    let all = [("tokens_per_s", estimate.tokens_per_s), ("mfu", estimate.mfu)];
+    let footprint = Quantity::ALL.map(|q| (q.key(), estimate.footprint.of(q)));
+    let ratios = Quantity::COMPARED.map(|q| (q.words(), estimate.ratio(q)));
+    for (name, interval) in
+        all.into_iter().chain(footprint).chain(ratios).chain(estimate.step_s.iter().map(|s| ("step_s", Some(*s))))
+    {
         if let Some(interval) = interval {
             ordered(name, interval)?;
         }
     }
     for share in &estimate.variance {
-        let parts = [Some(share.wall_h), share.facility_energy_kwh, share.operational_kgco2e, share.cost_usd];
+        let parts = Quantity::COMPARED.map(|q| share.shares.of(q));
         prop_assert!(parts.into_iter().flatten().all(|p| (0.0..=1.0).contains(&p)), "{share:?}");
     }
     if let Some(schedule) = &estimate.schedule {
@@ -222,14 +214,14 @@ proptest! {
             a.low > b.low && a.mid > b.mid && a.high > b.high
         };
         let less_efficient = of(&workload, pue + higher, g);
-        prop_assert!(above(less_efficient.operational_kgco2e, base.operational_kgco2e));
-        prop_assert!(above(less_efficient.facility_energy_kwh, base.facility_energy_kwh));
-        prop_assert_eq!(less_efficient.it_energy_kwh, base.it_energy_kwh);
-        prop_assert!(above(of(&workload, pue, g + higher).operational_kgco2e, base.operational_kgco2e));
+        prop_assert!(above(less_efficient.footprint.of(Quantity::Operational), base.footprint.of(Quantity::Operational)));
+        prop_assert!(above(less_efficient.footprint.of(Quantity::FacilityEnergy), base.footprint.of(Quantity::FacilityEnergy)));
+        prop_assert_eq!(less_efficient.footprint.of(Quantity::ItEnergy), base.footprint.of(Quantity::ItEnergy));
+        prop_assert!(above(of(&workload, pue, g + higher).footprint.of(Quantity::Operational), base.footprint.of(Quantity::Operational)));
         workload.phases[0].steps = steps + more;
         let longer = of(&workload, pue, g);
-        prop_assert!(above(longer.it_energy_kwh, base.it_energy_kwh) && above(longer.wall_h, base.wall_h));
-        prop_assert!(above(longer.cost_usd, base.cost_usd));
+        prop_assert!(above(longer.footprint.of(Quantity::ItEnergy), base.footprint.of(Quantity::ItEnergy)) && above(longer.footprint.of(Quantity::Wall), base.footprint.of(Quantity::Wall)));
+        prop_assert!(above(longer.footprint.of(Quantity::Cost), base.footprint.of(Quantity::Cost)));
     }
 }
 

@@ -9,10 +9,10 @@ use std::path::Path;
 
 use greenformers::catalog::{Catalog, Device, Level, published_runs};
 use greenformers::estimate::model::{
-    Calibration, Efficiency, EfficiencyTable, Figures, HeldOut, Observation, Work, observations, power_checks,
+    Calibration, DeviceFigures, Efficiency, EfficiencyTable, HeldOut, Observation, Work, observations, power_checks,
 };
 use greenformers::estimate::{
-    ConditionsBuilder, Hardware, Request, against_published, estimate_without_shares, transfer_check,
+    ConditionsBuilder, Hardware, Quantity, Request, against_published, estimate_without_shares, transfer_check,
 };
 use greenformers::model::Arch;
 use greenformers::record::Record;
@@ -208,7 +208,7 @@ fn the_efficiencies_are_written_again() {
 fn made_up_record(device: &str, dtype: DType, factor: f64) -> Record {
     let device: Device = Catalog::default().load(device).unwrap();
     let mut record = Record::load(&root().join("reports/epyc-2vcpu-bert-base")).unwrap();
-    let figures = Figures::of(&device, dtype).unwrap();
+    let figures = DeviceFigures::of(&device, dtype).unwrap();
     let compute = &mut record.environment.compute;
     (compute.device, compute.hardware, compute.hardware_share) = ("cuda:0".to_owned(), Some(device), 1.0);
     record.settings.dtypes = vec![dtype];
@@ -244,7 +244,7 @@ fn a_record_in_one_dtype_knows_how_much_faster_the_card_is_in_another() {
             seed: 1,
         };
         let estimate = estimate_without_shares(&request).unwrap().remove(0);
-        (estimate.wall_h.unwrap().mid, estimate.memory_per_device_bytes)
+        (estimate.footprint.of(Quantity::Wall).unwrap().mid, estimate.memory_per_device_bytes)
     };
     let modelled = |dtype| {
         let device: Device = Catalog::default().load("a100-sxm4-80gb").unwrap();

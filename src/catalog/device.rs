@@ -70,7 +70,7 @@ pub struct Interconnect {
 /// program reaches.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Measured {
+pub struct MeasuredPeaks {
     /// Rate of a large matrix product, by dtype.
     #[serde(default, deserialize_with = "each_key_once")]
     pub matmul: BTreeMap<DType, Sourced<FlopPerSecond>>,
@@ -131,7 +131,7 @@ pub struct Device {
     pub peak: BTreeMap<DType, Sourced<FlopPerSecond>>,
     /// What was reached of both.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub measured: Option<Measured>,
+    pub measured: Option<MeasuredPeaks>,
     /// Rental offers, per device-hour.
     #[serde(default)]
     pub prices: Vec<Sourced<UsdPerHour>>,
@@ -219,6 +219,12 @@ impl Device {
             Some(stated) => Some(stated.value),
             None => Some(self.tdp.as_ref()?.value * usual_share),
         }
+    }
+
+    /// The 16-bit format that it computes in, or f32.
+    #[must_use]
+    pub fn fastest_dtype(&self) -> DType {
+        [DType::Bf16, DType::F16, DType::F32].into_iter().find(|d| self.peak.contains_key(d)).unwrap_or(DType::F32)
     }
 
     /// The offer to calculate with: the median of the on-demand offers, of all offers if there are none.

@@ -19,7 +19,7 @@ mod sourced;
 mod twice;
 mod workload;
 
-pub use device::{Device, DeviceKind, Interconnect, Measured, Per, PowerSensor};
+pub use device::{Device, DeviceKind, Interconnect, MeasuredPeaks, Per, PowerSensor};
 pub use entry::{Entry, EntryKind};
 pub use error::CatalogError;
 pub use files::{Catalog, parse};
@@ -28,5 +28,5 @@ pub use hourly::{Hourly, HourlyBasis, HourlyError};
 pub use identify::same_device_name;
 pub use published::{Level, PublishedRun, UnknownLevel, efficiency_table, published_runs};
 pub use site::Site;
-pub use sourced::{Quantity, Sourced};
+pub use sourced::{CatalogQuantity, Sourced};
 pub use workload::{Optimizer, Phase, Shape, Workload};

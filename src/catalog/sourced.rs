@@ -14,7 +14,7 @@ use crate::units::{
 };
 
 /// A quantity that a catalog file can give.
-pub trait Quantity: Copy {
+pub trait CatalogQuantity: Copy {
     /// What it is called in messages.
     const WHAT: &'static str;
     /// The units it may be given in, and how much of the base unit each is. The base unit comes first.
@@ -27,7 +27,7 @@ pub trait Quantity: Copy {
 
 macro_rules! given_in {
     ($type:ident, $what:literal, $units:expr) => {
-        impl Quantity for $type {
+        impl CatalogQuantity for $type {
             const WHAT: &'static str = $what;
             const UNITS: &'static [(&'static str, f64)] = $units;
             fn from_base(value: f64) -> Self {
@@ -72,7 +72,7 @@ pub struct Sourced<Q> {
     pub note: Option<String>,
 }
 
-impl<Q: Quantity> Sourced<Q> {
+impl<Q: CatalogQuantity> Sourced<Q> {
     /// The value in the base unit.
     pub fn base(&self) -> f64 {
         self.value.base()
@@ -107,7 +107,7 @@ struct Written {
     note: Option<String>,
 }
 
-impl<'de, Q: Quantity> Deserialize<'de> for Sourced<Q> {
+impl<'de, Q: CatalogQuantity> Deserialize<'de> for Sourced<Q> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(SourcedVisitor(PhantomData))
     }
@@ -116,7 +116,7 @@ impl<'de, Q: Quantity> Deserialize<'de> for Sourced<Q> {
 /// Checks while the parser is still inside the number, so that an error bears its line.
 struct SourcedVisitor<Q>(PhantomData<Q>);
 
-impl<'de, Q: Quantity> de::Visitor<'de> for SourcedVisitor<Q> {
+impl<'de, Q: CatalogQuantity> de::Visitor<'de> for SourcedVisitor<Q> {
     type Value = Sourced<Q>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -134,7 +134,7 @@ impl<'de, Q: Quantity> de::Visitor<'de> for SourcedVisitor<Q> {
 const SMALLEST: f64 = 1e-12;
 const LARGEST: f64 = 1e21;
 
-fn check<Q: Quantity>(written: Written) -> Result<Sourced<Q>, String> {
+fn check<Q: CatalogQuantity>(written: Written) -> Result<Sourced<Q>, String> {
     let Some((_, factor)) = Q::UNITS.iter().find(|(unit, _)| *unit == written.unit) else {
         let allowed: Vec<_> = Q::UNITS.iter().map(|(unit, _)| format!("`{unit}`")).collect();
         return Err(format!("expected {} in {}, got `{}`", Q::WHAT, allowed.join(" or "), written.unit));
@@ -191,7 +191,7 @@ fn is_date(text: &str) -> bool {
 }
 
 /// In the base unit, and so that it can be read again.
-impl<Q: Quantity> Serialize for Sourced<Q> {
+impl<Q: CatalogQuantity> Serialize for Sourced<Q> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_struct("Sourced", 9)?;
         map.serialize_field("value", &self.base())?;

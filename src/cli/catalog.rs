@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use clap::{Subcommand, ValueEnum};
-use greenformers::catalog::{Device, EntryKind, Grid, GridEntry, Quantity, Site, Sourced};
+use greenformers::catalog::{CatalogQuantity, Device, EntryKind, Grid, GridEntry, Site, Sourced};
 use greenformers::files::JSON_SCHEMA;
 use greenformers::record::Workload;
 use greenformers::report::{TextTable, significant};
@@ -231,6 +231,6 @@ fn dash() -> String {
     "-".to_owned()
 }
 
-fn shown<Q: Quantity>(number: Option<&Sourced<Q>>, unit: f64) -> String {
+fn shown<Q: CatalogQuantity>(number: Option<&Sourced<Q>>, unit: f64) -> String {
     number.map_or_else(dash, |n| significant(n.base() / unit))
 }

@@ -1,19 +1,16 @@
 //! Options that several commands share, and what they resolve to.
 
 use std::io::{IsTerminal as _, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::ValueEnum;
-use greenformers::catalog::{Catalog, Device, DeviceKind, Grid, Hourly, Site};
-use greenformers::estimate::{Conditions, ConditionsBuilder};
-use greenformers::meter::Coverage;
-use greenformers::model::{Arch, Config, Order, Share};
-use greenformers::record::{Warning, Workload};
+use greenformers::estimate::ConditionsSpec;
+use greenformers::record::Warning;
 use greenformers::report::{Paint, TextTable};
 
-/// The zone that is assumed when none is named.
-const ASSUMED_GRID: &str = "world";
+/// What is trained unless something else is named.
+pub(super) const DEFAULT_WORKLOAD: &str = "bert-base";
 
 /// How results are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -56,106 +53,19 @@ pub(super) struct ConditionsArgs {
 }
 
 impl ConditionsArgs {
-    /// The grid that was named, if one was; hours of a file have no place.
-    pub(super) fn grid_if_named(&self, catalog: &Catalog) -> Result<Option<Grid>> {
-        let name = self.grid.as_deref().filter(|name| !is_hours(name));
-        Ok(name.map(|name| catalog.grid(name)).transpose()?)
-    }
-
-    /// Whether the emissions of a kilowatt-hour were given as a number.
-    pub(super) fn intensity_is_given(&self) -> bool {
-        self.grid_intensity.is_some()
-    }
-
-    /// Whether nothing was said of the grid.
-    pub(super) fn grid_is_assumed(&self) -> bool {
-        self.grid.is_none() && self.grid_intensity.is_none()
-    }
-
-    /// The hours of the grid, if a CSV file was given.
-    fn hourly(&self) -> Result<Option<Hourly>> {
-        let file = self.grid.as_deref().filter(|name| is_hours(name));
-        Ok(file.map(|file| Hourly::read(Path::new(file))).transpose()?)
-    }
-
-    /// Resolves names through the catalog. `share` is the part of a machine that is used.
-    pub(super) fn resolve(
-        &self,
-        catalog: &Catalog,
-        device: Option<Device>,
-        coverage: Option<Coverage>,
-        share: f64,
-        hours_are_known: bool,
-    ) -> Result<Conditions> {
-        if hours_are_known && self.start_within.is_some() {
-            bail!(
-                "`--start-within` finds the best start of a run that is still to come, and the hours of this one are known\n\
-                 hint: `greenformers estimate --start-within 48h`"
-            );
-        }
-        let is_cpu = device.as_ref().is_none_or(|d| d.kind == DeviceKind::Cpu);
-        let builder = ConditionsBuilder { device, coverage, share, hours_are_known, ..self.place(catalog, is_cpu)? };
-        Ok(builder.build()?)
-    }
-
-    /// What a grid and a site bring, without a device.
-    pub(super) fn resolve_place(&self, catalog: &Catalog, is_cpu: bool) -> Result<Conditions> {
-        let builder = ConditionsBuilder { price_basis: None, ..self.place(catalog, is_cpu)? };
-        Ok(builder.build()?)
-    }
-
-    fn place(&self, catalog: &Catalog, is_cpu: bool) -> Result<ConditionsBuilder> {
-        let default_site: Site = catalog.load(if is_cpu { "workstation" } else { "industry-2025" })?;
-        let hourly = self.hourly()?;
-        if hourly.is_none() && self.start_within.is_some() {
-            bail!("`--start-within` needs the hours of a grid\nhint: give `--grid FILE.csv` with a row an hour");
-        }
-        Ok(ConditionsBuilder {
-            grid: if hourly.is_some() { None } else { Some(self.named_grid(catalog)?) },
-            grid_is_assumed: self.grid.is_none(),
-            hourly,
+    /// What was said, for the library.
+    pub(super) fn spec(&self) -> ConditionsSpec {
+        ConditionsSpec {
+            grid: self.grid.clone(),
             start_within_h: self.start_within,
-            price_basis: self.price.clone(),
-            site: self.site.as_deref().map(|name| catalog.load(name)).transpose()?,
-            pue: self.pue,
             intensity: self.grid_intensity,
+            site: self.site.clone(),
+            pue: self.pue,
             usd_per_hour: self.usd_per_hour,
+            price_basis: self.price.clone(),
             usd_per_kwh: self.usd_per_kwh,
-            default_site: Some(default_site),
-            ..ConditionsBuilder::default()
-        })
+        }
     }
-
-    /// The grid that was named, or the one that is assumed.
-    pub(super) fn named_grid(&self, catalog: &Catalog) -> Result<Grid> {
-        Ok(catalog.grid(self.grid.as_deref().unwrap_or(ASSUMED_GRID))?)
-    }
-
-    /// The same in another grid, if one is named. When to start is a question of the hours of the first.
-    pub(super) fn in_grid(&self, name: Option<&str>) -> Self {
-        let start_within = self.start_within.filter(|_| name.is_none_or(is_hours));
-        Self { grid: name.map(str::to_owned).or_else(|| self.grid.clone()), start_within, ..self.clone() }
-    }
-
-    /// Whether the grid is a file of hours.
-    pub(super) fn is_hourly(&self) -> bool {
-        self.grid.as_deref().is_some_and(is_hours) || self.start_within.is_some()
-    }
-
-    /// Whether a price of electricity was given and no rent: the machines are not rented.
-    pub(super) fn owns_machines(&self) -> bool {
-        self.usd_per_kwh.is_some() && self.usd_per_hour.is_none() && self.price.is_none()
-    }
-
-    /// The same whatever the basis of prices.
-    pub(super) fn without_price(&self) -> Self {
-        Self { price: None, ..self.clone() }
-    }
-}
-
-/// A file of hours: a table, or what Electricity Maps' interface answers.
-fn is_hours(name: &str) -> bool {
-    Path::new(name).extension().is_some_and(|e| e.eq_ignore_ascii_case("csv") || e.eq_ignore_ascii_case("json"))
 }
 
 /// `48h` or `48` as 48.
@@ -164,19 +74,6 @@ fn parse_hours(text: &str) -> Result<usize, String> {
         Ok(hours) if hours <= 87_672 => Ok(hours),
         _ => Err(format!("expected a whole number of hours up to ten years, such as `48h`, got `{text}`")),
     }
-}
-
-/// The workload called `name`.
-pub(super) fn workload(catalog: &Catalog, name: &str) -> Result<Workload> {
-    Ok(catalog.load(name)?)
-}
-
-/// The architectures that are compared unless others are named: for BERT-base, LRT of rank 256 and Linformer
-/// of k 128; for other models the same shares of their width and length.
-pub(super) fn default_archs(model: &Config) -> Vec<Arch> {
-    let rank = (model.d_model / 3).max(1);
-    let k = (model.max_seq_len / 4).max(1);
-    vec![Arch::Dense, Arch::Lrt { rank }, Arch::Linformer { k, share: Share::Model, order: Order::Input }]
 }
 
 /// `1%` or `0.01` as 0.01.

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use greenformers::catalog::Device;
-use greenformers::estimate::{FootprintRequest, footprint};
+use greenformers::estimate::{FootprintRequest, Quantity, footprint};
 use greenformers::report::{assumptions_table, estimates_frame, human_hours, interval, to_csv};
 
 use super::Context;
@@ -47,7 +47,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         super::usage("nothing to account for: give `--hours` with `--power` or `--power-total`, or `--energy-kwh`");
     }
     let device: Option<Device> = args.hardware.as_deref().map(|name| context.catalog.load(name)).transpose()?;
-    let conditions = args.conditions.resolve(&context.catalog, device, None, 1.0, true)?;
+    let conditions = args.conditions.spec().of_known_hours(device.as_ref(), 1.0, &context.catalog)?;
     let request = FootprintRequest {
         hours: args.hours,
         devices: args.devices,
@@ -61,18 +61,13 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         Format::Csv => print(&to_csv(&mut estimates_frame(std::slice::from_ref(&result))?)?),
         Format::Text => {
             let mut text = String::new();
-            for (what, unit, value) in [
-                ("IT energy", "kWh", result.it_energy_kwh),
-                ("facility energy", "kWh", result.facility_energy_kwh),
-                ("operational emissions", "kgCO2e", result.operational_kgco2e),
-                ("embodied emissions", "kgCO2e", result.embodied_kgco2e),
-                ("cost", "USD", result.cost_usd),
-                ("water", "L", result.water_l),
-            ] {
-                let shown = value.map_or_else(|| "not known".to_owned(), |v| format!("{} {unit}", interval(v)));
-                text.push_str(&format!("{what:22} {shown}\n"));
+            let hours = [Quantity::Wall, Quantity::DeviceHours];
+            for quantity in Quantity::ALL.into_iter().filter(|q| !hours.contains(q)) {
+                let known = |v| format!("{} {}", interval(v), quantity.unit());
+                let shown = result.footprint.of(quantity).map_or_else(|| "not known".to_owned(), known);
+                text.push_str(&format!("{:22} {shown}\n", quantity.words()));
             }
-            if let Some(hours) = result.wall_h {
+            if let Some(hours) = result.footprint.of(Quantity::Wall) {
                 text.push_str(&format!("{:22} {}\n", "wall time", human_hours(hours)));
             }
             text.push('\n');

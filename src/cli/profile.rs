@@ -9,14 +9,14 @@ use greenformers::files::{FolderLock, JSON_SCHEMA};
 use greenformers::machine::{self, MachineFacts};
 use greenformers::measure::{self, BatchSize, Beginning, ComputeDevice, DeviceChoice, MeasureError, MeterChoice, Plan};
 use greenformers::model::{Arch, Ops};
-use greenformers::record::{CellSummary, Environment, Pass, RECORD_FILE, Record, Settings};
+use greenformers::record::{CellSummary, Environment, Pass, RECORD_FILE, Record, Settings, Workload};
 use greenformers::report::{cells_frame, profile_table, to_csv};
 use greenformers::sensor::DEFAULT_POWERCAP_ROOT;
 use greenformers::units::DType;
 use serde::Serialize;
 
 use super::common::{
-    Format, default_archs, new_campaign_folder, parse_minutes, parse_ratio, parse_seconds, print, print_json, workload,
+    DEFAULT_WORKLOAD, Format, new_campaign_folder, parse_minutes, parse_ratio, parse_seconds, print, print_json,
 };
 use super::progress::Bar;
 use super::{Context, stopping};
@@ -47,7 +47,7 @@ pub(super) struct Args {
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct WhatArgs {
     /// What is trained: a name (`bert-base`) or a YAML file
-    #[arg(long, value_name = "NAME|FILE", default_value = "bert-base")]
+    #[arg(long, value_name = "NAME|FILE", default_value = DEFAULT_WORKLOAD)]
     pub(super) workload: String,
     /// Architecture, repeatable: dense | lrt:rank=256 | linformer:k=128,share=model|layer|kv|none,order=input|projected
     /// [default: dense, lrt with rank d_model/3, linformer with k max_seq_len/4]
@@ -135,7 +135,8 @@ struct Output<'a> {
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let facts = machine::machine_facts();
     let folder = args.output.clone().unwrap_or_else(|| new_campaign_folder(&facts.host));
-    let (record, _lock) = measure_into(&args.what, args.max_time, &folder, Some(args.resume), &facts, context)?;
+    let (record, _lock) =
+        measure_into(&args.what, Beside::Nothing, args.max_time, &folder, Some(args.resume), &facts, context)?;
     let mut cells: Vec<_> = record.cells.iter().collect();
     cells.sort_by_key(|c| (c.shape.seq_len, c.shape.batch_size, c.arch));
     let summaries: Vec<CellSummary> = cells.iter().map(|c| c.summary(&record.environment)).collect();
@@ -155,10 +156,26 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     }
 }
 
+/// What is measured beside what [`WhatArgs`] name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Beside {
+    /// Nothing.
+    Nothing,
+    /// Lengths at which the architectures are compared, to a precision that is enough for that, and forward passes of one
+    /// sequence, as a device computes them.
+    Curve {
+        /// Those beside the recipe's.
+        lengths: &'static [usize],
+        /// Those of the forward passes.
+        inference: &'static [usize],
+    },
+}
+
 /// Runs the campaign that `args` describe into `folder`, which stays locked for whoever writes into it next. `resume` says
 /// whether it may go on with what is there; `None`: the command has no such option.
 pub(super) fn measure_into(
     args: &WhatArgs,
+    beside: Beside,
     max_time: f64,
     folder: &Path,
     resume: Option<bool>,
@@ -166,16 +183,19 @@ pub(super) fn measure_into(
     context: &Context,
 ) -> Result<(Record, FolderLock)> {
     refuse_existing(folder, resume)?;
-    let workload = workload(&context.catalog, &args.workload)?;
+    let workload: Workload = context.catalog.load(&args.workload)?;
     let n_layers = args.layers.map_or(workload.model.n_layers, |n| n as usize);
-    let archs = if args.archs.is_empty() { default_archs(&workload.model) } else { args.archs.clone() };
-    let seq_lens = if args.seq_lens.is_empty() {
-        let mut lens: Vec<usize> = workload.phases.iter().map(|p| p.seq_len).collect();
+    let archs = if args.archs.is_empty() { Arch::usual(&workload.model) } else { args.archs.clone() };
+    let in_order = |mut lens: Vec<usize>| {
         lens.sort_unstable();
         lens.dedup();
         lens
-    } else {
-        args.seq_lens.clone()
+    };
+    let recipe = in_order(workload.phases.iter().map(|p| p.seq_len).collect());
+    let seq_lens = match (beside, args.seq_lens.is_empty()) {
+        (_, false) => args.seq_lens.clone(),
+        (Beside::Nothing, true) => recipe.clone(),
+        (Beside::Curve { lengths, .. }, true) => in_order([&recipe, lengths].concat()),
     };
     let mut dtypes: Vec<DType> = Vec::new();
     for dtype in &args.dtypes {
@@ -201,6 +221,9 @@ pub(super) fn measure_into(
         context.note(format_args!("warning: the CPU computes: {reason}"));
     }
     let mut plan = Plan::new(settings, &archs, &seq_lens, args.batch_size, compute_device.is_cpu())?;
+    if let (Beside::Curve { inference, .. }, Pass::Train) = (beside, args.pass) {
+        plan = plan.with_curve_beside(&recipe).with_inference(inference);
+    }
     plan.within = args.within.map(|minutes| Duration::from_secs_f64(60.0 * minutes));
     let given: Option<Device> = args.hardware.as_deref().map(|name| context.catalog.load(name)).transpose()?;
     let compute = measure::describe_compute(&compute_device, facts, &context.catalog, given)?;

@@ -8,7 +8,8 @@ use greenformers::files::JSON_SCHEMA;
 use greenformers::machine;
 use greenformers::record::CellSummary;
 use greenformers::report::{
-    Report, claims_text, comparison_text, estimates_frame, estimates_table, profile_table, to_csv, write_report,
+    Inputs, Report, claims_text, comparison_text, estimates_frame, estimates_table, figures, profile_table, to_csv,
+    write_report,
 };
 use serde::Serialize;
 
@@ -16,22 +17,29 @@ use super::Context;
 use super::common::{
     ConditionsArgs, Format, new_campaign_folder, paint, parse_seconds, print, print_json, warnings_text,
 };
-use super::profile::{WhatArgs, measure_into};
-use super::report::report_of;
+use super::profile::{Beside, WhatArgs, measure_into};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   greenformers run
   greenformers run --grid fra --usd-per-kwh 0.25
+  greenformers run --quick                         the recipe's lengths alone
+  greenformers run --long -o reports/mine          from 128 to 8192 tokens
   greenformers run --arch dense --arch lrt:rank=128 --max-time 60 -o reports/mine")]
 pub(super) struct Args {
     #[command(flatten)]
     what: WhatArgs,
     #[command(flatten)]
     conditions: ConditionsArgs,
-    /// Most time spent measuring a cell
-    #[arg(long, value_name = "SECONDS", default_value = "25", value_parser = parse_seconds)]
-    max_time: f64,
+    /// The recipe's lengths alone: the cost of the run, and nothing of other lengths
+    #[arg(long)]
+    quick: bool,
+    /// Measure 4096 and 8192 tokens too
+    #[arg(long, conflicts_with = "quick")]
+    long: bool,
+    /// Most time spent measuring a cell [default: 25, with --quick 10]
+    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
+    max_time: Option<f64>,
     /// Folder for the record and the report [default: reports/HOST-DATE]
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
@@ -56,11 +64,36 @@ struct Output<'a> {
     files: &'a [PathBuf],
 }
 
+/// Lengths beside the recipe's: on both sides of 512, where the thesis says that Linformer takes over from LRT.
+const LENGTHS: [usize; 4] = [128, 512, 1024, 2048];
+const LONG_LENGTHS: [usize; 6] = [128, 512, 1024, 2048, 4096, 8192];
+/// Lengths of what a device is asked.
+const ON_A_DEVICE: [usize; 2] = [128, 512];
+/// Relative half width of a step time at which a cell of the recipe is done.
+const PRECISION: f64 = 0.02;
+/// Most seconds that a cell is measured.
+const CELL_S: f64 = 25.0;
+const QUICK_S: f64 = 10.0;
+
+impl Args {
+    fn beside(&self) -> Beside {
+        match (self.quick, self.long) {
+            (true, _) => Beside::Nothing,
+            (false, false) => Beside::Curve { lengths: &LENGTHS, inference: &ON_A_DEVICE },
+            (false, true) => Beside::Curve { lengths: &LONG_LENGTHS, inference: &ON_A_DEVICE },
+        }
+    }
+}
+
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let facts = machine::machine_facts();
     let folder = args.output.clone().unwrap_or_else(|| new_campaign_folder(&facts.host));
-    let (record, _lock) = measure_into(&args.what, args.max_time, &folder, Some(args.resume), &facts, context)?;
-    let report = report_of(&record, &args.conditions, context, args.what.seed)?;
+    // What was not asked for otherwise: how precisely the recipe's lengths are known is how precisely the run is.
+    let what = WhatArgs { precision: args.what.precision.max(PRECISION), ..args.what.clone() };
+    let max_time = args.max_time.unwrap_or(if args.quick { QUICK_S } else { CELL_S });
+    let (record, _lock) = measure_into(&what, args.beside(), max_time, &folder, Some(args.resume), &facts, context)?;
+    let inputs = Inputs::of(&record, &args.conditions.spec(), &context.catalog, args.what.seed)?;
+    let report = figures(&record, inputs);
     let files = write_report(&report, &folder, false)?;
     match args.format {
         Format::Json => print_json(&Output {

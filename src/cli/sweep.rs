@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
-use greenformers::catalog::{Device, DeviceKind, EntryKind, Grid, Level};
-use greenformers::estimate::{Axes, Conditions, EstimateError, Goal, Limits, Scenario, frontier, recommend, sweep};
+use greenformers::catalog::{Device, EntryKind, Level};
+use greenformers::estimate::{Axes, EstimateError, Goal, Limits, Scenario, frontier, recommend, sweep};
 use greenformers::files::JSON_SCHEMA;
-use greenformers::meter::Coverage;
 use greenformers::model::Arch;
 use greenformers::record::{Warning, Workload, write_whole};
 use greenformers::report::{NamedScenario, named_scenarios, sweep_frame, sweep_table, to_csv, to_parquet};
@@ -14,8 +13,7 @@ use greenformers::units::DType;
 use serde::Serialize;
 
 use super::Context;
-use super::common::{ConditionsArgs, Format, paint, print, print_json, warnings_text, workload};
-use super::estimate::{Args, fastest_dtype};
+use super::common::{ConditionsArgs, DEFAULT_WORKLOAD, Format, paint, print, print_json, warnings_text};
 
 /// Rows that a terminal is shown.
 const ROWS: usize = 40;
@@ -119,12 +117,31 @@ fn lists(text: &str) -> Result<Lists<'_>> {
     Ok(lists)
 }
 
-pub(super) fn run(args: &Args, axes_text: &str, context: &Context) -> Result<()> {
-    let options = &args.sweep;
-    if args.record.is_some() || args.step_time.is_some() {
+/// What a single scenario is described by: the value of each list that `--sweep` does not name.
+pub(super) struct Base<'a> {
+    pub(super) workload: Option<&'a str>,
+    pub(super) hardware: Option<&'a str>,
+    pub(super) devices: u32,
+    pub(super) dtype: Option<DType>,
+    pub(super) archs: &'a [Arch],
+    pub(super) micro_batch: Option<usize>,
+    pub(super) level: Level,
+    pub(super) conditions: &'a ConditionsArgs,
+    /// Whether a record or a step time was given, of which there is nothing to sweep.
+    pub(super) is_measured: bool,
+}
+
+pub(super) fn run(
+    options: &SweepArgs,
+    axes_text: &str,
+    base: &Base<'_>,
+    format: Format,
+    context: &Context,
+) -> Result<()> {
+    if base.is_measured {
         bail!("`--sweep` compares hardware of the catalog: leave out the record and `--step-time`");
     }
-    if args.conditions.is_hourly() {
+    if base.conditions.spec().is_hourly() {
         bail!("`--sweep` takes no hours of a grid: name grids, or estimate one scenario with `--grid FILE.csv`");
     }
     if let Some(out) = &options.out
@@ -132,9 +149,9 @@ pub(super) fn run(args: &Args, axes_text: &str, context: &Context) -> Result<()>
     {
         bail!("`--out {}` is neither a .csv nor a .parquet file", out.display());
     }
-    let workload: Workload = workload(&context.catalog, args.workload.as_deref().unwrap_or("bert-base"))?;
-    let axes = axes(args, axes_text, context)?;
-    let all = sweep(&workload, &axes, args.micro_batch.map(|n| n as usize))?;
+    let workload: Workload = context.catalog.load(base.workload.unwrap_or(DEFAULT_WORKLOAD))?;
+    let axes = axes(base, axes_text, context)?;
+    let all = sweep(&workload, &axes, base.micro_batch)?;
     let total = all.scenarios.len();
     let mut warnings: Vec<Warning> = Vec::new();
     for warning in axes.grids.iter().flat_map(|(_, conditions)| &conditions[0].warnings) {
@@ -161,7 +178,7 @@ pub(super) fn run(args: &Args, axes_text: &str, context: &Context) -> Result<()>
         let bytes = if parquet { to_parquet(&mut frame)? } else { to_csv(&mut frame)?.into_bytes() };
         write_whole(out, &bytes)?;
     }
-    if args.format == Format::Json {
+    if format == Format::Json {
         let scenarios = named_scenarios(&scenarios, &axes);
         return print_json(&Output {
             schema: JSON_SCHEMA,
@@ -171,7 +188,7 @@ pub(super) fn run(args: &Args, axes_text: &str, context: &Context) -> Result<()>
             warnings,
         });
     }
-    let mut text = match args.format {
+    let mut text = match format {
         Format::Csv if options.out.is_none() => to_csv(&mut frame)?,
         _ => {
             let (common, table) = sweep_table(&scenarios, &axes, ROWS);
@@ -193,24 +210,24 @@ pub(super) fn run(args: &Args, axes_text: &str, context: &Context) -> Result<()>
     if let Some(sentence) = sentence {
         let sentence =
             sentence.unwrap_or_else(|| "nothing to choose: no scenario fits and is within the limits.".to_owned());
-        if args.format == Format::Csv {
+        if format == Format::Csv {
             context.note(sentence);
         } else {
             text.push_str(&format!("\n{sentence}\n"));
         }
     }
-    if args.format == Format::Text {
+    if format == Format::Text {
         text.push_str(&warnings_text(&warnings));
     }
     print(&text)
 }
 
-fn axes(args: &Args, text: &str, context: &Context) -> Result<Axes> {
+fn axes(base: &Base<'_>, text: &str, context: &Context) -> Result<Axes> {
     let lists = lists(text)?;
     let catalog = &context.catalog;
     let devices_named: Vec<Device> = match lists.hardware.as_slice() {
         ["all"] => catalog.all()?,
-        [] => match &args.hardware {
+        [] => match base.hardware {
             Some(name) => vec![catalog.load(name)?],
             None => bail!("`--sweep` needs `hardware=all`, `hardware=NAME,...` or `--hardware NAME`"),
         },
@@ -221,28 +238,28 @@ fn axes(args: &Args, text: &str, context: &Context) -> Result<Axes> {
         [] => vec![None],
         names => names.iter().map(|name| Some((*name).to_owned())).collect(),
     };
-    let archs: Vec<Arch> = match (lists.arch.is_empty(), args.archs.is_empty()) {
+    let archs: Vec<Arch> = match (lists.arch.is_empty(), base.archs.is_empty()) {
         (false, _) => lists.arch.iter().map(|a| a.parse()).collect::<Result<_, _>>()?,
-        (true, false) => args.archs.clone(),
+        (true, false) => base.archs.to_vec(),
         (true, true) => vec![Arch::Dense],
     };
-    let dtypes: Vec<DType> = match (lists.dtype.is_empty(), args.dtype) {
+    let dtypes: Vec<DType> = match (lists.dtype.is_empty(), base.dtype) {
         (false, _) => lists.dtype.iter().map(|d| d.parse()).collect::<Result<_, _>>()?,
         (true, Some(dtype)) => vec![dtype],
         (true, None) => {
-            let mut dtypes: Vec<DType> = devices_named.iter().map(fastest_dtype).collect();
+            let mut dtypes: Vec<DType> = devices_named.iter().map(Device::fastest_dtype).collect();
             dtypes.sort_unstable();
             dtypes.dedup();
             dtypes
         }
     };
     let levels: Vec<Level> = if lists.efficiency.is_empty() {
-        vec![args.efficiency]
+        vec![base.level]
     } else {
         lists.efficiency.iter().map(|l| l.parse()).collect::<Result<_, _>>()?
     };
     let counts: Vec<u32> = if lists.devices.is_empty() {
-        vec![args.devices]
+        vec![base.devices]
     } else {
         let count = |text: &&str| text.parse::<u32>().ok().filter(|n| *n > 0);
         let parse = |text: &&str| {
@@ -258,36 +275,19 @@ fn axes(args: &Args, text: &str, context: &Context) -> Result<Axes> {
     if scenarios.is_none_or(|n| n > MAX_SCENARIOS) {
         bail!("`--sweep` would make more than {MAX_SCENARIOS} scenarios: name fewer of each list");
     }
-    let conditions = &args.conditions;
+    let spec = base.conditions.spec();
+    let of_device = |device: Device| Ok((device.clone(), spec.of_device(&device, catalog)?));
+    let of_grid = |name: &Option<String>| match name {
+        Some(name) => Ok(spec.in_grid(name).of_grid(catalog)?),
+        None => Ok(spec.of_grid(catalog)?),
+    };
     Ok(Axes {
-        hardware: devices_named.into_iter().map(|d| of_device(conditions, d, context)).collect::<Result<_>>()?,
-        grids: grid_names.iter().map(|name| of_grid(conditions, name.as_deref(), context)).collect::<Result<_>>()?,
+        hardware: devices_named.into_iter().map(of_device).collect::<Result<_>>()?,
+        grids: grid_names.iter().map(of_grid).collect::<Result<_>>()?,
         dtypes,
         devices: counts,
         levels,
         archs,
-        owned: conditions.owns_machines(),
+        owned: spec.owns_machines(),
     })
-}
-
-pub(super) fn of_device(args: &ConditionsArgs, device: Device, context: &Context) -> Result<(Device, Conditions)> {
-    let coverage = if device.kind == DeviceKind::Cpu { Coverage::CpuPackage } else { Coverage::Gpu };
-    // A device without offers of the basis that was asked for has no known price.
-    let resolved = args.resolve(&context.catalog, Some(device.clone()), Some(coverage), 1.0, false);
-    let conditions = match resolved {
-        Err(error) if matches!(error.downcast_ref(), Some(EstimateError::Price { .. })) => args
-            .without_price()
-            .resolve(&context.catalog, Some(device.clone()), Some(coverage), 1.0, false)
-            .map(|c| Conditions { usd_per_device_hour: None, usd_per_kwh: None, ..c }),
-        other => other,
-    };
-    Ok((device, conditions?))
-}
-
-pub(super) fn of_grid(args: &ConditionsArgs, name: Option<&str>, context: &Context) -> Result<(Grid, [Conditions; 2])> {
-    let args = args.in_grid(name);
-    let grid = args.named_grid(&context.catalog)?;
-    // What a device brings is left out here; only the default site differs with its kind.
-    let of = |is_cpu: bool| args.resolve_place(&context.catalog, is_cpu);
-    Ok((grid, [of(false)?, of(true)?]))
 }

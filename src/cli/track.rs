@@ -7,15 +7,16 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use greenformers::catalog::{Device, DeviceKind};
-use greenformers::estimate::{Account, Metered, account};
+use greenformers::estimate::{Account, MeteredPart, account};
 use greenformers::machine::{self, MachineFacts, hardware_share};
+use greenformers::report::TrackedRun;
 use greenformers::sensor::DEFAULT_POWERCAP_ROOT;
 use greenformers::track::{TrackPlan, Tracked, Tracking, track};
 use greenformers::units::Seconds;
 
 use super::Context;
 use super::common::{ConditionsArgs, parse_seconds};
-use super::track_output::{Destination, Run, text};
+use super::track_output::Destination;
 
 /// Readings further apart than a minute could miss that a counter has wrapped, or what a GPU did in between.
 const INTERVALS: (f64, f64) = (0.1, 60.0);
@@ -97,8 +98,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
         None => context.catalog.identify(DeviceKind::Cpu, &facts.cpu)?,
     };
     let share = cpu.as_ref().map_or(1.0, |d| hardware_share(d, &facts)).min(1.0);
-    let conditions = args.conditions.resolve(&context.catalog, cpu.clone(), None, share, true)?;
-    let grid = args.conditions.grid_if_named(&context.catalog)?;
+    let spec = args.conditions.spec();
+    let conditions = spec.of_known_hours(cpu.as_ref(), share, &context.catalog)?;
+    let grid = spec.grid_if_named(&context.catalog)?;
     let seconds = |time: chrono::DateTime<chrono::Local>| time.timestamp_millis() as f64 / 1000.0;
     // Hours of another year say nothing of now, and that is better found out before days of work.
     if let Some(hourly) = conditions.hourly.as_ref().filter(|h| !h.has_year_of(seconds(chrono::Local::now()))) {
@@ -140,10 +142,11 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     let conditions = conditions.during(began, began + tracked.duration_s);
     tracked.warnings.extend(conditions.warnings.iter().cloned());
     let account = account_for(&tracked, share, &conditions, args, &facts);
-    let run = Run {
+    let started = started.to_rfc3339_opts(chrono::SecondsFormat::Millis, false);
+    let run = TrackedRun {
         command: &args.command,
         project: args.project.as_deref(),
-        started,
+        started: &started,
         tracking: plan.tracking,
         tracked: &tracked,
         account: &account,
@@ -151,7 +154,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
         grid: grid.as_ref(),
         facts: &facts,
     };
-    context.note(text(&run).trim_end());
+    context.note(run.text().trim_end());
     if let Some(destination) = destination
         && let Err(error) = destination.write(&run)
     {
@@ -185,8 +188,8 @@ fn account_for(
     facts: &MachineFacts,
 ) -> Account {
     let metered =
-        tracked.lines.iter().filter_map(|line| Some(Metered { energy_j: line.energy_j?, coverage: line.covers? }));
-    let parts: Vec<Metered> = metered.collect();
+        tracked.lines.iter().filter_map(|line| Some(MeteredPart { energy_j: line.energy_j?, coverage: line.covers? }));
+    let parts: Vec<MeteredPart> = metered.collect();
     // Board and fans: of the command alone, as much as its CPU time is of the machine's.
     let own = match (args.process, tracked.cpu_s) {
         (true, Some(cpu_s)) => (cpu_s / (tracked.duration_s * facts.usable_cpus())).min(1.0),

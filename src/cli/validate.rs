@@ -8,15 +8,15 @@ use greenformers::files::JSON_SCHEMA;
 use greenformers::machine;
 use greenformers::measure;
 use greenformers::model::Arch;
-use greenformers::record::{Cell, Record, Status, write_whole};
+use greenformers::record::{Cell, Record, Status, Workload, write_whole};
 use greenformers::report::{
     Validation, published_frame, published_table, to_csv, validation_frame, validation_markdown, validation_table,
 };
 use serde::Serialize;
 
 use super::Context;
-use super::common::{Format, new_campaign_folder, parse_minutes, parse_seconds, print, print_json, workload};
-use super::profile::{WhatArgs, measure_into};
+use super::common::{Format, new_campaign_folder, parse_minutes, parse_seconds, print, print_json};
+use super::profile::{Beside, WhatArgs, measure_into};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -73,12 +73,14 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     }
     if what.seq_lens.is_empty() {
         // The length that most of the recipe trains at.
-        let phases = workload(&context.catalog, &what.workload)?.phases;
+        let workload: Workload = context.catalog.load(&what.workload)?;
+        let phases = workload.phases;
         what.seq_lens = phases.iter().max_by_key(|p| p.steps).map(|p| p.seq_len).into_iter().collect();
     }
     // All of the time: an interval that happens to be narrow early says less.
     let profiling = WhatArgs { min_time: args.profile, precision: f64::MIN_POSITIVE, ..what.clone() };
-    let (profile, _lock) = measure_into(&profiling, args.profile, &folder.join("profile"), None, &facts, context)?;
+    let (profile, _lock) =
+        measure_into(&profiling, Beside::Nothing, args.profile, &folder.join("profile"), None, &facts, context)?;
 
     let mut runs = Vec::new();
     for cell in &profile.cells {
@@ -146,7 +148,7 @@ fn validated(
     let name =
         format!("run-{}-{}-{}", cell.arch.to_string().replace([':', '=', ','], "-"), cell.shape.seq_len, cell.dtype);
     let facts = machine::machine_facts();
-    let (run, _lock) = measure_into(&one, seconds, &folder.join(name), None, &facts, context)?;
+    let (run, _lock) = measure_into(&one, Beside::Nothing, seconds, &folder.join(name), None, &facts, context)?;
     let ran = run.cells.first().filter(|c| c.status == Status::Ok);
     let ran = ran.with_context(|| format!("the run of {label} failed"))?;
     let profile_s = cell.steps.iter().map(greenformers::record::Step::total_s).sum();

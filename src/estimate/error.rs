@@ -1,5 +1,6 @@
 //! Why an estimate cannot be made.
 
+use crate::catalog::{CatalogError, HourlyError};
 use crate::model::ArchError;
 use crate::units::DType;
 
@@ -9,6 +10,20 @@ pub enum EstimateError {
     /// The architecture does not fit the workload.
     #[error(transparent)]
     Arch(#[from] ArchError),
+    /// The catalog has no such entry, or cannot read it.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// The hours of a grid cannot be read.
+    #[error(transparent)]
+    Hourly(#[from] HourlyError),
+    /// A start is looked for, and no hours of a grid were given.
+    #[error("`--start-within` needs the hours of a grid\nhint: give `--grid FILE.csv` with a row an hour")]
+    StartWithoutHours,
+    /// A start is looked for of a run that has been.
+    #[error(
+        "`--start-within` finds the best start of a run that is still to come, and the hours of this one are known\nhint: `greenformers estimate --start-within 48h`"
+    )]
+    StartOfKnownHours,
     /// There is nothing to compute on.
     #[error("`--devices 0`: expected at least 1")]
     NoDevices,

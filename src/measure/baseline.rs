@@ -20,7 +20,7 @@ const HOPPER_WINDOW_S: f64 = 0.025;
 
 /// A meter, measured: its baseline, and the timing of a sensor that has to be waited for.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Measured {
+pub(super) struct MeasuredMeter {
     pub(super) baseline: Baseline,
     pub(super) timing: Option<Timing>,
 }
@@ -34,7 +34,7 @@ pub fn update_period(meter: Box<dyn Meter>, most_s: f64) -> Option<Period> {
 }
 
 /// Measures every meter of an idle machine, for at most about `most_s` each way. Models are asked.
-pub(super) fn measure(sampler: &Sampler, hardware: Option<&Device>, most_s: f64) -> Vec<Measured> {
+pub(super) fn measure(sampler: &Sampler, hardware: Option<&Device>, most_s: f64) -> Vec<MeasuredMeter> {
     let facts = sampler.meters();
     let periods: Vec<_> = (0..facts.len()).map(|i| period(sampler, i, &facts[i], most_s)).collect();
     let measured = facts.iter().any(|f| f.idle_power.is_none());
@@ -61,7 +61,7 @@ pub(super) fn measure(sampler: &Sampler, hardware: Option<&Device>, most_s: f64)
             let update_s = period.map(|p| p.mean);
             let silent = (idle_w.is_none() || (update_s.is_none() && fact.idle_power.is_none()))
                 .then(|| "its value did not change while it was watched".to_owned());
-            Measured {
+            MeasuredMeter {
                 timing: update_s.filter(|p| *p > SLOW_S).map(|p| timing(fact, hardware, p)),
                 baseline: Baseline {
                     domain: fact.info.domain.clone(),
@@ -110,7 +110,7 @@ mod tests {
     use crate::sensor::{CpuClock, FakeMeter, LoadModel};
     use crate::units::Watts;
 
-    fn baseline_of(meter: Box<dyn Meter>) -> Measured {
+    fn baseline_of(meter: Box<dyn Meter>) -> MeasuredMeter {
         let sampler = Sampler::start(Instant::now(), vec![meter]);
         measure(&sampler, None, 0.3).remove(0)
     }

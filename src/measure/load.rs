@@ -12,13 +12,13 @@ const BUSY: f64 = 0.1;
 const THROTTLED: f64 = 0.02;
 
 /// What the machine and this program have used so far.
-pub(super) struct Watch {
+pub(super) struct LoadWatch {
     host: CpuClock,
     limits: CgroupLimits,
 }
 
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Moment {
+pub(super) struct LoadReading {
     at: Instant,
     host_cpu_s: f64,
     own_cpu_s: Option<f64>,
@@ -36,13 +36,13 @@ pub(super) struct Disturbance {
     throttled_s: f64,
 }
 
-impl Watch {
+impl LoadWatch {
     pub(super) fn new() -> Self {
         Self { host: CpuClock::of_host(), limits: cgroup_limits() }
     }
 
-    pub(super) fn now(&mut self) -> Moment {
-        Moment {
+    pub(super) fn now(&mut self) -> LoadReading {
+        LoadReading {
             at: Instant::now(),
             host_cpu_s: self.host.busy_cpu_seconds(),
             own_cpu_s: fs::read_to_string("/proc/self/stat").ok().and_then(|stat| cpu_seconds(&stat)),
@@ -63,7 +63,7 @@ impl Watch {
 
 impl Disturbance {
     /// Adds what happened between two moments.
-    pub(super) fn add(&mut self, from: Moment, to: Moment) {
+    pub(super) fn add(&mut self, from: LoadReading, to: LoadReading) {
         self.wall_s += (to.at - from.at).as_secs_f64();
         if let Some((after, before)) = to.own_cpu_s.zip(from.own_cpu_s) {
             self.others_cpu_s += ((to.host_cpu_s - from.host_cpu_s) - (after - before)).max(0.0);
@@ -151,8 +151,8 @@ mod tests {
     #[test]
     fn what_others_used_is_what_the_machine_did_less_what_this_program_did() {
         let at = Instant::now();
-        let from = Moment { at, host_cpu_s: 100.0, own_cpu_s: Some(10.0), throttled_s: Some(1.0) };
-        let to = Moment {
+        let from = LoadReading { at, host_cpu_s: 100.0, own_cpu_s: Some(10.0), throttled_s: Some(1.0) };
+        let to = LoadReading {
             at: at + std::time::Duration::from_secs(2),
             host_cpu_s: 104.0,
             own_cpu_s: Some(12.5),

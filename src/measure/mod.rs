@@ -32,5 +32,5 @@ pub use device::{ComputeDevice, DeviceChoice, cuda_problem};
 pub use environment::{compute_threads, describe_compute};
 pub use error::MeasureError;
 pub use meters::{MeterChoice, Meters, open_meters};
-pub use plan::{BatchSize, Plan, Point};
+pub use plan::{Aim, BatchSize, Plan, Point};
 pub use stop::{Stop, exit_code, signal_name};

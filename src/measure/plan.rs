@@ -4,14 +4,23 @@ use std::time::Duration;
 
 use super::MeasureError;
 use crate::model::{Arch, Config, Family, StepShape};
-use crate::record::{Settings, Warning, Workload};
+use crate::record::{Pass, Settings, Warning, Workload};
 use crate::units::DType;
 
-/// Tokens in a batch on a CPU: enough rows for its matrix products to be at their full rate, few enough
-/// for a step of BERT-base to take seconds.
-const CPU_TOKENS: usize = 512;
+/// Tokens of a step on a CPU, the same at every length: those of the longest sequence, but no fewer than fill its matrix
+/// products, and no more than leave a step of BERT-base at seconds.
+const CPU_TOKENS: (usize, usize) = (512, 2048);
 /// No longer sequence is measured: the scores of a head would take 64 GB.
 const LONGEST: usize = 131_072;
+
+/// How well a step time has to be known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Aim {
+    /// As well as the settings say: what an estimate of the whole run stands on.
+    Run,
+    /// Well enough for its ratio to dense: a point of a curve.
+    Curve,
+}
 
 /// An architecture at a shape, in a number format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +33,10 @@ pub struct Point {
     pub batch_size: usize,
     /// Number format.
     pub dtype: DType,
+    /// Train steps or forward passes.
+    pub pass: Pass,
+    /// How well its step time has to be known.
+    pub aim: Aim,
 }
 
 impl Point {
@@ -51,7 +64,7 @@ fn losses_at(workload: &Workload, seq_len: usize) -> usize {
 /// How many sequences a step has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BatchSize {
-    /// On a CPU a set number of tokens; on a GPU the largest power of two that fits.
+    /// On a CPU the same number of tokens at every length; on a GPU the largest power of two that fits.
     Auto,
     /// So many.
     Given(usize),
@@ -92,6 +105,8 @@ impl Plan {
         if let Some(&seq_len) = seq_lens.iter().find(|s| !(1..=LONGEST).contains(*s)) {
             return Err(MeasureError::SeqLen { seq_len, max: LONGEST });
         }
+        let longest = seq_lens.iter().copied().max().unwrap_or(0);
+        let cpu_tokens = longest.clamp(CPU_TOKENS.0, CPU_TOKENS.1);
         let mut points: Vec<Point> = Vec::new();
         for &dtype in dtypes {
             for &seq_len in seq_lens {
@@ -99,10 +114,13 @@ impl Plan {
                     let batch_size = match batch_size {
                         BatchSize::Given(n) => n,
                         BatchSize::Auto => {
-                            power_of_two(if on_cpu { CPU_TOKENS } else { most_tokens(workload, seq_len) } / seq_len)
+                            power_of_two(if on_cpu { cpu_tokens } else { most_tokens(workload, seq_len) } / seq_len)
                         }
                     };
-                    let point = Point { arch, seq_len, batch_size, dtype };
+                    // What projects nothing is dense, and one model is not measured twice.
+                    let same = arch.at_length(seq_len);
+                    let arch = if archs.contains(&same) { same } else { arch };
+                    let point = Point { arch, seq_len, batch_size, dtype, pass: settings.pass, aim: Aim::Run };
                     arch.check(&point.config(&settings)).map_err(|e| MeasureError::Model(e.into()))?;
                     if !points.contains(&point) {
                         points.push(point);
@@ -111,6 +129,25 @@ impl Plan {
             }
         }
         Ok(Self { points, within: None, fit_batches: batch_size == BatchSize::Auto && !on_cpu, settings })
+    }
+
+    /// The same with lengths at which ratios are enough: all but `kept`.
+    #[must_use]
+    pub fn with_curve_beside(mut self, kept: &[usize]) -> Self {
+        for point in self.points.iter_mut().filter(|p| !kept.contains(&p.seq_len)) {
+            point.aim = Aim::Curve;
+        }
+        self
+    }
+
+    /// The same, and after it forward passes of one sequence of each of these lengths, as a device computes them.
+    #[must_use]
+    pub fn with_inference(mut self, seq_lens: &[usize]) -> Self {
+        let of_length = |p: &&Point| seq_lens.contains(&p.seq_len);
+        let pass = |p: &Point| Point { batch_size: 1, pass: Pass::Infer, aim: Aim::Curve, ..*p };
+        let passes: Vec<Point> = self.points.iter().filter(of_length).map(pass).collect();
+        self.points.extend(passes);
+        self
     }
 
     /// What is unusual about it.
@@ -136,7 +173,7 @@ impl Plan {
 fn most_tokens(workload: &Workload, seq_len: usize) -> usize {
     let own = workload.phases.iter().filter(|p| p.seq_len == seq_len);
     let tokens = |p: &crate::catalog::Phase| p.batch_size * p.seq_len;
-    own.map(tokens).max().or_else(|| workload.phases.iter().map(tokens).max()).unwrap_or(CPU_TOKENS)
+    own.map(tokens).max().or_else(|| workload.phases.iter().map(tokens).max()).unwrap_or(CPU_TOKENS.0)
 }
 
 /// The largest power of two up to `n`, and at least 1.

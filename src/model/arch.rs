@@ -64,6 +64,15 @@ pub enum Arch {
 }
 
 impl Arch {
+    /// The architectures that are compared unless others are named: for BERT-base, LRT of rank 256 and Linformer of k 128; for
+    /// other models the same shares of their width and length.
+    #[must_use]
+    pub fn usual(model: &Config) -> Vec<Self> {
+        let rank = (model.d_model / 3).max(1);
+        let k = (model.max_seq_len / 4).max(1);
+        vec![Self::Dense, Self::Lrt { rank }, Self::Linformer { k, share: Share::Model, order: Order::Input }]
+    }
+
     /// `dense`, `lrt` or `linformer`.
     #[must_use]
     pub fn kind(self) -> &'static str {
@@ -97,6 +106,16 @@ impl Arch {
                 let (_, options) = spec.split_once(':').unwrap_or_default();
                 format!("Linformer {}", options.replace(',', " "))
             }
+        }
+    }
+
+    /// What is computed of it at a length: a Linformer projects nothing of a sequence that is no longer than its k, and is then
+    /// run as dense attention, as anybody would run it.
+    #[must_use]
+    pub fn at_length(self, seq_len: usize) -> Self {
+        match self {
+            Self::Linformer { k, .. } if k >= seq_len => Self::Dense,
+            other => other,
         }
     }
 

@@ -177,10 +177,11 @@ impl Cell {
         key(self) == key(other)
     }
 
-    /// A short name for people: `LRT r=256, 8 x 128, f32`.
+    /// A short name for people: `LRT r=256, 8 x 128, f32`; a forward pass says that it is one.
     #[must_use]
     pub fn label(&self) -> String {
-        format!("{}, {} x {}, {}", self.arch.label(), self.shape.batch_size, self.shape.seq_len, self.dtype)
+        let pass = if self.pass == Pass::Infer { " forward" } else { "" };
+        format!("{}, {} x {}, {}{pass}", self.arch.label(), self.shape.batch_size, self.shape.seq_len, self.dtype)
     }
 }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::check::check;
 use super::{Cell, Environment, RecordError, Settings, Warning};
 use crate::files::{read_text, write_whole};
+use crate::model::Arch;
 
 /// Version of the schema. 2 adds what is known of meters, idle power and the state of a GPU; 3 adds several dtypes,
 /// how fast the device is at its fastest, and what a GPU waits for.
@@ -57,6 +58,15 @@ struct SchemaOnly {
 }
 
 impl Record {
+    /// Its architectures, dense first.
+    #[must_use]
+    pub fn archs(&self) -> Vec<Arch> {
+        let mut archs: Vec<Arch> = self.cells.iter().map(|c| c.arch).collect();
+        archs.sort_unstable();
+        archs.dedup();
+        archs
+    }
+
     /// Reads a record from a file, or from `record.json` in a folder.
     ///
     /// # Errors

@@ -1,9 +1,10 @@
 //! What follows from the raw steps and readings of a cell.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::{Cell, EnergyCheck, Environment, Pass, Status, Step, Warning};
 use crate::meter::EnergySource;
+use crate::model::Arch;
 use crate::stats::{Interval, Mean, batch_means, with_gain};
 use crate::units::DType;
 
@@ -23,14 +24,9 @@ pub struct StepMean {
 /// The figures of a cell, as `profile --format json` prints them.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CellSummary {
-    /// `dense`, `lrt` or `linformer`.
-    pub arch: &'static str,
-    /// Inner width of LRT.
-    pub rank: Option<usize>,
-    /// Rows of a Linformer's keys.
-    pub k: Option<usize>,
-    /// The whole specification, as on the command line.
-    pub spec: String,
+    /// The architecture: in files `arch`, `rank`, `k` and `spec`.
+    #[serde(flatten, serialize_with = "flat")]
+    pub arch: Arch,
     /// Tokens of a sequence.
     pub seq_len: usize,
     /// Sequences of a step.
@@ -90,6 +86,19 @@ pub struct CellSummary {
     pub warnings: Vec<Warning>,
 }
 
+/// An architecture as files have it: its kind, the inner width of LRT, the rows of a Linformer's keys, and its specification as
+/// on the command line.
+fn flat<S: Serializer>(arch: &Arch, serializer: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Flat {
+        arch: &'static str,
+        rank: Option<usize>,
+        k: Option<usize>,
+        spec: String,
+    }
+    Flat { arch: arch.kind(), rank: arch.rank(), k: arch.k(), spec: arch.to_string() }.serialize(serializer)
+}
+
 impl Cell {
     /// Mean step times, by batch means; `None` below two steps.
     #[must_use]
@@ -119,10 +128,7 @@ impl Cell {
         let over = |peak: Option<f64>| step_s.zip(peak).map(|(s, peak)| inverse(s, self.flop_per_step / peak));
         let times: Vec<f64> = self.steps.iter().map(Step::total_s).collect();
         CellSummary {
-            arch: self.arch.kind(),
-            rank: self.arch.rank(),
-            k: self.arch.k(),
-            spec: self.arch.to_string(),
+            arch: self.arch,
             seq_len: self.shape.seq_len,
             batch_size: self.shape.batch_size,
             n_layers: self.n_layers,

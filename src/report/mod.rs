@@ -23,11 +23,12 @@ mod page;
 mod sides;
 mod table;
 mod terminal;
+mod tracked;
 mod validation;
 
 pub use charts::{Chart, Palette};
 pub use error::ReportError;
-pub use figures::{Inputs, Market, Place, Report, figures};
+pub use figures::{Inputs, Market, Report, ZoneRun, figures};
 pub use files::{
     CODECARBON_HEADER, CodecarbonRow, NamedScenario, cells_frame, comparison_frame, estimates_frame, named_scenarios,
     sweep_frame, to_csv, to_parquet, write_report,
@@ -42,6 +43,7 @@ pub use terminal::{
     Paint, assumptions_table, claims_text, comparison_text, estimates_table, explanation_table, profile_table,
     schedule_text, side_table, sweep_table, variance_table,
 };
+pub use tracked::TrackedRun;
 pub use validation::{
     Validation, published_frame, published_table, validation_frame, validation_markdown, validation_table,
 };

@@ -1,8 +1,6 @@
 //! What estimates, cells and architectures are called.
 
 use crate::estimate::Estimate;
-use crate::model::Arch;
-use crate::record::CellSummary;
 
 /// The name and the version of the program.
 pub const TOOL: &str = concat!("greenformers ", env!("CARGO_PKG_VERSION"));
@@ -14,14 +12,4 @@ pub(super) fn name_of(estimate: &Estimate, all: &[Estimate]) -> String {
         Some(dtype) if all.iter().any(|e| e.dtype != estimate.dtype) => format!("{label}, {dtype}"),
         _ => label,
     }
-}
-
-/// The architecture of a cell.
-pub(super) fn arch(cell: &CellSummary) -> Arch {
-    cell.spec.parse().unwrap_or(Arch::Dense)
-}
-
-/// A name of an architecture for people.
-pub(super) fn label(spec: &str) -> String {
-    spec.parse::<Arch>().map_or_else(|_| spec.to_owned(), Arch::label)
 }

@@ -51,7 +51,7 @@ impl Validation {
         (time_s, energy_j): (Option<Outcome>, Option<Outcome>),
     ) -> Self {
         Self {
-            spec: profile.spec.clone(),
+            spec: profile.arch.to_string(),
             seq_len: profile.seq_len,
             batch_size: profile.batch_size,
             dtype: profile.dtype,

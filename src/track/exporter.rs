@@ -1,47 +1,65 @@
 //! What is sampled, for Prometheus to fetch: a server of one page.
 
-use std::fmt::Write as _;
-use std::io::{ErrorKind, Read, Result, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::convert::Infallible;
+use std::io::Result;
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::header::CONTENT_TYPE;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::sensor::{MeterFacts, Reader};
 
 /// Clients at a time; one more is turned away.
 const CLIENTS: usize = 8;
-/// A client that takes longer, to ask or to listen, is given up.
+/// A client that takes longer to ask is given up.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How often the server looks for clients, and whether it is to stop.
-const LOOK: Duration = Duration::from_millis(20);
-/// Stack of a thread that answers.
-const STACK: usize = 1 << 18;
-/// No longer question is read.
-const LONGEST_REQUEST: usize = 8192;
-/// The media type of the text format, version 0.0.4.
-const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// Nobody is served for longer on one connection, so that none holds a place for ever.
+const LONGEST: Duration = Duration::from_mins(1);
+/// How long the server waits where no more descriptors are to be had.
+const PAUSE: Duration = Duration::from_millis(20);
+/// The media type of the text format of OpenMetrics.
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Serves until it is dropped.
 pub(super) struct Exporter {
     address: SocketAddr,
-    stop: Arc<AtomicBool>,
+    stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Exporter {
     /// Serves the latest readings at `address`.
     pub(super) fn start(address: SocketAddr, reader: Reader) -> Result<Self> {
-        let listener = TcpListener::bind(address)?;
-        // Waiting for a client would outlast the command.
+        let listener = std::net::TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        let serving = move || serve(&listener, &reader, &stopped);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (stop, stopped) = oneshot::channel();
+        let serving = move || {
+            let served = runtime.spawn(serve(listener, reader));
+            // Until somebody stops it, or drops it; clients are let go then.
+            let _ = runtime.block_on(stopped);
+            served.abort();
+        };
         let thread = std::thread::Builder::new().name("exporter".to_owned()).spawn(serving)?;
-        Ok(Self { address, stop, thread: Some(thread) })
+        Ok(Self { address, stop: Some(stop), thread: Some(thread) })
     }
 
     /// Where it serves: the port that was free, if 0 was asked for.
@@ -52,7 +70,7 @@ impl Exporter {
 
 impl Drop for Exporter {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
+        drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
             // A thread that panicked has already shown its message.
             let _ = thread.join();
@@ -60,132 +78,103 @@ impl Drop for Exporter {
     }
 }
 
-fn serve(listener: &TcpListener, reader: &Reader, stop: &AtomicBool) {
-    let clients = Arc::new(AtomicUsize::new(0));
-    while !stop.load(Ordering::Relaxed) {
-        match listener.accept() {
-            Ok((client, _)) => admit(client, reader, &clients),
-            // Nobody is there, or no more descriptors are: neither is helped by asking again at once.
-            Err(_) => std::thread::sleep(LOOK),
-        }
+async fn serve(listener: std::net::TcpListener, reader: Reader) {
+    let Ok(listener) = TcpListener::from_std(listener) else { return };
+    let room = Arc::new(Semaphore::new(CLIENTS));
+    loop {
+        let Ok((client, _)) = listener.accept().await else {
+            // No more descriptors are to be had, which is not helped by asking again at once.
+            tokio::time::sleep(PAUSE).await;
+            continue;
+        };
+        let Ok(place) = Arc::clone(&room).try_acquire_owned() else {
+            turn_away(&client).await;
+            continue;
+        };
+        let reader = reader.clone();
+        tokio::spawn(async move {
+            let service = service_fn(|request| {
+                let answer = answer(&request, &reader);
+                async move { Ok::<_, Infallible>(answer) }
+            });
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(PATIENCE)
+                .serve_connection(TokioIo::new(client), service);
+            // A client that has gone away, or asks for nothing, is no concern of the command's.
+            let _ = tokio::time::timeout(LONGEST, connection).await;
+            drop(place);
+        });
     }
 }
 
-/// Answers a client on a thread of its own, or turns it away.
-fn admit(mut client: TcpStream, reader: &Reader, clients: &Arc<AtomicUsize>) {
-    let patience = client
-        .set_nonblocking(false)
-        .and_then(|()| client.set_read_timeout(Some(PATIENCE)))
-        .and_then(|()| client.set_write_timeout(Some(PATIENCE)));
-    if patience.is_err() {
-        return;
+/// Says that there is no room, which is shorter than what the system takes without waiting for the client.
+async fn turn_away(client: &TcpStream) {
+    const NO_ROOM: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    if tokio::time::timeout(PAUSE, client.writable()).await.is_ok() {
+        let _ = client.try_write(NO_ROOM);
     }
-    if clients.fetch_add(1, Ordering::Relaxed) >= CLIENTS {
-        clients.fetch_sub(1, Ordering::Relaxed);
-        // The answer is shorter than what the system takes without waiting for the client.
-        let _ = reply(&mut client, "503 Service Unavailable", "text/plain", Body::Sent("too many clients\n"));
-        return;
-    }
-    let (reader, counted) = (reader.clone(), Arc::clone(clients));
-    let answering = move || {
-        // A client that has gone away is no concern of the command's.
-        let _ = answer(&mut client, &reader);
-        counted.fetch_sub(1, Ordering::Relaxed);
+}
+
+fn answer<B>(request: &Request<B>, reader: &Reader) -> Response<Full<Bytes>> {
+    let reply = |status: StatusCode, media_type: &'static str, text: String| {
+        let mut response = Response::new(Full::from(text));
+        *response.status_mut() = status;
+        response.headers_mut().insert(CONTENT_TYPE, media_type.parse().expect("a media type is a header's value"));
+        response
     };
-    if std::thread::Builder::new().stack_size(STACK).spawn(answering).is_err() {
-        clients.fetch_sub(1, Ordering::Relaxed);
+    let plain = |status, text: &str| reply(status, "text/plain", text.to_owned());
+    // What HEAD is not to be sent, hyper does not send.
+    if ![Method::GET, Method::HEAD].contains(request.method()) {
+        return plain(StatusCode::METHOD_NOT_ALLOWED, "GET /metrics\n");
+    }
+    match request.uri().path() {
+        "/metrics" => match metrics(&reader.meters()) {
+            Ok(text) => reply(StatusCode::OK, OPEN_METRICS, text),
+            Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error}\n")),
+        },
+        "/" => plain(StatusCode::OK, "see /metrics\n"),
+        _ => plain(StatusCode::NOT_FOUND, "see /metrics\n"),
     }
 }
 
-fn answer(client: &mut TcpStream, reader: &Reader) -> Result<()> {
-    let Some(request) = request(client)? else {
-        return reply(client, "400 Bad Request", "text/plain", Body::Sent("not a request\n"));
-    };
-    let mut words = request.split(' ');
-    let method = words.next();
-    // HEAD asks for what GET would be told about the page, and for nothing of it (RFC 9110, 9.3.2).
-    let body = if method == Some("HEAD") { Body::Described } else { Body::Sent };
-    match (method, words.next()) {
-        (Some("GET" | "HEAD"), Some(path)) if path.split('?').next() == Some("/metrics") => {
-            reply(client, "200 OK", TEXT, body(&metrics(&reader.meters())))
-        }
-        (Some("GET" | "HEAD"), Some("/")) => reply(client, "200 OK", "text/plain", body("see /metrics\n")),
-        (Some("GET" | "HEAD"), Some(_)) => reply(client, "404 Not Found", "text/plain", body("see /metrics\n")),
-        _ => reply(client, "405 Method Not Allowed", "text/plain", body("GET /metrics\n")),
-    }
-}
-
-/// The first line of a request whose head came whole, in time, and no longer than it may be.
-fn request(client: &mut TcpStream) -> Result<Option<String>> {
-    let began = Instant::now();
-    let mut head = Vec::new();
-    let mut buffer = [0; 1024];
-    while !head.windows(4).any(|w| w == b"\r\n\r\n") {
-        if head.len() > LONGEST_REQUEST || began.elapsed() > PATIENCE {
-            return Ok(None);
-        }
-        match client.read(&mut buffer) {
-            Ok(0) => return Ok(None),
-            Ok(n) => head.extend_from_slice(&buffer[..n]),
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return Ok(None),
-            Err(error) => return Err(error),
-        }
-    }
-    let text = String::from_utf8_lossy(&head);
-    Ok(text.lines().next().filter(|line| line.contains(" HTTP/")).map(str::to_owned))
-}
-
-/// What follows the head of an answer.
-#[derive(Clone, Copy)]
-enum Body<'a> {
-    Sent(&'a str),
-    /// Its length is told, and nothing more.
-    Described(&'a str),
-}
-
-fn reply(client: &mut TcpStream, status: &str, media_type: &str, body: Body) -> Result<()> {
-    let (body, sent) = match body {
-        Body::Sent(text) => (text, text),
-        Body::Described(text) => (text, ""),
-    };
-    let head = format!(
-        "HTTP/1.1 {status}\r\nContent-Type: {media_type}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-        body.len()
-    );
-    client.write_all(head.as_bytes())?;
-    client.write_all(sent.as_bytes())
+/// What tells one meter from another.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct MeterLabels {
+    device: String,
+    source: &'static str,
+    covers: &'static str,
 }
 
 /// The readings in the text format: joules since the command was about to start, and watts over the last two readings.
-fn metrics(latest: &[MeterFacts]) -> String {
-    let mut text = String::new();
-    let labels = |meter: &MeterFacts| {
+/// What is not known is left out, and never 0.
+fn metrics(latest: &[MeterFacts]) -> std::result::Result<String, std::fmt::Error> {
+    let energy = Family::<MeterLabels, Counter<f64, AtomicU64>>::default();
+    let power = Family::<MeterLabels, Gauge<f64, AtomicU64>>::default();
+    for meter in latest {
         let info = &meter.info;
-        let (source, covers) = (info.source.name(), escaped(info.coverage.words()));
-        format!("{{device=\"{}\",source=\"{source}\",covers=\"{covers}\"}}", escaped(&info.domain))
-    };
-    let mut metric = |name: &str, kind: &str, help: &str, of: fn(&MeterFacts) -> Option<f64>| {
-        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
-        for meter in latest {
-            // What is not known is left out, and never 0.
-            if let Some(value) = of(meter) {
-                let _ = writeln!(text, "{name}{} {value}", labels(meter));
-            }
+        let labels =
+            MeterLabels { device: info.domain.clone(), source: info.source.name(), covers: info.coverage.words() };
+        if let Some(joules) = meter.energy_j {
+            energy.get_or_create(&labels).inc_by(joules);
         }
-    };
-    metric("greenformers_energy_joules_total", "counter", "Energy since tracking began.", |m| m.energy_j);
-    metric("greenformers_power_watts", "gauge", "Power over the last two readings.", |m| m.power_w);
-    text
-}
-
-/// A label's value: backslash, quote and line feed are written with a backslash.
-fn escaped(value: &str) -> String {
-    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+        if let Some(watts) = meter.power_w {
+            power.get_or_create(&labels).set(watts);
+        }
+    }
+    let mut registry = Registry::default();
+    registry.register("greenformers_energy_joules", "Energy since tracking began", energy);
+    registry.register("greenformers_power_watts", "Power over the last two readings", power);
+    let mut text = String::new();
+    encode(&mut text, &registry)?;
+    Ok(text)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
+    use std::io::{Read as _, Write as _};
+    use std::net::{Ipv4Addr, TcpStream};
+    use std::time::Instant;
 
     use super::*;
     use crate::sensor::{FakeMeter, Sampler};
@@ -215,7 +204,7 @@ mod tests {
     #[test]
     fn metrics_are_counters_of_joules_and_gauges_of_watts() {
         let (_sampler, exporter) = server();
-        let answer = ask(exporter.address(), "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
+        let answer = ask(exporter.address(), "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
         let value = |name: &str| -> f64 {
             let line = answer.lines().find(|l| l.starts_with(name)).expect("the metric");
@@ -224,25 +213,26 @@ mod tests {
         };
         assert!((value("greenformers_power_watts{") - 5.0).abs() < 0.5);
         assert!(value("greenformers_energy_joules_total{") > 0.1);
-        assert!(answer.contains("# TYPE greenformers_energy_joules_total counter"));
+        assert!(answer.contains("# TYPE greenformers_energy_joules counter"));
     }
 
     #[test]
     fn other_pages_methods_and_noise_are_refused() {
         let (_sampler, exporter) = server();
         let ask = |text: &str| ask(exporter.address(), text);
-        assert!(ask("GET /etc/passwd HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 404"));
-        assert!(ask("POST /metrics HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 405"));
-        assert!(ask("\r\n\r\n").starts_with("HTTP/1.1 400"));
+        assert!(ask("GET /etc/passwd HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").starts_with("HTTP/1.1 404"));
+        assert!(ask("POST /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").starts_with("HTTP/1.1 405"));
+        assert!(ask("what?\r\n\r\n").starts_with("HTTP/1.1 400"));
     }
 
     #[test]
     fn head_is_answered_with_the_head_alone() {
         let (_sampler, exporter) = server();
         for (path, status) in [("/metrics", "200"), ("/", "200"), ("/nowhere", "404")] {
-            let answer = ask(exporter.address(), &format!("HEAD {path} HTTP/1.1\r\nHost: x\r\n\r\n"));
+            let answer =
+                ask(exporter.address(), &format!("HEAD {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"));
             assert!(answer.starts_with(&format!("HTTP/1.1 {status}")) && answer.ends_with("\r\n\r\n"), "{answer}");
-            let length = answer.lines().find_map(|l| l.strip_prefix("Content-Length: ")).expect("as for GET");
+            let length = answer.lines().find_map(|l| l.strip_prefix("content-length: ")).expect("as for GET");
             assert!(length.parse::<usize>().expect("a number") > 0, "{answer}");
         }
     }
@@ -252,7 +242,10 @@ mod tests {
         let (_sampler, exporter) = server();
         let silent: Vec<TcpStream> =
             (0..3).map(|_| TcpStream::connect(exporter.address()).expect("it listens")).collect();
-        assert!(ask(exporter.address(), "GET /metrics HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 200"));
+        assert!(
+            ask(exporter.address(), "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                .starts_with("HTTP/1.1 200")
+        );
         drop(silent);
     }
 
@@ -266,10 +259,5 @@ mod tests {
         client.read_to_string(&mut answer).expect("it answers unasked");
         assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
         drop(silent);
-    }
-
-    #[test]
-    fn a_name_with_quotes_does_not_end_its_label() {
-        assert_eq!(escaped("a \"b\"\\\n"), "a \\\"b\\\"\\\\\\n");
     }
 }

@@ -3,7 +3,7 @@
 mod exporter;
 mod forward;
 mod gpus;
-mod line;
+mod part;
 mod process;
 mod start;
 
@@ -16,11 +16,11 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-pub use line::Line;
+pub use part::TrackedPart;
 
 use self::exporter::Exporter;
 use self::gpus::Watched;
-use self::line::{Metered, Seen};
+use self::part::{PartReadings, Seen};
 use self::process::{Tree, waited_for_cpu_s};
 use crate::catalog::Device;
 use crate::ffi::adopt_orphans;
@@ -170,7 +170,7 @@ pub struct Tracked {
     /// How it ended.
     pub exit: Exit,
     /// A line for each part of the machine.
-    pub lines: Vec<Line>,
+    pub lines: Vec<TrackedPart>,
     /// CPU-seconds of the command and all that it started, where the system tells.
     pub cpu_s: Option<f64>,
     /// Busy share of the CPUs that may be used, 0 to 1.
@@ -183,7 +183,7 @@ pub struct Tracked {
 
 /// What was seen of the command at a time.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Look {
+struct Snapshot {
     time_s: f64,
     /// CPU-seconds of the command and all that it started.
     tree_cpu_s: Option<f64>,
@@ -206,7 +206,7 @@ pub fn track(
     let mut warnings = Vec::new();
     let mut parts = host_parts(&plan.powercap, facts, cpu);
     let watched = gpus::add(&mut parts, plan.gpus.as_deref(), &mut warnings)?;
-    if plan.tracking == Tracking::Process && Tree::of(std::process::id(), None).look().is_none() {
+    if plan.tracking == Tracking::Process && Tree::of(std::process::id(), None).snapshot().is_none() {
         return Err(TrackError::NoProc);
     }
     let mut meters: Vec<Box<dyn Meter>> = Vec::new();
@@ -238,13 +238,13 @@ pub fn track(
     let metered = |place: usize| {
         let (trace, meter) = (traces[place].clone(), facts_of[place].clone());
         let idle_w = trace.idle_w.or_else(|| *idle.as_ref()?.get(place)?);
-        Metered { trace, meter, idle_w }
+        PartReadings { trace, meter, idle_w }
     };
-    let parts: Vec<(Part, Option<Metered>)> =
+    let parts: Vec<(Part, Option<PartReadings>)> =
         parts.into_iter().zip(places).map(|(part, place)| (part, place.map(metered))).collect();
-    let lines = line::lines(&parts, &Seen { run: &run, tracking: plan.tracking, machine: facts });
-    warnings.extend(line::warnings(&lines, facts, plan.tracking));
-    let (first, last) = (run.looks[0], run.looks[run.looks.len() - 1]);
+    let lines = part::lines(&parts, &Seen { run: &run, tracking: plan.tracking, machine: facts });
+    warnings.extend(part::warnings(&lines, facts, plan.tracking));
+    let (first, last) = (run.snapshots[0], run.snapshots[run.snapshots.len() - 1]);
     let duration_s = run.end_s - run.start_s;
     let clock = CpuClock::of_machine();
     let busy = (last.busy_cpu_s - first.busy_cpu_s) / ((last.time_s - first.time_s) * clock.cpus());
@@ -254,22 +254,27 @@ pub fn track(
         lines,
         cpu_s: last.tree_cpu_s,
         cpu_load: (duration_s > clock.resolution().0 && busy.is_finite()).then(|| busy.clamp(0.0, 1.0)),
-        resident_bytes: run.looks.iter().filter_map(|l| l.resident_bytes).max(),
+        resident_bytes: run.snapshots.iter().filter_map(|l| l.resident_bytes).max(),
         warnings,
     })
 }
 
 /// What was seen from before the start to after the end.
-struct Run {
+struct TrackingLog {
     start_s: f64,
     end_s: f64,
     exit: Exit,
-    looks: Vec<Look>,
+    snapshots: Vec<Snapshot>,
     /// GPUs, by UUID or name, that other processes used meanwhile, and whether that is known.
     shared: Vec<(String, Option<bool>)>,
 }
 
-fn run(plan: &TrackPlan, sampler: &Sampler, epoch: Instant, mut watched: Vec<Watched>) -> Result<Run, TrackError> {
+fn run(
+    plan: &TrackPlan,
+    sampler: &Sampler,
+    epoch: Instant,
+    mut watched: Vec<Watched>,
+) -> Result<TrackingLog, TrackError> {
     let name = plan.command[0].to_string_lossy().into_owned();
     let now = || epoch.elapsed().as_secs_f64();
     for gpu in &mut watched {
@@ -279,7 +284,7 @@ fn run(plan: &TrackPlan, sampler: &Sampler, epoch: Instant, mut watched: Vec<Wat
     let waited_before = waited_for_cpu_s();
     let _ = sampler.take();
     sampler.read_now();
-    let mut looks = vec![look(now(), &mut clocks, Some(0.0), None)];
+    let mut snapshots = vec![snapshot(now(), &mut clocks, Some(0.0), None)];
     #[cfg(unix)]
     let signals = forward::Caught::from_now();
     let start_s = now();
@@ -290,7 +295,7 @@ fn run(plan: &TrackPlan, sampler: &Sampler, epoch: Instant, mut watched: Vec<Wat
     let forwarding = signals.map(|s| s.forward_to(child.id()));
     let mut tree = Tree::of(child.id(), adopter);
     let (ended, end) = channel::<()>();
-    let (tree_seen, gpus, ticking, seen) = (&mut tree, &mut watched, &mut clocks, &mut looks);
+    let (tree_seen, gpus, ticking, seen) = (&mut tree, &mut watched, &mut clocks, &mut snapshots);
     let status = std::thread::scope(|scope| {
         // A system that gives no more threads leaves the command running, looked at only before and after.
         let look = move || watch(&end, plan.interval, tree_seen, gpus, ticking, seen, epoch);
@@ -307,9 +312,9 @@ fn run(plan: &TrackPlan, sampler: &Sampler, epoch: Instant, mut watched: Vec<Wat
     let (status, end_s) = status.map_err(|source| TrackError::Wait { command: name, source })?;
     sampler.read_now();
     let waited = waited_for_cpu_s().zip(waited_before).map(|(after, before)| tree.total_s(after - before));
-    looks.push(look(now(), &mut clocks, waited, None));
+    snapshots.push(snapshot(now(), &mut clocks, waited, None));
     let shared = watched.into_iter().map(Watched::verdict).collect();
-    Ok(Run { start_s, end_s, exit: Exit::of(status), looks, shared })
+    Ok(TrackingLog { start_s, end_s, exit: Exit::of(status), snapshots, shared })
 }
 
 /// Looks at the command each `interval`, or each second if that is longer, until it has ended.
@@ -319,7 +324,7 @@ fn watch(
     tree: &mut Tree,
     watched: &mut [Watched],
     clocks: &mut (CpuClock, CpuClock),
-    looks: &mut Vec<Look>,
+    snapshots: &mut Vec<Snapshot>,
     epoch: Instant,
 ) {
     // Once soon after the start, so that a short command is seen as well.
@@ -327,9 +332,9 @@ fn watch(
     let interval = interval.0.max(LEAST_BETWEEN_LOOKS_S);
     while let Err(RecvTimeoutError::Timeout) = end.recv_timeout(pause) {
         pause = Duration::from_secs_f64(interval);
-        if let Some(used) = tree.look() {
+        if let Some(used) = tree.snapshot() {
             let time_s = epoch.elapsed().as_secs_f64();
-            looks.push(look(time_s, clocks, Some(used.cpu_s), Some(used.resident_bytes)));
+            snapshots.push(snapshot(time_s, clocks, Some(used.cpu_s), Some(used.resident_bytes)));
             let members = tree.members();
             for gpu in watched.iter_mut() {
                 gpu.during(&members);
@@ -338,9 +343,14 @@ fn watch(
     }
 }
 
-fn look(time_s: f64, clocks: &mut (CpuClock, CpuClock), tree_cpu_s: Option<f64>, resident_bytes: Option<u64>) -> Look {
+fn snapshot(
+    time_s: f64,
+    clocks: &mut (CpuClock, CpuClock),
+    tree_cpu_s: Option<f64>,
+    resident_bytes: Option<u64>,
+) -> Snapshot {
     let (busy_cpu_s, host_cpu_s) = (clocks.0.busy_cpu_seconds(), clocks.1.busy_cpu_seconds());
-    Look { time_s, tree_cpu_s, resident_bytes, busy_cpu_s, host_cpu_s }
+    Snapshot { time_s, tree_cpu_s, resident_bytes, busy_cpu_s, host_cpu_s }
 }
 
 /// Watts of each meter while nothing runs.
@@ -349,5 +359,5 @@ fn idle_powers(sampler: &Sampler, idle: Seconds) -> Vec<Option<f64>> {
     sampler.read_now();
     std::thread::sleep(Duration::from_secs_f64(idle.0));
     sampler.read_now();
-    sampler.take().iter().map(line::mean_power).collect()
+    sampler.take().iter().map(part::mean_power).collect()
 }

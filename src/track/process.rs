@@ -53,7 +53,7 @@ impl Tree {
     }
 
     /// Looks at all processes. `None` where there is no `/proc`, or once nothing of the tree is left.
-    pub(super) fn look(&mut self) -> Option<TreeUse> {
+    pub(super) fn snapshot(&mut self) -> Option<TreeUse> {
         let all = self.processes()?;
         let alive = |pid: &u32, known: &Process| all.get(pid).is_some_and(|now| now.began == known.began);
         let mut now: BTreeMap<u32, Process> =
@@ -103,7 +103,7 @@ impl Tree {
     pub(super) fn total_s(&mut self, waited: f64) -> f64 {
         // What this look takes note of is not among the children waited for.
         let reaped = self.reaped as f64 / TICKS_PER_SECOND;
-        let orphans = self.look().map_or(self.orphaned as f64 / TICKS_PER_SECOND, |used| used.cpu_s);
+        let orphans = self.snapshot().map_or(self.orphaned as f64 / TICKS_PER_SECOND, |used| used.cpu_s);
         (waited - reaped).max(0.0) + orphans
     }
 
@@ -175,7 +175,7 @@ mod tests {
         proc.put(49, 51, 9, 50, 0); // its number came around
         proc.put(60, 1, 9, 5000, 0);
         let mut tree = Tree::below(proc.0.path(), 50, None);
-        let used = tree.look().expect("alive");
+        let used = tree.snapshot().expect("alive");
         assert_eq!(used, TreeUse { cpu_s: 2.0, resident_bytes: 3 * 2048 * 1024 });
         assert_eq!(tree.members(), BTreeSet::from([49, 50, 51]));
     }
@@ -186,10 +186,10 @@ mod tests {
         proc.put(50, 1, 7, 100, 0);
         proc.put(51, 50, 8, 40, 0);
         let mut tree = Tree::below(proc.0.path(), 50, None);
-        assert_eq!(tree.look().map(|u| u.cpu_s), Some(1.4));
+        assert_eq!(tree.snapshot().map(|u| u.cpu_s), Some(1.4));
         proc.end(51);
         proc.put(50, 1, 7, 100, 45);
-        assert_eq!(tree.look().map(|u| u.cpu_s), Some(1.45));
+        assert_eq!(tree.snapshot().map(|u| u.cpu_s), Some(1.45));
     }
 
     #[test]
@@ -199,18 +199,18 @@ mod tests {
         proc.put(51, 50, 8, 10, 0);
         proc.put(52, 51, 8, 10, 0);
         let mut tree = Tree::below(proc.0.path(), 50, None);
-        assert_eq!(tree.look().map(|u| u.cpu_s), Some(0.3));
+        assert_eq!(tree.snapshot().map(|u| u.cpu_s), Some(0.3));
         proc.end(51);
         proc.put(50, 1, 7, 10, 10);
         proc.put(52, 1, 8, 40, 0);
-        assert_eq!(tree.look().map(|u| u.cpu_s), Some(0.6));
+        assert_eq!(tree.snapshot().map(|u| u.cpu_s), Some(0.6));
         // Nobody in the tree waits for it: what it had used when last seen is kept.
         proc.end(52);
-        assert_eq!(tree.look().map(|u| u.cpu_s), Some(0.6));
+        assert_eq!(tree.snapshot().map(|u| u.cpu_s), Some(0.6));
         proc.put(52, 1, 99, 7777, 0);
-        assert_eq!(tree.look().map(|u| u.cpu_s), Some(0.6));
+        assert_eq!(tree.snapshot().map(|u| u.cpu_s), Some(0.6));
         proc.end(50);
-        assert_eq!(tree.look(), None);
+        assert_eq!(tree.snapshot(), None);
         assert_eq!(tree.total_s(0.3), 0.7);
     }
 
@@ -223,7 +223,7 @@ mod tests {
         proc.put(60, 7, 9, 100, 0); // its parent ended before the first look
         proc.put(61, 60, 9, 20, 0);
         proc.put(70, 1, 9, 900, 0); // nobody's business
-        assert_eq!(tree.look().map(|u| u.cpu_s), Some(1.3));
+        assert_eq!(tree.snapshot().map(|u| u.cpu_s), Some(1.3));
         proc.end(50);
         proc.put(60, 7, 9, 150, 0);
         // 0.1 s of the command were waited for; the orphans still run.
@@ -232,7 +232,7 @@ mod tests {
 
     #[test]
     fn without_proc_nothing_is_known() {
-        assert_eq!(Tree::below(Path::new("/nowhere"), 1, None).look(), None);
+        assert_eq!(Tree::below(Path::new("/nowhere"), 1, None).snapshot(), None);
         assert_eq!(parse("no bracket"), None);
     }
 }

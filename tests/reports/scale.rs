@@ -44,7 +44,7 @@ fn seconds_of(record: &Record) -> f64 {
             conditions: None,
             grid: None,
             grid_is_assumed: true,
-            places: Vec::new(),
+            zones: Vec::new(),
             market: None,
             seed: 0,
         };

@@ -1,6 +1,6 @@
 //! From rows to hours.
 
-use super::time::{Moment, clock_change, moment};
+use super::time::{RowTime, clock_change, moment};
 use super::{Hourly, HourlyBasis, HourlyError, MAX_HOURS};
 
 /// No grid emits more: pure lignite is below 1500.
@@ -37,11 +37,11 @@ pub(super) fn hours(file: &str, table: Table) -> Result<Hourly, HourlyError> {
             let message = format!("`{}` is no time: expected `2026-01-31T13:00Z` or `2026-01-31 13:00`", row.time);
             wrong(row.line, message)
         })?;
-        moments.push(Moment { has_zone: read.has_zone || table.is_utc, ..read });
+        moments.push(RowTime { has_zone: read.has_zone || table.is_utc, ..read });
     }
     let step = check_steps(&table.rows, &moments).map_err(|(i, message)| wrong(table.rows[i].line, message))?;
     // Hours begin when the clock of the file says so.
-    let starts = |m: &Moment| m.local % 60 == 0;
+    let starts = |m: &RowTime| m.local % 60 == 0;
     let Some(first) = moments.iter().position(starts) else {
         return match table.rows.first() {
             Some(row) => Err(wrong(row.line, no_full_hour(&row.time))),
@@ -66,7 +66,7 @@ fn no_full_hour(time: &str) -> String {
 }
 
 /// Minutes between rows, if they are the same throughout; the row at fault otherwise, and what is wrong with it.
-fn check_steps(rows: &[Row], moments: &[Moment]) -> Result<i64, (usize, String)> {
+fn check_steps(rows: &[Row], moments: &[RowTime]) -> Result<i64, (usize, String)> {
     let rising = moments.windows(2).map(|pair| pair[1].utc - pair[0].utc).filter(|apart| *apart > 0);
     // The step is the smallest there is; the others are gaps, unless all are alike.
     let smallest = rising.clone().min();
@@ -113,7 +113,7 @@ fn check_steps(rows: &[Row], moments: &[Moment]) -> Result<i64, (usize, String)>
 }
 
 /// A clock without a zone has skipped an hour, or had one twice.
-fn summer_time(at: Moment, begins: bool) -> String {
+fn summer_time(at: RowTime, begins: bool) -> String {
     let what = if begins { "skips" } else { "has twice" };
     let why = match clock_change(at.local, begins) {
         Some(place) if begins => {

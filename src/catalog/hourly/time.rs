@@ -4,7 +4,7 @@ use crate::catalog::date::{day_number, digits, is_sunday};
 
 /// When a row begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Moment {
+pub(super) struct RowTime {
     /// Minutes since 1970, UTC.
     pub(super) utc: i64,
     /// The same on the clock that it was read from.
@@ -14,7 +14,7 @@ pub(super) struct Moment {
 }
 
 /// `2026-01-31T13:00`, with or without seconds and a zone; the day also as `31.01.2026`. `None` unless it is a full minute.
-pub(super) fn moment(text: &str) -> Option<Moment> {
+pub(super) fn moment(text: &str) -> Option<RowTime> {
     let (date, time) = text.split_once(['T', ' '])?;
     let mut parts = date.splitn(3, ['-', '.']).map(digits);
     let (a, b, c) = (parts.next()??, parts.next()??, parts.next()??);
@@ -30,7 +30,7 @@ pub(super) fn moment(text: &str) -> Option<Moment> {
         return None;
     }
     let local = (day * 24 + hour) * 60 + minute;
-    Some(Moment { utc: local - zone.map_or(Some(0), zone_minutes)?, local, has_zone: zone.is_some() })
+    Some(RowTime { utc: local - zone.map_or(Some(0), zone_minutes)?, local, has_zone: zone.is_some() })
 }
 
 /// Minutes of `Z`, `+01:00`, `-0330`, `+05`.

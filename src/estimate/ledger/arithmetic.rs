@@ -1,8 +1,8 @@
 //! What a number is.
 
+use super::monte_carlo::MonteCarlo;
 use super::quantity::Quantity;
-use crate::estimate::Input;
-use crate::estimate::sampler::Sampler;
+use crate::estimate::request::input::Input;
 
 /// A way to calculate: what a number is, and what may be done with it.
 pub(in crate::estimate) trait Arithmetic {
@@ -39,7 +39,7 @@ pub(in crate::estimate) trait Arithmetic {
 }
 
 /// Draws: each number is a list of what it is in each trial.
-impl Arithmetic for Sampler {
+impl Arithmetic for MonteCarlo {
     type Number = Vec<f64>;
 
     fn input(&self, input: &Input) -> Vec<f64> {

@@ -1,8 +1,8 @@
 //! The chain from a run to its footprint.
 
-use super::Arithmetic;
+use super::arithmetic::Arithmetic;
 use super::quantity::{Footprint, Quantity};
-use crate::estimate::Conditions;
+use crate::estimate::request::conditions::Conditions;
 
 /// Watt-hours of a kilowatt-hour, and grams of a kilogram.
 const KILO: f64 = 1000.0;

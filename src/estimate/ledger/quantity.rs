@@ -1,5 +1,8 @@
 //! What a run is counted in.
 
+use serde::ser::SerializeMap as _;
+use serde::{Serialize, Serializer};
+
 /// A quantity of a run: the one list of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Quantity {
@@ -33,6 +36,9 @@ impl Quantity {
         Self::Cost,
         Self::Water,
     ];
+
+    /// Those that two runs, or an input and a run, are compared by.
+    pub const COMPARED: [Self; 4] = [Self::Wall, Self::FacilityEnergy, Self::Operational, Self::Cost];
 
     /// Its name in files.
     #[must_use]
@@ -76,6 +82,20 @@ impl Quantity {
         }
     }
 
+    /// Its name where there is room for one word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Wall => "time",
+            Self::DeviceHours => "hours",
+            Self::ItEnergy | Self::FacilityEnergy => "energy",
+            Self::Operational => "CO2e",
+            Self::Embodied => "making",
+            Self::Cost => "cost",
+            Self::Water => "water",
+        }
+    }
+
     /// Whether it follows from the energy of the machines. Cost does where the electricity is paid, and not the rent.
     #[must_use]
     pub fn needs_energy(self) -> bool {
@@ -84,7 +104,7 @@ impl Quantity {
 }
 
 /// A value of each quantity, where it is known.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Footprint<T>([Option<T>; Quantity::ALL.len()]);
 
 impl<T> Default for Footprint<T> {
@@ -108,6 +128,58 @@ impl<T> Footprint<T> {
     /// The same quantities with other values.
     pub fn map<U>(&self, f: impl Fn(&T) -> U) -> Footprint<U> {
         Footprint(std::array::from_fn(|i| self.0[i].as_ref().map(&f)))
+    }
+}
+
+impl<T: Serialize> Footprint<T> {
+    /// Writes some of the quantities, each under its name; `null` where one is not known.
+    ///
+    /// # Errors
+    /// As the serializer.
+    pub fn write<S: Serializer>(&self, quantities: &[Quantity], serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(quantities.len()))?;
+        for quantity in quantities {
+            map.serialize_entry(quantity.key(), &self.get(*quantity))?;
+        }
+        map.end()
+    }
+}
+
+/// All quantities.
+impl<T: Serialize> Serialize for Footprint<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.write(&Quantity::ALL, serializer)
+    }
+}
+
+/// The quantities that runs are compared by.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Compared<T>(Footprint<T>);
+
+impl<T> Compared<T> {
+    /// What `of` says of each of them.
+    pub(in crate::estimate) fn of_each(of: impl Fn(Quantity) -> Option<T>) -> Self {
+        let mut values = Footprint::default();
+        for quantity in Quantity::COMPARED {
+            if let Some(value) = of(quantity) {
+                values.set(quantity, value);
+            }
+        }
+        Self(values)
+    }
+}
+
+impl<T: Copy> Compared<T> {
+    /// The value of a quantity.
+    #[must_use]
+    pub fn of(&self, quantity: Quantity) -> Option<T> {
+        self.0.of(quantity)
+    }
+}
+
+impl<T: Serialize> Serialize for Compared<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.write(&Quantity::COMPARED, serializer)
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::cell::RefCell;
 
-use super::Arithmetic;
-use crate::estimate::Input;
+use super::arithmetic::Arithmetic;
+use crate::estimate::request::input::Input;
 use crate::stats::Interval;
 
 /// Inputs that are told apart; there are fewer.

@@ -4,12 +4,12 @@ use std::cell::RefCell;
 
 use serde::Serialize;
 
-use super::Arithmetic;
-use crate::estimate::Input;
+use super::arithmetic::Arithmetic;
+use crate::estimate::request::input::Input;
 
 /// One number and how it comes about.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Line {
+pub struct Derivation {
     /// The number, with its unit.
     pub name: String,
     /// Its arithmetic.
@@ -39,11 +39,11 @@ impl Traced {
 
 /// The arithmetic of [`Traced`]: every number that gets a name is written down.
 #[derive(Debug, Default)]
-pub(in crate::estimate) struct Trace(RefCell<Vec<Line>>);
+pub(in crate::estimate) struct Trace(RefCell<Vec<Derivation>>);
 
 impl Trace {
     /// What was written down.
-    pub(in crate::estimate) fn into_lines(self) -> Vec<Line> {
+    pub(in crate::estimate) fn into_lines(self) -> Vec<Derivation> {
         self.0.into_inner()
     }
 }
@@ -80,7 +80,7 @@ impl Arithmetic for Trace {
     fn named(&self, name: &str, unit: &str, number: Traced) -> Traced {
         // What is its own name was written down before.
         if number.text != name {
-            self.0.borrow_mut().push(Line {
+            self.0.borrow_mut().push(Derivation {
                 name: format!("{name}, {unit}"),
                 arithmetic: number.text,
                 value: number.value,

@@ -7,7 +7,7 @@ mod turns;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::baseline::{self, Measured};
+use super::baseline::{self, MeasuredMeter};
 use super::load;
 use super::runner::empty_cell;
 use super::{ComputeDevice, MeasureError, Meters, Plan, Point, Stop, ceilings};
@@ -40,7 +40,7 @@ struct Campaign<'a> {
     plan: &'a Plan,
     device: &'a ComputeDevice,
     sampler: Sampler,
-    measured: Vec<Measured>,
+    measured: Vec<MeasuredMeter>,
     gpu: Option<GpuWatch>,
     epoch: Instant,
     epoch_unix_s: f64,
@@ -48,7 +48,7 @@ struct Campaign<'a> {
     folder: &'a Path,
     observer: &'a mut dyn Observer,
     stop: &'a Stop,
-    load: load::Watch,
+    load: load::LoadWatch,
     /// Seconds measured of all cells; a finished cell counts with the most it could have taken.
     spent_s: f64,
     /// Whether the device is at the temperature of work already.
@@ -135,11 +135,11 @@ pub fn run(
         folder,
         observer,
         stop,
-        load: load::Watch::new(),
+        load: load::LoadWatch::new(),
         spent_s: 0.0,
         warm: false,
     };
-    for group in plan.points.chunk_by(|a, b| (a.seq_len, a.dtype) == (b.seq_len, b.dtype)) {
+    for group in plan.points.chunk_by(|a, b| (a.seq_len, a.dtype, a.pass) == (b.seq_len, b.dtype, b.pass)) {
         if plan.within.is_some_and(|within| epoch.elapsed() + campaign.longest(group) > within) {
             break;
         }

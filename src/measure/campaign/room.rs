@@ -15,11 +15,11 @@ fn graph_overhead(is_fused: bool) -> f64 {
 }
 
 /// Bytes that a step will need, a little more rather than less. Fused attention works in tiles, and keeps no scores.
-fn bytes_of_step(config: &Config, point: Point, shape: StepShape, pass: Pass, is_fused: bool) -> u64 {
+fn bytes_of_step(config: &Config, point: Point, shape: StepShape, is_fused: bool) -> u64 {
     let saving = Saving { fused_attention: is_fused, grad_checkpointing: false };
     let estimate = training_memory_with(config, point.arch, shape, point.dtype, saving);
     let activations = (estimate.activations as f64 + estimate.logits as f64) * graph_overhead(is_fused);
-    let state = match pass {
+    let state = match point.pass {
         Pass::Train => estimate.state,
         Pass::Infer => estimate.state / 4,
     };
@@ -34,14 +34,15 @@ impl Campaign<'_> {
         let settings = &self.plan.settings;
         // On a CPU half precision has no fused operations.
         let is_fused = settings.ops == Ops::Fused && (!self.device.is_cpu() || point.dtype == DType::F32);
-        bytes_of_step(&point.config(settings), point, point.shape(settings), settings.pass, is_fused)
+        bytes_of_step(&point.config(settings), point, point.shape(settings), is_fused)
     }
 
     /// The points of one length and dtype with a batch that fits: the same for all of them, so that they can be
     /// compared, and that of those which are measured already.
     pub(super) fn with_a_batch_that_fits(&mut self, points: &[Point]) -> Result<Vec<Point>, MeasureError> {
         let mut points = points.to_vec();
-        if !self.plan.fit_batches {
+        // Forward passes are those of one sequence.
+        if !self.plan.fit_batches || points.iter().any(|p| p.pass != self.plan.settings.pass) {
             return Ok(points);
         }
         let same = |c: &&Cell| {
@@ -80,6 +81,7 @@ impl Campaign<'_> {
 mod tests {
     use super::*;
     use crate::catalog::Catalog;
+    use crate::measure::Aim;
     use crate::model::Arch;
     use crate::record::Workload;
 
@@ -89,8 +91,9 @@ mod tests {
         let gb = |seq_len: usize, dtype, is_fused| {
             let config = workload.model.clone().with_room_for(seq_len);
             let shape = StepShape { batch_size: 1, seq_len, masked_per_seq: seq_len.div_ceil(7) };
-            let point = Point { arch: Arch::Dense, seq_len, batch_size: 1, dtype };
-            bytes_of_step(&config, point, shape, Pass::Train, is_fused) as f64 / 1e9
+            let (pass, aim) = (Pass::Train, Aim::Run);
+            let point = Point { arch: Arch::Dense, seq_len, batch_size: 1, dtype, pass, aim };
+            bytes_of_step(&config, point, shape, is_fused) as f64 / 1e9
         };
         // A step of 1 x 2048 was seen to take 2.6 GB: 1.8 GB of weights, gradients and moments, and 0.8 GB that double.
         assert!((2.6..4.0).contains(&gb(2048, DType::F32, true)), "{}", gb(2048, DType::F32, true));

@@ -1,18 +1,18 @@
 //! One architecture at one shape, ready to run steps.
 
-mod moment;
 mod outcome;
 mod steady;
+mod timestamp;
 mod warm_up;
 
 use std::time::{Duration, Instant};
 
 use candle_core::Tensor;
 
-use self::moment::Moment;
+use self::timestamp::Timestamp;
 use super::load::Disturbance;
 use super::phase::GROUPS;
-use super::{ComputeDevice, MeasureError, Point, Stop};
+use super::{Aim, ComputeDevice, MeasureError, Point, Stop};
 use crate::nn::{AdamW, AdamWConfig, Batch, BertForPreTraining, NnError, Params, PassConfig, Tape, tensor_dtype};
 use crate::record::{Cell, Pass, Settings, Step};
 use crate::sensor::GpuWatch;
@@ -22,6 +22,14 @@ pub(super) use outcome::empty_cell;
 
 /// Batches that take turns, so that no step sees the tokens of the one before.
 const BATCHES: usize = 4;
+/// Steps before a cell can be done: of short ones, and of those that take longer than [`LONG_STEP_S`], of which fewer say as
+/// much, since each averages over more of what disturbs it.
+const LEAST_STEPS: (usize, usize) = (5, 3);
+const LONG_STEP_S: f64 = 2.0;
+/// Relative half width of the step times of two architectures at which their ratio is known to 5 %.
+const CURVE_PRECISION: f64 = 0.05 / std::f64::consts::SQRT_2;
+/// Least seconds that a point of a curve is measured for.
+const CURVE_TIME_S: f64 = 1.0;
 /// A window in which a slow sensor is read lasts at least so many seconds and updates of the sensor: a hundred updates
 /// leave 1 % to the one that is cut at each end.
 const WINDOW: (f64, f64) = (10.0, 100.0);
@@ -79,7 +87,7 @@ impl<'a> Runner<'a> {
         let config = &point.config(settings);
         let params = Params::random(settings.seed, candle_core::DType::F32, &device.device);
         let model = BertForPreTraining::new(config, point.arch, params)?;
-        let optimizer = match settings.pass {
+        let optimizer = match point.pass {
             Pass::Train => Some(AdamW::new(&model, AdamWConfig::default(), settings.ops)?),
             Pass::Infer => None,
         };
@@ -134,18 +142,18 @@ impl<'a> Runner<'a> {
         self.visits += 1;
         self.device.synchronize()?;
         let began = Instant::now();
-        let origin = Moment::after_all_of(self.device)?;
-        let mut steps: Vec<Vec<Moment>> = Vec::new();
+        let origin = Timestamp::after_all_of(self.device)?;
+        let mut steps: Vec<Vec<Timestamp>> = Vec::new();
         let (loss, stopped) = loop {
-            let mut moments = Vec::with_capacity(4);
+            let mut timestamps = Vec::with_capacity(4);
             let loss = self.step(&mut |device| {
-                moments.push(Moment::after_all_of(device)?);
+                timestamps.push(Timestamp::after_all_of(device)?);
                 Ok(())
             })?;
             if let Some(last) = steps.last().and_then(|step| step.last()) {
                 last.wait()?;
             }
-            steps.push(moments);
+            steps.push(timestamps);
             tell(steps.len(), began.elapsed());
             if let Err(stopped) = self.stop.check() {
                 break (loss, Err(stopped));
@@ -165,12 +173,12 @@ impl<'a> Runner<'a> {
         stopped
     }
 
-    /// A step from the moments between its phases, in a visit that began at `start_s` with `origin`.
-    fn step_of(&self, moments: &[Moment], start_s: f64, origin: &Moment) -> Result<Step, MeasureError> {
-        let phase = |i: usize| moments.get(i + 1).map_or(Ok(0.0), |end| end.since(&moments[i]));
+    /// A step from the timestamps between its phases, in a visit that began at `start_s` with `origin`.
+    fn step_of(&self, timestamps: &[Timestamp], start_s: f64, origin: &Timestamp) -> Result<Step, MeasureError> {
+        let phase = |i: usize| timestamps.get(i + 1).map_or(Ok(0.0), |end| end.since(&timestamps[i]));
         Ok(Step {
             visit: self.visits,
-            start_s: start_s + moments[0].since(origin)?,
+            start_s: start_s + timestamps[0].since(origin)?,
             forward_s: phase(0)?,
             backward_s: phase(1)?,
             optimizer_s: phase(2)?,
@@ -180,12 +188,12 @@ impl<'a> Runner<'a> {
     /// One step by itself.
     fn timed_step(&mut self) -> Result<Step, MeasureError> {
         self.stop.check()?;
-        let mut moments = Vec::with_capacity(4);
+        let mut timestamps = Vec::with_capacity(4);
         self.step(&mut |device| {
-            moments.push(Moment::after_all_of(device)?);
+            timestamps.push(Timestamp::after_all_of(device)?);
             Ok(())
         })?;
-        self.step_of(&moments, 0.0, &moments[0])
+        self.step_of(&timestamps, 0.0, &timestamps[0])
     }
 
     /// The group that the next visit is: slow sensors are met at another phase each time.
@@ -201,14 +209,25 @@ impl<'a> Runner<'a> {
 
     /// Whether the cell is as precise as was asked for, twice in a row, or out of time.
     pub(super) fn is_done(&mut self) -> bool {
-        if self.settings.steps.is_some() || self.measured.as_secs_f64() >= self.settings.max_time_s {
+        if self.settings.steps.is_some() {
             return true;
         }
         let times: Vec<f64> = self.cell.steps.iter().map(Step::total_s).collect();
-        let reached = batch_means(&times)
-            .is_some_and(|m| times.len() >= 5 && m.interval().relative_half_width() <= self.settings.precision);
+        let mean = batch_means(&times);
+        let is_long = mean.is_some_and(|m| m.mean > LONG_STEP_S);
+        let least = if is_long { LEAST_STEPS.1 } else { LEAST_STEPS.0 };
+        if self.measured.as_secs_f64() >= self.settings.max_time_s {
+            // Below three steps nothing is known of their scatter, however long one takes.
+            return !is_long || times.len() >= least;
+        }
+        let (precision, min_time_s) = match self.point.aim {
+            Aim::Run => (self.settings.precision, self.settings.min_time_s),
+            Aim::Curve => (self.settings.precision.max(CURVE_PRECISION), self.settings.min_time_s.min(CURVE_TIME_S)),
+        };
+        let reached = mean.is_some_and(|m| times.len() >= least && m.interval().relative_half_width() <= precision);
         self.precise = if reached { self.precise + 1 } else { 0 };
-        self.precise >= 2 && self.measured.as_secs_f64() >= self.settings.min_time_s.max(self.window_s())
+        let in_a_row = if is_long { 1 } else { 2 };
+        self.precise >= in_a_row && self.measured.as_secs_f64() >= min_time_s.max(self.window_s())
     }
 
     /// One step; gives its loss, which a GPU may not have computed yet. `between` is called at its start and after each

@@ -1,7 +1,7 @@
 //! What a cell comes to: its readings, and what has to be said of them.
 
 use super::Runner;
-use crate::measure::baseline::Measured;
+use crate::measure::baseline::MeasuredMeter;
 use crate::measure::load;
 use crate::measure::{ComputeDevice, Point, compute_threads};
 use crate::meter::MeterTrace;
@@ -27,12 +27,12 @@ pub(in crate::measure) fn empty_cell(device: &ComputeDevice, settings: &Settings
         shape,
         n_layers: config.n_layers,
         dtype: point.dtype,
-        pass: settings.pass,
+        pass: point.pass,
         device: device.name.clone(),
         status: Status::Ok,
         error: None,
         n_params,
-        flop_per_step: if settings.pass == Pass::Train { train_flop } else { train_flop / 3.0 },
+        flop_per_step: if point.pass == Pass::Train { train_flop } else { train_flop / 3.0 },
         warmup_steps: 0,
         steps: Vec::new(),
         meters: Vec::new(),
@@ -50,7 +50,7 @@ pub(in crate::measure) fn empty_cell(device: &ComputeDevice, settings: &Settings
 
 impl Runner<'_> {
     /// Adds what the meters read during a visit.
-    pub(in crate::measure) fn add_readings(&mut self, read: Vec<MeterTrace>, measured: &[Measured]) {
+    pub(in crate::measure) fn add_readings(&mut self, read: Vec<MeterTrace>, measured: &[MeasuredMeter]) {
         for (new, measured) in read.into_iter().zip(measured) {
             if let Some(trace) = self.cell.meters.iter_mut().find(|m| m.meter == new.meter) {
                 trace.samples.extend(new.samples);
@@ -75,7 +75,7 @@ impl Runner<'_> {
     }
 
     /// The finished cell.
-    pub(in crate::measure) fn finish(mut self, load: &load::Watch) -> Cell {
+    pub(in crate::measure) fn finish(mut self, load: &load::LoadWatch) -> Cell {
         let times: Vec<f64> = self.cell.steps.iter().map(Step::total_s).collect();
         let reached = batch_means(&times).map_or(f64::INFINITY, |m| m.interval().relative_half_width());
         if reached > self.settings.precision && self.settings.steps.is_none() {

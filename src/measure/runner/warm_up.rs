@@ -13,6 +13,8 @@ use crate::stats::median;
 const SETTLED: f64 = 0.05;
 /// Least and most warm-up steps.
 const WARMUP_STEPS: (usize, usize) = (2, 3);
+/// What a first step costs beyond later ones is lost in one that takes so many seconds.
+const LONG_STEP_S: f64 = 2.0;
 /// Steps in which queueing is timed on a GPU.
 const LAUNCHES: usize = 5;
 
@@ -23,7 +25,10 @@ impl Runner<'_> {
             let step = self.timed_step()?.total_s();
             self.cell.warmup_steps += 1;
             let settled = step >= last * (1.0 - SETTLED);
-            if self.cell.warmup_steps >= WARMUP_STEPS.1 || (self.cell.warmup_steps >= WARMUP_STEPS.0 && settled) {
+            if step > LONG_STEP_S
+                || self.cell.warmup_steps >= WARMUP_STEPS.1
+                || (self.cell.warmup_steps >= WARMUP_STEPS.0 && settled)
+            {
                 return Ok(());
             }
             last = step;

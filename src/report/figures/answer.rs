@@ -1,44 +1,61 @@
 //! The question answered in a sentence: what does a variant save, and how sure is that?
 
-use crate::estimate::{Comparison, Estimate, VsDense};
+use super::inputs::Market;
+use crate::estimate::{Comparison, Estimate, Quantity, Scenario};
 use crate::meter::EnergySource;
 use crate::model::Arch;
 use crate::record::{Record, Status};
 use crate::report::markup::clean;
-use crate::report::numbers::{interval, less_or_more, time_unit};
+use crate::report::numbers::{interval, less_or_more, significant, time_unit};
 use crate::stats::Interval;
+
+/// Hours of a run from which on nobody waits for it: sixty days.
+const TREES_H: f64 = 60.0 * 24.0;
+/// Hours of a week.
+const WEEK_H: f64 = 7.0 * 24.0;
+/// The hardware that everybody knows, and how many.
+const KNOWN: (&str, u32) = ("a100-sxm4-80gb", 8);
 
 /// The longest name that a sentence or a heading holds.
 pub(in crate::report) const NAME: usize = 80;
 
 /// The answer that a report gives first.
 #[must_use]
-pub(in crate::report) fn answer(record: &Record, all: &[Estimate], comparison: &Comparison) -> String {
+pub(in crate::report) fn answer(
+    record: &Record,
+    all: &[Estimate],
+    comparison: &Comparison,
+    market: Option<&Market>,
+) -> String {
     // Of several number formats the first is the one that was asked about.
     let in_first: Vec<Estimate> = all.iter().filter(|e| e.dtype == all[0].dtype).cloned().collect();
     let estimates = in_first.as_slice();
     let dense = estimates.iter().find(|e| e.arch == Some(Arch::Dense));
-    let variants = || estimates.iter().filter_map(|e| Some((e, e.vs_dense?)));
-    let best = variants().min_by(|a, b| a.1.wall_h.mid.total_cmp(&b.1.wall_h.mid));
+    let variants = || estimates.iter().filter_map(|e| Some((e, e.ratio(Quantity::Wall)?)));
+    let best = variants().min_by(|a, b| a.1.mid.total_cmp(&b.1.mid));
     let mut text = match (dense, best) {
-        (Some(dense), Some((best, ratio))) if ratio.wall_h.high < 1.0 => {
-            let mut text = wins(record, dense, best, &ratio);
+        (Some(dense), Some((best, ratio))) if ratio.high < 1.0 => {
+            let mut text = match dense.footprint.of(Quantity::Wall) {
+                Some(time) if time.mid > TREES_H => wins_slowly(record, dense, best, market),
+                _ => wins(record, dense, best),
+            };
             let others = variants().filter(|(e, _)| e.arch.is_some_and(|a| a.rank().is_some()) && best.arch != e.arch);
-            if let Some((lrt, ratio)) = others.min_by(|a, b| a.1.wall_h.mid.total_cmp(&b.1.wall_h.mid)) {
-                text.push_str(&format!(" {} takes {} time than dense.", name(lrt), less_or_more(ratio.wall_h)));
+            if let Some((lrt, ratio)) = others.min_by(|a, b| a.1.mid.total_cmp(&b.1.mid)) {
+                text.push_str(&format!(" {} takes {} time than dense.", name(lrt), less_or_more(ratio)));
             }
             text
         }
         (Some(dense), Some(_)) => {
-            let took = dense.wall_h.map(|h| format!(" ({})", hours(h, h.mid))).unwrap_or_default();
+            let took =
+                dense.footprint.of(Quantity::Wall).map(|h| format!(" ({})", hours(h, h.mid))).unwrap_or_default();
             let each: Vec<String> =
-                variants().map(|(e, r)| format!("{} takes {} time", name(e), less_or_more(r.wall_h))).collect();
+                variants().map(|(e, r)| format!("{} takes {} time", name(e), less_or_more(r))).collect();
             format!("No variant is seen to train {} in less time than dense{took}: {}.", place(record), each.join(", "))
         }
         _ => without_ratios(record, estimates, comparison),
     };
     let modelled = record.environment.meters.iter().any(|m| m.source == EnergySource::Model);
-    if modelled && estimates.iter().any(|e| e.facility_energy_kwh.is_some()) {
+    if modelled && estimates.iter().any(|e| e.footprint.of(Quantity::FacilityEnergy).is_some()) {
         text.push_str(" Time is measured; energy and CO2e are modelled.");
     }
     text
@@ -60,39 +77,75 @@ fn hours(time: Interval, like: f64) -> String {
     format!("{} {unit}", interval(time.scaled(per_hour)))
 }
 
-fn wins(record: &Record, dense: &Estimate, best: &Estimate, ratio: &VsDense) -> String {
+fn wins(record: &Record, dense: &Estimate, best: &Estimate) -> String {
     let mut text = format!("{} trains {}", name(best), place(record));
     let mut instead = Vec::new();
     let mut takes = Vec::new();
-    if let Some((usd, of_dense)) = best.cost_usd.zip(dense.cost_usd) {
+    if let Some((usd, of_dense)) = best.footprint.of(Quantity::Cost).zip(dense.footprint.of(Quantity::Cost)) {
         takes.push(format!("for {} USD", interval(usd)));
         instead.push(format!("{} USD", interval(Interval::point(of_dense.mid))));
     }
-    if let Some((time, of_dense)) = best.wall_h.zip(dense.wall_h) {
+    if let Some((time, of_dense)) = best.footprint.of(Quantity::Wall).zip(dense.footprint.of(Quantity::Wall)) {
         takes.push(format!("in {}", hours(time, of_dense.mid)));
         instead.push(hours(Interval::point(of_dense.mid), of_dense.mid));
     }
     if !takes.is_empty() {
         text.push_str(&format!(" {} instead of {}", takes.join(" and "), instead.join(" and ")));
     }
-    // What is saved of several things alike is said once.
-    let parts = [
-        ("time", Some(ratio.wall_h)),
-        ("cost", ratio.cost_usd),
-        ("energy", ratio.facility_energy_kwh),
-        ("CO2e", ratio.operational_kgco2e),
-    ];
+    text + &format!(": {}.", saved(best))
+}
+
+/// The same of a run that this machine is too slow for: what a thousand million tokens take, and where it would be done.
+fn wins_slowly(record: &Record, dense: &Estimate, best: &Estimate, market: Option<&Market>) -> String {
+    let workload = &record.settings.workload;
+    let times = best.footprint.of(Quantity::Wall).zip(dense.footprint.of(Quantity::Wall));
+    let Some((time, of_dense)) = times else { return String::new() };
+    let per_billion = |h: f64| significant(h * 1e9 / workload.tokens());
+    let mut text = format!(
+        "{} takes {} than dense to train {}: {} h for 1e9 tokens instead of {}. The whole run would take {} on this machine \
+         alone instead of {}",
+        name(best),
+        saved(best),
+        place(record),
+        per_billion(time.mid),
+        per_billion(of_dense.mid),
+        hours(time, of_dense.mid),
+        hours(Interval::point(of_dense.mid), of_dense.mid)
+    );
+    if let Some(market) = market {
+        let of_best = || market.scenarios.iter().filter(|s| Some(s.arch) == best.arch && s.fits != Some(false));
+        let name = |s: &Scenario| format!("{} x {}", s.devices, market.axes.hardware[s.hardware].0.name);
+        let takes = |s: &Scenario| format!("about {}", hours(Interval::point(s.wall_h().mid), s.wall_h().mid));
+        if let Some(known) = of_best().find(|s| (market.axes.hardware[s.hardware].0.id.as_str(), s.devices) == KNOWN) {
+            text.push_str(&format!("; on {} {}", name(known), takes(known)));
+        }
+        let cost = |s: &Scenario| s.footprint.of(Quantity::Cost).map(|usd| usd.mid);
+        let within = of_best().filter(|s| s.wall_h().mid <= WEEK_H).filter_map(|s| Some((s, cost(s)?)));
+        if let Some((s, usd)) = within.min_by(|a, b| a.1.total_cmp(&b.1)) {
+            text.push_str(&format!(
+                ". The cheapest of the catalog that is done within a week is {}: {}, {} USD (modelled)",
+                name(s),
+                takes(s),
+                significant(usd)
+            ));
+        }
+    }
+    text + "."
+}
+
+/// `37 % [35 to 38] less time, energy and CO2e`: what is saved of several things alike is said once.
+fn saved(best: &Estimate) -> String {
     let mut said: Vec<(String, Vec<&str>)> = Vec::new();
-    for (what, ratio) in parts {
-        let Some(ratio) = ratio else { continue };
+    for quantity in Quantity::COMPARED {
+        let Some(ratio) = best.ratio(quantity) else { continue };
         let words = less_or_more(ratio);
         match said.iter_mut().find(|(w, _)| *w == words) {
-            Some((_, whats)) => whats.push(what),
-            None => said.push((words, vec![what])),
+            Some((_, whats)) => whats.push(quantity.word()),
+            None => said.push((words, vec![quantity.word()])),
         }
     }
     let said: Vec<String> = said.iter().map(|(words, whats)| format!("{words} {}", list(whats))).collect();
-    text + &format!(": {}.", said.join(", "))
+    said.join(", ")
 }
 
 /// `a`, `a and b`, `a, b and c`
@@ -106,7 +159,7 @@ fn list(words: &[&str]) -> String {
 
 /// What can be said where there is nothing to compare a whole run with.
 fn without_ratios(record: &Record, estimates: &[Estimate], comparison: &Comparison) -> String {
-    if let Some((estimate, time)) = estimates.iter().find_map(|e| Some((e, e.wall_h?))) {
+    if let Some((estimate, time)) = estimates.iter().find_map(|e| Some((e, e.footprint.of(Quantity::Wall)?))) {
         return format!(
             "{} trains {} in {}. Nothing can be said of what a variant saves: dense and a variant are needed.",
             name(estimate),
@@ -114,15 +167,15 @@ fn without_ratios(record: &Record, estimates: &[Estimate], comparison: &Comparis
             hours(time, time.mid)
         );
     }
-    let winners = comparison.lengths.iter().filter_map(|l| Some((l, l.winner.as_ref()?)));
+    let winners = comparison.lengths.iter().filter_map(|l| Some((l, l.winner?)));
     let said: Vec<String> = winners
-        .filter_map(|(l, spec)| {
-            let row = l.rows.iter().find(|r| r.spec == *spec)?;
+        .filter_map(|(l, winner)| {
+            let row = l.rows.iter().find(|r| r.arch == winner)?;
             Some(match row.time_vs_dense {
                 Some(ratio) => {
-                    format!("{} tokens {} ({} time than dense)", l.seq_len, row.label, less_or_more(ratio))
+                    format!("{} tokens {} ({} time than dense)", l.seq_len, row.arch.label(), less_or_more(ratio))
                 }
-                None => format!("{} tokens {}", l.seq_len, row.label),
+                None => format!("{} tokens {}", l.seq_len, row.arch.label()),
             })
         })
         .collect();

@@ -1,7 +1,7 @@
 //! The same run elsewhere: in other grids, and on hardware of the catalog.
 
-use super::{Market, Place};
-use crate::estimate::{Estimate, Goal, Scenario, frontier};
+use super::inputs::{Market, ZoneRun};
+use crate::estimate::{Estimate, Goal, Quantity, Scenario, frontier};
 use crate::model::Arch;
 use crate::report::charts::{Axis, Band, Chart, Ink, Key, Look, Mark, Marker, Palette, Scale, Swatch};
 use crate::report::numbers::{human_hours, interval};
@@ -9,15 +9,15 @@ use crate::report::table::TextTable;
 use crate::stats::Interval;
 
 /// CO2e of the run of dense and of the best variant by the zone whose electricity is used.
-pub(super) fn places(places: &[Place], palette: &Palette) -> Option<Chart> {
-    let of = |place: &Place, arch: Arch| {
-        let own = place.estimates.iter().find(|e| e.arch == Some(arch));
-        own.and_then(|e| e.operational_kgco2e).filter(|v| v.is_valid() && v.low > 0.0)
+pub(super) fn zones(zones: &[ZoneRun], palette: &Palette) -> Option<Chart> {
+    let of = |zone: &ZoneRun, arch: Arch| {
+        let own = zone.estimates.iter().find(|e| e.arch == Some(arch));
+        own.and_then(|e| e.footprint.of(Quantity::Operational)).filter(|v| v.is_valid() && v.low > 0.0)
     };
-    let archs: Vec<Arch> = places.first()?.estimates.iter().filter_map(|e| e.arch).collect();
+    let archs: Vec<Arch> = zones.first()?.estimates.iter().filter_map(|e| e.arch).collect();
     let dense = *archs.first()?;
-    let mut known: Vec<&Place> = places.iter().filter(|p| of(p, dense).is_some()).collect();
-    let mid = |p: &Place| of(p, dense).map_or(f64::NAN, |v| v.mid);
+    let mut known: Vec<&ZoneRun> = zones.iter().filter(|p| of(p, dense).is_some()).collect();
+    let mid = |p: &ZoneRun| of(p, dense).map_or(f64::NAN, |v| v.mid);
     known.sort_by(|a, b| mid(a).total_cmp(&mid(b)));
     let mut table = TextTable::new(&["grid", "architecture", "kgCO2e"]);
     let mut marks = Vec::new();
@@ -92,7 +92,8 @@ pub(super) fn pareto(market: &Market, here: &[Estimate], palette: &Palette) -> O
         .push(Key { label: "nothing is better in both".to_owned(), swatch: Swatch::Stroke(frontier_ink, &[4.0, 3.0]) });
     let own = Look { ink: Ink::Text, marker: Marker::Diamond, hollow: false, dash: &[] };
     let mut ends: Vec<(Interval, Interval)> = fitting.iter().map(|s| (s.wall_h(), s.operational_kgco2e())).collect();
-    let measured = here.iter().filter_map(|e| Some((e, e.wall_h?, e.operational_kgco2e?)));
+    let measured =
+        here.iter().filter_map(|e| Some((e, e.footprint.of(Quantity::Wall)?, e.footprint.of(Quantity::Operational)?)));
     for (estimate, time, co2e) in measured.filter(|(_, t, c)| t.mid > 0.0 && c.mid > 0.0) {
         let label = estimate.label();
         marks.push(Mark::Point {

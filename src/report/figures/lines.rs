@@ -1,11 +1,10 @@
-//! What depends on the length of a sequence, as lines: step time, tokens a second, latency.
+//! What depends on the length of a sequence, as lines: time of a token, memory, latency.
 
-use crate::estimate::{Comparison, Crossover};
+use crate::estimate::{Comparison, Crossover, PerToken};
 use crate::model::Arch;
 use crate::record::{CellSummary, Pass, Status};
 use crate::report::charts::{Axis, Chart, Ink, Key, Look, Mark, Marker, Palette, Scale, Swatch};
-use crate::report::names::{arch, label};
-use crate::report::numbers::{interval, significant};
+use crate::report::numbers::interval;
 use crate::report::table::TextTable;
 use crate::stats::Interval;
 
@@ -14,20 +13,20 @@ const LABELLED: usize = 3;
 
 /// A quantity of a cell that is drawn by length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::report) enum Quantity {
-    /// Seconds of a train step.
-    StepTime,
-    /// Tokens a second in training.
-    TokensPerSecond,
+pub(in crate::report) enum CellQuantity {
+    /// Microseconds of a token in training.
+    TimePerToken,
+    /// Peak memory.
+    Memory,
     /// Milliseconds of a forward pass.
     Latency,
 }
 
-impl Quantity {
+impl CellQuantity {
     /// What is drawn of cells of this kind.
     pub(in crate::report) fn of(pass: Pass) -> &'static [Self] {
         match pass {
-            Pass::Train => &[Self::StepTime, Self::TokensPerSecond],
+            Pass::Train => &[Self::TimePerToken, Self::Memory],
             Pass::Infer => &[Self::Latency],
         }
     }
@@ -35,32 +34,41 @@ impl Quantity {
     /// Its value.
     pub(in crate::report) fn value(self, cell: &CellSummary) -> Option<Interval> {
         match self {
-            Self::StepTime => cell.step_s,
-            Self::TokensPerSecond => cell.tokens_per_s,
+            Self::TimePerToken => cell.step_s.map(|s| s.scaled(1e6 / (cell.batch_size * cell.seq_len) as f64)),
+            Self::Memory => cell.peak_memory_bytes.map(|bytes| Interval::point(bytes as f64 / 1e9)),
             Self::Latency => cell.step_s.map(|s| s.scaled(1e3)),
         }
     }
 
-    fn name(self) -> &'static str {
+    /// In what the lines cross where two architectures change places.
+    fn crosses_in(self, pass: Pass) -> Option<PerToken> {
+        match (self, pass) {
+            (Self::TimePerToken, Pass::Train) => Some(PerToken::Time),
+            (Self::Memory, Pass::Train) => Some(PerToken::Memory),
+            _ => None,
+        }
+    }
+
+    pub(super) fn name(self) -> &'static str {
         match self {
-            Self::StepTime => "step_time",
-            Self::TokensPerSecond => "tokens_per_s",
+            Self::TimePerToken => "time_per_token",
+            Self::Memory => "memory_by_length",
             Self::Latency => "latency",
         }
     }
 
     fn title(self) -> &'static str {
         match self {
-            Self::StepTime => "Time of a train step by sequence length",
-            Self::TokensPerSecond => "Training speed by sequence length",
+            Self::TimePerToken => "Time of a token in training, by sequence length",
+            Self::Memory => "Peak memory of a train step, by sequence length",
             Self::Latency => "Latency of a forward pass by sequence length",
         }
     }
 
     pub(in crate::report) fn unit(self) -> &'static str {
         match self {
-            Self::StepTime => "seconds a step",
-            Self::TokensPerSecond => "tokens a second",
+            Self::TimePerToken => "microseconds a token",
+            Self::Memory => "GB",
             Self::Latency => "milliseconds a pass",
         }
     }
@@ -68,22 +76,26 @@ impl Quantity {
 
 /// The chart of `quantity` for cells of one pass and one number format.
 pub(in crate::report) fn lines(
-    quantity: Quantity,
+    quantity: CellQuantity,
     cells: &[CellSummary],
     comparison: &Comparison,
     palette: &Palette,
     suffix: &str,
 ) -> Option<Chart> {
+    // One length is no curve, and its bars stand elsewhere.
+    if quantity == CellQuantity::Memory && cells.iter().all(|c| c.seq_len == cells[0].seq_len) {
+        return None;
+    }
     let known: Vec<(&CellSummary, Interval)> =
         cells.iter().filter_map(|c| Some((c, quantity.value(c).filter(|v| v.is_valid() && v.mid > 0.0)?))).collect();
     let first = known.first()?.0;
-    let mut archs: Vec<Arch> = known.iter().map(|(c, _)| arch(c)).collect();
+    let mut archs: Vec<Arch> = known.iter().map(|(c, _)| c.arch).collect();
     archs.sort_unstable();
     archs.dedup();
     let mut marks = Vec::new();
     for &one in &archs {
         let look = palette.look(one);
-        let own: Vec<_> = known.iter().filter(|(c, _)| arch(c) == one).collect();
+        let own: Vec<_> = known.iter().filter(|(c, _)| c.arch == one).collect();
         // The line goes through the largest batch of each length.
         let largest = own.chunk_by(|a, b| a.0.seq_len == b.0.seq_len).filter_map(|group| group.last());
         let points = largest.map(|(c, v)| (c.seq_len as f64, v.mid)).collect();
@@ -104,22 +116,20 @@ pub(in crate::report) fn lines(
             ),
         }));
     }
-    let of_format = |c: &&Crossover| c.dtype == first.dtype && first.pass == Pass::Train;
-    let crossings: Vec<&Crossover> = comparison.crossovers.iter().filter(of_format).collect();
-    marks.extend(crossings.iter().filter_map(|c| crossing(c, &known)));
+    let drawn = |c: &&Crossover| c.dtype == first.dtype && Some(c.of) == quantity.crosses_in(first.pass);
+    let crossings: Vec<(&Crossover, f64)> =
+        comparison.crossovers.iter().filter(drawn).filter_map(|c| Some((c, c.seq_len()?))).collect();
+    marks.extend(crossings.iter().filter_map(|(c, at)| crossing(c, *at, &known)));
     if crossings.len() <= LABELLED {
-        let rule = |c: &&Crossover| Mark::Rule { at: c.seq_len, label: format!("{} | {}", c.below, c.above) };
-        marks.extend(crossings.iter().map(rule));
+        let name = |c: &Crossover| format!("{} | {}", c.below.label(), c.above.label());
+        marks.extend(crossings.iter().map(|(c, at)| Mark::Rule { at: *at, label: name(c) }));
     }
     let ends = known.iter().flat_map(|(_, v)| [v.low, v.high]).filter(|x| *x > 0.0);
     let (low, high) = ends.clone().fold((f64::INFINITY, 0.0f64), |(a, b), x| (a.min(x), b.max(x)));
     let scale = if high > 4.0 * low { Scale::log_over(ends) } else { Scale::linear_over(ends.map(|x| x * 1.05)) };
     let mut about = batches(cells);
     if !crossings.is_empty() {
-        let said = |c: &&Crossover| {
-            format!("{} is faster below about {} tokens, {} above", c.below, significant(c.seq_len), c.above)
-        };
-        let said: Vec<String> = crossings.iter().map(said).collect();
+        let said: Vec<String> = crossings.iter().map(|(c, _)| c.sentence()).collect();
         about.push_str(&format!(" Diamonds are where two change places: {}.", said.join("; ")));
     }
     let mut table = TextTable::new(&["tokens", "sequences", "architecture", quantity.unit()]);
@@ -128,7 +138,7 @@ pub(in crate::report) fn lines(
             (Status::Ok, Some(value)) => interval(value),
             (status, _) => no_number(status).to_owned(),
         };
-        table.row(vec![cell.seq_len.to_string(), cell.batch_size.to_string(), label(&cell.spec), value]);
+        table.row(vec![cell.seq_len.to_string(), cell.batch_size.to_string(), cell.arch.label(), value]);
     }
     Some(Chart {
         name: format!("{}{suffix}", quantity.name()),
@@ -145,20 +155,19 @@ pub(in crate::report) fn lines(
 
 /// Where two architectures change places, on the line of the one that is faster below: log-linear in time and length, as
 /// the crossover itself.
-fn crossing(c: &Crossover, known: &[(&CellSummary, Interval)]) -> Option<Mark> {
-    let own =
-        || known.iter().filter(|(cell, _)| arch(cell).label() == c.below).map(|(cell, v)| (cell.seq_len as f64, v.mid));
-    let before = own().filter(|p| p.0 <= c.seq_len).max_by(|a, b| a.0.total_cmp(&b.0))?;
-    let after = own().filter(|p| p.0 >= c.seq_len).min_by(|a, b| a.0.total_cmp(&b.0))?;
-    let way = if after.0 > before.0 { (c.seq_len / before.0).ln() / (after.0 / before.0).ln() } else { 0.0 };
+fn crossing(c: &Crossover, seq_len: f64, known: &[(&CellSummary, Interval)]) -> Option<Mark> {
+    let own = || known.iter().filter(|(cell, _)| cell.arch == c.below).map(|(cell, v)| (cell.seq_len as f64, v.mid));
+    let before = own().filter(|p| p.0 <= seq_len).max_by(|a, b| a.0.total_cmp(&b.0))?;
+    let after = own().filter(|p| p.0 >= seq_len).min_by(|a, b| a.0.total_cmp(&b.0))?;
+    let way = if after.0 > before.0 { (seq_len / before.0).ln() / (after.0 / before.0).ln() } else { 0.0 };
     let y = before.1 * (after.1 / before.1).powf(way);
     Some(Mark::Point {
-        at: (c.seq_len, y),
+        at: (seq_len, y),
         x: None,
         y: None,
         look: Look { ink: Ink::Text, marker: Marker::Diamond, hollow: true, dash: &[] },
         label: None,
-        tip: format!("{} is faster below about {} tokens, {} above", c.below, significant(c.seq_len), c.above),
+        tip: c.sentence(),
     })
 }
 
@@ -184,7 +193,7 @@ fn batches(cells: &[CellSummary]) -> String {
     let lost: Vec<String> = cells
         .iter()
         .filter(|c| c.status != Status::Ok)
-        .map(|c| format!("{} at {} x {} {}", label(&c.spec), c.batch_size, c.seq_len, no_number(c.status)))
+        .map(|c| format!("{} at {} x {} {}", c.arch.label(), c.batch_size, c.seq_len, no_number(c.status)))
         .collect();
     if !lost.is_empty() {
         text.push_str(&format!(" Without a number: {}.", lost.join("; ")));

@@ -3,6 +3,7 @@
 mod answer;
 mod document;
 mod elsewhere;
+mod inputs;
 mod lines;
 mod rows;
 mod run;
@@ -10,51 +11,16 @@ mod statement;
 mod trace;
 
 use crate::catalog::Grid;
-use crate::estimate::{Axes, Comparison, Conditions, Estimate, Scenario, ThesisClaim, compare, thesis_claims};
+use crate::estimate::{Comparison, Conditions, Estimate, ThesisClaim, compare, thesis_claims};
 use crate::meter::EnergySource;
-use crate::record::{Cell, CellSummary, Record, Warning};
+use crate::record::{Cell, CellSummary, Pass, Record, Warning};
 use crate::report::charts::{Chart, Palette};
 
 pub(in crate::report) use answer::NAME;
 pub(in crate::report) use document::date;
-use lines::{Quantity, lines};
-
-/// The same run in another grid.
-#[derive(Debug, Clone)]
-pub struct Place {
-    /// Name of the zone.
-    pub name: String,
-    /// The run there, by architecture.
-    pub estimates: Vec<Estimate>,
-}
-
-/// The same run on hardware of the catalog: modelled.
-#[derive(Debug, Clone)]
-pub struct Market {
-    /// What the scenarios are made of.
-    pub axes: Axes,
-    /// The scenarios.
-    pub scenarios: Vec<Scenario>,
-}
-
-/// What a report is made of, beside the record.
-#[derive(Debug, Clone)]
-pub struct Inputs {
-    /// The whole run on the machine of the record, or why it is not estimated.
-    pub estimates: Result<Vec<Estimate>, String>,
-    /// What those estimates share.
-    pub conditions: Option<Conditions>,
-    /// The grid, if it was named.
-    pub grid: Option<Grid>,
-    /// Whether nobody said whose electricity it is.
-    pub grid_is_assumed: bool,
-    /// The same run in other grids.
-    pub places: Vec<Place>,
-    /// The same run on other hardware.
-    pub market: Option<Market>,
-    /// Seed of the draws.
-    pub seed: u64,
-}
+pub(in crate::report) use inputs::run_of;
+pub use inputs::{Inputs, Market, ZoneRun};
+use lines::{CellQuantity, lines};
 
 /// Everything that a report shows.
 #[derive(Debug, Clone)]
@@ -100,15 +66,20 @@ pub fn figures(record: &Record, inputs: Inputs) -> Report {
     let palette = Palette::of(archs.collect());
     let mut charts = vec![run::saving(&estimates, &comparison, &palette)];
     charts.extend(measured(&sorted, &cells, &comparison, &palette));
+    // Along several lengths, the curve answers more than the run alone.
+    let curve = charts.iter().position(|c| c.name.starts_with(CellQuantity::TimePerToken.name()));
+    if let Some(curve) = curve.filter(|_| lengths_of(&comparison) > 2) {
+        charts[..=curve].rotate_right(1);
+    }
     let modelled_power = record.environment.meters.iter().any(|m| m.source == EnergySource::Model);
     charts.extend(run::charts(&estimates, modelled_power, &palette));
-    charts.extend(elsewhere::places(&inputs.places, &palette));
+    charts.extend(elsewhere::zones(&inputs.zones, &palette));
     charts.extend(inputs.market.as_ref().and_then(|m| elsewhere::pareto(m, &estimates, &palette)));
     charts.extend(run::variance(&estimates));
     charts.retain(|chart| !chart.marks.is_empty());
     Report {
         claims: thesis_claims(&comparison, &estimates),
-        answer: answer::answer(record, &estimates, &comparison),
+        answer: answer::answer(record, &estimates, &comparison, inputs.market.as_ref()),
         statements: statement::statements(record, &estimates),
         record: record.clone(),
         cells,
@@ -122,6 +93,14 @@ pub fn figures(record: &Record, inputs: Inputs) -> Report {
     }
 }
 
+/// Lengths at which several architectures were measured.
+fn lengths_of(comparison: &Comparison) -> usize {
+    let mut lengths: Vec<usize> = comparison.lengths.iter().filter(|l| l.rows.len() > 1).map(|l| l.seq_len).collect();
+    lengths.sort_unstable();
+    lengths.dedup();
+    lengths.len()
+}
+
 /// The charts of what was measured.
 fn measured(sorted: &[&Cell], cells: &[CellSummary], comparison: &Comparison, palette: &Palette) -> Vec<Chart> {
     let mut charts = Vec::new();
@@ -130,7 +109,7 @@ fn measured(sorted: &[&Cell], cells: &[CellSummary], comparison: &Comparison, pa
     let alone = |group: &[CellSummary]| groups.iter().filter(|g| g[0].pass == group[0].pass).count() == 1;
     for group in &groups {
         let suffix = if alone(group) { String::new() } else { format!("_{}", group[0].dtype) };
-        for quantity in Quantity::of(group[0].pass) {
+        for quantity in CellQuantity::of(group[0].pass) {
             charts.extend(lines(*quantity, group, comparison, palette, &suffix));
         }
     }
@@ -140,7 +119,10 @@ fn measured(sorted: &[&Cell], cells: &[CellSummary], comparison: &Comparison, pa
         let owned: Vec<CellSummary> = summaries.into_iter().cloned().collect();
         let suffix = if alone(&owned) { String::new() } else { format!("_{}", group[0].dtype) };
         charts.extend(rows::energy(group, &owned, &suffix));
-        charts.extend(rows::memory(&owned, palette, &suffix));
+        // Bars of what a curve shows already would say it twice.
+        if group[0].pass == Pass::Infer || lengths_of(comparison) < 2 {
+            charts.extend(rows::memory(&owned, palette, &suffix));
+        }
     }
     charts.push(rows::model_size(cells));
     charts.extend(trace::trace(sorted));

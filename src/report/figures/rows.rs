@@ -2,14 +2,14 @@
 
 use super::lines::no_number;
 use crate::meter::EnergySource;
+use crate::model::Arch;
 use crate::record::{Cell, CellSummary, Pass, Status};
 use crate::report::charts::{Axis, Band, Chart, Ink, Key, Mark, Palette, Scale, Swatch};
-use crate::report::names::{arch, label};
 use crate::report::numbers::{interval, significant};
 use crate::report::table::TextTable;
 
 /// A part of the joules of a step.
-struct Part {
+struct EnergyShare {
     /// `CPU package, above rest`
     name: String,
     /// Its share of the whole.
@@ -22,7 +22,7 @@ pub(super) fn energy(cells: &[&Cell], summaries: &[CellSummary], suffix: &str) -
         c.energy_j_per_step.filter(|e| e.is_valid()).map(|e| e.scaled(1000.0 / (c.batch_size * c.seq_len) as f64))
     };
     let first = summaries.iter().find(|c| per_1000(c).is_some())?;
-    let parts: Vec<Vec<Part>> = cells.iter().map(|c| parts_of(c)).collect();
+    let parts: Vec<Vec<EnergyShare>> = cells.iter().map(|c| parts_of(c)).collect();
     let mut names: Vec<&str> = Vec::new();
     for part in parts.iter().flatten() {
         if !names.contains(&part.name.as_str()) {
@@ -55,7 +55,7 @@ pub(super) fn energy(cells: &[&Cell], summaries: &[CellSummary], suffix: &str) -
                 label: last.then(|| interval(total)),
                 tip: format!(
                     "{}, {} x {} tokens, {}: {} J per 1000 tokens",
-                    label(&cell.spec),
+                    cell.arch.label(),
                     cell.batch_size,
                     cell.seq_len,
                     part.name,
@@ -95,11 +95,11 @@ pub(super) fn energy(cells: &[&Cell], summaries: &[CellSummary], suffix: &str) -
 }
 
 fn cells_of(cell: &CellSummary, value: String, more: String) -> Vec<String> {
-    vec![cell.seq_len.to_string(), cell.batch_size.to_string(), label(&cell.spec), value, more]
+    vec![cell.seq_len.to_string(), cell.batch_size.to_string(), cell.arch.label(), value, more]
 }
 
 /// Shares of the joules of a cell: of each meter what the idle device would have drawn, and what lies above it.
-fn parts_of(cell: &Cell) -> Vec<Part> {
+fn parts_of(cell: &Cell) -> Vec<EnergyShare> {
     let mut joules: Vec<(String, f64)> = Vec::new();
     let time: f64 = cell.windows().iter().map(|(from, to)| to - from).sum();
     for (meter, total) in cell.meters.iter().zip(cell.joules_by_meter()) {
@@ -114,7 +114,7 @@ fn parts_of(cell: &Cell) -> Vec<Part> {
         }
     }
     let all: f64 = joules.iter().map(|(_, j)| j).sum();
-    let share = |(name, j): (String, f64)| (all > 0.0).then(|| Part { name, share: j / all });
+    let share = |(name, j): (String, f64)| (all > 0.0).then(|| EnergyShare { name, share: j / all });
     joules.into_iter().filter_map(share).collect()
 }
 
@@ -127,7 +127,7 @@ fn bands(cells: &[CellSummary]) -> Vec<Band> {
         let sequences = if c.batch_size == 1 { "sequence" } else { "sequences" };
         begins.then(|| format!("{} tokens, {} {sequences} a step", c.seq_len, c.batch_size))
     };
-    (0..cells.len()).map(|i| Band { label: label(&cells[i].spec), heading: heading(i) }).collect()
+    (0..cells.len()).map(|i| Band { label: cells[i].arch.label(), heading: heading(i) }).collect()
 }
 
 /// The most memory that each cell had at a time.
@@ -148,11 +148,11 @@ pub(super) fn memory(cells: &[CellSummary], palette: &Palette, suffix: &str) -> 
                 from: 0.0,
                 to: gb,
                 interval: None,
-                ink: palette.look(arch(cell)).ink,
+                ink: palette.look(cell.arch).ink,
                 label: Some(significant(gb)),
                 tip: format!(
                     "{}, {} x {} tokens: {} GB",
-                    label(&cell.spec),
+                    cell.arch.label(),
                     cell.batch_size,
                     cell.seq_len,
                     significant(gb)
@@ -180,13 +180,13 @@ pub(super) fn memory(cells: &[CellSummary], palette: &Palette, suffix: &str) -> 
 pub(super) fn model_size(cells: &[CellSummary]) -> Chart {
     let mut archs: Vec<&CellSummary> = Vec::new();
     for cell in cells {
-        if !archs.iter().any(|c| c.spec == cell.spec) {
+        if !archs.iter().any(|c| c.arch == cell.arch) {
             archs.push(cell);
         }
     }
-    archs.sort_by_key(|c| arch(c));
-    let latencies = |spec: &str| {
-        let own = cells.iter().filter(|c| c.spec == spec && c.pass == Pass::Infer);
+    archs.sort_by_key(|c| c.arch);
+    let latencies = |arch: Arch| {
+        let own = cells.iter().filter(|c| c.arch == arch && c.pass == Pass::Infer);
         let said: Vec<String> = own
             .filter_map(|c| {
                 let ms = c.step_s?.scaled(1e3);
@@ -203,11 +203,11 @@ pub(super) fn model_size(cells: &[CellSummary]) -> Chart {
         let mb = |bytes: f64| cell.n_params as f64 * bytes / 1e6;
         let shown = |bytes: f64| significant(mb(bytes));
         table.row(vec![
-            label(&cell.spec),
+            cell.arch.label(),
             significant(cell.n_params as f64),
             shown(4.0),
             shown(2.0),
-            latencies(&cell.spec),
+            latencies(cell.arch),
         ]);
         marks.extend(formats.iter().map(|(name, bytes, beside, tone)| Mark::Bar {
             y: i as f64 + beside,
@@ -219,7 +219,7 @@ pub(super) fn model_size(cells: &[CellSummary]) -> Chart {
             label: Some(shown(*bytes)),
             tip: format!(
                 "{}: {} parameters, {} MB in {name}",
-                label(&cell.spec),
+                cell.arch.label(),
                 significant(cell.n_params as f64),
                 shown(*bytes)
             ),
@@ -236,7 +236,7 @@ pub(super) fn model_size(cells: &[CellSummary]) -> Chart {
             if measured { "" } else { " Latency was not measured: `greenformers profile --pass infer` does." }
         ),
         x: Axis::new("MB of weights", Scale::linear_over(largest)),
-        y: Axis::new("", Scale::Rows(archs.iter().map(|c| Band::new(label(&c.spec))).collect())),
+        y: Axis::new("", Scale::Rows(archs.iter().map(|c| Band::new(c.arch.label())).collect())),
         marks,
         legend: formats
             .iter()

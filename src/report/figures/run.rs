@@ -1,7 +1,7 @@
 //! The whole run by architecture: what a variant saves, time, cost, CO2e, and what makes them uncertain.
 
 use super::answer::NAME;
-use crate::estimate::{Basis, Comparison, Estimate, VarianceShare};
+use crate::estimate::{Basis, Comparison, Estimate, Quantity, VarianceShare};
 use crate::model::Arch;
 use crate::report::charts::{Axis, Band, Chart, Ink, Key, Mark, Palette, Scale, Swatch};
 use crate::report::markup::clean;
@@ -18,20 +18,14 @@ pub(super) fn saving(estimates: &[Estimate], comparison: &Comparison, palette: &
     let mut rows: Vec<(Band, Arch, Interval)> = Vec::new();
     // The first number format is the one that was asked about; the table of runs has them all.
     for estimate in estimates.iter().filter(|e| e.dtype == estimates[0].dtype) {
-        let (Some(ratio), Some(arch)) = (estimate.vs_dense, estimate.arch) else { continue };
-        let quantities = [
-            ("time", Some(ratio.wall_h)),
-            ("cost", ratio.cost_usd),
-            ("energy", ratio.facility_energy_kwh),
-            ("CO2e", ratio.operational_kgco2e),
-        ];
+        let Some(arch) = estimate.arch else { continue };
         // Grid and site cancel in ratios: what is the same is one row.
         let mut own: Vec<(Vec<&str>, Interval)> = Vec::new();
-        for (what, ratio) in quantities {
-            let Some(ratio) = ratio.filter(|r| r.is_valid()) else { continue };
+        for quantity in Quantity::COMPARED {
+            let Some(ratio) = estimate.ratio(quantity).filter(|r| r.is_valid()) else { continue };
             match own.iter_mut().find(|(_, known)| percent_saved(*known) == percent_saved(ratio)) {
-                Some((whats, _)) => whats.push(what),
-                None => own.push((vec![what], ratio)),
+                Some((whats, _)) => whats.push(quantity.word()),
+                None => own.push((vec![quantity.word()], ratio)),
             }
         }
         rows.extend(own.into_iter().enumerate().map(|(i, (whats, ratio))| {
@@ -43,9 +37,9 @@ pub(super) fn saving(estimates: &[Estimate], comparison: &Comparison, palette: &
     if !of_run {
         for length in &comparison.lengths {
             for row in &length.rows {
-                let (Some(ratio), Ok(arch)) = (row.time_vs_dense, row.spec.parse::<Arch>()) else { continue };
+                let Some(ratio) = row.time_vs_dense else { continue };
                 let label = format!("{} x {} tokens", length.batch_size, length.seq_len);
-                rows.push((Band { label, heading: None }, arch, ratio));
+                rows.push((Band { label, heading: None }, row.arch, ratio));
             }
         }
         rows.sort_by_key(|r| r.1);
@@ -106,7 +100,7 @@ fn savings_chart(name: &str, title: String, rows: Vec<(Band, Arch, Interval)>, p
 
 /// Time, cost and CO2e of the whole run.
 pub(super) fn charts(estimates: &[Estimate], modelled_power: bool, palette: &Palette) -> Vec<Chart> {
-    let longest = estimates.iter().filter_map(|e| e.wall_h).map(|h| h.mid).fold(0.0, f64::max);
+    let longest = estimates.iter().filter_map(|e| e.footprint.of(Quantity::Wall)).map(|h| h.mid).fold(0.0, f64::max);
     let (unit, per_hour) = time_unit(longest);
     let basis = match estimates.first().map(|e| e.basis) {
         Some(Basis::Measured) => "measured steps",
@@ -119,9 +113,9 @@ pub(super) fn charts(estimates: &[Estimate], modelled_power: bool, palette: &Pal
         bars(name, format!("{title} of the whole run, estimated from {basis}{power}"), unit, estimates, palette, value)
     };
     let charts = [
-        run("run_time", "Time", unit, &|e| e.wall_h.map(|h| h.scaled(per_hour))),
-        run("run_cost", "Cost", "USD", &|e| e.cost_usd),
-        run("run_co2e", "Emissions of the electricity", "kgCO2e", &|e| e.operational_kgco2e),
+        run("run_time", "Time", unit, &|e| e.footprint.of(Quantity::Wall).map(|h| h.scaled(per_hour))),
+        run("run_cost", "Cost", "USD", &|e| e.footprint.of(Quantity::Cost)),
+        run("run_co2e", "Emissions of the electricity", "kgCO2e", &|e| e.footprint.of(Quantity::Operational)),
     ];
     charts.into_iter().flatten().collect()
 }
@@ -176,29 +170,23 @@ fn bars(
 
 /// Which input makes the run of the first architecture uncertain.
 pub(super) fn variance(estimates: &[Estimate]) -> Option<Chart> {
-    type Share = fn(&VarianceShare) -> Option<f64>;
     let first = estimates.first().filter(|e| !e.variance.is_empty())?;
-    let outputs: [(&str, Share); 4] = [
-        ("time", |v| Some(v.wall_h)),
-        ("energy", |v| v.facility_energy_kwh),
-        ("CO2e", |v| v.operational_kgco2e),
-        ("cost", |v| v.cost_usd),
-    ];
-    let shown: Vec<_> = outputs.iter().filter(|(_, of)| first.variance.iter().any(|v| of(v).is_some())).collect();
+    let known = |q: &Quantity| first.variance.iter().any(|v| v.shares.of(*q).is_some());
+    let shown: Vec<Quantity> = Quantity::COMPARED.into_iter().filter(known).collect();
     let inputs: Vec<&VarianceShare> = first.variance.iter().take(INPUTS).collect();
     let mut header = vec!["input"];
-    header.extend(shown.iter().map(|(name, _)| *name));
+    header.extend(shown.iter().map(|q| q.word()));
     let mut table = TextTable::new(&header);
     let mut marks = Vec::new();
     let thick = 0.8 / shown.len() as f64;
     for (i, input) in inputs.iter().enumerate() {
-        let percent = |of: &Share| of(input).map(|s| 100.0 * s);
-        let cell = |of: &Share| percent(of).map_or_else(|| "-".to_owned(), |p| format!("{p:.0} %"));
+        let percent = |q: &Quantity| input.shares.of(*q).map(|s| 100.0 * s);
+        let cell = |q: &Quantity| percent(q).map_or_else(|| "-".to_owned(), |p| format!("{p:.0} %"));
         let mut row = vec![input.input.clone()];
-        row.extend(shown.iter().map(|(_, of)| cell(of)));
+        row.extend(shown.iter().map(cell));
         table.row(row);
-        for (j, (name, of)) in shown.iter().enumerate() {
-            let Some(share) = percent(of) else { continue };
+        for (j, quantity) in shown.iter().enumerate() {
+            let Some(share) = percent(quantity) else { continue };
             marks.push(Mark::Bar {
                 y: i as f64 - 0.4 + thick * (j as f64 + 0.5),
                 thick: thick * 0.9,
@@ -207,7 +195,7 @@ pub(super) fn variance(estimates: &[Estimate]) -> Option<Chart> {
                 interval: None,
                 ink: Ink::Tone(j),
                 label: None,
-                tip: format!("{}: {} % of the variance of {name}", input.input, significant(share)),
+                tip: format!("{}: {} % of the variance of {}", input.input, significant(share), quantity.word()),
             });
         }
     }
@@ -224,7 +212,7 @@ pub(super) fn variance(estimates: &[Estimate]) -> Option<Chart> {
         legend: shown
             .iter()
             .enumerate()
-            .map(|(j, (name, _))| Key { label: (*name).to_owned(), swatch: Swatch::Fill(Ink::Tone(j)) })
+            .map(|(j, q)| Key { label: q.word().to_owned(), swatch: Swatch::Fill(Ink::Tone(j)) })
             .collect(),
         table,
     })

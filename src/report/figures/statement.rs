@@ -1,7 +1,7 @@
 //! A sentence for a paper: what the run takes, how sure that is, and what is counted.
 
 use super::answer::NAME;
-use crate::estimate::{Basis, Estimate, Value};
+use crate::estimate::{Basis, Estimate, Quantity, Value};
 use crate::record::Record;
 use crate::report::markup::clean;
 use crate::report::names::TOOL;
@@ -21,9 +21,9 @@ fn statement(record: &Record, estimate: &Estimate) -> Option<String> {
         clean(estimate.workload.as_deref().unwrap_or("the model"), NAME),
         estimate.label(),
         estimate.dtype.map_or("an unnamed format", crate::units::DType::name),
-        human_hours(estimate.wall_h?)
+        human_hours(estimate.footprint.of(Quantity::Wall)?)
     );
-    match (estimate.facility_energy_kwh, estimate.operational_kgco2e) {
+    match (estimate.footprint.of(Quantity::FacilityEnergy), estimate.footprint.of(Quantity::Operational)) {
         (Some(energy), Some(co2e)) => {
             text.push_str(&format!(", {} kWh, and to emit {} kgCO2e", interval(energy), interval(co2e)));
         }
@@ -36,12 +36,12 @@ fn statement(record: &Record, estimate: &Estimate) -> Option<String> {
         Some(format!("{}{}", significant(value), range.unwrap_or_default()))
     };
     let mut boundary = vec!["95 % intervals".to_owned()];
-    if estimate.operational_kgco2e.is_some() {
+    if estimate.footprint.of(Quantity::Operational).is_some() {
         boundary.push("emissions of the electricity, location-based".to_owned());
         boundary.extend(number("grid intensity").map(|g| format!("{g} gCO2e/kWh")));
         boundary.extend(number("PUE").map(|p| format!("PUE {p}")));
     }
-    boundary.push(match estimate.embodied_kgco2e {
+    boundary.push(match estimate.footprint.of(Quantity::Embodied) {
         Some(kg) => format!("the making of the hardware adds {} kgCO2e", interval(kg)),
         None => "the making of the hardware is not counted".to_owned(),
     });

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::campaign::{drawn, seconds, steps, uuid};
-use crate::estimate::{Basis, Estimate, Value};
+use crate::estimate::{Basis, Estimate, Quantity, Value};
 use crate::meter::{Coverage, EnergySource};
 use crate::model::Arch;
 use crate::record::Pass;
@@ -17,10 +17,10 @@ use crate::units::Joules;
 /// `co2_eq_emissions` of a model card (Hugging Face Hub documentation, "Displaying carbon emissions for your model"):
 /// grams of CO2e of the run of the architecture that the report answers with. `None` where no emissions are known.
 pub(super) fn model_card(report: &Report) -> Option<String> {
-    let known = || report.estimates.iter().filter(|e| e.operational_kgco2e.is_some());
-    let clear = known().filter(|e| e.vs_dense.is_some_and(|v| v.wall_h.high < 1.0));
+    let known = || report.estimates.iter().filter(|e| e.footprint.of(Quantity::Operational).is_some());
+    let clear = known().filter(|e| e.ratio(Quantity::Wall).is_some_and(|r| r.high < 1.0));
     let best = clear.min_by(|a, b| {
-        let ratio = |e: &Estimate| e.vs_dense.map_or(1.0, |v| v.wall_h.mid);
+        let ratio = |e: &Estimate| e.ratio(Quantity::Wall).map_or(1.0, |r| r.mid);
         ratio(a).total_cmp(&ratio(b))
     });
     let chosen = best.or_else(|| known().find(|e| e.arch == Some(Arch::Dense))).or_else(|| known().next())?;
@@ -48,7 +48,7 @@ pub(super) fn model_card(report: &Report) -> Option<String> {
 
 /// Whole grams, three digits of them.
 fn grams(estimate: &Estimate) -> String {
-    let grams = estimate.operational_kgco2e.map_or(0.0, |kg| kg.mid * 1000.0);
+    let grams = estimate.footprint.of(Quantity::Operational).map_or(0.0, |kg| kg.mid * 1000.0);
     let unit = 10f64.powf((grams.max(1e-9).log10().floor() - 2.0).max(-6.0));
     let rounded = (grams / unit).round() * unit;
     if unit < 1.0 { format!("{rounded:.3}") } else { format!("{rounded:.0}") }
@@ -66,8 +66,13 @@ fn source(report: &Report, estimate: &Estimate) -> String {
     if report.record.environment.meters.iter().any(|m| m.source == EnergySource::Model) {
         parts.push("power modelled, not measured".to_owned());
     }
-    parts.extend(estimate.operational_kgco2e.map(|kg| format!("{} kgCO2e of the electricity (95 %)", interval(kg))));
-    parts.extend(estimate.facility_energy_kwh.map(|kwh| format!("{} kWh", interval(kwh))));
+    parts.extend(
+        estimate
+            .footprint
+            .of(Quantity::Operational)
+            .map(|kg| format!("{} kgCO2e of the electricity (95 %)", interval(kg))),
+    );
+    parts.extend(estimate.footprint.of(Quantity::FacilityEnergy).map(|kwh| format!("{} kWh", interval(kwh))));
     for (name, unit) in [("grid intensity", "gCO2e/kWh"), ("PUE", "")] {
         let found = estimate.assumptions.iter().find(|a| a.name == name);
         if let Some(Value::Number(x)) = found.map(|a| &a.value) {
@@ -127,7 +132,7 @@ pub(super) fn boamps(report: &Report) -> Option<Json> {
     }));
     let mut archs: Vec<&crate::record::CellSummary> = Vec::new();
     for cell in &report.cells {
-        if !archs.iter().any(|c| c.spec == cell.spec) {
+        if !archs.iter().any(|c| c.arch == cell.arch) {
             archs.push(cell);
         }
     }
@@ -137,7 +142,7 @@ pub(super) fn boamps(report: &Report) -> Option<Json> {
             json!({
                 "trainingType": "selfSupervisedLearning",
                 "algorithmType": "neural network",
-                "algorithmName": format!("transformer, {}", crate::report::names::label(&c.spec)),
+                "algorithmName": format!("transformer, {}", c.arch.label()),
                 // In thousands of millions, as the form wants it.
                 "parametersNumber": c.n_params as f64 / 1e9,
                 "framework": "candle",

@@ -4,7 +4,15 @@
 //! emissions = `energy_consumed` x intensity; powers are without PUE. (Before 3.0 there was no PUE in that file.) What is
 //! not known is empty, and never 0.
 
+use std::path::Path;
+
 use crate::catalog::Location;
+use crate::estimate::Quantity;
+use crate::machine::PartKind;
+use crate::report::tracked::TrackedRun;
+use crate::stats::Interval;
+use crate::track::{TrackedPart, Tracking};
+use crate::units::Joules;
 
 /// The header, byte for byte: CodeCarbon starts another file where it differs.
 pub const CODECARBON_HEADER: &str = "timestamp,project_name,run_id,experiment_id,duration,emissions,emissions_rate,cpu_power,gpu_power,ram_power,cpu_energy,gpu_energy,ram_energy,energy_consumed,water_consumed,country_name,country_iso_code,region,cloud_provider,cloud_region,os,python_version,codecarbon_version,cpu_count,cpu_model,gpu_count,gpu_model,longitude,latitude,ram_total_size,tracking_mode,cpu_utilization_percent,gpu_utilization_percent,ram_utilization_percent,ram_used_gb,on_cloud,pue,wue";
@@ -63,6 +71,51 @@ pub struct CodecarbonRow {
 }
 
 impl CodecarbonRow {
+    /// The row of a command that was tracked.
+    #[must_use]
+    pub fn of(run: &TrackedRun<'_>) -> Self {
+        let TrackedRun { tracked, facts, grid, .. } = run;
+        let of = |kind: PartKind| tracked.lines.iter().filter(move |l| l.kind == kind);
+        let sum = |kind: PartKind, value: fn(&TrackedPart) -> Option<Interval>| {
+            let values: Vec<f64> = of(kind).filter_map(value).map(|i| i.mid).collect();
+            (!values.is_empty() && of(kind).all(|l| !l.is_missing())).then(|| values.iter().sum::<f64>())
+        };
+        let energy = |kind| sum(kind, |l| l.energy_j).map(|j| Joules(j).kwh());
+        let power = |kind| sum(kind, |l| l.power_w);
+        let gpus: Vec<&str> = of(PartKind::Gpu).map(|l| l.name.as_str()).collect();
+        let command = run.command.first().map(|c| Path::new(c).file_name().unwrap_or(c).to_string_lossy().into_owned());
+        Self {
+            // Local time to the second, without its zone.
+            timestamp: run.started.chars().take(19).collect(),
+            project_name: run.project.map_or_else(|| command.unwrap_or_default(), str::to_owned),
+            run_id: run_id(),
+            duration_s: tracked.duration_s,
+            cpu_power_w: power(PartKind::Cpu),
+            gpu_power_w: power(PartKind::Gpu),
+            ram_power_w: power(PartKind::Memory),
+            cpu_energy_kwh: energy(PartKind::Cpu),
+            gpu_energy_kwh: energy(PartKind::Gpu),
+            ram_energy_kwh: energy(PartKind::Memory),
+            partial: run.is_partial(),
+            water_l: run.account.footprint.of(Quantity::Water).map(|w| w.mid),
+            intensity_g_per_kwh: Some(run.conditions.intensity.distribution.centre()),
+            pue: run.conditions.pue.distribution.centre(),
+            location: grid.map(|g| g.location.clone()).unwrap_or_default(),
+            os: facts.os.clone(),
+            cpu_count: facts.usable_cpus(),
+            cpu_model: facts.cpu.clone(),
+            gpu_count: (!gpus.is_empty()).then_some(gpus.len()),
+            gpu_model: (!gpus.is_empty()).then(|| gpus.join(", ")),
+            ram_total_gb: facts.memory_bytes as f64 / 1e9,
+            tracking_mode: match run.tracking {
+                Tracking::Machine => "machine",
+                Tracking::Process => "process",
+            },
+            cpu_load: tracked.cpu_load,
+            ram_used_gb: tracked.resident_bytes.map(|b| b as f64 / 1e9),
+        }
+    }
+
     /// The sum of the parts in kWh, times PUE, unless one is missing.
     #[must_use]
     pub fn energy_consumed_kwh(&self) -> Option<f64> {
@@ -129,9 +182,27 @@ impl CodecarbonRow {
     }
 }
 
+/// A random UUID (version 4).
+fn run_id() -> String {
+    let mut bytes: [u8; 16] = rand::random();
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let hex = bytes.iter().fold(String::new(), |hex, b| hex + &format!("{b:02x}"));
+    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_run_id_is_a_uuid_of_version_4_and_never_twice_the_same() {
+        let id = run_id();
+        assert_eq!(id.len(), 36);
+        assert_eq!(id.as_bytes()[14], b'4');
+        assert!(matches!(id.as_bytes()[19], b'8' | b'9' | b'a' | b'b'), "{id}");
+        assert_ne!(id, run_id());
+    }
 
     fn row() -> CodecarbonRow {
         CodecarbonRow {

@@ -2,7 +2,7 @@
 
 use polars::prelude::{Column, CsvWriter, DataFrame, IntoColumn, NamedFrom, ParquetWriter, SerWriter, Series};
 
-use crate::estimate::{Comparison, Estimate};
+use crate::estimate::{Comparison, Estimate, Quantity};
 use crate::record::CellSummary;
 use crate::report::error::ReportError;
 use crate::stats::Interval;
@@ -13,10 +13,10 @@ use crate::stats::Interval;
 /// If the columns do not make a table.
 pub fn cells_frame(cells: &[CellSummary]) -> Result<DataFrame, ReportError> {
     let mut columns = vec![
-        text("arch", cells, |c| Some(c.arch.to_owned())),
-        text("spec", cells, |c| Some(c.spec.clone())),
-        count("rank", cells, |c| c.rank.map(|r| r as u64)),
-        count("k", cells, |c| c.k.map(|k| k as u64)),
+        text("arch", cells, |c| Some(c.arch.kind().to_owned())),
+        text("spec", cells, |c| Some(c.arch.to_string())),
+        count("rank", cells, |c| c.arch.rank().map(|r| r as u64)),
+        count("k", cells, |c| c.arch.k().map(|k| k as u64)),
         count("seq_len", cells, |c| Some(c.seq_len as u64)),
         count("batch_size", cells, |c| Some(c.batch_size as u64)),
         count("n_layers", cells, |c| Some(c.n_layers as u64)),
@@ -65,16 +65,11 @@ pub fn estimates_frame(estimates: &[Estimate]) -> Result<DataFrame, ReportError>
     ];
     columns.extend(with_ends("tokens_per_s", estimates, |e| e.tokens_per_s));
     columns.extend(with_ends("mfu", estimates, |e| e.mfu));
-    columns.extend(with_ends("wall_h", estimates, |e| e.wall_h));
-    columns.extend(with_ends("device_h", estimates, |e| e.device_h));
-    columns.extend(with_ends("it_energy_kwh", estimates, |e| e.it_energy_kwh));
-    columns.extend(with_ends("facility_energy_kwh", estimates, |e| e.facility_energy_kwh));
-    columns.extend(with_ends("operational_kgco2e", estimates, |e| e.operational_kgco2e));
-    columns.extend(with_ends("embodied_kgco2e", estimates, |e| e.embodied_kgco2e));
-    columns.extend(with_ends("cost_usd", estimates, |e| e.cost_usd));
-    columns.extend(with_ends("water_l", estimates, |e| e.water_l));
+    for quantity in Quantity::ALL {
+        columns.extend(with_ends(quantity.key(), estimates, |e| e.footprint.of(quantity)));
+    }
     columns.push(count("memory_per_device_bytes", estimates, |e| e.memory_per_device_bytes));
-    columns.extend(with_ends("wall_h_vs_dense", estimates, |e| e.vs_dense.map(|v| v.wall_h)));
+    columns.extend(with_ends("wall_h_vs_dense", estimates, |e| e.ratio(Quantity::Wall)));
     Ok(DataFrame::new_infer_height(columns)?)
 }
 
@@ -88,14 +83,14 @@ pub fn comparison_frame(comparison: &Comparison) -> Result<DataFrame, ReportErro
         text("dtype", &rows, |(l, _)| Some(l.dtype.name().to_owned())),
         count("seq_len", &rows, |(l, _)| Some(l.seq_len as u64)),
         count("batch_size", &rows, |(l, _)| Some(l.batch_size as u64)),
-        text("spec", &rows, |(_, r)| Some(r.spec.clone())),
+        text("spec", &rows, |(_, r)| Some(r.arch.to_string())),
     ];
     columns.extend(with_ends("us_per_token", &rows, |(_, r)| Some(r.us_per_token)));
     columns.extend(with_ends("time_vs_dense", &rows, |(_, r)| r.time_vs_dense));
     columns.extend(with_ends("energy_vs_dense", &rows, |(_, r)| r.energy_vs_dense));
     columns.push(number("flop_vs_dense", &rows, |(_, r)| r.flop_vs_dense));
     columns.push(number("memory_vs_dense", &rows, |(_, r)| r.memory_vs_dense));
-    let fastest: Vec<bool> = rows.iter().map(|(l, r)| l.winner.as_deref() == Some(&r.spec)).collect();
+    let fastest: Vec<bool> = rows.iter().map(|(l, r)| l.winner == Some(r.arch)).collect();
     columns.push(Series::new("fastest".into(), fastest).into_column());
     Ok(DataFrame::new_infer_height(columns)?)
 }

@@ -1,10 +1,10 @@
 //! Scenarios as a polars frame.
 
 use polars::prelude::{DataFrame, IntoColumn, NamedFrom, Series};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::with_ends;
-use crate::estimate::{Axes, Quantity, Scenario};
+use crate::estimate::{Axes, Footprint, Quantity, Scenario};
 use crate::report::error::ReportError;
 use crate::stats::Interval;
 use crate::units::DType;
@@ -20,11 +20,16 @@ pub struct NamedScenario<'a> {
     spec: String,
     micro_batch: usize,
     fits: Option<bool>,
-    wall_h: Interval,
-    facility_energy_kwh: Interval,
-    operational_kgco2e: Interval,
-    embodied_kgco2e: Option<Interval>,
-    cost_usd: Option<Interval>,
+    #[serde(flatten, serialize_with = "shown")]
+    footprint: Footprint<Interval>,
+}
+
+/// What is written of a scenario.
+const SHOWN: [Quantity; 5] =
+    [Quantity::Wall, Quantity::FacilityEnergy, Quantity::Operational, Quantity::Embodied, Quantity::Cost];
+
+fn shown<S: Serializer>(footprint: &Footprint<Interval>, serializer: S) -> Result<S::Ok, S::Error> {
+    footprint.write(&SHOWN, serializer)
 }
 
 /// Scenarios with the names of what they are made of.
@@ -39,11 +44,7 @@ pub fn named_scenarios<'a>(scenarios: &[Scenario], axes: &'a Axes) -> Vec<NamedS
         spec: s.arch.to_string(),
         micro_batch: s.micro_batch,
         fits: s.fits,
-        wall_h: s.wall_h(),
-        facility_energy_kwh: s.facility_energy_kwh(),
-        operational_kgco2e: s.operational_kgco2e(),
-        embodied_kgco2e: s.footprint.of(Quantity::Embodied),
-        cost_usd: s.footprint.of(Quantity::Cost),
+        footprint: s.footprint,
     };
     scenarios.iter().map(named).collect()
 }
@@ -73,10 +74,8 @@ pub fn sweep_frame(scenarios: &[Scenario], axes: &Axes) -> Result<DataFrame, Rep
             .into_column(),
         Series::new("fits".into(), scenarios.iter().map(|s| s.fits).collect::<Vec<Option<bool>>>()).into_column(),
     ];
-    columns.extend(with_ends("wall_h", scenarios, |s| Some(s.wall_h())));
-    columns.extend(with_ends("facility_energy_kwh", scenarios, |s| Some(s.facility_energy_kwh())));
-    columns.extend(with_ends("operational_kgco2e", scenarios, |s| Some(s.operational_kgco2e())));
-    columns.extend(with_ends("embodied_kgco2e", scenarios, |s| s.footprint.of(Quantity::Embodied)));
-    columns.extend(with_ends("cost_usd", scenarios, |s| s.footprint.of(Quantity::Cost)));
+    for quantity in SHOWN {
+        columns.extend(with_ends(quantity.key(), scenarios, |s| s.footprint.of(quantity)));
+    }
     Ok(DataFrame::new_infer_height(columns)?)
 }

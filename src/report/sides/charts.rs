@@ -1,8 +1,9 @@
 //! Records side by side, as rows.
 
 use super::Side;
-use super::marks::{Mark as Caveat, signs};
+use super::marks::{Caveat, signs};
 use super::rows::Row;
+use crate::estimate::Quantity;
 use crate::record::Pass;
 use crate::report::charts::{Axis, Band, Chart, Mark, Palette, Scale};
 use crate::report::numbers::{interval, percent_saved, significant};
@@ -90,7 +91,7 @@ fn saving(sides: &[Side], (palette, caveats): (&Palette, &[Caveat])) -> Option<C
     let (mut bands, mut marks, mut ends) = (Vec::new(), vec![Mark::Rule { at: 0.0, label: String::new() }], Vec::new());
     for side in sides {
         let estimates = side.estimates.as_ref().map_or(&[][..], Vec::as_slice);
-        let own = estimates.iter().filter_map(|e| Some((e.arch?, e.vs_dense?.wall_h)));
+        let own = estimates.iter().filter_map(|e| Some((e.arch?, e.ratio(Quantity::Wall)?)));
         for (i, (arch, ratio)) in own.enumerate() {
             let saved = percent_saved(ratio);
             table.row(vec![side.name.clone(), arch.label(), saved.clone()]);

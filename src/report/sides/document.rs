@@ -3,6 +3,7 @@
 use super::marks::signs;
 use super::rows::Row;
 use super::{Side, Sides};
+use crate::estimate::Quantity;
 use crate::report::document::{Block, Document, Section};
 use crate::report::figures::{NAME, date};
 use crate::report::markup::clean;
@@ -18,7 +19,7 @@ pub(super) fn answer(sides: &[Side]) -> String {
         .iter()
         .map(|side| {
             let estimates = side.estimates.as_ref().map_or(&[][..], Vec::as_slice);
-            let variants = estimates.iter().filter_map(|e| Some((e.arch?.label(), e.vs_dense?.wall_h)));
+            let variants = estimates.iter().filter_map(|e| Some((e.arch?.label(), e.ratio(Quantity::Wall)?)));
             match variants.min_by(|a, b| a.1.mid.total_cmp(&b.1.mid)) {
                 Some((label, ratio)) => {
                     format!("on {} {label} takes {} time than dense", side.name, less_or_more(ratio))
@@ -138,7 +139,7 @@ impl Sides {
 
     fn runs(&self) -> Section {
         let all = || self.records.iter().filter_map(|s| Some((s, s.estimates.as_ref().ok()?)));
-        let times = all().flat_map(|(_, e)| e.iter().filter_map(|e| e.wall_h)).map(|h| h.mid);
+        let times = all().flat_map(|(_, e)| e.iter().filter_map(|e| e.footprint.of(Quantity::Wall))).map(|h| h.mid);
         let (unit, per_hour) = time_unit(times.fold(0.0, f64::max));
         let time = format!("time {unit}");
         let mut table = TextTable::new(&[
@@ -157,11 +158,11 @@ impl Sides {
                 table.row(vec![
                     format!("{}{}", side.name, self.signs(&side.name)),
                     name_of(e, estimates),
-                    or_dash(e.wall_h.map(|h| h.scaled(per_hour))),
-                    or_dash(e.facility_energy_kwh),
-                    or_dash(e.operational_kgco2e),
-                    or_dash(e.cost_usd),
-                    e.vs_dense.map_or_else(|| "-".to_owned(), |v| percent_saved(v.wall_h)),
+                    or_dash(e.footprint.of(Quantity::Wall).map(|h| h.scaled(per_hour))),
+                    or_dash(e.footprint.of(Quantity::FacilityEnergy)),
+                    or_dash(e.footprint.of(Quantity::Operational)),
+                    or_dash(e.footprint.of(Quantity::Cost)),
+                    e.ratio(Quantity::Wall).map_or_else(|| "-".to_owned(), percent_saved),
                     e.basis.name().to_owned(),
                 ]);
             }

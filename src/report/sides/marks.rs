@@ -9,7 +9,7 @@ use crate::report::markup::clean;
 
 /// A caveat of a comparison.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::report) struct Mark {
+pub(in crate::report) struct Caveat {
     /// The sign that stands at the records it is of.
     pub(in crate::report) sign: &'static str,
     /// Names of those records.
@@ -19,7 +19,7 @@ pub(in crate::report) struct Mark {
 }
 
 /// The signs that stand at the numbers of a record, with a space before them.
-pub(super) fn signs(marks: &[Mark], name: &str) -> String {
+pub(super) fn signs(marks: &[Caveat], name: &str) -> String {
     let own: Vec<&str> = marks.iter().filter(|m| m.of.iter().any(|n| n == name)).map(|m| m.sign).collect();
     if own.is_empty() { String::new() } else { format!(" [{}]", own.join(", ")) }
 }
@@ -28,7 +28,7 @@ pub(super) fn signs(marks: &[Mark], name: &str) -> String {
 pub(super) const CONTAMINATED: &str = "C";
 
 /// The caveats of these records against each other.
-pub(super) fn marks(sides: &[Side]) -> Vec<Mark> {
+pub(super) fn marks(sides: &[Side]) -> Vec<Caveat> {
     let mut marks = Vec::new();
     let mut differ = |sign, what: &str, of: &dyn Fn(&Record) -> BTreeSet<String>, consequence: &str, remedy: &str| {
         let values: Vec<BTreeSet<String>> = sides.iter().map(|s| of(&s.record)).collect();
@@ -46,7 +46,7 @@ pub(super) fn marks(sides: &[Side]) -> Vec<Mark> {
                 format!("{} {}", s.name, if v.is_empty() { "not known".to_owned() } else { v.join(" and ") })
             })
             .collect();
-        marks.push(Mark {
+        marks.push(Caveat {
             sign,
             of: (0..sides.len()).filter(|i| odd(*i)).map(|i| sides[i].name.clone()).collect(),
             warning: Warning::new(format!("{what}: {}", said.join(", ")), consequence, remedy),
@@ -103,7 +103,7 @@ pub(super) fn marks(sides: &[Side]) -> Vec<Mark> {
         let of = || vec![side.name.clone()];
         let dirty: Vec<String> = side.record.cells.iter().filter(|c| is_contaminated(c)).map(Cell::label).collect();
         if !dirty.is_empty() {
-            marks.push(Mark {
+            marks.push(Caveat {
                 sign: CONTAMINATED,
                 of: of(),
                 warning: Warning::new(
@@ -123,7 +123,7 @@ pub(super) fn marks(sides: &[Side]) -> Vec<Mark> {
             .collect();
         if !throttled.is_empty() {
             let reasons: Vec<String> = throttled.into_iter().collect();
-            marks.push(Mark {
+            marks.push(Caveat {
                 sign: "T",
                 of: of(),
                 warning: Warning::new(

@@ -10,12 +10,14 @@ use std::path::{Path, PathBuf};
 
 use super::charts::Chart;
 use super::files::{document as files_of, to_csv, write};
-use crate::estimate::Estimate;
+use crate::catalog::Catalog;
+use crate::estimate::{ConditionsSpec, Estimate};
 use crate::record::Record;
 use crate::report::charts::Palette;
 use crate::report::error::ReportError;
+use crate::report::figures::run_of;
 
-pub(super) use marks::Mark;
+pub(super) use marks::Caveat;
 pub(super) use rows::Row;
 
 /// A record and what is said of it.
@@ -29,13 +31,21 @@ pub struct Side {
     pub estimates: Result<Vec<Estimate>, String>,
 }
 
+impl Side {
+    /// A record called `name`, and the whole run under these conditions.
+    #[must_use]
+    pub fn of(name: String, record: Record, spec: &ConditionsSpec, catalog: &Catalog, seed: u64) -> Self {
+        Self { name, estimates: run_of(&record, spec, catalog, seed), record }
+    }
+}
+
 /// Records side by side.
 #[derive(Debug, Clone)]
 pub struct Sides {
     /// The records; the others are compared with the first.
     pub(super) records: Vec<Side>,
     /// What a reader must know before comparing.
-    pub(super) marks: Vec<Mark>,
+    pub(super) marks: Vec<Caveat>,
     /// Cell by cell.
     pub(super) rows: Vec<Row>,
     /// The pictures.

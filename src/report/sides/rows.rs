@@ -117,7 +117,7 @@ fn ratio(a: Interval, b: Interval) -> Option<Interval> {
 pub(super) fn frame(rows: &[Row]) -> Result<DataFrame, ReportError> {
     let mut columns = vec![
         text("record", rows, |r| Some(r.name.clone())),
-        text("spec", rows, |r| Some(r.cell.spec.clone())),
+        text("spec", rows, |r| Some(r.cell.arch.to_string())),
         count("seq_len", rows, |r| Some(r.cell.seq_len as u64)),
         count("batch_size", rows, |r| Some(r.cell.batch_size as u64)),
         text("dtype", rows, |r| Some(r.cell.dtype.name().to_owned())),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::estimate::Estimate;
+use crate::estimate::{Estimate, Quantity};
 use crate::report::names::name_of;
 use crate::report::numbers::{interval, significant};
 use crate::report::table::TextTable;
@@ -21,8 +21,8 @@ pub fn side_table(estimates: &[Estimate]) -> TextTable {
             if micro.is_empty() { "-".to_owned() } else { micro.join(", ") },
             or_dash(e.memory_per_device_bytes.map(|b| significant(b as f64 / 1e9))),
             or_dash(e.fits.map(|f| if f { "yes" } else { "no" }.to_owned())),
-            or_dash(e.embodied_kgco2e.map(interval)),
-            or_dash(e.water_l.map(interval)),
+            or_dash(e.footprint.of(Quantity::Embodied).map(interval)),
+            or_dash(e.footprint.of(Quantity::Water).map(interval)),
         ]);
     }
     table
@@ -55,16 +55,12 @@ pub fn schedule_text(estimates: &[Estimate]) -> String {
 /// What to find out first.
 #[must_use]
 pub fn variance_table(estimate: &Estimate) -> TextTable {
-    let mut table = TextTable::new(&["% of the variance is of", "time", "energy", "CO2e", "cost"]);
+    let words = Quantity::COMPARED.map(Quantity::word);
+    let mut table = TextTable::new(&[&["% of the variance is of"], words.as_slice()].concat());
     let percent = |x: Option<f64>| x.map_or_else(|| "-".to_owned(), |x| format!("{:.0}", 100.0 * x));
     for v in &estimate.variance {
-        table.row(vec![
-            v.input.clone(),
-            percent(Some(v.wall_h)),
-            percent(v.facility_energy_kwh),
-            percent(v.operational_kgco2e),
-            percent(v.cost_usd),
-        ]);
+        let shares = Quantity::COMPARED.into_iter().map(|q| percent(v.shares.of(q)));
+        table.row(std::iter::once(v.input.clone()).chain(shares).collect());
     }
     table
 }

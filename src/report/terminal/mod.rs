@@ -6,9 +6,10 @@ mod sweep;
 
 use std::fmt::Write;
 
-use crate::estimate::{Comparison, Estimate, ThesisClaim, Value};
+use crate::estimate::{Comparison, Crossover, Estimate, Quantity, ThesisClaim, Value};
+use crate::model::Arch;
 use crate::record::{CellSummary, Status};
-use crate::report::names::{label, name_of};
+use crate::report::names::name_of;
 use crate::report::numbers::{narrow, saved, significant, time_unit};
 use crate::report::table::TextTable;
 
@@ -40,7 +41,7 @@ pub fn profile_table(cells: &[CellSummary]) -> TextTable {
         let mut row = vec![cell.seq_len.to_string(), cell.batch_size.to_string()];
         row.extend(formats.then(|| cell.dtype.to_string()));
         row.extend([
-            label(&cell.spec),
+            cell.arch.label(),
             step,
             mid(cell.forward_s),
             mid(cell.backward_s),
@@ -73,7 +74,7 @@ pub(super) fn use_table(cells: &[CellSummary]) -> TextTable {
         table.row(vec![
             cell.seq_len.to_string(),
             cell.batch_size.to_string(),
-            label(&cell.spec),
+            cell.arch.label(),
             cell.dtype.to_string(),
             percent(cell.mfu),
             percent(cell.matmul_fraction),
@@ -86,7 +87,7 @@ pub(super) fn use_table(cells: &[CellSummary]) -> TextTable {
 /// Estimates of whole runs.
 #[must_use]
 pub fn estimates_table(estimates: &[Estimate]) -> TextTable {
-    let longest = estimates.iter().filter_map(|e| e.wall_h).map(|h| h.mid).fold(0.0, f64::max);
+    let longest = estimates.iter().filter_map(|e| e.footprint.of(Quantity::Wall)).map(|h| h.mid).fold(0.0, f64::max);
     let (unit, per_hour) = time_unit(longest);
     let time = format!("time {unit}");
     let mut header = vec!["architecture", &time, "energy kWh", "CO2e kg", "cost USD", "time saved %"];
@@ -100,11 +101,11 @@ pub fn estimates_table(estimates: &[Estimate]) -> TextTable {
     for (e, basis) in estimates.iter().zip(bases) {
         let mut row = vec![
             name_of(e, estimates),
-            or_dash(e.wall_h, |h| narrow(h.scaled(per_hour))),
-            or_dash(e.facility_energy_kwh, narrow),
-            or_dash(e.operational_kgco2e, narrow),
-            or_dash(e.cost_usd, narrow),
-            or_dash(e.vs_dense, |v| saved(v.wall_h)),
+            or_dash(e.footprint.of(Quantity::Wall), |h| narrow(h.scaled(per_hour))),
+            or_dash(e.footprint.of(Quantity::FacilityEnergy), narrow),
+            or_dash(e.footprint.of(Quantity::Operational), narrow),
+            or_dash(e.footprint.of(Quantity::Cost), narrow),
+            or_dash(e.ratio(Quantity::Wall), saved),
         ];
         if differ {
             row.push(basis.to_owned());
@@ -145,7 +146,7 @@ pub fn comparison_text(comparison: &Comparison, colour: Paint) -> String {
     for length in &comparison.lengths {
         for (i, row) in length.rows.iter().enumerate() {
             let fastest = match (&length.winner, i) {
-                (Some(winner), _) if *winner == row.spec => "first",
+                (Some(winner), _) if *winner == row.arch => "first",
                 (None, 0) => "tie",
                 _ => "",
             };
@@ -154,7 +155,7 @@ pub fn comparison_text(comparison: &Comparison, colour: Paint) -> String {
                 cells.push(length.dtype.to_string());
             }
             cells.extend([
-                row.label.clone(),
+                row.arch.label(),
                 significant(row.us_per_token.mid),
                 paint::bar(row.us_per_token.mid, slowest, 6),
                 or_dash(row.time_vs_dense, saved),
@@ -167,9 +168,10 @@ pub fn comparison_text(comparison: &Comparison, colour: Paint) -> String {
     }
     let mut text = colour.table(&table.render(), &["first"]);
     text.push_str("first: its lead is larger than the uncertainty; tie: the first two cannot be told apart\n");
-    for c in &comparison.crossovers {
-        let _ =
-            writeln!(text, "{} is faster below about {} tokens, {} above", c.below, significant(c.seq_len), c.above);
+    // What dense has to do with it is in the table already, unless it is where something takes over.
+    let said = |c: &&Crossover| c.seq_len().is_some() || ![c.below, c.above].contains(&Arch::Dense);
+    for c in comparison.crossovers.iter().filter(said) {
+        let _ = writeln!(text, "{}", c.sentence());
     }
     text
 }

@@ -1,0 +1,241 @@
+//! Where two architectures change places as sequences grow: in time, in energy and in memory.
+
+use serde::{Serialize, Serializer};
+
+use crate::model::Arch;
+use crate::stats::{Interval, quantile_sorted};
+use crate::units::DType;
+
+/// What two architectures are compared in at each length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PerToken {
+    /// Seconds of a token.
+    Time,
+    /// Joules of a token.
+    Energy,
+    /// Peak memory of a step.
+    Memory,
+}
+
+impl PerToken {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Time, Self::Energy, Self::Memory];
+
+    /// `B takes less ... above`.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Time => "time",
+            Self::Energy => "energy",
+            Self::Memory => "memory",
+        }
+    }
+}
+
+/// Where one takes over from the other.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "outcome")]
+pub enum Change {
+    /// At this many tokens; an end of the interval is `None` where it lies outside of the measured lengths.
+    At {
+        /// The middle.
+        seq_len: f64,
+        /// The lower end of the 95 % interval.
+        low: Option<f64>,
+        /// The upper end.
+        high: Option<f64>,
+    },
+    /// Not up to this length, but the lead of the first shrinks.
+    Beyond {
+        /// The longest length that was compared.
+        seq_len: usize,
+    },
+    /// Nowhere between these lengths, and the lead of the first does not shrink.
+    Never {
+        /// The shortest length that was compared.
+        from: usize,
+        /// The longest.
+        to: usize,
+    },
+}
+
+/// Two architectures along the lengths.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Crossover {
+    /// Takes less at short sequences.
+    #[serde(serialize_with = "labelled")]
+    pub below: Arch,
+    /// Takes less at long ones, if they change places.
+    #[serde(serialize_with = "labelled")]
+    pub above: Arch,
+    /// Of what.
+    pub of: PerToken,
+    /// Number format.
+    pub dtype: DType,
+    /// Where.
+    #[serde(flatten)]
+    pub change: Change,
+}
+
+fn labelled<S: Serializer>(arch: &Arch, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&arch.label())
+}
+
+impl Crossover {
+    /// The length at which they change places, if they do.
+    #[must_use]
+    pub fn seq_len(&self) -> Option<f64> {
+        match self.change {
+            Change::At { seq_len, .. } => Some(seq_len),
+            Change::Beyond { .. } | Change::Never { .. } => None,
+        }
+    }
+
+    /// What it says, in a sentence without its end.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let (below, above, what) = (self.below.label(), self.above.label(), self.of.word());
+        match self.change {
+            Change::At { seq_len, low, high } => {
+                let end = |end: Option<f64>, beyond: &str| end.map_or_else(|| beyond.to_owned(), tokens);
+                let interval = match (low, high) {
+                    (Some(low), Some(high)) if tokens(low) == tokens(high) => String::new(),
+                    _ => format!(" [{} to {}]", end(low, "shorter"), end(high, "longer")),
+                };
+                format!("{below} takes less {what} up to about {} tokens{interval}, {above} above", tokens(seq_len))
+            }
+            Change::Beyond { seq_len } => {
+                format!("{below} takes less {what} than {above} up to {seq_len} tokens, by ever less")
+            }
+            Change::Never { from, to } if from == to => {
+                format!("{below} takes less {what} than {above} at {to} tokens")
+            }
+            Change::Never { from, to } => {
+                format!("{below} takes less {what} than {above} at all lengths from {from} to {to} tokens")
+            }
+        }
+    }
+}
+
+/// A length to two digits.
+fn tokens(seq_len: f64) -> String {
+    let digit = 10f64.powf(seq_len.log10().floor() - 1.0);
+    format!("{:.0}", (seq_len / digit).round() * digit)
+}
+
+/// Draws of something by length, shortest first.
+pub(super) struct Curve {
+    pub(super) arch: Arch,
+    /// Length, and what it is there in each trial.
+    pub(super) points: Vec<(usize, Vec<f64>)>,
+}
+
+/// Where two curves cross, by the first crossing of each trial, log-linear in both; `None` where they have no length in
+/// common, or nobody knows which of them is below at the shortest.
+pub(super) fn crossover(a: &Curve, b: &Curve, of: PerToken, dtype: DType) -> Option<Crossover> {
+    let ln_gaps = |(seq_len, values): &(usize, Vec<f64>)| {
+        let (_, others) = b.points.iter().find(|(other, _)| other == seq_len)?;
+        Some((*seq_len, values.iter().zip(others).map(|(a, b)| (b / a).ln()).collect::<Vec<f64>>()))
+    };
+    let mut gaps: Vec<(usize, Vec<f64>)> = a.points.iter().filter_map(ln_gaps).collect();
+    // Where both are the same model, neither leads.
+    while gaps.first().is_some_and(|(_, gaps)| gaps.iter().all(|g| *g == 0.0)) {
+        gaps.remove(0);
+    }
+    let first = Interval::of_draws(gaps.first()?.1.clone());
+    let (below, above) = if first.mid >= 0.0 { (a.arch, b.arch) } else { (b.arch, a.arch) };
+    if first.mid < 0.0 {
+        gaps.iter_mut().flat_map(|(_, gaps)| gaps).for_each(|g| *g = -*g);
+    }
+    if first.low < 0.0 && first.high > 0.0 && gaps.len() == 1 {
+        return None;
+    }
+    let trials = gaps.first()?.1.len();
+    let mut at: Vec<f64> = (0..trials).map(|t| first_crossing(&gaps, t)).collect();
+    at.sort_by(f64::total_cmp);
+    let [low, mid, high] = [0.025, 0.5, 0.975].map(|p| quantile_sorted(&at, p));
+    let (from, to) = (gaps.first()?.0, gaps.last()?.0);
+    let within = |x: f64| Some(x).filter(|x| *x > from as f64 && x.is_finite());
+    let middles: Vec<f64> = gaps.iter().map(|(_, gaps)| Interval::of_draws(gaps.clone()).mid).collect();
+    let change = match within(mid) {
+        Some(seq_len) => Change::At { seq_len, low: within(low), high: within(high) },
+        None if middles.windows(2).last().is_some_and(|m| m[1] < m[0]) => Change::Beyond { seq_len: to },
+        None => Change::Never { from, to },
+    };
+    Some(Crossover { below, above, of, dtype, change })
+}
+
+/// The length at which the gap of one trial is first closed: that of the shortest if it is never open, infinity if it is
+/// never closed.
+fn first_crossing(gaps: &[(usize, Vec<f64>)], trial: usize) -> f64 {
+    let mut before: Option<(f64, f64)> = None;
+    for (seq_len, gaps) in gaps {
+        let (x, gap) = ((*seq_len as f64).ln(), gaps[trial]);
+        if gap <= 0.0 {
+            return before.map_or(*seq_len as f64, |(x0, gap0)| (x0 + (x - x0) * gap0 / (gap0 - gap)).exp());
+        }
+        before = Some((x, gap));
+    }
+    f64::INFINITY
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LRT: Arch = Arch::Lrt { rank: 256 };
+
+    fn curve(arch: Arch, points: &[(usize, [f64; 3])]) -> Curve {
+        Curve { arch, points: points.iter().map(|(n, draws)| (*n, draws.to_vec())).collect() }
+    }
+
+    fn change(a: &[(usize, [f64; 3])], b: &[(usize, [f64; 3])]) -> Option<(Arch, Change)> {
+        let found = crossover(&curve(Arch::Dense, a), &curve(LRT, b), PerToken::Time, DType::F32)?;
+        Some((found.below, found.change))
+    }
+
+    #[test]
+    fn lines_that_cross_half_way_in_the_logarithm_cross_at_the_geometric_mean() {
+        let dense = [(100, [1.0; 3]), (400, [4.0; 3])];
+        let lrt = [(100, [2.0; 3]), (400, [2.0; 3])];
+        // Gaps ln 2 and -ln 2: half way between ln 100 and ln 400.
+        let Some((below, Change::At { seq_len, low, high })) = change(&dense, &lrt) else { panic!("they cross") };
+        assert_eq!(below, Arch::Dense);
+        assert!((seq_len - 200.0).abs() < 1e-9 && low == high, "{low:?}");
+    }
+
+    #[test]
+    fn an_end_outside_of_what_was_measured_is_said_to_be_there() {
+        // In the third trial the second line never comes down.
+        let found = change(&[(100, [1.0; 3]), (400, [4.0, 4.0, 1.0])], &[(100, [2.0; 3]), (400, [2.0; 3])]);
+        let Some((_, Change::At { low, high, .. })) = found else { panic!("{found:?}") };
+        assert!(low.is_some() && high.is_none());
+    }
+
+    #[test]
+    fn a_lead_that_shrinks_may_end_beyond_and_one_that_grows_does_not() {
+        let dense = [(128, [3.0; 3]), (512, [3.0; 3])];
+        let shrinks = change(&dense, &[(128, [1.0; 3]), (512, [2.0; 3])]);
+        assert_eq!(shrinks, Some((LRT, Change::Beyond { seq_len: 512 })));
+        let grows = change(&dense, &[(128, [2.0; 3]), (512, [1.0; 3])]);
+        assert_eq!(grows, Some((LRT, Change::Never { from: 128, to: 512 })));
+    }
+
+    #[test]
+    fn where_both_are_one_model_neither_leads() {
+        let dense = [(64, [1.0; 3]), (128, [1.0; 3]), (512, [2.0; 3])];
+        let same = [(64, [1.0; 3]), (128, [1.0; 3]), (512, [1.0; 3])];
+        assert_eq!(change(&dense, &same), Some((LRT, Change::Never { from: 512, to: 512 })));
+        assert_eq!(change(&dense[..2], &same[..2]), None);
+    }
+
+    #[test]
+    fn sentences_give_the_length_to_two_digits() {
+        let of = |change| Crossover { below: LRT, above: Arch::Dense, of: PerToken::Time, dtype: DType::F32, change };
+        let at = of(Change::At { seq_len: 1234.0, low: Some(987.0), high: None }).sentence();
+        assert_eq!(at, "LRT r=256 takes less time up to about 1200 tokens [990 to longer], dense above");
+        let never = of(Change::Never { from: 128, to: 2048 }).sentence();
+        assert_eq!(never, "LRT r=256 takes less time than dense at all lengths from 128 to 2048 tokens");
+    }
+}

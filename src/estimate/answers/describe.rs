@@ -1,0 +1,314 @@
+//! From draws to what is said of them: intervals, assumptions, warnings.
+
+use std::collections::BTreeMap;
+
+use super::draws::{Draws, middle};
+use super::explain::explain;
+use super::output::Estimate;
+use super::schedule::schedule;
+use super::variance::VarianceShare;
+use crate::catalog::{DeviceKind, Sourced};
+use crate::estimate::ledger::quantity::{Compared, Quantity};
+use crate::estimate::request::input::{Assumption, Input};
+use crate::estimate::request::training::{Hardware, Request};
+use crate::estimate::steps::micro_batch::{fits, memory_of};
+use crate::estimate::steps::model::Efficiency;
+use crate::estimate::steps::scaled::LEVEL;
+use crate::estimate::steps::step::{Basis, StepSource};
+use crate::model::{Arch, Family, count_params, train_step_flop};
+use crate::record::{Warning, phase_shape};
+use crate::stats::{Distribution, Interval};
+
+pub(super) fn describe(
+    request: &Request<'_>,
+    arch: Arch,
+    source: &StepSource,
+    draws: &Draws,
+    dense: Option<&Draws>,
+    variance: Vec<VarianceShare>,
+) -> Estimate {
+    let workload = request.workload;
+    let flop = |p: &crate::catalog::Phase| {
+        p.steps as f64 * train_step_flop(&workload.model, arch, phase_shape(workload, p, p.batch_size))
+    };
+    let flop_total: f64 = workload.phases.iter().map(flop).sum();
+    let interval = |draws: &Vec<f64>| Interval::of_draws(draws.clone());
+    let footprint = draws.footprint.map(interval);
+    let train_s = interval(&draws.train_s);
+    let rate = |numerator: f64| Interval {
+        mid: numerator / train_s.mid,
+        low: numerator / train_s.high,
+        high: numerator / train_s.low,
+    };
+    let peak = peak_flop_per_s(request);
+    let (bytes, fits) = memory_per_device(request, arch, source);
+    let hourly = request.conditions.hourly.as_ref();
+    let hours = middle(draws.wall_h());
+    let when = hourly.and_then(|h| schedule(h, request.conditions.start_within_h.unwrap_or(0), hours));
+    let mut warnings = warnings(request, source, fits);
+    if hourly.is_some() && when.is_none() {
+        warnings.push(Warning::new(
+            format!("the hours of the grid end before a run of {hours:.0} h does"),
+            "the mean of all its hours is used, and no start is better than another",
+            "give a file that is at least as long as the run",
+        ));
+    }
+    Estimate {
+        arch: Some(arch),
+        workload: Some(workload.name.clone()),
+        hardware: hardware_name(&request.hardware),
+        dtype: Some(request.dtype),
+        efficiency: (source.basis == Basis::Analytic).then_some(request.level),
+        micro_batch: if source.basis == Basis::Given {
+            Vec::new()
+        } else {
+            source.phases.iter().map(|p| p.micro_batch).collect()
+        },
+        n_params: Some(count_params(&workload.model, arch)),
+        flop_total: Some(flop_total),
+        step_s: draws.step_s.iter().map(interval).collect(),
+        tokens_per_s: Some(rate(workload.tokens())),
+        mfu: peak.map(|peak| rate(flop_total / (peak * f64::from(request.devices)))),
+        memory_per_device_bytes: Some(bytes),
+        fits,
+        vs_dense: dense.map(|dense| ratios(draws, dense)),
+        missing: missing(request, draws, peak.is_none()),
+        schedule: when,
+        variance,
+        explanation: explain(request, source, draws),
+        assumptions: assumptions(request, source),
+        warnings,
+        footprint,
+        ..Estimate::empty(request.devices, source.basis)
+    }
+}
+
+fn missing(request: &Request<'_>, draws: &Draws, no_peak: bool) -> BTreeMap<&'static str, String> {
+    let mut missing: BTreeMap<&'static str, String> = request.conditions.missing.iter().cloned().collect();
+    if draws.footprint.get(Quantity::ItEnergy).is_none() {
+        for quantity in Quantity::ALL.into_iter().filter(|q| q.needs_energy()) {
+            missing.insert(quantity.key(), no_energy_reason(&request.hardware));
+        }
+    }
+    if no_peak {
+        missing.insert("mfu", "the catalog gives this hardware no peak for this dtype".to_owned());
+    }
+    missing
+}
+
+fn ratios(draws: &Draws, dense: &Draws) -> Compared<Interval> {
+    Compared::of_each(|quantity| {
+        let (own, other) = (draws.footprint.get(quantity)?, dense.footprint.get(quantity)?);
+        let ratio = Interval::of_draws(own.iter().zip(other).map(|(own, other)| own / other).collect());
+        Some(ratio).filter(|r| r.is_valid())
+    })
+}
+
+fn hardware_name(hardware: &Hardware<'_>) -> Option<String> {
+    match hardware {
+        Hardware::Measured(record) => {
+            let compute = &record.environment.compute;
+            Some(compute.hardware.as_ref().map_or_else(|| compute.name.clone(), |d| d.id.clone()))
+        }
+        Hardware::Catalog(device) | Hardware::Transferred(_, device) => Some(device.id.clone()),
+        Hardware::Given { device, .. } => device.as_ref().map(|d| d.id.clone()),
+    }
+}
+
+fn peak_flop_per_s(request: &Request<'_>) -> Option<f64> {
+    match &request.hardware {
+        Hardware::Measured(record) => record.environment.compute.peak_flop_per_s(request.dtype),
+        _ => request.device()?.peak.get(&request.dtype).map(Sourced::base),
+    }
+}
+
+/// Bytes that training takes on a device, and whether they are there.
+fn memory_per_device(request: &Request<'_>, arch: Arch, source: &StepSource) -> (u64, Option<bool>) {
+    // `--efficiency` says how good the software is where none was measured.
+    let level = match request.hardware {
+        Hardware::Measured(_) | Hardware::Transferred(..) => LEVEL,
+        Hardware::Catalog(_) | Hardware::Given { .. } => request.level,
+    };
+    let of = (request.dtype, level);
+    let modelled =
+        (0..source.phases.len()).map(|i| memory_of(request.workload, i, arch, of, source.phases[i].micro_batch)).max();
+    let bytes = source.peak_memory_bytes.unwrap_or(modelled.unwrap_or(0));
+    match &request.hardware {
+        Hardware::Measured(record) => {
+            let capacity = record.environment.compute.memory_bytes;
+            (bytes, capacity.map(|capacity| bytes <= capacity))
+        }
+        _ => (bytes, request.device().and_then(|device| fits(bytes, &device))),
+    }
+}
+
+fn no_energy_reason(hardware: &Hardware<'_>) -> String {
+    match hardware {
+        Hardware::Measured(record) => {
+            let reasons: Vec<_> = record.environment.unmetered.iter().map(|u| u.reason.clone()).collect();
+            if reasons.is_empty() { "a meter stopped during the campaign".to_owned() } else { reasons.join("; ") }
+        }
+        Hardware::Catalog(_) | Hardware::Transferred(..) => "the catalog gives this hardware no TDP".to_owned(),
+        Hardware::Given { .. } => "no power was given: add `--power WATTS`".to_owned(),
+    }
+}
+
+fn assumptions(request: &Request<'_>, source: &StepSource) -> Vec<Assumption> {
+    let mut list = vec![
+        Assumption::choice("basis", source.basis.name(), source.description.clone()),
+        Assumption::choice("recipe", request.workload.name.clone(), request.workload.source.clone()),
+        Assumption::choice(
+            "steps to equal quality",
+            "the same for every architecture",
+            "not measured: LRT and Linformer may need more or fewer steps for the same loss",
+        ),
+    ];
+    let model = &request.workload.model;
+    if model.family == Family::Decoder {
+        list.push(Assumption::choice(
+            "parameters of the decoder",
+            "output matrix tied to the embedding, learned positions, biases, as many key as query heads",
+            format!(
+                "counted as GPT-2 is built; a model with a matrix of its own has {} M parameters more, one without learned \
+                 positions {} M fewer",
+                millions(model.vocab_size, model.d_model),
+                millions(model.max_seq_len, model.d_model)
+            ),
+        ));
+    }
+    if source.basis == Basis::Analytic {
+        list.push(Assumption::choice(
+            "efficiency",
+            request.level.to_string(),
+            "`--efficiency`: `typical` is a stock framework, whose attention writes its scores to memory; `tuned` has fused \
+             attention and tuned settings",
+        ));
+    }
+    let micro: Vec<String> = source.phases.iter().map(|p| p.micro_batch.to_string()).collect();
+    if source.basis != Basis::Given {
+        let why = match source.basis {
+            Basis::Measured => "as it was measured",
+            _ => "given, or the largest that fits the memory and divides the batch",
+        };
+        list.push(Assumption::choice("micro-batch", micro.join(", "), why));
+    }
+    list.extend(request.conditions.choices.iter().cloned());
+    list.extend(request.conditions.inputs().map(Input::assumption));
+    if request.devices > 1 && source.basis != Basis::Given {
+        list.extend(data_parallel(request, source));
+    }
+    if source.gain_uncertainty > 0.0 {
+        let gain = Distribution::LogNormal(1.0, 1.0 + source.gain_uncertainty);
+        list.push(Input::new("gain of the meter", gain, "1", "the same for every architecture").assumption());
+    }
+    list
+}
+
+fn data_parallel(request: &Request<'_>, source: &StepSource) -> Vec<Assumption> {
+    let link = request.device().and_then(|d| d.interconnect);
+    let network = link.as_ref().map_or_else(
+        || Assumption::choice("network", "not known", "the exchange of gradients is left out"),
+        |l| {
+            let between = l.network.as_ref().map_or(String::new(), |n| {
+                format!(", {} GB/s a device between machines of {}", n.base() / 1e9, l.devices)
+            });
+            let value = format!("{} at {} GB/s one way{between}", l.kind, l.bandwidth.base() / 1e9);
+            Assumption::choice("network", value, l.bandwidth.provenance())
+        },
+    );
+    let exposed: f64 = source.phases.iter().map(|p| p.exchange_s).fold(0.0, f64::max);
+    vec![
+        network,
+        Assumption {
+            name: "exchange of gradients that shows in a step".to_owned(),
+            value: crate::estimate::request::input::Value::Number(exposed),
+            range: None,
+            unit: "s".to_owned(),
+            source:
+                "ring all-reduce of f32 gradients, 2 (n-1)/n S/B; hidden behind the backward pass but for the token \
+                     embedding's"
+                    .to_owned(),
+        },
+        Assumption {
+            name: "slowest of the devices".to_owned(),
+            value: crate::estimate::request::input::Value::Number(source.straggler),
+            range: None,
+            unit: "1".to_owned(),
+            source: "expected maximum of n devices' steps; scatter fitted to published runs on 8 devices".to_owned(),
+        },
+    ]
+}
+
+/// Parameters of a matrix, in whole millions.
+fn millions(rows: usize, columns: usize) -> u64 {
+    (rows as u64 * columns as u64).saturating_add(500_000) / 1_000_000
+}
+
+fn warnings(request: &Request<'_>, source: &StepSource, fits: Option<bool>) -> Vec<Warning> {
+    let mut list = request.conditions.warnings.clone();
+    if fits == Some(false) {
+        list.push(Warning::new(
+            "the run does not fit the memory of a device",
+            "it cannot run as it is estimated",
+            "give a smaller `--micro-batch`, more memory, or `grad_checkpointing: true` in the workload",
+        ));
+    }
+    if source.basis == Basis::Scaled {
+        list.push(Warning::new(
+            "a phase was not measured at its own length, model, batch or device",
+            format!("its step time is carried over: {}", source.description),
+            "profile every sequence length of the workload with all its layers",
+        ));
+    }
+    let model = &request.workload.model;
+    if model.family == Family::Decoder && model.gated_mlp {
+        list.push(Warning::new(
+            format!(
+                "decoders with a gated feed-forward block, such as Llama, mostly have an output matrix of their own ({} M \
+                 parameters here) and no learned positions ({} M), and this one is counted with it tied, and with them",
+                millions(model.vocab_size, model.d_model),
+                millions(model.max_seq_len, model.d_model)
+            ),
+            "parameters and memory are off by as much if it is so; the time of a step hardly is",
+            "compare `n_params` with what is published",
+        ));
+    }
+    if let Hardware::Catalog(device) = &request.hardware
+        && device.kind != DeviceKind::Gpu
+    {
+        list.push(Warning::new(
+            format!("`{}` is no GPU, and the published runs behind the model are all of GPUs", device.id),
+            "its time and power can be off by more than the interval says",
+            "profile it with `greenformers profile` if you can",
+        ));
+    }
+    if let Hardware::Catalog(device) = &request.hardware
+        && device.kind == DeviceKind::Gpu
+        && !Efficiency::embedded().knows_design(device.architecture.as_deref())
+    {
+        let design = device.architecture.as_deref().unwrap_or("an unknown design");
+        list.push(Warning::new(
+            format!("no published run behind the model is of {design}"),
+            "the interval is as wide as designs that were published differ, and can still be too narrow",
+            "profile it with `greenformers profile`, or give `--step-time`",
+        ));
+    }
+    if let Hardware::Measured(record) = &request.hardware {
+        if request.devices > 1 && record.environment.compute.hardware.as_ref().is_none_or(|d| d.interconnect.is_none())
+        {
+            list.push(Warning::new(
+                "one device was measured, several are estimated, and nothing is known of what joins them",
+                "the time that they take to exchange gradients is left out",
+                "give the device as a file with an `interconnect` with `--hardware`",
+            ));
+        }
+        if record.environment.meters.iter().any(|m| m.source == crate::meter::EnergySource::Model) {
+            list.push(Warning::new(
+                "the power of this machine is modelled from its load, not measured",
+                "energy, CO2e and electricity cost are good to about a factor of two; ratios between architectures are better",
+                "run where RAPL or NVML can be read",
+            ));
+        }
+    }
+    list
+}

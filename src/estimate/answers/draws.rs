@@ -1,0 +1,123 @@
+//! Monte Carlo over a whole training run (JCGM 101): inputs that architectures share are drawn once, so that
+//! they cancel in ratios.
+
+use crate::estimate::ledger::chain::{Energy, Run, footprint};
+use crate::estimate::ledger::monte_carlo::MonteCarlo;
+use crate::estimate::ledger::quantity::{Footprint, Quantity};
+use crate::estimate::request::conditions::Conditions;
+use crate::estimate::request::training::Request;
+use crate::estimate::steps::step::{PhaseStep, StepSource};
+use crate::model::{Arch, count_params};
+use crate::stats::{Distribution, quantile_sorted};
+use crate::units::{Joules, Seconds, Watts};
+
+/// The draws of one architecture's run.
+pub(super) struct Draws {
+    pub(super) step_s: Vec<Vec<f64>>,
+    pub(super) train_s: Vec<f64>,
+    pub(super) footprint: Footprint<Vec<f64>>,
+}
+
+impl Draws {
+    /// Hours from start to end.
+    pub(super) fn wall_h(&self) -> &[f64] {
+        self.footprint.get(Quantity::Wall).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// Name of the group that measured step times are frozen with.
+const MEASUREMENT: &str = "measured step times";
+/// Name of the speed of a machine that others use too.
+pub(super) const MACHINE: &str = "speed of the shared machine";
+/// Name of the group that the model's own error for an architecture is frozen with.
+const ARCHITECTURE: &str = "model of the architecture";
+
+/// The median of draws.
+pub(super) fn middle(draws: &[f64]) -> f64 {
+    let mut sorted = draws.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    quantile_sorted(&sorted, 0.5)
+}
+
+/// A draw of a quantity that cannot be negative: one in the far tail is reflected.
+pub(super) fn positive(draw: f64, distribution: Distribution) -> f64 {
+    if draw > 0.0 { draw } else { (2.0 * distribution.centre() - draw).abs().min(distribution.centre()) }
+}
+
+/// Seconds of one step of a phase in each trial; of several devices, the slowest takes `straggler` times as long.
+pub(super) fn phase_s(monte_carlo: &MonteCarlo, step: &PhaseStep, name: &str, straggler: f64) -> Vec<f64> {
+    let own = |what: &str, distribution| monte_carlo.of_group(MEASUREMENT, &format!("{name} {what}"), distribution);
+    let (pass, optimizer, scale) =
+        (own("pass", step.pass_s), own("optimizer", step.optimizer_s), own("scale", step.scale));
+    let exchange = monte_carlo
+        .draws("exchange of gradients", Distribution::LogNormal(1.0, crate::estimate::steps::model::EXCHANGE_GSD));
+    let shared = monte_carlo.factors(&step.loadings);
+    (0..monte_carlo.trials())
+        .map(|t| {
+            let pass = step.micro_steps * positive(pass[t], step.pass_s) * straggler;
+            let once = positive(optimizer[t], step.optimizer_s) + step.exchange_s * exchange[t];
+            (pass * shared[t] + once) * scale[t]
+        })
+        .collect()
+}
+
+/// A whole run of `arch`.
+pub(super) fn draw(request: &Request<'_>, arch: Arch, source: &StepSource, monte_carlo: &MonteCarlo) -> Draws {
+    let Request { workload, conditions, .. } = *request;
+    let trials = monte_carlo.trials();
+    let devices = f64::from(request.devices);
+    let own_scale = monte_carlo.of_group(ARCHITECTURE, &format!("model of {arch}"), source.own_scale);
+    let gain = monte_carlo.draws("gain of the meter", Distribution::LogNormal(1.0, 1.0 + source.gain_uncertainty));
+    let machine = monte_carlo.draws(MACHINE, Distribution::LogNormal(1.0, 1.0 + source.machine_uncertainty));
+    let power_model =
+        monte_carlo.draws("power of the device", Distribution::LogNormal(1.0, 1.0 + source.power_uncertainty));
+    let mut step_s = Vec::new();
+    let mut train_s = vec![0.0; trials];
+    let mut busy_j = source.phases.iter().all(|p| p.power_w.is_some()).then(|| vec![0.0; trials]);
+    for (i, (phase, step)) in workload.phases.iter().zip(&source.phases).enumerate() {
+        let computed = arch.at_length(phase.seq_len);
+        let name = format!("measured {computed} {i}");
+        let mut seconds = phase_s(monte_carlo, step, &name, source.straggler);
+        // The error of a model of this architecture is that of the phases that it is modelled in.
+        let own = |t: usize| if computed == arch { own_scale[t] } else { 1.0 };
+        seconds.iter_mut().enumerate().for_each(|(t, s)| *s *= own(t) * machine[t]);
+        for (total, seconds) in train_s.iter_mut().zip(&seconds) {
+            *total += phase.steps as f64 * seconds;
+        }
+        if let (Some(joules), Some(power)) = (&mut busy_j, step.power_w) {
+            let power_w = monte_carlo.of_group(MEASUREMENT, &format!("{name} power"), power);
+            for t in 0..trials {
+                let watts = Watts(positive(power_w[t], power) * gain[t] * power_model[t]);
+                joules[t] += (watts * Seconds(phase.steps as f64 * seconds[t])).0 * devices;
+            }
+        }
+        step_s.push(seconds);
+    }
+    let n_params = count_params(&workload.model, arch) as f64;
+    let over = conditions.lost_time.wall_over_train(monte_carlo, request.devices, n_params);
+    let wall_s: Vec<f64> = train_s.iter().zip(&over).map(|(s, over)| s * over).collect();
+    // Where idle power is not known, time that is lost is charged like time that trains.
+    let idle_j = |t: usize, busy_j: f64| {
+        let waiting_s = wall_s[t] - train_s[t];
+        source.idle_w.map_or(busy_j / train_s[t] * waiting_s, |w| w * waiting_s * devices)
+    };
+    let behind_kwh = busy_j
+        .map(|busy_j| busy_j.iter().enumerate().map(|(t, busy_j)| Joules(busy_j + idle_j(t, *busy_j)).kwh()).collect());
+    let run = Run {
+        energy: behind_kwh.map(|behind_kwh| Energy::Parts { behind_kwh, at_wall_kwh: None }),
+        wall_h: Some(wall_s.iter().map(|s| Seconds(*s).hours()).collect()),
+        devices,
+        share: 1.0,
+    };
+    let when = hours_factor(conditions, middle(&wall_s) / 3600.0);
+    Draws { step_s, train_s, footprint: footprint(monte_carlo, &run, conditions, when) }
+}
+
+/// Mean intensity of the hours that a run of `hours` is in, over the mean of all: 1 where hours are not known.
+pub(super) fn hours_factor(conditions: &Conditions, hours: f64) -> f64 {
+    let factor = conditions.hourly.as_ref().and_then(|hourly| {
+        let schedule = super::schedule::schedule(hourly, conditions.start_within_h.unwrap_or(0), hours)?;
+        Some(schedule.intensity_gco2e_per_kwh / hourly.mean())
+    });
+    factor.filter(|f| f.is_finite()).unwrap_or(1.0)
+}

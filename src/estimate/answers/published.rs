@@ -1,0 +1,106 @@
+//! A record of one GPU against what others published of other GPUs.
+
+use serde::Serialize;
+
+use super::draws::phase_s;
+use crate::catalog::{Catalog, Device, DeviceKind, Optimizer, Phase, PublishedRun, published_runs};
+use crate::estimate::error::EstimateError;
+use crate::estimate::ledger::monte_carlo::MonteCarlo;
+use crate::estimate::steps::analytic::Target;
+use crate::estimate::steps::model::Observation;
+use crate::estimate::steps::scaled::{LEVEL, LocalModel};
+use crate::model::{Arch, Config};
+use crate::record::{Record, Workload};
+use crate::stats::Interval;
+use crate::units::DType;
+
+/// Draws of each input.
+const TRIALS: usize = 4_000;
+
+/// A published step against the one that a record of another device predicts.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PublishedCheck {
+    /// The run, by its name in `hardware/published_runs.csv`.
+    pub id: String,
+    /// Its device.
+    pub device: String,
+    /// Its number format.
+    pub dtype: DType,
+    /// Tokens of a sequence.
+    pub seq_len: usize,
+    /// Seconds of an optimizer step as published.
+    pub published_s: f64,
+    /// Seconds of an optimizer step by the record.
+    pub predicted_s: Interval,
+    /// How far the prediction is above what was published, relative to it.
+    pub error: f64,
+    /// Whether the 95 % interval holds what was published.
+    pub inside: bool,
+}
+
+/// Predicts every published run on one device from a record of a GPU, basis `scaled`: the operator model, corrected by
+/// the cells of the record. The software of those runs is another, and the error holds what it does better or worse.
+///
+/// # Errors
+/// If the record is not of a GPU of the catalog, or has no train step.
+pub fn against_published(record: &Record, catalog: &Catalog, seed: u64) -> Result<Vec<PublishedCheck>, EstimateError> {
+    let compute = &record.environment.compute;
+    if compute.hardware.as_ref().is_none_or(|d| d.kind != DeviceKind::Gpu) {
+        return Err(EstimateError::NotAGpu(compute.name.clone()));
+    }
+    let mut checks = Vec::new();
+    for run in published_runs().iter().filter(|run| run.devices == 1) {
+        let (Some(observation), Ok(device)) = (Observation::of(run, catalog), catalog.load::<Device>(&run.device))
+        else {
+            continue;
+        };
+        let local = LocalModel::of(record, run.dtype).ok_or(EstimateError::NothingMeasured)?;
+        let (workload, accumulation) = workload_of(run, observation.config());
+        let target = Target {
+            workload: &workload,
+            device: &device,
+            dtype: run.dtype,
+            devices: 1,
+            level: LEVEL,
+            micro_batch: Some(run.micro_batch),
+        };
+        let source = local.steps(&target, Arch::Dense, (record, true))?;
+        let monte_carlo = MonteCarlo::new(seed, TRIALS);
+        let own = monte_carlo.draws(&run.id, source.own_scale);
+        let step = phase_s(&monte_carlo, &source.phases[0], &run.id, 1.0);
+        let predicted_s = Interval::of_draws(step.iter().zip(own).map(|(s, own)| s * own).collect());
+        let published_s = observation.observed_s * accumulation as f64;
+        checks.push(PublishedCheck {
+            id: run.id.clone(),
+            device: run.device.clone(),
+            dtype: run.dtype,
+            seq_len: workload.phases[0].seq_len,
+            published_s,
+            predicted_s,
+            error: predicted_s.mid / published_s - 1.0,
+            inside: predicted_s.contains(published_s),
+        });
+    }
+    Ok(checks)
+}
+
+/// One optimizer step of a published run, and its micro-batches.
+fn workload_of(run: &PublishedRun, model: &Config) -> (Workload, usize) {
+    let accumulation = run.grad_accumulation.unwrap_or(crate::estimate::steps::model::UNSTATED_ACCUMULATION);
+    let phase = Phase {
+        steps: 1,
+        batch_size: run.micro_batch * accumulation,
+        seq_len: run.seq_len.unwrap_or(model.max_seq_len),
+        masked_per_seq: Some(run.losses_per_seq),
+    };
+    let workload = Workload {
+        name: run.id.clone(),
+        source: run.source.clone(),
+        model: model.clone(),
+        optimizer: Optimizer::AdamW,
+        phases: vec![phase],
+        grad_checkpointing: run.grad_checkpointing,
+        grad_accumulation: None,
+    };
+    (workload, accumulation)
+}

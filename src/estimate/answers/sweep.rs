@@ -1,0 +1,256 @@
+//! Many scenarios at once: every combination of hardware, software, number of devices, grid and architecture.
+//!
+//! A scenario is worked out at the median of each input, and its interval by adding up variances of logarithms: the
+//! product rule of the GUM (JCGM 100, §5.1.6), without draws. What does not depend on the grid is worked out once.
+
+use crate::catalog::{Device, Grid, Level};
+use crate::estimate::error::EstimateError;
+use crate::estimate::ledger::arithmetic::Arithmetic;
+use crate::estimate::ledger::chain::{Energy, Run, footprint};
+use crate::estimate::ledger::quantity::{Footprint, Quantity};
+use crate::estimate::ledger::spread::{Spread, Spreads};
+use crate::estimate::request::conditions::Conditions;
+use crate::estimate::request::training::check;
+use crate::estimate::steps::analytic::{Target, analytic_step};
+use crate::estimate::steps::micro_batch::{fits, memory_of};
+use crate::estimate::steps::step::StepSource;
+use crate::model::{Arch, count_params};
+use crate::record::Workload;
+use crate::stats::{Distribution, Interval};
+use crate::units::{DType, Joules};
+
+/// What is combined.
+#[derive(Debug, Clone)]
+pub struct Axes {
+    /// Devices, each with its own conditions: price, making, host.
+    pub hardware: Vec<(Device, Conditions)>,
+    /// Grids, each with its own conditions: intensity, PUE, water. Those of a CPU come second.
+    pub grids: Vec<(Grid, [Conditions; 2])>,
+    /// Number formats.
+    pub dtypes: Vec<DType>,
+    /// Numbers of devices.
+    pub devices: Vec<u32>,
+    /// Efficiencies of the software.
+    pub levels: Vec<Level>,
+    /// Architectures.
+    pub archs: Vec<Arch>,
+    /// Whether the machines are owned, so that only their electricity is paid. Rent and electricity bills are never ranked
+    /// together: a rented device without a known price has no known cost.
+    pub owned: bool,
+}
+
+/// A combination and what it costs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scenario {
+    /// Place in [`Axes::hardware`].
+    pub hardware: usize,
+    /// Place in [`Axes::grids`].
+    pub grid: usize,
+    /// Number format.
+    pub dtype: DType,
+    /// How many devices.
+    pub devices: u32,
+    /// Efficiency of the software.
+    pub level: Level,
+    /// The architecture.
+    pub arch: Arch,
+    /// Sequences on a device at a time, in the first phase.
+    pub micro_batch: usize,
+    /// Whether it fits the memory of a device.
+    pub fits: Option<bool>,
+    /// What it comes to. Cost is rent, or the electricity bill of owned machines.
+    pub footprint: Footprint<Interval>,
+}
+
+impl Scenario {
+    /// Hours from start to end: every scenario has them.
+    #[must_use]
+    pub fn wall_h(&self) -> Interval {
+        self.known(Quantity::Wall)
+    }
+
+    /// Energy of machines and building: every scenario has it.
+    #[must_use]
+    pub fn facility_energy_kwh(&self) -> Interval {
+        self.known(Quantity::FacilityEnergy)
+    }
+
+    /// Emissions of the electricity: every scenario has them.
+    #[must_use]
+    pub fn operational_kgco2e(&self) -> Interval {
+        self.known(Quantity::Operational)
+    }
+
+    fn known(&self, quantity: Quantity) -> Interval {
+        self.footprint.of(quantity).unwrap_or(Interval::point(f64::NAN))
+    }
+}
+
+/// All combinations that can be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sweep {
+    /// The scenarios.
+    pub scenarios: Vec<Scenario>,
+    /// Why others are not among them, and how many.
+    pub left_out: Vec<(String, usize)>,
+}
+
+/// A run on its hardware, wherever that stands.
+struct OnHardware {
+    micro_batch: usize,
+    fits: Option<bool>,
+    wall_h: Spread,
+    /// Of all devices, behind the power supply.
+    behind_kwh: Spread,
+}
+
+/// Every combination of `axes` for `workload`. Combinations that cannot be are counted by reason.
+///
+/// # Errors
+/// If an architecture does not fit the workload.
+pub fn sweep(workload: &Workload, axes: &Axes, micro_batch: Option<usize>) -> Result<Sweep, EstimateError> {
+    for arch in &axes.archs {
+        arch.check(&workload.model)?;
+    }
+    let spreads = Spreads::default();
+    let mut scenarios = Vec::new();
+    let mut left_out: Vec<(String, usize)> = Vec::new();
+    for (hardware, (device, conditions)) in axes.hardware.iter().enumerate() {
+        let kind = usize::from(device.kind == crate::catalog::DeviceKind::Cpu);
+        let places: Vec<Conditions> =
+            axes.grids.iter().map(|(_, of_grid)| at_place(conditions, &of_grid[kind], axes.owned)).collect();
+        for &dtype in &axes.dtypes {
+            for &devices in &axes.devices {
+                for &level in &axes.levels {
+                    for &arch in &axes.archs {
+                        let target = Target { workload, device, dtype, devices, level, micro_batch };
+                        let run = check(workload, devices, micro_batch)
+                            .and_then(|()| analytic_step(&target, arch))
+                            .map(|source| on_hardware(&spreads, &target, arch, &source, conditions));
+                        match run {
+                            Ok(run) => scenarios.extend(places.iter().enumerate().map(|(grid, conditions)| {
+                                let footprint = run.footprint(&spreads, devices, conditions);
+                                Scenario {
+                                    hardware,
+                                    grid,
+                                    dtype,
+                                    devices,
+                                    level,
+                                    arch,
+                                    micro_batch: run.micro_batch,
+                                    fits: run.fits,
+                                    footprint,
+                                }
+                            })),
+                            Err(error) => count(&mut left_out, &reason(&error), axes.grids.len()),
+                        }
+                    }
+                }
+            }
+        }
+    }
+    let needed = [Quantity::Wall, Quantity::FacilityEnergy, Quantity::Operational];
+    scenarios.retain(|s| needed.into_iter().all(|q| s.footprint.get(q).is_some_and(|i| i.is_valid())));
+    Ok(Sweep { scenarios, left_out })
+}
+
+/// The conditions of a device, where a grid is.
+fn at_place(of_device: &Conditions, of_grid: &Conditions, owned: bool) -> Conditions {
+    Conditions {
+        pue: of_grid.pue.clone(),
+        intensity: of_grid.intensity.clone(),
+        usd_per_device_hour: if owned { None } else { of_device.usd_per_device_hour.clone() },
+        // Rent and bills are not ranked together.
+        usd_per_kwh: if owned { of_grid.usd_per_kwh.clone() } else { None },
+        site_water: of_grid.site_water.clone(),
+        grid_water: of_grid.grid_water.clone(),
+        ..of_device.clone()
+    }
+}
+
+impl OnHardware {
+    fn footprint(&self, spreads: &Spreads, devices: u32, conditions: &Conditions) -> Footprint<Interval> {
+        let run = Run {
+            wall_h: Some(self.wall_h.clone()),
+            energy: Some(Energy::Parts { behind_kwh: self.behind_kwh.clone(), at_wall_kwh: None }),
+            devices: f64::from(devices),
+            share: 1.0,
+        };
+        footprint(spreads, &run, conditions, 1.0).map(Spread::interval)
+    }
+}
+
+fn reason(error: &EstimateError) -> String {
+    match error {
+        EstimateError::DType { .. } => "the device does not compute in that dtype".to_owned(),
+        EstimateError::MissingFigure { what, .. } => format!("the catalog gives the device no {what}"),
+        EstimateError::BatchTooSmall { .. } => "the batch is smaller than the number of devices".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+fn count(left_out: &mut Vec<(String, usize)>, reason: &str, n: usize) {
+    match left_out.iter_mut().find(|(r, _)| r == reason) {
+        Some((_, count)) => *count += n,
+        None => left_out.push((reason.to_owned(), n)),
+    }
+}
+
+fn on_hardware(
+    spreads: &Spreads,
+    target: &Target<'_>,
+    arch: Arch,
+    source: &StepSource,
+    conditions: &Conditions,
+) -> OnHardware {
+    let workload = target.workload;
+    let devices = f64::from(target.devices);
+    let phase_s: Vec<f64> = workload
+        .phases
+        .iter()
+        .zip(&source.phases)
+        .map(|(phase, step)| {
+            let pass = step.micro_steps * step.pass_s.centre() * source.straggler;
+            phase.steps as f64 * (pass + step.optimizer_s.centre() + step.exchange_s)
+        })
+        .collect();
+    let train_s: f64 = phase_s.iter().sum();
+    let lost = &conditions.lost_time;
+    let over = lost.typical(target.devices, count_params(&workload.model, arch) as f64);
+    let wall_s = train_s * over;
+    let wall_sd = step_sd(source, &phase_s).hypot(lost.productive.distribution.ln_sd());
+    let wall_h = spreads.uncertain("wall time", wall_s / 3600.0, wall_sd);
+    let busy_j: f64 =
+        source.phases.iter().zip(&phase_s).map(|(p, s)| p.power_w.map_or(0.0, Distribution::centre) * s).sum();
+    let idle_j = source.idle_w.map_or(busy_j / train_s, |w| w) * (wall_s - train_s);
+    // What a device takes in an hour, times the hours.
+    let kw = Joules((busy_j + idle_j) * devices).kwh() / wall_h.mid;
+    let power = spreads.uncertain("power of the device", kw, source.power_uncertainty);
+    let level = (target.dtype, target.level);
+    let bytes =
+        (0..workload.phases.len()).map(|i| memory_of(workload, i, arch, level, source.phases[i].micro_batch)).max();
+    OnHardware {
+        micro_batch: source.phases.first().map_or(1, |p| p.micro_batch),
+        fits: bytes.and_then(|bytes| fits(bytes, target.device)),
+        behind_kwh: spreads.multiply(&power, &wall_h),
+        wall_h,
+    }
+}
+
+/// Standard deviation of the logarithm of the training time: loadings of one name add up over the phases.
+fn step_sd(source: &StepSource, phase_s: &[f64]) -> f64 {
+    let total: f64 = phase_s.iter().sum();
+    let names = source.phases.first().map_or(0, |p| p.loadings.len());
+    let shared: f64 = (0..names)
+        .map(|i| {
+            let sum: f64 = source
+                .phases
+                .iter()
+                .zip(phase_s)
+                .map(|(p, s)| p.loadings.get(i).map_or(0.0, |l| l.1) * s / total)
+                .sum();
+            sum * sum
+        })
+        .sum();
+    shared.sqrt().hypot(source.own_scale.ln_sd())
+}

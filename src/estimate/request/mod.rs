@@ -1,0 +1,7 @@
+//! What is asked: the run, the architectures, the hardware, the grid and the prices.
+
+pub(super) mod conditions;
+pub(super) mod input;
+pub(super) mod lost_time;
+pub(super) mod spec;
+pub(super) mod training;

@@ -1,0 +1,125 @@
+//! The step of hardware that was not measured.
+
+use super::micro_batch::{largest_micro_batch, per_device};
+use super::model::{DeviceFigures, Efficiency, Loadings, OTHER_DESIGN_SD, StepTime, Work, busy_w, exchange, straggler};
+use super::step::{Basis, PhaseStep, StepSource};
+use crate::catalog::{Device, DeviceKind, Level, Sourced};
+use crate::estimate::error::EstimateError;
+use crate::meter::Coverage;
+use crate::model::{Arch, count_params};
+use crate::record::{Workload, phase_shape};
+use crate::stats::Distribution;
+use crate::units::DType;
+
+/// Relative standard uncertainty of the model for an architecture whose skinny products no published run holds:
+/// beyond what the dense one shares with it. The root mean square error of ratios to dense, modelled against measured, on an
+/// H200; on a CPU it is 0.015 (`reports/validation/record.md`). The larger stands: the runs that the model is fitted to have slower
+/// attention, which makes a Linformer look better, and fewer idle units, which makes LRT look worse.
+pub(in crate::estimate) const OTHER_ARCH_SD: f64 = 0.20;
+
+/// What a modelled step is of.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::estimate) struct Target<'a> {
+    pub(in crate::estimate) workload: &'a Workload,
+    pub(in crate::estimate) device: &'a Device,
+    pub(in crate::estimate) dtype: DType,
+    pub(in crate::estimate) devices: u32,
+    pub(in crate::estimate) level: Level,
+    pub(in crate::estimate) micro_batch: Option<usize>,
+}
+
+impl Target<'_> {
+    pub(in crate::estimate) fn micro_batch_of(&self, phase: usize, arch: Arch) -> usize {
+        let share = per_device(self.workload.phases[phase].batch_size, self.devices);
+        let of = (self.dtype, self.level);
+        match self.micro_batch {
+            Some(micro) => micro.clamp(1, share),
+            None => largest_micro_batch(self.workload, phase, arch, of, (self.device, self.devices)),
+        }
+    }
+
+    pub(in crate::estimate) fn work(&self, phase: usize, arch: Arch, micro_batch: usize) -> Work {
+        let shape = phase_shape(self.workload, &self.workload.phases[phase], micro_batch);
+        let checkpoint = self.workload.grad_checkpointing;
+        Work::new(&self.workload.model, arch.at_length(shape.seq_len), shape, self.dtype, self.level, checkpoint)
+    }
+
+    /// Seconds by which the exchange of gradients lengthens a step.
+    pub(in crate::estimate) fn exchange_s(&self, arch: Arch, time: &StepTime) -> f64 {
+        let Some(link) = self.device.interconnect.as_ref().filter(|_| self.devices > 1) else { return 0.0 };
+        let n_params = count_params(&self.workload.model, arch) as f64;
+        exchange(&self.workload.model, n_params, time.pass() * 2.0 / 3.0, self.devices, link).exposed_s
+    }
+
+    /// Watts of a device while the step runs.
+    pub(in crate::estimate) fn power_w(&self, model: &Efficiency, time: &StepTime) -> Option<f64> {
+        let limit = self.device.tdp.as_ref().map(Sourced::base)?;
+        Some(busy_w(self.device.idle()?.0, limit, time.busy(), model.busy_power().0))
+    }
+
+    /// A phase whose passes take `time`, at the power that the model gives them.
+    pub(in crate::estimate) fn phase_step(
+        &self,
+        phase: usize,
+        arch: Arch,
+        micro_batch: usize,
+        (model, time): (&Efficiency, StepTime),
+        loadings: Loadings,
+    ) -> PhaseStep {
+        let share = per_device(self.workload.phases[phase].batch_size, self.devices);
+        PhaseStep {
+            micro_batch,
+            micro_steps: share as f64 / micro_batch as f64,
+            pass_s: Distribution::Point(time.pass()),
+            optimizer_s: Distribution::Point(time.optimizer),
+            exchange_s: self.exchange_s(arch, &time),
+            scale: Distribution::Point(1.0),
+            loadings,
+            power_w: self.power_w(model, &time).map(Distribution::Point),
+            parts: Some(time),
+        }
+    }
+
+    pub(in crate::estimate) fn coverage(&self) -> Coverage {
+        if self.device.kind == DeviceKind::Cpu { Coverage::CpuPackage } else { Coverage::Gpu }
+    }
+}
+
+/// The steps of `arch` on a device of the catalog.
+///
+/// # Errors
+/// If the device lacks a peak for `dtype`, a bandwidth or a TDP.
+pub(in crate::estimate) fn analytic_step(target: &Target<'_>, arch: Arch) -> Result<StepSource, EstimateError> {
+    let model = Efficiency::embedded();
+    let figures = DeviceFigures::of(target.device, target.dtype)?;
+    let mut phases = Vec::new();
+    for i in 0..target.workload.phases.len() {
+        let micro_batch = target.micro_batch_of(i, arch);
+        let work = target.work(i, arch, micro_batch);
+        let time = model.step(&figures, &work);
+        let loadings = model.loadings(&figures, &work, StepTime::pass);
+        phases.push(target.phase_step(i, arch, micro_batch, (model, time), loadings));
+    }
+    let own_sd = if arch == Arch::Dense { 0.0 } else { OTHER_ARCH_SD };
+    let (busy, scatter) = model.busy_power();
+    Ok(StepSource {
+        phases,
+        basis: Basis::Analytic,
+        own_scale: Distribution::LogNormal(1.0, f64::exp(own_sd)),
+        straggler: straggler(model.straggler_sd(), target.devices),
+        coverage: Some(target.coverage()),
+        idle_w: target.device.idle().map(|idle| idle.0),
+        gain_uncertainty: 0.0,
+        machine_uncertainty: 0.0,
+        power_uncertainty: scatter.hypot(OTHER_DESIGN_SD),
+        description: format!(
+            "operators of the step on {}, at efficiencies fitted to {} published runs ({} level); power from idle to \
+             {:.0} % of the way to the limit by the part of the time that it computes",
+            target.device.name,
+            model.n_runs(),
+            target.level,
+            100.0 * busy,
+        ),
+        peak_memory_bytes: None,
+    })
+}

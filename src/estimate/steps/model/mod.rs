@@ -1,0 +1,18 @@
+//! Hardware that was not measured: operators, efficiencies fitted to published runs, networks, power.
+
+mod efficiency;
+mod figures;
+mod fit;
+mod network;
+mod parameters;
+mod power;
+mod step_time;
+
+pub use efficiency::{Constant, Efficiency, EfficiencyTable, Loadings};
+pub use figures::DeviceFigures;
+pub(in crate::estimate) use fit::UNSTATED_ACCUMULATION;
+pub use fit::{Calibration, HeldOut, Observation, observations};
+pub use network::{EXCHANGE_GSD, Exchange, all_reduce_s, exchange, straggler};
+pub use parameters::SHARED;
+pub use power::{OTHER_DESIGN_SD, PowerCheck, busy_w, power_checks};
+pub use step_time::{Class, StepTime, Work, saving};

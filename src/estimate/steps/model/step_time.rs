@@ -1,0 +1,228 @@
+//! Seconds of a step: the sum over its operators of max(compute, memory) at efficiencies that depend on size, and
+//! of what each kernel costs to launch.
+
+use super::figures::DeviceFigures;
+use super::parameters::{Effect, Layout, at};
+use crate::catalog::Level;
+use crate::model::{Arch, AttentionKernel, Config, Operator, OperatorKind, Saving, StepShape, count_params, operators};
+use crate::units::DType;
+
+/// Backward over forward of fused attention, which computes its scores again: 5 products for 2 (Dao et al. 2022).
+const FUSED_BACKWARD: f64 = 2.5;
+/// Bytes that AdamW moves for a parameter: weight, gradient and two moments read, all but the gradient written, f32.
+const ADAMW_BYTES: f64 = 28.0;
+
+/// What one device computes between two optimizer steps, and what it computes on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Work {
+    operators: Vec<Operator>,
+    dtype: DType,
+    level: Level,
+    grad_checkpointing: bool,
+    n_params: f64,
+}
+
+impl Work {
+    /// The work of one micro-batch of `shape`.
+    #[must_use]
+    pub fn new(config: &Config, arch: Arch, shape: StepShape, dtype: DType, level: Level, checkpoint: bool) -> Self {
+        let attention = if fuses(level) { AttentionKernel::Fused } else { AttentionKernel::Composed };
+        Self {
+            operators: operators(config, arch, shape, attention),
+            dtype,
+            level,
+            grad_checkpointing: checkpoint,
+            n_params: count_params(config, arch) as f64,
+        }
+    }
+}
+
+fn fuses(level: Level) -> bool {
+    level == Level::Tuned
+}
+
+/// What software of this level keeps out of memory.
+#[must_use]
+pub fn saving(level: Level, grad_checkpointing: bool) -> Saving {
+    Saving { fused_attention: fuses(level), grad_checkpointing }
+}
+
+/// Classes of work whose times are told apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Class {
+    /// Products with weights.
+    Gemm,
+    /// The skinny products of LRT.
+    LowRank,
+    /// The projections of a Linformer.
+    Projection,
+    /// Attention: its products and its softmax.
+    Attention,
+    /// Layer norms, activations, residuals, embeddings, losses.
+    ElementWise,
+    /// Launching kernels.
+    Launch,
+}
+
+impl Class {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Gemm, Self::LowRank, Self::Projection, Self::Attention, Self::ElementWise, Self::Launch];
+
+    /// Its name in tables.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Gemm => "products with weights",
+            Self::LowRank => "skinny low-rank products",
+            Self::Projection => "Linformer projections",
+            Self::Attention => "attention",
+            Self::ElementWise => "element-wise work",
+            Self::Launch => "kernel launches",
+        }
+    }
+
+    fn of(kind: OperatorKind) -> Self {
+        match kind {
+            OperatorKind::Gemm => Self::Gemm,
+            OperatorKind::LowRankGemm => Self::LowRank,
+            OperatorKind::Projection => Self::Projection,
+            OperatorKind::Attention | OperatorKind::FusedAttention | OperatorKind::Softmax => Self::Attention,
+            OperatorKind::LayerNorm
+            | OperatorKind::Gelu
+            | OperatorKind::Residual
+            | OperatorKind::Embedding
+            | OperatorKind::CrossEntropy => Self::ElementWise,
+        }
+    }
+}
+
+/// Seconds of forward and backward by class, and of the optimizer.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StepTime {
+    /// By class, in the order of [`Class::ALL`].
+    pub by_class: [f64; 6],
+    /// AdamW.
+    pub optimizer: f64,
+}
+
+impl StepTime {
+    /// Forward and backward.
+    #[must_use]
+    pub fn pass(&self) -> f64 {
+        self.by_class.iter().sum()
+    }
+
+    /// The part of a pass in which the device computes rather than waits for work.
+    #[must_use]
+    pub fn busy(&self) -> f64 {
+        1.0 - self.by_class[5] / self.pass()
+    }
+}
+
+/// The constants of one device, dtype and level, resolved.
+struct Rates {
+    product: f64,
+    size: f64,
+    attention: f64,
+    fused: f64,
+    bandwidth: f64,
+    ridge: f64,
+    softmax: f64,
+    traffic: f64,
+    launch: f64,
+}
+
+fn rates(values: &[f64], layout: &Layout, figures: &DeviceFigures, level: Level) -> Rates {
+    let effect = |effect, whose: Option<&str>| {
+        whose.and_then(|whose| layout.effect(effect, whose)).map_or(0.0, |place| values[place])
+    };
+    let design = figures.architecture.as_deref();
+    let tuned = level == Level::Tuned;
+    let mut ln = values[at::GEMM] + effect(Effect::Design, design) + effect(Effect::Device, Some(&figures.id));
+    if tuned {
+        ln += values[at::TUNED];
+    }
+    if figures.dtype == DType::F32 {
+        ln += values[at::VECTOR];
+    } else {
+        // Dense devices are held back by their power limit, small processes less so.
+        let limit = values[at::POWER] + values[at::SHRINK] * figures.ln_shrink + effect(Effect::DesignPower, design);
+        ln -= (figures.ln_density - limit).exp().ln_1p();
+        if figures.dtype == DType::Tf32 {
+            ln += values[at::TF32];
+        }
+    }
+    let product = figures.peak * ln.exp();
+    let of_attention = effect(Effect::DesignAttention, design);
+    Rates {
+        product,
+        size: values[at::SIZE].exp(),
+        attention: product * (values[at::ATTENTION] + of_attention).exp(),
+        fused: product * (values[at::FUSED] + of_attention).exp(),
+        bandwidth: figures.bandwidth * values[at::MEMORY].exp(),
+        ridge: figures.peak / figures.bandwidth,
+        softmax: values[at::SOFTMAX].exp(),
+        traffic: values[if tuned { at::TUNED_TRAFFIC } else { at::TYPICAL_TRAFFIC }].exp(),
+        launch: values[if tuned { at::TUNED_LAUNCH } else { at::TYPICAL_LAUNCH }].exp(),
+    }
+}
+
+/// Seconds of one run of a product with a weight: the lower its FLOPs per byte, the lower its efficiency.
+fn product_s(operator: &Operator, width: f64, rates: &Rates) -> f64 {
+    let flop = 2.0 * operator.products as f64 * operator.m as f64 * operator.n as f64 * operator.k as f64;
+    let bytes = operator.elements as f64 * width;
+    let efficiency = 1.0 / (1.0 + rates.size * rates.ridge * bytes / flop.max(1.0));
+    (flop / (rates.product * efficiency)).max(bytes / rates.bandwidth)
+}
+
+/// Seconds of one run forward, and forward and backward.
+fn run_s(operator: &Operator, width: f64, rates: &Rates) -> (f64, f64) {
+    let flop = 2.0 * operator.products as f64 * operator.m as f64 * operator.n as f64 * operator.k as f64;
+    let bytes = operator.elements as f64 * width;
+    match operator.kind {
+        OperatorKind::Gemm | OperatorKind::LowRankGemm | OperatorKind::Projection => {
+            let [left, right] = operator.gradients();
+            let forward = product_s(operator, width, rates);
+            (forward, forward + product_s(&left, width, rates) + product_s(&right, width, rates))
+        }
+        OperatorKind::Attention => {
+            let forward = (flop / rates.attention).max(bytes / rates.bandwidth);
+            (forward, 3.0 * forward)
+        }
+        OperatorKind::FusedAttention => {
+            let forward = (flop / rates.fused).max(bytes / rates.bandwidth);
+            (forward, (1.0 + FUSED_BACKWARD) * forward)
+        }
+        OperatorKind::Softmax => {
+            let forward = bytes * rates.softmax / rates.bandwidth;
+            (forward, 3.0 * forward)
+        }
+        OperatorKind::LayerNorm
+        | OperatorKind::Gelu
+        | OperatorKind::Residual
+        | OperatorKind::Embedding
+        | OperatorKind::CrossEntropy => {
+            let forward = bytes * rates.traffic / rates.bandwidth;
+            (forward, 3.0 * forward)
+        }
+    }
+}
+
+/// Kernels of a train step for each that runs forward: one more for each of its two gradients.
+const KERNELS: f64 = 3.0;
+
+/// Seconds of `work` on a device, by the constants `values`.
+pub(super) fn step_time(values: &[f64], layout: &Layout, figures: &DeviceFigures, work: &Work) -> StepTime {
+    let rates = rates(values, layout, figures, work.level);
+    let width = work.dtype.bytes() as f64;
+    let mut by_class = [0.0; 6];
+    for operator in &work.operators {
+        let count = operator.count as f64;
+        let (forward, train) = run_s(operator, width, &rates);
+        let seconds = if work.grad_checkpointing { train + forward } else { train };
+        by_class[Class::of(operator.kind) as usize] += count * seconds;
+        by_class[Class::Launch as usize] += KERNELS * count * rates.launch;
+    }
+    StepTime { by_class, optimizer: ADAMW_BYTES * work.n_params / rates.bandwidth }
+}

@@ -1,0 +1,68 @@
+//! Where the steps of a request come from: the record, a model fitted to it, the model of the catalog, or the user.
+
+use super::analytic::{Target, analytic_step};
+use super::given::given_step;
+use super::measured::measured_step;
+use super::model::{Efficiency, exchange, straggler};
+use super::scaled::{LEVEL, LocalModel};
+use super::step::{Basis, PhaseStep, StepSource};
+use crate::catalog::Device;
+use crate::estimate::error::EstimateError;
+use crate::estimate::request::training::{Hardware, Request, device_of};
+use crate::model::{Arch, count_params};
+
+/// The steps of `arch`.
+///
+/// # Errors
+/// If the record has nothing to go by, the catalog lacks a figure, or a number that was given makes no sense.
+pub(in crate::estimate) fn step_source(request: &Request<'_>, arch: Arch) -> Result<StepSource, EstimateError> {
+    let Request { workload, dtype, devices, level, micro_batch, .. } = *request;
+    let target = |device| Target { workload, device, dtype, devices, level, micro_batch };
+    match &request.hardware {
+        Hardware::Measured(record) => {
+            let measured = measured_step(record, workload, arch, dtype, devices)?;
+            if let Some(source) =
+                measured.filter(|s| micro_batch.is_none_or(|n| s.phases.iter().all(|p| p.micro_batch == n)))
+            {
+                return Ok(on_several(source, request, arch, &device_of(record)));
+            }
+            let local = LocalModel::of(record, dtype).ok_or(EstimateError::NothingMeasured)?;
+            let device = device_of(record);
+            local.steps(&Target { level: LEVEL, ..target(&device) }, arch, (record, false))
+        }
+        Hardware::Transferred(record, device) => {
+            let local = LocalModel::of(record, dtype).ok_or(EstimateError::NothingMeasured)?;
+            local.steps(&Target { level: LEVEL, ..target(device) }, arch, (record, true))
+        }
+        Hardware::Catalog(device) => analytic_step(&target(device), arch),
+        Hardware::Given { step_s, power_w, device } => {
+            for (name, value) in [("--step-time", Some(*step_s)), ("--power", *power_w)] {
+                if let Some(value) = value.filter(|x| !(1e-12..=1e9).contains(x)) {
+                    return Err(EstimateError::Number { name, value, allowed: "1e-12 to 1e9" });
+                }
+            }
+            Ok(given_step(workload, *step_s, *power_w, device.as_ref()))
+        }
+    }
+}
+
+/// A step that was measured on one device, on several: their exchange is modelled.
+fn on_several(source: StepSource, request: &Request<'_>, arch: Arch, device: &Device) -> StepSource {
+    if request.devices == 1 {
+        return source;
+    }
+    let n_params = count_params(&request.workload.model, arch) as f64;
+    let exposed = |phase: &PhaseStep| {
+        let backward_s = phase.pass_s.centre() * 2.0 / 3.0;
+        let link = device.interconnect.as_ref()?;
+        Some(exchange(&request.workload.model, n_params, backward_s, request.devices, link).exposed_s)
+    };
+    let phases = source.phases.iter().map(|p| PhaseStep { exchange_s: exposed(p).unwrap_or(0.0), ..p.clone() });
+    StepSource {
+        phases: phases.collect(),
+        basis: Basis::Scaled,
+        straggler: straggler(Efficiency::embedded().straggler_sd(), request.devices),
+        description: format!("{}; several devices and their exchange are modelled", source.description),
+        ..source
+    }
+}

@@ -1,0 +1,108 @@
+//! How long an optimizer step takes in each phase, and at what power.
+
+use serde::Serialize;
+
+use super::model::{Loadings, StepTime};
+use crate::meter::Coverage;
+use crate::stats::{Distribution, Mean};
+
+/// Relative standard uncertainty of a later run on the same machine: between processes, as 10 runs of
+/// MLPerf's BERT on two nodes (0.3 % within a node; rounded up for machines that share their host).
+pub(in crate::estimate) const RERUN_UNCERTAINTY: f64 = 0.01;
+
+/// The same of a virtual machine on a host that others use: one shape of BERT-base took 1.75, 1.91 and 2.03 s a step within
+/// a day on one with 2 virtual CPUs, each known to 3 to 5 % (`reports/epyc-2vcpu-bert-base`, `-validation`), and was off by
+/// 6.7 % between a profile of half a minute and the ten minutes after it.
+pub(in crate::estimate) const SHARED_MACHINE_UNCERTAINTY: f64 = 0.05;
+
+/// What an estimate stands on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Basis {
+    /// A step of this shape on this hardware was measured.
+    Measured,
+    /// A step was measured at another shape, or on another device.
+    Scaled,
+    /// Nothing was measured: a model of the hardware.
+    Analytic,
+    /// The hours or the energy were given.
+    Given,
+}
+
+impl Basis {
+    /// The word for it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Measured => "measured",
+            Self::Scaled => "scaled",
+            Self::Analytic => "analytic",
+            Self::Given => "given",
+        }
+    }
+}
+
+/// One optimizer step of one phase: `micro_steps` times forward and backward, then the exchange of gradients and
+/// the optimizer, all times common factors.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PhaseStep {
+    /// Sequences of a micro-batch.
+    pub micro_batch: usize,
+    /// Micro-batches in a step, on one device.
+    pub micro_steps: f64,
+    /// Seconds of one forward and backward pass.
+    pub pass_s: Distribution,
+    /// Seconds of the optimizer.
+    pub optimizer_s: Distribution,
+    /// Seconds by which the exchange of gradients lengthens the step.
+    pub exchange_s: f64,
+    /// Factor for what is this step's alone.
+    pub scale: Distribution,
+    /// How the step depends on what estimates share.
+    pub loadings: Loadings,
+    /// Watts of what the meter covers while the step runs, on one device.
+    pub power_w: Option<Distribution>,
+    /// The modelled parts, where the step is modelled.
+    pub parts: Option<StepTime>,
+}
+
+/// The steps of every phase.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepSource {
+    /// One for each phase of the workload.
+    pub phases: Vec<PhaseStep>,
+    /// What they stand on.
+    pub basis: Basis,
+    /// Factor by which a model of this architecture alone is off.
+    pub own_scale: Distribution,
+    /// How much longer the slowest of several devices takes.
+    pub straggler: f64,
+    /// What the watts are of.
+    pub coverage: Option<Coverage>,
+    /// Watts of one device that waits, of what the meter covers.
+    pub idle_w: Option<f64>,
+    /// Relative standard uncertainty of the gain of the meter, shared by all architectures.
+    pub gain_uncertainty: f64,
+    /// Relative standard uncertainty of the speed of a machine that others use too, shared by all architectures.
+    pub machine_uncertainty: f64,
+    /// Relative standard uncertainty of a modelled power, shared by all architectures.
+    pub power_uncertainty: f64,
+    /// What was measured or modelled, for the assumptions.
+    pub description: String,
+    /// Peak memory that was measured.
+    pub peak_memory_bytes: Option<u64>,
+}
+
+/// Forward and backward are timed in the same steps: their standard errors are added, as if fully
+/// correlated.
+pub(in crate::estimate) fn sum(a: Mean, b: Mean) -> Mean {
+    Mean {
+        mean: a.mean + b.mean,
+        standard_error: a.standard_error + b.standard_error,
+        degrees_of_freedom: a.degrees_of_freedom.min(b.degrees_of_freedom),
+    }
+}
+
+pub(in crate::estimate) fn student(mean: Mean) -> Distribution {
+    Distribution::StudentT(mean.mean, mean.standard_error, mean.degrees_of_freedom)
+}

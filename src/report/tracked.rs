@@ -1,0 +1,148 @@
+//! A command that was tracked, and what it came to: for people and for files.
+
+use std::ffi::OsString;
+
+use serde::Serialize;
+
+use super::numbers::{interval, significant};
+use super::table::TextTable;
+use crate::catalog::Grid;
+use crate::estimate::{Account, Conditions, Quantity, Value};
+use crate::files::JSON_SCHEMA;
+use crate::machine::MachineFacts;
+use crate::record::Warning;
+use crate::stats::Interval;
+use crate::track::{Exit, Tracked, TrackedPart, Tracking};
+
+/// A command that has run, and what it came to.
+#[derive(Debug, Clone, Copy)]
+pub struct TrackedRun<'a> {
+    /// The command and its arguments.
+    pub command: &'a [OsString],
+    /// What the run is called, if it was given a name.
+    pub project: Option<&'a str>,
+    /// When it began, with the zone: `2026-11-24T21:15:00.000+01:00`.
+    pub started: &'a str,
+    /// Whose energy is accounted for.
+    pub tracking: Tracking,
+    /// What was metered.
+    pub tracked: &'a Tracked,
+    /// What that comes to.
+    pub account: &'a Account,
+    /// Grid, site and prices.
+    pub conditions: &'a Conditions,
+    /// The grid, if it was named.
+    pub grid: Option<&'a Grid>,
+    /// The machine.
+    pub facts: &'a MachineFacts,
+}
+
+#[derive(Serialize)]
+struct Output<'a> {
+    schema: u32,
+    command: Vec<String>,
+    started: &'a str,
+    duration_s: f64,
+    exit: Exit,
+    tracking: Tracking,
+    lines: &'a [TrackedPart],
+    cpu_s: Option<f64>,
+    cpu_load: Option<f64>,
+    resident_bytes: Option<u64>,
+    /// Whether a part of the machine is missing from the totals.
+    partial: bool,
+    #[serde(flatten)]
+    account: &'a Account,
+    warnings: &'a [Warning],
+}
+
+impl TrackedRun<'_> {
+    /// Whether a part of the machine is missing from the totals.
+    #[must_use]
+    pub fn is_partial(&self) -> bool {
+        self.tracked.lines.iter().any(TrackedPart::is_missing)
+    }
+
+    /// The account as indented JSON.
+    ///
+    /// # Errors
+    /// If a number cannot be written.
+    pub fn json(&self) -> Result<String, serde_json::Error> {
+        let Self { tracked, .. } = self;
+        let output = Output {
+            schema: JSON_SCHEMA,
+            command: self.command.iter().map(|c| c.to_string_lossy().into_owned()).collect(),
+            started: self.started,
+            duration_s: tracked.duration_s,
+            exit: tracked.exit,
+            tracking: self.tracking,
+            lines: &tracked.lines,
+            cpu_s: tracked.cpu_s,
+            cpu_load: tracked.cpu_load,
+            resident_bytes: tracked.resident_bytes,
+            partial: self.is_partial(),
+            account: self.account,
+            warnings: &tracked.warnings,
+        };
+        Ok(serde_json::to_string_pretty(&output)? + "\n")
+    }
+
+    /// The account for people.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let Self { tracked, account, .. } = self;
+        let shown = |value: Option<Interval>, per_unit: f64| {
+            value.map_or_else(|| "-".to_owned(), |i| interval(i.scaled(per_unit)))
+        };
+        let mut table = TextTable::new(&["part", "energy J", "above idle J", "power W", "source"]);
+        for line in &tracked.lines {
+            let source = match (line.source, line.covered_by) {
+                (_, Some(by)) => format!("in {by}"),
+                (Some(source), None) => source.name().to_owned(),
+                (None, None) => "not known".to_owned(),
+            };
+            table.row(vec![
+                line.device.clone(),
+                shown(line.energy_j, 1.0),
+                shown(line.energy_above_idle_j, 1.0),
+                shown(line.power_w, 1.0),
+                source,
+            ]);
+        }
+        let ended = match (tracked.exit.code, tracked.exit.signal) {
+            (Some(code), _) => format!("exit code {code}"),
+            (None, Some(signal)) => format!("killed by signal {signal}"),
+            (None, None) => "ended".to_owned(),
+        };
+        let whose = match self.tracking {
+            Tracking::Machine => "the whole machine",
+            Tracking::Process => "the command's share",
+        };
+        let mut text = format!("\n{} s, {ended}; {whose}:\n{}", significant(tracked.duration_s), table.render());
+        let partial = if self.is_partial() { " (partial: a part of the machine is not known)" } else { "" };
+        let totals = [
+            ("energy at the wall", account.footprint.of(Quantity::ItEnergy), 1000.0, "Wh"),
+            ("emissions", account.footprint.of(Quantity::Operational), 1000.0, "gCO2e"),
+            ("cost", account.footprint.of(Quantity::Cost), 1.0, "USD"),
+        ];
+        for (what, value, scale, unit) in totals {
+            let known = value
+                .map_or_else(|| "not known".to_owned(), |v| format!("{} {unit}{partial}", interval(v.scaled(scale))));
+            text.push_str(&format!("{what:18} {known}\n"));
+        }
+        for choice in &account.assumptions {
+            if let Value::Text(value) = &choice.value {
+                text.push_str(&format!("{}: {value} ({})\n", choice.name, choice.source));
+            }
+        }
+        for line in &tracked.lines {
+            if let Some(reason) = &line.reason {
+                text.push_str(&format!("{}: {}\n", line.device, reason.replace('\n', "; ")));
+            }
+        }
+        for warning in &tracked.warnings {
+            text.push_str(&format!("warning: {warning}\n"));
+        }
+        text
+    }
+}
