@@ -271,12 +271,12 @@ fn zones_are_found_below_their_control_type_and_nowhere_else_and_not_too_deep() 
 #[test]
 fn a_link_is_dangling_where_it_leads_nowhere_however_deep_it_lies_and_not_where_it_leads_to_other_zones() {
     use std::os::unix::fs::symlink;
-    for (nowhere, expected) in [(true, "lead nowhere"), (false, "RAPL is not available")] {
+    for nowhere in [true, false] {
         let root = tree_of(&[("elsewhere", "core", "0"), ("intel-rapl/intel-rapl:1", "core", "0")]);
         let target = if nowhere { root.path().join("nowhere") } else { root.path().join("elsewhere") };
         symlink(target, root.path().join("intel-rapl/intel-rapl:0")).expect("new");
         let Err(error) = open_rapl(root.path(), None) else { panic!("there is no package") };
-        assert!(error.to_string().contains(expected), "{error}");
+        assert_eq!(error.to_string().contains("lead nowhere"), nowhere, "{error}");
     }
 }
 
