@@ -104,11 +104,10 @@ mod tests {
     }
 
     #[test]
-    fn a_negative_factor_keeps_the_ends_in_order() {
-        assert_eq!(
-            Interval { mid: 2.0, low: 1.0, high: 4.0 }.scaled(-1.0),
-            Interval { mid: -2.0, low: -4.0, high: -1.0 }
-        );
+    fn a_factor_scales_all_three_and_a_negative_one_keeps_the_ends_in_order() {
+        let interval = Interval { mid: 2.0, low: 1.0, high: 4.0 };
+        assert_eq!(interval.scaled(-3.0), Interval { mid: -6.0, low: -12.0, high: -3.0 });
+        assert_eq!(interval.scaled(0.5), Interval { mid: 1.0, low: 0.5, high: 2.0 });
     }
 
     #[test]

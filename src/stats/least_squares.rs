@@ -214,12 +214,27 @@ mod tests {
 
     #[test]
     fn a_curve_is_followed_from_far_away_and_what_has_no_number_is_no_fit() {
-        // From -3 the curve's tangent leads beyond all numbers: exp(x) = 20 at 2.995732.
-        let vague = [Prior { mean: 0.0, sd: 1e3 }];
-        let fit = fit_robust(&vague, &[-3.0], |x| vec![(x[0].exp() - 20.0) / 0.01]).expect("finite");
-        assert!((fit.values[0] - 2.995_732).abs() < 1e-5, "{:?}", fit.values);
+        // From -3 the tangents of the curves lead beyond all numbers: exp(x) = 20 at 2.995732, exp(y) = 5 at 1.609438, and z
+        // is what they lack of 10.
+        let vague = [Prior { mean: 0.0, sd: 1e3 }; 3];
+        let curves = |x: &[f64]| vec![(x[0].exp() - 20.0) / 0.01, (x[1].exp() - 5.0) / 0.01, x[0] + x[1] + x[2] - 10.0];
+        let fit = fit_robust(&vague, &[-3.0, -3.0, 0.0], curves).expect("finite");
+        for (found, expected) in fit.values.iter().zip([2.995_732, 1.609_438, 5.394_830]) {
+            assert!((found - expected).abs() < 1e-4, "{:?}", fit.values);
+        }
+        // Deviations of 0.01 / 20 and 0.01 / 5.
+        for (gradient, variance) in [([1.0, 0.0, 0.0], 2.5e-7), ([0.0, 1.0, 0.0], 4e-6), ([0.0, 0.0, 1.0], 1.000_004)] {
+            assert!(
+                (fit.variance(&gradient) / variance - 1.0).abs() < 1e-4,
+                "{gradient:?}: {}",
+                fit.variance(&gradient)
+            );
+        }
+        // A prior of 10 +- 0.1 is far from where the search begins: (x - 10) / 0.01 = 3/5.
+        let fit = fit_robust(&[Prior { mean: 10.0, sd: 0.1 }], &[0.0], |x| vec![x[0] - 10.756]).expect("finite");
+        assert!((fit.values[0] - 10.006).abs() < 1e-5, "{:?}", fit.values);
         for nothing in [f64::NAN, f64::INFINITY] {
-            assert_eq!(fit_robust(&vague, &[0.0], |_| vec![nothing]), None);
+            assert_eq!(fit_robust(&vague, &[0.0; 3], |_| vec![nothing]), None);
         }
     }
 }

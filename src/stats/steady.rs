@@ -63,6 +63,7 @@ mod tests {
         for (blocks, slope, spread, significant) in [
             (&[1.0, 2.0][..], 2.0 / 3.0, 1.0, false),
             (&[1.0, 2.0, 4.0], 4.5 / 7.0, 3.0, false),
+            (&[5.0, 5.0, 5.0], 0.0, 0.0, false),
             // t = 1.73205 / e with one degree of freedom, where 12.7062 is the limit: e = 0.13631.
             (&[1.0, 2.135, 3.0], 1.0 / 2.045, 2.0, true),
             (&[1.0, 2.138, 3.0], 1.0 / 2.046, 2.0, false),
