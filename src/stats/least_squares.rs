@@ -203,6 +203,9 @@ mod tests {
         assert!((fit.values[0] - 12.8).abs() < 1e-4, "{:?}", fit.values);
         // 4 x 4/5 + 1/9.
         assert!((fit.variance(&[1.0]) - 1.0 / 3.311_111).abs() < 1e-4, "{:?}", fit.precision);
+        // From the datum itself it goes back to where the two pulls meet: x = 3/5.
+        let fit = fit_robust(&[Prior { mean: 0.0, sd: 1.0 }], &[1.35], |x| vec![x[0] - 1.35]).expect("finite");
+        assert!((fit.values[0] - 0.6).abs() < 1e-4, "{:?}", fit.values);
         // Two parameters, both 0 +- 1, and one datum of x + 2 y: the precision is [[1.8, 1.6], [1.6, 4.2]].
         let priors = [Prior { mean: 0.0, sd: 1.0 }; 2];
         let fit = fit_robust(&priors, &[9.0, -7.0], |x| vec![x[0] + 2.0 * x[1] - 3.75]).expect("finite");
@@ -214,16 +217,16 @@ mod tests {
 
     #[test]
     fn a_curve_is_followed_from_far_away_and_what_has_no_number_is_no_fit() {
-        // From -3 the tangents of the curves lead beyond all numbers: exp(x) = 20 at 2.995732, exp(y) = 5 at 1.609438, and z
+        // From -3 the tangents of the curves lead beyond all numbers: exp(x) = 20 at 2.995732, exp(z) = 5 at 1.609438, and y
         // is what they lack of 10.
         let vague = [Prior { mean: 0.0, sd: 1e3 }; 3];
-        let curves = |x: &[f64]| vec![(x[0].exp() - 20.0) / 0.01, (x[1].exp() - 5.0) / 0.01, x[0] + x[1] + x[2] - 10.0];
-        let fit = fit_robust(&vague, &[-3.0, -3.0, 0.0], curves).expect("finite");
-        for (found, expected) in fit.values.iter().zip([2.995_732, 1.609_438, 5.394_830]) {
+        let curves = |x: &[f64]| vec![(x[0].exp() - 20.0) / 0.01, (x[2].exp() - 5.0) / 0.01, x[0] + x[1] + x[2] - 10.0];
+        let fit = fit_robust(&vague, &[-3.0, 0.0, -3.0], curves).expect("finite");
+        for (found, expected) in fit.values.iter().zip([2.995_732, 5.394_830, 1.609_438]) {
             assert!((found - expected).abs() < 1e-4, "{:?}", fit.values);
         }
         // Deviations of 0.01 / 20 and 0.01 / 5.
-        for (gradient, variance) in [([1.0, 0.0, 0.0], 2.5e-7), ([0.0, 1.0, 0.0], 4e-6), ([0.0, 0.0, 1.0], 1.000_004)] {
+        for (gradient, variance) in [([1.0, 0.0, 0.0], 2.5e-7), ([0.0, 1.0, 0.0], 1.000_004), ([0.0, 0.0, 1.0], 4e-6)] {
             assert!(
                 (fit.variance(&gradient) / variance - 1.0).abs() < 1e-4,
                 "{gradient:?}: {}",
