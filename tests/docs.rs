@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::reliability::{folder, program, text};
 
 /// Commands of other programs, by how they begin, and why they are not run here.
-const NOT_RUN: [(&str, &str); 14] = [
+const NOT_RUN: [(&str, &str); 15] = [
     ("cargo install", "it builds the program again, in release"),
     ("cargo build", "a build of its own: it takes minutes, or a CUDA toolkit"),
     ("cargo test", "these are the tests"),
@@ -22,6 +22,7 @@ const NOT_RUN: [(&str, &str); 14] = [
     ("cargo +nightly fuzz", "needs cargo-fuzz, a nightly toolchain and a C++ compiler"),
     ("cargo run --example", "the tests of the examples run them"),
     ("tests/reliability.sh", "it takes hours; a part of it is in these tests"),
+    ("tests/mutants.sh", "needs cargo-mutants, and takes most of an hour"),
     ("python3 tests/gpu_emulation/", "needs CUDA's headers"),
     ("LD_LIBRARY_PATH=target/emulated-gpu", "needs the emulated GPU that the line before it builds"),
     (".ci/run", "it runs these tests"),

@@ -306,4 +306,36 @@ mod tests {
         assert!(check("linformer:k=512").is_ok());
         assert!(check("linformer:k=513").is_err());
     }
+
+    #[test]
+    fn an_architecture_says_what_it_is_and_what_is_left_out_is_the_usual() {
+        for (spec, written, label, kind, rank, k) in [
+            ("dense", "dense", "dense", "dense", None, None),
+            ("lrt", "lrt:rank=256", "LRT r=256", "lrt", Some(256), None),
+            ("lrt:r=8,", "lrt:rank=8", "LRT r=8", "lrt", Some(8), None),
+            ("linformer", "linformer:k=128", "Linformer k=128", "linformer", None, Some(128)),
+            (
+                "linformer:share=none,k=3",
+                "linformer:k=3,share=none,order=projected",
+                "Linformer k=3 share=none order=projected",
+                "linformer",
+                None,
+                Some(3),
+            ),
+            (
+                "linformer:share=kv,share=model,order=projected,order=input",
+                "linformer:k=128",
+                "Linformer k=128",
+                "linformer",
+                None,
+                Some(128),
+            ),
+        ] {
+            let arch: Arch = spec.parse().expect(spec);
+            assert_eq!((arch.kind(), arch.rank(), arch.k(), arch.label().as_str()), (kind, rank, k, label));
+            let json = format!("\"{written}\"");
+            assert_eq!(serde_json::to_string(&arch).expect("text"), json);
+            assert_eq!(serde_json::from_str::<Arch>(&json).expect("text"), arch);
+        }
+    }
 }

@@ -152,4 +152,14 @@ pub(super) mod tests {
     fn fifteen_percent_is_rounded_up() {
         assert_eq!([masked_per_seq(128), masked_per_seq(512), masked_per_seq(1)], [20, 77, 1]);
     }
+
+    #[test]
+    fn heads_layers_rooms_and_masked_positions_are_whole_numbers() {
+        let bert = bert_base();
+        assert_eq!(bert.d_head(), 64);
+        assert_eq!(bert.clone().with_layers(3), Config { n_layers: 3, ..bert_base() });
+        assert_eq!(bert.clone().with_room_for(513), Config { max_seq_len: 513, ..bert_base() });
+        assert_eq!(bert.clone().with_room_for(511), bert);
+        assert_eq!([0, 1, 100, 128, 512].map(masked_per_seq), [0, 1, 15, 20, 77]);
+    }
 }

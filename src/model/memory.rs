@@ -113,4 +113,37 @@ mod tests {
         let state = training_memory(&bert_base(), Arch::Dense, shape, DType::F32).state;
         assert_eq!(state, 1_761_702_848);
     }
+
+    #[test]
+    fn two_tiny_layers_keep_the_bytes_counted_by_hand() {
+        // 2 layers, d 4, 2 heads, d_ff 6, vocab 10; batch 2, 3 tokens, 3 of them masked: 6 tokens.
+        let config =
+            Config { n_layers: 2, d_model: 4, n_heads: 2, d_ff: 6, vocab_size: 10, max_seq_len: 3, ..bert_base() };
+        let gated = Config { gated_mlp: true, ..config.clone() };
+        let shape = StepShape { batch_size: 2, seq_len: 3, masked_per_seq: 3 };
+        for (config, arch, dtype, grad_checkpointing, activations) in [
+            // A token in f32: 34 x 4 + 8 x 6 + 9 x 2 x 3 = 238; 2 x 6 of them, and embeddings of 6 x 4 x 9.
+            (&config, "dense", DType::F32, false, 3072),
+            // 6 inner widths of 4 bytes more: 262.
+            (&config, "lrt:rank=1", DType::F32, false, 3360),
+            // Scores of 2 keys: 220.
+            (&config, "linformer:k=2", DType::F32, false, 2856),
+            // 18 x 4 + 2 x 4 x 6 + 5 x 2 x 3, and 7 inner widths of 2 bytes: 164; embeddings of 6 x 4 x 5.
+            (&gated, "lrt:rank=1", DType::Bf16, false, 2088),
+            // One layer of 34 x 4 + 2 x 8 x 6 + 54 = 286 a token, and two inputs of 6 x 4 x 4.
+            (&gated, "dense", DType::F32, true, 2124),
+        ] {
+            let saving = Saving { grad_checkpointing, ..Saving::default() };
+            let found = training_memory_with(config, arch.parse().expect("valid"), shape, dtype, saving);
+            // Two times 4 bytes of 6 masked positions x 10.
+            assert_eq!((found.activations, found.logits), (activations, 480), "{arch}, {dtype}");
+        }
+    }
+
+    #[test]
+    fn the_parts_add_up_and_what_is_beyond_all_numbers_is_the_largest() {
+        assert_eq!(MemoryEstimate { state: 1, activations: 20, logits: 300 }.total(), 321);
+        assert_eq!(MemoryEstimate { state: u64::MAX, activations: 1, logits: 1 }.total(), u64::MAX);
+        assert_eq!(bytes(u128::from(u64::MAX) + 5), u64::MAX);
+    }
 }

@@ -303,4 +303,115 @@ mod tests {
             + 100_000.0 * 256.0 * 512.0 * mflop_per_token("dense", 512, 77) * 1e6;
         assert!((total / 2.38e19 - 1.0).abs() < 0.005, "{total:e}");
     }
+
+    /// `name: runs of products x m x n x k, elements` of each operator.
+    fn listed(list: &[Operator]) -> Vec<String> {
+        let line = |o: &Operator| {
+            format!("{}: {} of {} x {} x {} x {}, {}", o.name, o.count, o.products, o.m, o.n, o.k, o.elements)
+        };
+        list.iter().map(line).collect()
+    }
+
+    #[test]
+    fn the_operators_of_two_tiny_layers_are_those_listed_by_hand() {
+        // 2 layers, d 4, 2 heads, d_ff 6, vocab 10; batch 2, 3 tokens, 1 masked.
+        let encoder =
+            Config { n_layers: 2, d_model: 4, n_heads: 2, d_ff: 6, vocab_size: 10, max_seq_len: 3, ..bert_base() };
+        let decoder = Config { family: Family::Decoder, gated_mlp: true, ..encoder.clone() };
+        let shape = StepShape { batch_size: 2, seq_len: 3, masked_per_seq: 1 };
+        let of = |config: &Config, arch: &str, kernel| {
+            listed(&operators(config, arch.parse().expect("valid"), shape, kernel))
+        };
+        let dense = listed(&forward_operators(&encoder, Arch::Dense, shape));
+        assert_eq!(
+            dense,
+            [
+                "embeddings: 1 of 1 x 6 x 4 x 0, 120",
+                "layer norm: 5 of 1 x 6 x 4 x 0, 72",
+                "dropout and residual: 4 of 1 x 6 x 4 x 0, 96",
+                "gelu: 2 of 1 x 6 x 6 x 0, 72",
+                "query, output: 4 of 1 x 6 x 4 x 4, 64",
+                "key, value: 4 of 1 x 6 x 4 x 4, 64",
+                "feed-forward in: 2 of 1 x 6 x 6 x 4, 84",
+                "feed-forward out: 2 of 1 x 6 x 4 x 6, 84",
+                "attention scores: 2 of 4 x 3 x 3 x 2, 84",
+                "attention values: 2 of 4 x 3 x 2 x 3, 84",
+                "softmax and dropout: 2 of 1 x 12 x 3 x 0, 144",
+                "pooler: 1 of 1 x 2 x 4 x 4, 32",
+                "next-sentence head: 1 of 1 x 2 x 2 x 4, 20",
+                "masked-LM transform: 1 of 1 x 2 x 4 x 4, 32",
+                "LM decoder: 1 of 1 x 2 x 10 x 4, 68",
+                "cross-entropy: 1 of 1 x 2 x 10 x 0, 60",
+            ]
+        );
+        for (config, arch, kernel, lines) in [
+            (
+                &decoder,
+                "dense",
+                AttentionKernel::Counted,
+                &[
+                    "gelu: 2 of 1 x 6 x 6 x 0, 108",
+                    "feed-forward in: 4 of 1 x 6 x 6 x 4, 84",
+                    "attention scores: 2 of 4 x 3 x 2 x 2, 64",
+                    "attention values: 2 of 4 x 3 x 2 x 2, 64",
+                    "softmax and dropout: 2 of 1 x 12 x 3 x 0, 144",
+                ][..],
+            ),
+            (&decoder, "dense", AttentionKernel::Composed, &["attention scores: 2 of 4 x 3 x 3 x 2, 84"]),
+            (&encoder, "dense", AttentionKernel::Fused, &["fused attention: 2 of 4 x 3 x 3 x 4, 96"]),
+            (&decoder, "lrt:rank=1", AttentionKernel::Fused, &["fused attention: 2 of 4 x 3 x 2 x 4, 96"]),
+            (
+                &decoder,
+                "lrt:rank=1",
+                AttentionKernel::Composed,
+                &["query, output: 4 of 1 x 6 x 1 x 4, 34", "query, output: 4 of 1 x 6 x 4 x 1, 34"],
+            ),
+            (
+                &decoder,
+                "linformer:k=2,share=layer",
+                AttentionKernel::Fused,
+                &[
+                    "key, value: 4 of 1 x 4 x 4 x 4, 48",
+                    "fused attention: 2 of 4 x 3 x 2 x 4, 80",
+                    "linformer projection: 4 of 2 x 2 x 4 x 3, 52",
+                ],
+            ),
+            (
+                &encoder,
+                "linformer:k=2,share=kv,order=projected",
+                AttentionKernel::Composed,
+                &[
+                    "key, value: 4 of 1 x 6 x 4 x 4, 64",
+                    "attention scores: 2 of 4 x 3 x 2 x 2, 64",
+                    "linformer projection: 4 of 2 x 2 x 4 x 3, 52",
+                ],
+            ),
+            (
+                &encoder,
+                "linformer:k=2,share=kv",
+                AttentionKernel::Counted,
+                &["linformer projection: 2 of 2 x 2 x 4 x 3, 52"],
+            ),
+        ] {
+            let found = of(config, arch, kernel);
+            for line in lines {
+                assert!(found.iter().any(|l| l == line), "{line} is not in {found:#?}");
+            }
+        }
+        // Nothing is masked: what is fine-tuned has no losses over the vocabulary.
+        let tuned = forward_operators(&encoder, Arch::Dense, StepShape { masked_per_seq: 0, ..shape });
+        assert_eq!(listed(&tuned), dense[..13]);
+        let gpt = of(&decoder, "dense", AttentionKernel::Counted);
+        assert!(gpt[11].starts_with("LM decoder"), "{gpt:#?}");
+    }
+
+    #[test]
+    fn a_product_has_two_gradients_and_reads_and_writes_three_times_as_much_in_training() {
+        let product = Operator::batched("any", OperatorKind::Gemm, 5, 3, (2, 10, 4));
+        let sides = |o: &Operator| (o.products, o.m, o.n, o.k, o.count);
+        assert_eq!(product.gradients().each_ref().map(sides), [(3, 2, 4, 10, 5), (3, 4, 10, 2, 5)]);
+        // 3 x (8 + 40 + 20) elements; 2 x 5 x 3 x 2 x 10 x 4.
+        assert_eq!((product.elements, product.train_elements(), product.flop()), (204, 612, 2400));
+        assert!(OperatorKind::Projection.multiplies() && !OperatorKind::Softmax.multiplies());
+    }
 }

@@ -41,3 +41,16 @@ impl FromStr for Ops {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_make_of_operations_is_read_as_it_is_written() {
+        for (ops, text) in [(Ops::Fused, "fused"), (Ops::Stock, "stock")] {
+            assert_eq!((ops.to_string().as_str(), text.parse()), (text, Ok(ops)));
+        }
+        assert_eq!("flash".parse::<Ops>(), Err(UnknownOps("flash".to_owned())));
+    }
+}

@@ -73,4 +73,25 @@ mod tests {
         assert_eq!(matrices("linformer:k=128,share=layer"), 24);
         assert_eq!(matrices("linformer:k=128,share=none"), 288);
     }
+
+    #[test]
+    fn two_tiny_gated_layers_have_the_parameters_counted_by_hand() {
+        // d 4, d_ff 6: linears of 20, 30 and 28, layer norms of 8: 4 x 20 + 2 x 30 + 28 + 2 x 8 = 184 a layer. Around
+        // them 15 rows and a norm (68), pooler (20), masked LM (38) and next sentence (10).
+        let tiny = Config {
+            n_layers: 2,
+            d_model: 4,
+            n_heads: 2,
+            d_ff: 6,
+            vocab_size: 10,
+            max_seq_len: 3,
+            gated_mlp: true,
+            ..bert_base()
+        };
+        assert_eq!(count_params(&tiny, Arch::Dense), 504);
+        // Rank 1: 4 x 12 + 2 x 16 + 14 + 16 = 110 a layer.
+        assert_eq!(count_params(&tiny, Arch::Lrt { rank: 1 }), 356);
+        // 13 rows and a norm.
+        assert_eq!(count_params(&Config { family: Family::Decoder, ..tiny }, Arch::Dense), 428);
+    }
 }

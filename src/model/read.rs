@@ -330,4 +330,53 @@ mod tests {
         let error = read(&bert("").replace("30522", "0")).expect_err("none");
         assert!(error.contains("`vocab_size` is 0"), "{error}");
     }
+
+    #[test]
+    fn each_dimension_may_be_as_large_as_it_says_and_no_larger() {
+        for (own, hf, was, most) in [
+            ("n_layers", "num_hidden_layers", "12", 10_000),
+            ("d_model", "hidden_size", "768", 1_000_000),
+            ("n_heads", "num_attention_heads", "12", 10_000),
+            ("d_ff", "intermediate_size", "3072", 1_000_000),
+            ("vocab_size", "vocab_size", "30522", 10_000_000),
+            ("max_seq_len", "max_position_embeddings", "512", 10_000_000),
+            ("type_vocab_size", "type_vocab_size", "2", 10_000_000),
+        ] {
+            let of = |n: usize| read(&bert("").replace(&format!("\"{hf}\": {was}"), &format!("\"{hf}\": {n}")));
+            let fault = format!("`{own}` is {}: expected 1 to {most}", most + 1);
+            assert!(of(most + 1).expect_err(own).contains(&fault), "{own}");
+            assert!(of(0).expect_err(own).contains(&format!("`{own}` is 0")), "{own}");
+            // 768 is no multiple of 10 000, and 1 000 000 none of 12.
+            let largest = of(most).err().unwrap_or_default();
+            let heads = matches!(own, "d_model" | "n_heads");
+            assert_eq!(largest.contains("does not divide `d_model`"), heads, "{own}: {largest}");
+            assert!(heads || largest.is_empty(), "{own}: {largest}");
+        }
+    }
+
+    #[test]
+    fn keys_that_say_the_usual_are_passed_over_and_others_are_refused() {
+        for (more, fault) in [
+            (r#", "num_experts": 0, "n_routed_experts": 1, "attention_bias": true, "mlp_bias": true"#, None),
+            (r#", "gated_mlp": true"#, None),
+            (r#", "chunk_size_feed_forward": 0, "eos_token_id": 3, "_commit_hash": "x""#, None),
+            (r#", "num_key_value_heads": "many""#, Some("`num_key_value_heads: \"many\"`")),
+            (r#", "embedding_size": "wide""#, Some("`embedding_size: \"wide\"`")),
+            (r#", "num_experts": 2"#, Some("`num_experts: 2`")),
+            (r#", "rope_scaling": {"factor": 2}"#, Some("`rope_scaling: {\"factor\":2}`")),
+            (r#", "attention_bias": 1"#, Some("`attention_bias: 1`")),
+            (r#", "colour": 1"#, Some("unknown field `colour`: expected `family`, `n_layers`, ")),
+        ] {
+            let error = read(&bert(more)).err();
+            assert!(error.as_deref().zip(fault).is_none_or(|(e, f)| e.contains(f)), "{more}: {error:?}");
+            assert_eq!(error.is_some(), fault.is_some(), "{more}: {error:?}");
+        }
+        let gpt2 = bert(r#", "is_decoder": true, "family": "decoder""#);
+        assert_eq!(read(&gpt2).expect("a decoder").family, Family::Decoder);
+        assert!(read(&bert(r#", "gated_mlp": true"#)).expect("gated").gated_mlp);
+        let bare = r#"{"num_key_value_heads": "many", "embedding_size": "wide", "n_layers": 1}"#;
+        let error = read(bare).expect_err("neither width nor heads");
+        assert!(error.contains("`num_key_value_heads: \"many\"`, `embedding_size: \"wide\"` would"), "{error}");
+        assert!(read("7").expect_err("no shape").contains("expected the shape of a model: `{n_layers: .."));
+    }
 }

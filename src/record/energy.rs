@@ -167,7 +167,7 @@ impl Cell {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::meter::{Coverage, MeterInfo, Sample, Timing};
+    use crate::meter::{Coverage, Doubt, MeterInfo, Sample, Timing};
 
     /// A meter of a device that draws 50 W at rest and 100 W from 1 s to 3 s: values each 0.1 s, the last 0.1 s of
     /// which they are the mean of.
@@ -254,5 +254,106 @@ mod tests {
         assert!(cell.mean_power().is_some());
         cell.meters[0].failure = Some("its thread has ended".to_owned());
         assert_eq!(cell.mean_power(), None);
+    }
+
+    /// A meter that is read each second from 0 s to 8 s: its counter adds 100 J a second for 4 s, and 150 J from there on.
+    fn plain(counted: bool, shown: Option<f64>, idle_w: f64) -> MeterTrace {
+        let joules = |i: i32| 7.0 + 100.0 * f64::from(i) + 50.0 * f64::from((i - 4).max(0));
+        let sample =
+            |i: i32| Sample { time_s: f64::from(i), energy_j: counted.then(|| joules(i)), power_w: shown, doubt: None };
+        let samples = (0..=8).map(sample).collect();
+        MeterTrace { samples, timing: None, idle_w: Some(idle_w), ..trace(None, None) }
+    }
+
+    /// A visit of two steps from 1 s to 3 s, and one of a single step from 5 s to 7 s.
+    fn two_visits(meters: Vec<MeterTrace>) -> Cell {
+        let step = |visit, start_s, forward_s| Step { visit, start_s, forward_s, backward_s: 0.0, optimizer_s: 0.0 };
+        let steps = vec![step(0, 1.0, 1.0), step(0, 2.0, 1.0), step(1, 5.0, 2.0)];
+        Cell { steps, meters, ..crate::record::cell::tests::cell() }
+    }
+
+    fn pair(found: Option<(f64, f64)>, expected: (f64, f64)) -> bool {
+        found.is_some_and(|f| (f.0 - expected.0).abs() < 1e-9 && (f.1 - expected.1).abs() < 1e-9)
+    }
+
+    #[test]
+    fn two_visits_of_two_meters_come_to_what_is_worked_out_by_hand() {
+        // 200 J and 300 J by the counter, 100 J twice by the power beside it.
+        let mut cell = two_visits(vec![plain(true, Some(110.0), 20.0), plain(false, Some(50.0), 10.0)]);
+        cell.meters[1].meter.gain_uncertainty = 0.02;
+        assert_eq!(cell.windows(), [(1.0, 3.0), (5.0, 7.0)]);
+        assert_eq!(cell.visits().map(<[Step]>::len).collect::<Vec<_>>(), [2, 1]);
+        assert_eq!(cell.joules_by_meter(), [Some(500.0), Some(200.0)]);
+        assert_eq!(cell.energy_per_step_by_visit(), Some(vec![150.0, 400.0]));
+        // 150 W and 200 W: 175 W with a standard error of 25 W, and 145 W of it above what rests.
+        assert!(pair(cell.mean_power(), (175.0, 1.0 / 7.0)), "{:?}", cell.mean_power());
+        assert!(pair(cell.power_above_idle(), (145.0, 25.0 / 145.0)), "{:?}", cell.power_above_idle());
+        assert_eq!((cell.energy_check(), cell.gain_uncertainty()), (None, 0.05));
+        assert_eq!(cell.energy_source(), Some(EnergySource::NvmlPower), "one of them has no counter");
+        cell.meters[0].idle_w = Some(165.0);
+        assert_eq!(cell.power_above_idle(), None, "it rests with all it draws");
+        cell.meters[0].idle_w = None;
+        assert_eq!(cell.power_above_idle(), None);
+        cell.meters[1].failure = Some("gone".to_owned());
+        assert_eq!((cell.joules_by_meter(), cell.mean_power()), (vec![Some(500.0), None], None));
+
+        // By itself: 500 J against 440 J in three steps.
+        let mut alone = two_visits(vec![plain(true, Some(110.0), 20.0)]);
+        let check = alone.energy_check().expect("it has both");
+        assert!((check.counter_j_per_step - 500.0 / 3.0).abs() < 1e-9, "{check:?}");
+        assert!((check.integral_j_per_step - 440.0 / 3.0).abs() < 1e-9, "{check:?}");
+        assert!((check.difference + 0.12).abs() < 1e-9, "{check:?}");
+        assert_eq!(alone.energy_source(), Some(EnergySource::NvmlCounter));
+        alone.meters[0].meter.source = EnergySource::Rapl;
+        alone.meters[0].samples.iter_mut().for_each(|s| s.energy_j = None);
+        assert_eq!(alone.energy_source(), Some(EnergySource::Rapl), "there is no other");
+    }
+
+    #[test]
+    fn nothing_that_was_not_measured_or_is_no_power_is_a_number() {
+        let mut resting = plain(false, Some(0.0), 0.0);
+        assert_eq!(two_visits(vec![resting.clone()]).mean_power(), None);
+        resting.samples.clear();
+        let idle = Cell { steps: Vec::new(), ..two_visits(vec![plain(true, None, 0.0)]) };
+        for (cell, joules) in
+            [(two_visits(Vec::new()), vec![]), (two_visits(vec![resting]), vec![None]), (idle, vec![None])]
+        {
+            assert_eq!((cell.energy_per_step_by_visit(), cell.mean_power()), (None, None));
+            assert_eq!(cell.joules_by_meter(), joules);
+        }
+        // A tenth of a second of four in which the power is not believed: a part of 0.025.
+        let mut doubtful = plain(false, Some(50.0), 30.0);
+        let refused = |time_s| Sample {
+            time_s,
+            energy_j: None,
+            power_w: None,
+            doubt: Some(Box::new(Doubt { refused_w: Some(1e9), ..Doubt::default() })),
+        };
+        doubtful.samples.splice(6..6, [refused(5.75), refused(5.85)]);
+        let cell = two_visits(vec![doubtful]);
+        assert!(pair(cell.mean_power(), (50.0, 0.025)), "{:?}", cell.mean_power());
+        assert!(pair(cell.power_above_idle(), (20.0, 0.0625)), "{:?}", cell.power_above_idle());
+    }
+
+    #[test]
+    fn a_counter_stands_still_only_where_there_is_one_that_is_believed_and_has_not_failed() {
+        let still = |change: fn(&mut MeterTrace)| {
+            let mut meter = plain(true, Some(110.0), 0.0);
+            meter.samples.iter_mut().for_each(|s| s.energy_j = Some(7.0));
+            change(&mut meter);
+            two_visits(vec![meter]).counter_stood_still()
+        };
+        let doubt = |unread_s| Some(Box::new(Doubt { unread_s, ..Doubt::default() }));
+        assert!(still(|_| ()));
+        assert!(!still(|m| m.failure = Some("gone".to_owned())));
+        assert!(!still(|m| m.samples.iter_mut().for_each(|s| s.energy_j = None)));
+        assert!(!still(|m| m.samples.iter_mut().for_each(|s| s.energy_j = Some(100.0 * s.time_s))));
+        let with = |unread_s| {
+            let mut cell = two_visits(vec![plain(true, Some(110.0), 0.0)]);
+            cell.meters[0].samples.iter_mut().for_each(|s| s.energy_j = Some(7.0));
+            cell.meters[0].samples[4].doubt = doubt(unread_s);
+            cell.counter_stood_still()
+        };
+        assert_eq!([with(0.0), with(0.1)], [true, false]);
     }
 }

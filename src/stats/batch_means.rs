@@ -128,4 +128,38 @@ mod tests {
         assert!(coverage(0.5) >= 0.92, "lag-1 correlation 0.5: {}", coverage(0.5));
         assert!(coverage(0.8) >= 0.92, "lag-1 correlation 0.8: {}", coverage(0.8));
     }
+
+    #[test]
+    fn below_twenty_values_each_is_a_batch_and_from_there_on_ten_batches_share_them() {
+        let close = |a: f64, b: f64| (a - b).abs() < 1e-7;
+        // Pairs about 1 and about 3, by turns: neighbours do not resemble each other, and the means of the pairs have a
+        // variance of 10/9.
+        let apart: Vec<f64> = (0..10).flat_map(|i| [f64::from(i % 2 * 2) - 9.0, f64::from(i % 2 * 2) + 11.0]).collect();
+        // The same means with both of a pair alike: a lag-1 correlation of 1/20, and with V(2) = 0.525 and
+        // V(20) = 0.0549862 a variance larger by 9 x 0.0549862 / 0.4700138.
+        let alike: Vec<f64> = (0..20).map(|i| f64::from(i / 2 % 2 * 2) + 1.0).collect();
+        for (values, mean, standard_error, freedom) in [
+            (&[1.0, 3.0][..], 2.0, 1.0, 1.0),
+            // A variance of 4/3: what neighbours have in common is left out of batches of one.
+            (&[1.0, 1.0, 3.0, 3.0], 2.0, 0.577_350_269, 3.0),
+            // Ten 1 and nine 3: a variance of 20/19.
+            (&alike[..19], 37.0 / 19.0, 0.235_375_577, 18.0),
+            (&apart, 2.0, 1.0 / 3.0, 9.0),
+            (&alike, 2.0, 0.342_035_617, 9.0),
+        ] {
+            let found = batch_means(values).expect("two values or more");
+            assert!(close(found.mean, mean) && close(found.standard_error, standard_error), "{found:?}");
+            assert_eq!(found.degrees_of_freedom, freedom);
+        }
+    }
+
+    #[test]
+    fn what_neighbours_have_in_common_and_what_batches_miss_of_it_are_as_worked_out_by_hand() {
+        // About a mean of 3: squares 4 + 4 + 1 + 9, products 4 - 2 + 3.
+        assert!((lag1(&[1.0, 1.0, 4.0, 6.0]) - 5.0 / 18.0).abs() < 1e-12);
+        assert_eq!(lag1(&[5.0; 4]), 0.0, "no spread");
+        // r = 1/2: V(2) = 3/4, V(4) = 33/64, V(6) = 25/64.
+        assert!((missed_by_batches(0.5, 2.0, 2.0) - 2.2).abs() < 1e-12);
+        assert!((missed_by_batches(0.5, 2.0, 3.0) - 50.0 / 23.0).abs() < 1e-12);
+    }
 }

@@ -15,7 +15,7 @@ pub fn trapezoid(samples: &[(f64, f64)], start: f64, end: f64) -> Option<f64> {
     for pair in around(samples, start, end).windows(2) {
         let ((t0, y0), (t1, y1)) = (pair[0], pair[1]);
         let (a, b) = (t0.max(start), t1.min(end));
-        if b <= a || t1 <= t0 {
+        if b <= a {
             continue;
         }
         let at = |t: f64| y0 + (y1 - y0) * (t - t0) / (t1 - t0);
@@ -133,6 +133,32 @@ mod tests {
         assert_eq!(ticks(&polled), [(0.0, 3.0), (0.2, 4.0), (0.4, 4.0)]);
         assert_eq!(ticks(&polled[..1]), [(0.0, 3.0)]);
         assert_eq!(ticks(&[]), []);
+    }
+
+    #[test]
+    fn readings_that_begin_late_and_above_zero_are_interpolated_from_where_they_are() {
+        let ramp = [(2.0, 4.0), (6.0, 12.0), (7.0, 12.0)];
+        let stairs = [(2.0, 4.0), (6.0, 12.0), (7.0, 20.0)];
+        let counter = [(1.0, 100.0), (3.0, 400.0), (4.0, 450.0)];
+        for (from, to, by_ramp, by_stairs) in [
+            (3.0, 5.0, Some(16.0), Some(8.0)),
+            (5.0, 7.0, Some(23.0), Some(16.0)),
+            (2.0, 7.0, Some(44.0), Some(28.0)),
+            (6.0, 6.0, Some(0.0), Some(0.0)),
+            (3.0, 3.0, Some(0.0), Some(0.0)),
+            (5.0, 3.0, None, None),
+            (1.0, 3.0, None, None),
+            (3.0, 8.0, None, None),
+        ] {
+            assert_eq!(trapezoid(&ramp, from, to), by_ramp, "{from} to {to}");
+            assert_eq!(staircase(&stairs, from, to), by_stairs, "{from} to {to}");
+        }
+        for (from, to, joules) in [(1.5, 2.0, Some(75.0)), (2.0, 3.5, Some(175.0)), (0.5, 2.0, None), (2.0, 4.5, None)]
+        {
+            assert_eq!(counter_total(&counter, from, to), joules, "{from} to {to}");
+        }
+        // Two readings of one moment are a step.
+        assert_eq!(trapezoid(&[(0.0, 1.0), (1.0, 1.0), (1.0, 3.0), (2.0, 3.0)], 0.5, 1.5), Some(2.0));
     }
 
     proptest! {

@@ -104,10 +104,37 @@ mod tests {
     }
 
     #[test]
-    fn a_negative_factor_keeps_the_ends_in_order() {
-        assert_eq!(
-            Interval { mid: 2.0, low: 1.0, high: 4.0 }.scaled(-1.0),
-            Interval { mid: -2.0, low: -4.0, high: -1.0 }
-        );
+    fn a_factor_scales_all_three_and_a_negative_one_keeps_the_ends_in_order() {
+        let interval = Interval { mid: 2.0, low: 1.0, high: 4.0 };
+        assert_eq!(interval.scaled(-3.0), Interval { mid: -6.0, low: -12.0, high: -3.0 });
+        assert_eq!(interval.scaled(0.5), Interval { mid: 1.0, low: 0.5, high: 2.0 });
+    }
+
+    #[test]
+    fn intervals_are_made_read_and_judged_by_their_ends() {
+        let of = |mid, low, high| Interval { mid, low, high };
+        assert_eq!(Interval::point(7.0), of(7.0, 7.0, 7.0));
+        assert_eq!(Interval::around(7.0, 2.0), of(7.0, 5.0, 9.0));
+        for (interval, half, valid) in [
+            (of(-4.0, -5.0, -3.0), 0.25, true),
+            (of(10.0, 8.0, 20.0), 0.6, true),
+            (of(0.0, 0.0, 0.0), 0.0, true),
+            (of(2.0, 3.0, 3.5), 0.125, false),
+            (of(4.0, 3.0, 3.5), 0.0625, false),
+            (of(2.0, 1.0, f64::INFINITY), f64::INFINITY, false),
+        ] {
+            assert_eq!((interval.relative_half_width(), interval.is_valid()), (half, valid), "{interval:?}");
+        }
+        assert!(!of(f64::NAN, 1.0, 2.0).is_valid());
+        let held = [0.9, 1.0, 1.5, 2.0, 2.1].map(|x| of(1.2, 1.0, 2.0).contains(x));
+        assert_eq!(held, [false, true, true, true, false]);
+    }
+
+    #[test]
+    fn spread_and_gain_add_as_squares_of_logarithms() {
+        // Logarithms of 0.3 and 0.4 make 0.5: a factor of exp(0.98) = 2.664456.
+        let found = with_gain(100.0, 0.349_858_807_6, 0.491_824_697_6);
+        assert!((found.low - 37.531_110).abs() < 1e-4 && (found.high - 266.445_624).abs() < 1e-4, "{found:?}");
+        assert_eq!(found.mid, 100.0);
     }
 }

@@ -181,4 +181,63 @@ mod tests {
         let fit = fit_robust(&[flat], &[0.0], |x| data.iter().map(|d| (x[0] - d) / 0.1).collect()).expect("finite");
         assert!((fit.values[0] - 1.0).abs() < 0.1, "{:?}", fit.values);
     }
+
+    #[test]
+    fn a_factor_of_three_rows_is_the_one_that_was_multiplied_out_by_hand() {
+        let matrix = [4.0, 2.0, 8.0, 2.0, 10.0, 19.0, 8.0, 19.0, 77.0];
+        let cholesky = Cholesky::new(&matrix, 3).expect("positive definite");
+        assert_eq!(cholesky.rows(), [vec![2.0], vec![1.0, 3.0], vec![4.0, 5.0, 6.0]]);
+        assert_eq!(cholesky.forward(&[2.0, 7.0, 32.0]), [1.0, 2.0, 3.0]);
+        assert_eq!(cholesky.backward(&[16.0, 21.0, 18.0]), [1.0, 2.0, 3.0]);
+        assert_eq!(cholesky.solve(&[32.0, 79.0, 277.0]), [1.0, 2.0, 3.0]);
+        for (matrix, n) in [(&[1.0, 1.0, 1.0, 1.0][..], 2), (&[0.0], 1), (&[f64::INFINITY], 1), (&[f64::NAN], 1)] {
+            assert_eq!(Cholesky::new(matrix, n), None, "{matrix:?}");
+        }
+    }
+
+    #[test]
+    fn a_datum_three_quarters_of_its_deviation_away_pulls_with_three_fifths() {
+        // z = -3/4 has sqrt(1 + z^2) = 5/4: it pulls with 3/5, and weighs 4/5.
+        // One parameter, 2 +- 3, and a datum of deviation 1/2: (x - 2) / 9 = 2 x 3/5.
+        let fit = fit_robust(&[Prior { mean: 2.0, sd: 3.0 }], &[0.0], |x| vec![(x[0] - 13.175) / 0.5]).expect("finite");
+        assert!((fit.values[0] - 12.8).abs() < 1e-4, "{:?}", fit.values);
+        // 4 x 4/5 + 1/9.
+        assert!((fit.variance(&[1.0]) - 1.0 / 3.311_111).abs() < 1e-4, "{:?}", fit.precision);
+        // From the datum itself it goes back to where the two pulls meet: x = 3/5.
+        let fit = fit_robust(&[Prior { mean: 0.0, sd: 1.0 }], &[1.35], |x| vec![x[0] - 1.35]).expect("finite");
+        assert!((fit.values[0] - 0.6).abs() < 1e-4, "{:?}", fit.values);
+        // Two parameters, both 0 +- 1, and one datum of x + 2 y: the precision is [[1.8, 1.6], [1.6, 4.2]].
+        let priors = [Prior { mean: 0.0, sd: 1.0 }; 2];
+        let fit = fit_robust(&priors, &[9.0, -7.0], |x| vec![x[0] + 2.0 * x[1] - 3.75]).expect("finite");
+        assert!((fit.values[0] - 0.6).abs() < 1e-4 && (fit.values[1] - 1.2).abs() < 1e-4, "{:?}", fit.values);
+        for (gradient, variance) in [([1.0, 0.0], 0.84), ([0.0, 1.0], 0.36), ([1.0, 1.0], 0.56)] {
+            assert!((fit.variance(&gradient) - variance).abs() < 1e-4, "{gradient:?}: {}", fit.variance(&gradient));
+        }
+    }
+
+    #[test]
+    fn a_curve_is_followed_from_far_away_and_what_has_no_number_is_no_fit() {
+        // From -3 the tangents of the curves lead beyond all numbers: exp(x) = 20 at 2.995732, exp(z) = 5 at 1.609438, and y
+        // is what they lack of 10.
+        let vague = [Prior { mean: 0.0, sd: 1e3 }; 3];
+        let curves = |x: &[f64]| vec![(x[0].exp() - 20.0) / 0.01, (x[2].exp() - 5.0) / 0.01, x[0] + x[1] + x[2] - 10.0];
+        let fit = fit_robust(&vague, &[-3.0, 0.0, -3.0], curves).expect("finite");
+        for (found, expected) in fit.values.iter().zip([2.995_732, 5.394_830, 1.609_438]) {
+            assert!((found - expected).abs() < 1e-4, "{:?}", fit.values);
+        }
+        // Deviations of 0.01 / 20 and 0.01 / 5.
+        for (gradient, variance) in [([1.0, 0.0, 0.0], 2.5e-7), ([0.0, 1.0, 0.0], 1.000_004), ([0.0, 0.0, 1.0], 4e-6)] {
+            assert!(
+                (fit.variance(&gradient) / variance - 1.0).abs() < 1e-4,
+                "{gradient:?}: {}",
+                fit.variance(&gradient)
+            );
+        }
+        // A prior of 10 +- 0.1 is far from where the search begins: (x - 10) / 0.01 = 3/5.
+        let fit = fit_robust(&[Prior { mean: 10.0, sd: 0.1 }], &[0.0], |x| vec![x[0] - 10.756]).expect("finite");
+        assert!((fit.values[0] - 10.006).abs() < 1e-5, "{:?}", fit.values);
+        for nothing in [f64::NAN, f64::INFINITY] {
+            assert_eq!(fit_robust(&vague, &[0.0; 3], |_| vec![nothing]), None);
+        }
+    }
 }

@@ -56,4 +56,20 @@ mod tests {
     fn two_ticks_are_no_period() {
         assert_eq!(period_of_ticks(&[0.0, 0.1]), None);
     }
+
+    #[test]
+    fn the_jitter_is_the_deviation_of_single_intervals_and_ticks_at_one_moment_are_no_period() {
+        for (times, expected) in [
+            (&[0.0, 1.0, 2.0][..], Some((1.0, 0.0))),
+            // Intervals of 0.9, 1.1 and 2 x 1: deviations of 0.1, 0.1 and 0.
+            (&[0.0, 0.9, 2.0, 4.0], Some((1.0, 0.081_649_658))),
+            // A tick too many counts as one: three of 0.1, 1 and 1, about 0.7.
+            (&[5.0, 5.1, 6.1, 7.1], Some((0.7, 0.424_264_069))),
+            (&[1.0, 1.0, 1.0], None),
+        ] {
+            let found = period_of_ticks(times).map(|p| (p.mean, p.jitter));
+            let close = found.zip(expected).is_none_or(|(f, e)| (f.0 - e.0).abs() < 1e-8 && (f.1 - e.1).abs() < 1e-8);
+            assert!(close && found.is_some() == expected.is_some(), "{found:?} of {times:?}");
+        }
+    }
 }

@@ -36,4 +36,12 @@ mod tests {
         assert_eq!(median(&[4.0, 1.0, 3.0, 2.0]), Some(2.5));
         assert_eq!(median(&[]), None);
     }
+
+    #[test]
+    fn quantiles_lie_between_their_neighbours_and_never_beyond_the_ends() {
+        let quarters = [-1.0, 0.0, 0.25, 0.5, 0.75, 1.0, 2.0].map(|q| quantile_sorted(&[10.0, 20.0, 40.0], q));
+        assert_eq!(quarters, [10.0, 10.0, 15.0, 20.0, 30.0, 40.0, 40.0]);
+        assert_eq!(quantile_sorted(&[f64::INFINITY; 2], 0.3), f64::INFINITY);
+        assert_eq!(quantile_sorted(&[7.0], 0.3), 7.0);
+    }
 }

@@ -57,4 +57,27 @@ mod tests {
         assert_eq!(drift(&[1.0]), None);
         assert_eq!(drift(&[1.0, 0.0, 1.0]), None);
     }
+
+    #[test]
+    fn a_slope_is_told_from_chance_exactly_where_the_t_test_says() {
+        for (blocks, slope, spread, significant) in [
+            (&[1.0, 2.0][..], 2.0 / 3.0, 1.0, false),
+            (&[1.0, 2.0, 4.0], 4.5 / 7.0, 3.0, false),
+            (&[5.0, 5.0, 5.0], 0.0, 0.0, false),
+            // t = 1.73205 / e with one degree of freedom, where 12.7062 is the limit: e = 0.13631.
+            (&[1.0, 2.135, 3.0], 1.0 / 2.045, 2.0, true),
+            (&[1.0, 2.138, 3.0], 1.0 / 2.046, 2.0, false),
+            (&[3.0, 2.135, 1.0], -1.0 / 2.045, 2.0, true),
+            // t = 1.58114 / e with two, where 4.30265 is the limit: e = 0.36748.
+            (&[1.365, 1.635, 2.635, 4.365], 0.4, 3.0 / 1.365, true),
+            (&[1.37, 1.63, 2.63, 4.37], 0.4, 3.0 / 1.37, false),
+        ] {
+            let found = drift(blocks).expect("two blocks or more");
+            assert!((found.slope - slope).abs() < 1e-12 && (found.spread - spread).abs() < 1e-12, "{found:?}");
+            assert_eq!(found.significant, significant, "{blocks:?}");
+        }
+        for blocks in [&[][..], &[1.0, f64::INFINITY], &[-1.0, 1.0]] {
+            assert_eq!(drift(blocks), None, "{blocks:?}");
+        }
+    }
 }

@@ -178,4 +178,67 @@ mod tests {
         assert!((interval.high / 10.0 - 1.934).abs() < 0.04, "{interval:?}");
         assert!((10.0 / interval.low - 1.934).abs() < 0.04, "{interval:?}");
     }
+
+    #[test]
+    fn each_distribution_has_the_centre_median_and_spread_that_algebra_gives_it() {
+        use Distribution::{Halves, LogNormal, Normal, Point, StudentT, Triangular, Uniform};
+        for (distribution, centre, median, ln_sd) in [
+            (Point(3.0), 3.0, 3.0, 0.0),
+            // ln(13.92 / 6.08) / 3.92
+            (Normal(10.0, 2.0), 10.0, 10.0, 0.211_306_622),
+            (StudentT(10.0, 2.0, 3.0), 10.0, 10.0, 0.211_306_622),
+            (LogNormal(5.0, std::f64::consts::E), 5.0, 5.0, 1.0),
+            // ln(2.95 / 1.05) / 3.92
+            (Uniform(1.0, 3.0), 2.0, 2.0, 0.263_524_236),
+            // Ends at 1 + sqrt(0.05) and 3 - sqrt(0.05).
+            (Triangular(1.0, 2.0, 3.0), 2.0, 2.0, 0.209_017_803),
+            // ln(4.85 / 1.05) / 3.92
+            (Halves(1.0, 2.0, 5.0), 2.0, 2.0, 0.390_354_220),
+            // 4 - sqrt(8), and ln(3.367544 / 0.050633) / 3.92
+            (Triangular(0.0, 0.0, 4.0), 0.0, 1.171_572_875, 1.072_348_645),
+            (Halves(0.0, 0.0, 1.0), 0.0, 0.0, 0.5),
+            (Normal(1.0, 1.0), 1.0, 1.0, 0.5),
+        ] {
+            assert_eq!(distribution.centre(), centre, "{distribution:?}");
+            assert!((distribution.median() - median).abs() < 1e-9, "{distribution:?}: {}", distribution.median());
+            assert!((distribution.ln_sd() - ln_sd).abs() < 1e-7, "{distribution:?}: {}", distribution.ln_sd());
+        }
+        for (low, middle, high, expected) in [
+            (1.0, 2.0, 3.0, Halves(1.0, 2.0, 3.0)),
+            (1.0, 5.0, 3.0, Halves(1.0, 3.0, 3.0)),
+            (3.0, 3.0, 3.0, Point(3.0)),
+        ] {
+            assert_eq!(Distribution::between(low, middle, high), expected);
+        }
+    }
+
+    #[test]
+    fn draws_span_the_95_percent_that_tables_give_for_their_distribution() {
+        use Distribution::{Halves, Normal, Point, StudentT, Triangular, Uniform};
+        for (distribution, mid, low, high, tolerance) in [
+            (Point(3.0), 3.0, 3.0, 3.0, 0.0),
+            (Normal(10.0, 2.0), 10.0, 6.08, 13.92, 0.15),
+            // t(0.975) of 3 degrees of freedom is 3.182.
+            (StudentT(10.0, 2.0, 3.0), 10.0, 3.64, 16.36, 0.4),
+            (Uniform(10.0, 14.0), 12.0, 10.1, 13.9, 0.1),
+            // 10 + sqrt(0.5 x 4 x 3), 10 + sqrt(0.025 x 4 x 3), 14 - sqrt(0.025 x 4).
+            (Triangular(10.0, 13.0, 14.0), 12.449, 10.548, 13.684, 0.05),
+            (Halves(10.0, 12.0, 30.0), 12.0, 10.1, 29.1, 0.2),
+        ] {
+            let found = Interval::of_draws(Stream::new(9, "x").draws(distribution, 20_000));
+            let apart = [found.mid - mid, found.low - low, found.high - high];
+            assert!(apart.iter().all(|x| x.abs() <= tolerance), "{distribution:?}: {found:?}");
+        }
+        assert_eq!([0.1875, 0.75, 0.9375].map(|u| triangular(10.0, 13.0, 14.0, u)), [11.5, 13.0, 13.5]);
+        assert_eq!(triangular(5.0, 5.0, 5.0, 0.3), 5.0);
+    }
+
+    #[test]
+    fn each_bit_of_a_name_and_of_a_seed_makes_a_stream_of_its_own() {
+        let first = |seed, name| Stream::new(seed, name).uniform();
+        // Letters that differ in one bit; and the seed that changes no bit but one, which the name has set.
+        for (seed, name) in [(0, "c"), (0, "e"), (0xc77a_0f86_64dd_ccf4, "a")] {
+            assert_ne!(first(seed, name), first(0, "a"), "{seed} {name}");
+        }
+    }
 }

@@ -190,3 +190,38 @@ impl<T: Copy> Footprint<T> {
         self.get(quantity).copied()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_quantity_has_a_name_in_files_a_name_for_people_and_a_unit() {
+        let found = Quantity::ALL.map(|q| (q.key(), q.words(), q.unit(), q.needs_energy()));
+        assert_eq!(
+            found,
+            [
+                ("wall_h", "wall time", "h", false),
+                ("device_h", "device hours", "h", false),
+                ("it_energy_kwh", "IT energy", "kWh", true),
+                ("facility_energy_kwh", "facility energy", "kWh", true),
+                ("operational_kgco2e", "operational emissions", "kgCO2e", true),
+                ("embodied_kgco2e", "embodied emissions", "kgCO2e", false),
+                ("cost_usd", "cost", "USD", false),
+                ("water_l", "water", "L", true),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_footprint_holds_what_was_set_and_nothing_else() {
+        let mut footprint = Footprint::default();
+        footprint.set(Quantity::Cost, 3);
+        footprint.set(Quantity::Wall, 5);
+        let twice = footprint.map(|x| 2 * x);
+        assert_eq!(
+            (twice.get(Quantity::Cost), twice.of(Quantity::Wall), twice.of(Quantity::Water)),
+            (Some(&6), Some(10), None)
+        );
+    }
+}

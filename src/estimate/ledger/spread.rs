@@ -99,4 +99,27 @@ mod tests {
         let sum = a.add(&x, &a.exactly(6.0, ""));
         assert!((sd(&sum) - 0.075).abs() < 1e-12 && sum.mid == 8.0);
     }
+
+    #[test]
+    fn more_inputs_than_there_are_places_go_together_and_make_it_no_narrower() {
+        const NAMES: [&str; 22] = [
+            "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q", "r", "s", "t", "u",
+            "v",
+        ];
+        let a = Spreads::default();
+        let product =
+            NAMES.map(|n| a.uncertain(n, 1.0, 0.1)).into_iter().reduce(|x, y| a.multiply(&x, &y)).expect("22");
+        // 19 of 0.1 and one of 3 x 0.1: the root of 0.19 + 0.09.
+        let interval = product.interval();
+        assert!((interval.high.ln() / 1.96 - 0.28f64.sqrt()).abs() < 1e-12, "{interval:?}");
+        assert!((interval.low * interval.high - 1.0).abs() < 1e-12, "{interval:?}");
+    }
+
+    #[test]
+    fn nothing_and_nothing_are_nothing_and_what_is_below_it_as_well() {
+        let a = Spreads::default();
+        let nothing = a.add(&a.uncertain("x", 0.0, 0.3), &a.uncertain("y", 0.0, 0.3));
+        assert_eq!(nothing.interval(), Interval::point(0.0));
+        assert_eq!([-2.0, 2.0].map(|x| a.not_negative(&a.exactly(x, "")).interval().mid), [0.0, 2.0]);
+    }
 }

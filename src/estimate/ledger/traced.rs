@@ -102,3 +102,30 @@ pub(in crate::estimate) fn show(x: f64) -> String {
     }
     format!("{x:.3e}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_shown_with_four_digits_and_a_sum_in_a_product_in_brackets() {
+        let shown = [0.0, 1234.6, 999_999.0, 1e6, 12.3456, -2.5, 0.001, 0.000_9].map(show);
+        assert_eq!(shown, ["0", "1235", "999999", "1.000e6", "12.35", "-2.500", "0.001000", "9.000e-4"]);
+        let a = Trace::default();
+        let (x, y) = (a.exactly(2.0, "x"), a.exactly(-3.0, "y"));
+        let sum = a.add(&x, &y);
+        for (number, text, value) in [
+            (a.multiply(&sum, &x), "(2.000 x + -3.000 y) x 2.000 x", -2.0),
+            (a.divide(&x, &sum), "2.000 x / (2.000 x + -3.000 y)", -2.0),
+            (a.add(&sum, &x), "2.000 x + -3.000 y + 2.000 x", 1.0),
+            (a.not_negative(&sum), "2.000 x + -3.000 y", 0.0),
+        ] {
+            assert_eq!((number.text.as_str(), number.value), (text, value));
+        }
+        // What is called by its own name is not written down again.
+        a.named("sum", "h", sum);
+        a.named("sum", "h", Traced::new(-1.0, "sum"));
+        let line = Line { name: "sum, h".to_owned(), arithmetic: "2.000 x + -3.000 y".to_owned(), value: -1.0 };
+        assert_eq!(a.into_lines(), [line]);
+    }
+}

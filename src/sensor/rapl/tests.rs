@@ -1,6 +1,7 @@
 //! Counters that are files, as the kernel shows them.
 
 use std::fs;
+use std::time::Duration;
 
 use super::*;
 
@@ -98,14 +99,21 @@ fn two_packages_that_merely_run_alike_are_two_and_so_are_two_dies_that_count_fro
 
 #[test]
 fn two_dies_of_one_socket_are_two_counters_once_they_have_run_apart_and_one_after_any_late_look() {
-    for (own, other, mirrored) in [(68.0, 68.4, 1), (68.0, 74.0, 1), (68.0, 90.0, 0), (180.0, 181.8, 1)] {
+    // A second of 68 W or 180 W, of which a late look may miss a tenth; and 4 s, of which it may miss a fortieth.
+    for (seconds, own, other, mirrored) in [
+        (1, 68.0, 68.4, 1),
+        (1, 68.0, 74.0, 1),
+        (1, 68.0, 90.0, 0),
+        (1, 180.0, 181.8, 1),
+        (4, 272.0, 277.0, 1),
+        (4, 272.0, 290.0, 0),
+    ] {
         let names = [("intel-rapl:0", "package-0-die-0", "100"), ("intel-rapl:1", "package-0-die-1", "100")];
         let root = tree_of(&names);
         let mut packages = open(&root).remove(0);
-        // A second of 68 W or 180 W, of which a late look may miss a tenth.
-        packages.opened = Instant::now().checked_sub(std::time::Duration::from_secs(1)).expect("it is up");
-        for (zone, watts) in packages.zones.iter_mut().zip([own, other]) {
-            zone.counter.take(Seconds(1.0), Joules(zone.first_j + watts));
+        packages.opened = Instant::now().checked_sub(Duration::from_secs(seconds)).expect("it is up");
+        for (zone, joules) in packages.zones.iter_mut().zip([own, other]) {
+            zone.counter.take(Seconds(seconds as f64), Joules(zone.first_j + joules));
         }
         packages.tell_apart();
         assert_eq!(packages.mirrored(), mirrored, "{own} and {other} J");
@@ -127,7 +135,7 @@ fn the_memories_of_two_dies_that_show_one_counter_are_one() {
 fn one_of_two_packages_that_stands_still_makes_the_energy_partial() {
     let root = tree_of(&[("intel-rapl:0", "package-0", "100"), ("intel-rapl:1", "package-1", "500")]);
     let mut packages = open(&root).remove(0);
-    packages.opened = Instant::now().checked_sub(std::time::Duration::from_millis(300)).expect("it is up");
+    packages.opened = Instant::now().checked_sub(Duration::from_millis(300)).expect("it is up");
     assert_eq!(packages.lacks(), None, "nothing has moved: there is no energy to be partial");
     set(&root, "intel-rapl:0", "3000100");
     assert!((joules(&mut packages) - 3.0).abs() < 1e-9);
@@ -242,5 +250,83 @@ fn the_message_for_a_forbidden_counter_holds_the_command_that_opens_it() {
 fn a_machine_without_zones_is_told_so() {
     let empty = tempfile::tempdir().expect("a temporary folder");
     let Err(error) = open_rapl(empty.path(), None) else { panic!("there is nothing to open") };
-    assert!(error.to_string().contains("RAPL is not available"), "{error}");
+    let text = error.to_string();
+    assert!(text.contains("RAPL is not available") && !text.contains("lead nowhere"), "{text}");
+}
+
+#[test]
+fn zones_are_found_below_their_control_type_and_nowhere_else_and_not_too_deep() {
+    let root = tree_of(&[
+        ("intel-rapl/intel-rapl:0", "package-0", "0"),
+        ("intel-rapl/intel-rapl:0/intel-rapl:0:0", "dram", "0"),
+        ("intel-rapl/intel-rapl:0/intel-rapl:0:0/intel-rapl:0:0:0", "dram", "0"),
+        ("intel-rapl/other/intel-rapl:4", "package-4", "0"),
+        ("other/intel-rapl:5", "package-5", "0"),
+    ]);
+    let domains: Vec<_> = open(&root).iter().map(|m| m.info.domain.clone()).collect();
+    assert_eq!(domains, ["intel-rapl:0 package-0", "intel-rapl:0:0 dram"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_is_dangling_where_it_leads_nowhere_however_deep_it_lies_and_not_where_it_leads_to_other_zones() {
+    use std::os::unix::fs::symlink;
+    for nowhere in [true, false] {
+        let root = tree_of(&[("elsewhere", "core", "0"), ("intel-rapl/intel-rapl:1", "core", "0")]);
+        let target = if nowhere { root.path().join("nowhere") } else { root.path().join("elsewhere") };
+        symlink(target, root.path().join("intel-rapl/intel-rapl:0")).expect("new");
+        let Err(error) = open_rapl(root.path(), None) else { panic!("there is no package") };
+        assert_eq!(error.to_string().contains("lead nowhere"), nowhere, "{error}");
+    }
+}
+
+#[test]
+fn a_meter_says_how_it_reads_and_the_platform_that_it_covers_everything() {
+    let package = open(&tree()).remove(0);
+    assert_eq!(
+        (package.period(), package.resolution(), package.unread()),
+        (Seconds(0.5), Seconds(0.001), Seconds(0.0))
+    );
+    assert!(!package.info().note.contains("platform"), "{}", package.info().note);
+    let platform = open(&tree_of(&[("intel-rapl:0", "psys", "5")])).remove(0);
+    assert!(platform.info().note.contains("covers the whole platform"), "{}", platform.info().note);
+}
+
+#[test]
+fn dies_whose_counters_are_far_from_zero_and_near_each_other_are_one() {
+    let dies = [("intel-rapl:0", "package-0-die-0", "900000000"), ("intel-rapl:1", "package-0-die-1", "900000140")];
+    assert_eq!(open(&tree_of(&dies)).remove(0).mirrored(), 1);
+}
+
+#[test]
+fn the_time_in_which_a_counter_began_anew_is_left_out_and_told() {
+    let root = tree();
+    fs::write(root.path().join("intel-rapl:0/constraint_0_power_limit_uw"), "1000000").expect("writable");
+    let mut package = open(&root).remove(0);
+    package.opened = Instant::now().checked_sub(Duration::from_secs(1)).expect("it is up");
+    // 4 J where 2 W for a second are the most.
+    set(&root, "intel-rapl:0", "5000000");
+    assert!(matches!(package.read(), Err(SensorError::NotBelieved { .. })));
+    set(&root, "intel-rapl:0", "5050000");
+    assert!((joules(&mut package) - 0.05).abs() < 1e-9);
+    assert!((0.9..30.0).contains(&package.unread().0), "{:?}", package.unread());
+}
+
+#[test]
+fn a_counter_that_has_moved_stands_still_after_a_second_and_one_that_moves_does_not() {
+    let root = tree_of(&[("intel-rapl:0", "package-0", "100"), ("intel-rapl:1", "package-1", "500")]);
+    let mut packages = open(&root).remove(0);
+    let wait = |packages: &mut RaplMeter| {
+        packages.opened = packages.opened.checked_sub(Duration::from_millis(1500)).expect("it is up");
+    };
+    wait(&mut packages);
+    set(&root, "intel-rapl:0", "3000100");
+    set(&root, "intel-rapl:1", "2000500");
+    assert!((joules(&mut packages) - 5.0).abs() < 1e-9);
+    assert_eq!(packages.lacks(), None, "both have just moved");
+    wait(&mut packages);
+    set(&root, "intel-rapl:0", "4000100");
+    assert!((joules(&mut packages) - 6.0).abs() < 1e-9);
+    let lacks = packages.lacks().expect("package-1 stands still");
+    assert!(lacks.contains("of its 2 counters `intel-rapl:1 package-1` stands still"), "{lacks}");
 }
