@@ -128,7 +128,13 @@ impl Catalog {
         }
         let location = Location::of(&chain, |id| self.load::<GridEntry>(id).ok().map(|country| country.name));
         let last = chain[chain.len() - 1].id.clone();
-        Grid::resolve(chain, location).ok_or(CatalogError::Circle(vec![last]))
+        let country = chain.iter().find_map(|e| e.country.clone());
+        let mut grid = Grid::resolve(chain, location).ok_or(CatalogError::Circle(vec![last]))?;
+        // A zone within a country without a price of its own has the country's; an unknown country has none.
+        if let (None, Some(country)) = (&grid.electricity_price, country) {
+            grid.electricity_price = self.load::<GridEntry>(&country).ok().and_then(|c| c.electricity_price);
+        }
+        Ok(grid)
     }
 
     /// The device of this kind that drivers or the operating system call `name`.

@@ -116,9 +116,10 @@ fn at_wall<A: Arithmetic>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::estimate::conditions::Wall;
-    use crate::estimate::ledger::{Spread, Spreads, Trace, Traced};
-    use crate::estimate::sampler::Sampler;
+    use crate::estimate::ledger::monte_carlo::MonteCarlo;
+    use crate::estimate::ledger::spread::{Spread, Spreads};
+    use crate::estimate::ledger::traced::{Trace, Traced};
+    use crate::estimate::request::conditions::Wall;
     use crate::estimate::{ConditionsBuilder, Input};
 
     fn exact(name: &'static str, value: f64, unit: &'static str) -> Input {
@@ -203,7 +204,7 @@ mod tests {
                 [Some(10.0), Some(40.0), None, None, None, Some(6.0), Some(80.0), None],
             ),
         ] {
-            let sampler = Sampler::new(1, 2);
+            let sampler = MonteCarlo::new(1, 2);
             let drawn = run(&sampler, case, conditions, when);
             let spread = run(&Spreads::default(), case, conditions, when);
             let traced = run(&Trace::default(), case, conditions, when);

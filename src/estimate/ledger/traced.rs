@@ -125,7 +125,7 @@ mod tests {
         // What is called by its own name is not written down again.
         a.named("sum", "h", sum);
         a.named("sum", "h", Traced::new(-1.0, "sum"));
-        let line = Line { name: "sum, h".to_owned(), arithmetic: "2.000 x + -3.000 y".to_owned(), value: -1.0 };
+        let line = Derivation { name: "sum, h".to_owned(), arithmetic: "2.000 x + -3.000 y".to_owned(), value: -1.0 };
         assert_eq!(a.into_lines(), [line]);
     }
 }
