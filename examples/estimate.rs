@@ -4,7 +4,7 @@
 
 use std::error::Error;
 
-use greenformers::catalog::{Catalog, Device, Level};
+use greenformers::catalog::{Catalog, Device, SoftwareSpec};
 use greenformers::estimate::{ConditionsSpec, Hardware, Quantity, Request, estimate};
 use greenformers::model::Arch;
 use greenformers::report::{human_hours, percent_saved};
@@ -23,7 +23,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         hardware,
         devices: 8,
         dtype: DType::Bf16,
-        level: Level::Typical,
+        software: SoftwareSpec::default(),
         micro_batch: None,
         conditions: &conditions,
         seed: 0,

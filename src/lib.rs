@@ -4,7 +4,7 @@
 //! What the program does, a program of yours can do:
 //!
 //! ```
-//! use greenformers::catalog::{Catalog, Device, Level};
+//! use greenformers::catalog::{Catalog, Device, SoftwareSpec};
 //! use greenformers::estimate::{ConditionsSpec, Hardware, Quantity, Request, estimate};
 //! use greenformers::model::Arch;
 //! use greenformers::units::DType;
@@ -20,7 +20,7 @@
 //!     hardware,
 //!     devices: 8,
 //!     dtype: DType::Bf16,
-//!     level: Level::Typical,
+//!     software: SoftwareSpec::default(),
 //!     micro_batch: None,
 //!     conditions: &conditions,
 //!     seed: 0,

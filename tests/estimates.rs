@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Output;
 
 use assert_cmd::Command;
-use greenformers::catalog::{Catalog, Device, DeviceKind, Level, Optimizer, Phase};
+use greenformers::catalog::{Catalog, Device, DeviceKind, Optimizer, Phase, SoftwareSpec};
 use greenformers::estimate::{ConditionsBuilder, Hardware, Quantity, Request, estimate};
 use greenformers::meter::Coverage;
 use greenformers::model::{Arch, Config, Family};
@@ -58,7 +58,7 @@ fn bert_base_on_eight_a100_says_all_that_was_promised() {
         assert!(low > Some(0.0) && low < middle && middle < high, "{name}: {}", e[name]);
     }
     let names: Vec<&str> = e["assumptions"].as_array().unwrap().iter().filter_map(|a| a["name"].as_str()).collect();
-    for name in ["efficiency", "micro-batch", "network", "PUE", "grid intensity", "host power over GPU power"] {
+    for name in ["software", "micro-batch", "network", "PUE", "grid intensity", "host power over GPU power"] {
         assert!(names.contains(&name), "{name} among {names:?}");
     }
     let shares = e["variance"].as_array().unwrap();
@@ -73,19 +73,27 @@ fn bert_base_on_eight_a100_says_all_that_was_promised() {
 }
 
 #[test]
-fn tuned_software_is_faster_and_the_level_is_printed() {
+fn software_decides_the_time_and_what_is_not_known_of_it_makes_the_interval_wide() {
     let folder = tempfile::tempdir().unwrap();
-    let of = |level: &str| {
-        let args =
-            ["estimate", "--hardware", "h100-sxm5", "--workload", "gpt2", "--arch", "dense", "--efficiency", level];
-        let result = json(&args, folder.path());
-        assert_eq!(dense(&result)["efficiency"], level);
-        mid(&dense(&result)["wall_h"])
+    let of = |software: &[&str], printed: &str| {
+        let args = ["estimate", "--hardware", "h100-sxm5", "--workload", "gpt2", "--arch", "dense"];
+        let result = json(&[&args[..], software].concat(), folder.path());
+        assert_eq!(dense(&result)["software"], printed);
+        let hours = &dense(&result)["wall_h"];
+        (mid(hours), hours["high"].as_f64().unwrap() / hours["low"].as_f64().unwrap())
     };
-    let gain = of("typical") / of("tuned");
-    assert!((1.1..4.0).contains(&gain), "{gain}");
-    let message = fails(&["estimate", "--hardware", "h100-sxm5", "--efficiency", "best"], folder.path(), 2);
-    assert!(message.contains("unknown efficiency `best`: expected `typical` or `tuned`"), "{message}");
+    let eager = of(&["--software", "eager", "--attention", "fused"], "eager, fused attention");
+    let optimised = of(&["--software", "optimised/fused"], "optimised, fused attention");
+    let unknown = of(&[], "unknown");
+    assert!((1.1..3.0).contains(&(eager.0 / optimised.0)), "{eager:?} {optimised:?}");
+    assert!(optimised.0 < unknown.0 && unknown.0 < eager.0 * 1.3, "{optimised:?} {unknown:?} {eager:?}");
+    assert!(unknown.1 > 1.3 * optimised.1, "{unknown:?} is as narrow as {optimised:?}");
+    // The old names are two of the new.
+    assert_eq!(of(&["--efficiency", "tuned"], "optimised, fused attention"), optimised);
+    let message = fails(&["estimate", "--hardware", "h100-sxm5", "--software", "best"], folder.path(), 2);
+    assert!(message.contains("expected `eager`, `compiled`, `optimised` or `unknown`"), "{message}");
+    let message = fails(&["estimate", "--hardware", "h100-sxm5", "--attention", "some"], folder.path(), 2);
+    assert!(message.contains("expected `fused` or `composed`"), "{message}");
 }
 
 #[test]
@@ -382,7 +390,7 @@ proptest! {
             hardware: Hardware::Catalog(device),
             devices,
             dtype: DType::ALL[dtype],
-            level: if tuned { Level::Tuned } else { Level::Typical },
+            software: if tuned { "optimised/fused".parse().unwrap() } else { SoftwareSpec::default() },
             micro_batch: None,
             conditions: &conditions.build().unwrap(),
             seed: 7,

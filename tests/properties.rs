@@ -152,7 +152,7 @@ fn request<'a>(
         hardware,
         devices: 1,
         dtype: DType::F32,
-        level: greenformers::catalog::Level::Typical,
+        software: greenformers::catalog::SoftwareSpec::default(),
         micro_batch: None,
         conditions,
         seed: 5,

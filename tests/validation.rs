@@ -2,12 +2,11 @@
 //!
 //! No run is treated by its name: all go through the one model, each predicted from a fit to the others.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use greenformers::catalog::{Catalog, Device, Level, published_runs};
+use greenformers::catalog::{AttentionUse, Catalog, Device, Software, SoftwareClass, SoftwareSpec, published_runs};
 use greenformers::estimate::model::{
     Calibration, DeviceFigures, Efficiency, EfficiencyTable, HeldOut, Observation, Work, observations, power_checks,
 };
@@ -16,87 +15,120 @@ use greenformers::estimate::{
 };
 use greenformers::model::Arch;
 use greenformers::record::Record;
+use greenformers::stats::weighted_quantile;
 use greenformers::units::DType;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn fitted() -> (Vec<Observation>, Calibration, Vec<HeldOut>) {
+fn fitted() -> (Vec<Observation>, Calibration) {
     let observations = observations();
     let mut calibration = Calibration::new(&observations);
-    let held_out = calibration.hold_out(&observations, |o| o.run.id.clone());
+    let held_out = calibration.hold_out(&observations, source, SoftwareSpec::from);
     calibration.stretch_to(&observations, &held_out);
-    let held_out = calibration.widened_by_collection(&observations, &held_out);
-    (observations, calibration, held_out)
+    (observations, calibration)
 }
 
-/// Median absolute error, and the part inside the 95 % interval.
-fn summary<'a>(held_out: impl Iterator<Item = &'a HeldOut>) -> (usize, f64, f64, f64) {
-    let mut errors = Vec::new();
-    let mut inside = 0;
-    for h in held_out {
-        errors.push((h.ln_error.exp() - 1.0).abs());
-        inside += usize::from(h.is_inside());
-    }
-    errors.sort_by(f64::total_cmp);
-    let n = errors.len();
-    (n, errors[n / 2], errors[(n * 95 / 100).min(n - 1)], inside as f64 / n as f64)
+fn source(observation: &Observation) -> String {
+    observation.run.collection.clone()
+}
+
+/// What a fold comes to, each source counted once.
+struct Summary {
+    runs: usize,
+    sources: usize,
+    median: f64,
+    inside: f64,
+    /// Half of the 95 % interval of the logarithm.
+    half_width: f64,
+}
+
+fn summary(observations: &[Observation], held_out: &[HeldOut], keep: impl Fn(&Observation) -> bool) -> Option<Summary> {
+    let kept: Vec<(&Observation, &HeldOut)> = observations.iter().zip(held_out).filter(|(o, _)| keep(o)).collect();
+    let mut sources: Vec<String> = kept.iter().map(|(o, _)| source(o)).collect();
+    sources.sort();
+    let of = |o: &Observation| sources.iter().filter(|name| **name == source(o)).count() as f64;
+    let weighed: Vec<(&HeldOut, f64)> = kept.iter().map(|(o, h)| (*h, 1.0 / of(o))).collect();
+    let total: f64 = weighed.iter().map(|(_, w)| w).sum();
+    let errors: Vec<(f64, f64)> = weighed.iter().map(|(h, w)| ((h.ln_error.exp() - 1.0).abs(), *w)).collect();
+    let mean = |of: &dyn Fn(&HeldOut) -> f64| weighed.iter().map(|(h, w)| of(h) * w).sum::<f64>() / total;
+    (!kept.is_empty()).then(|| Summary {
+        runs: kept.len(),
+        sources: total.round() as usize,
+        median: weighted_quantile(&errors, 0.5),
+        inside: mean(&|h| f64::from(u8::from(h.is_inside()))),
+        half_width: mean(&|h| (h.high - h.low) / 2.0),
+    })
 }
 
 #[test]
-fn published_runs_are_predicted_from_the_others_to_a_tenth_and_nine_in_ten_lie_inside() {
-    let (observations, calibration, by_run) = fitted();
-    let core = |o: &Observation| o.run.core;
-    let of_core = observations.iter().zip(&by_run).filter(|(o, _)| core(o)).map(|(_, h)| h);
-    let (n, median, _, inside) = summary(of_core);
-    assert_eq!(n, 48);
-    assert!(median <= 0.10, "median error {median}");
-    assert!((0.90..=0.99).contains(&inside), "{inside} inside");
-
+fn a_source_that_the_fit_has_not_seen_lies_inside_its_interval_nine_times_in_ten() {
+    let (observations, calibration) = fitted();
     let mut text = String::from(
-        "# Published runs against the model\n\nWritten by `cargo test --test integration published_runs`. Each run is \
-         predicted from a fit to all runs but those of its group.\n\n| held out together | runs | median error | 95 % of \
-         errors below | inside the 95 % interval |\n|---|---|---|---|---|\n",
+        "# Published runs against the model\n\nWritten by `cargo test --test integration a_source_that`. What a user asks about is \
+         always a new source: other people, with other software, on other machines. So a source is held out whole, and each \
+         source counts once, however many runs it published.\n\n## A source held out\n\n| said of the software | runs | sources | \
+         median error | inside the 95 % interval | the interval is x/÷ |\n|---|---|---|---|---|---|\n",
     );
-    let widths = |held_out: Vec<HeldOut>| calibration.widened(held_out);
-    let by_device = widths(calibration.hold_out(&observations, |o| o.run.device.clone()));
-    let by_model =
-        widths(calibration.hold_out(&observations, |o| (o.run.family.clone(), o.run.d_model, o.run.n_layers)));
-    let by_software = widths(calibration.hold_out(&observations, |o| (o.run.collection.clone(), o.run.device.clone())));
-    let mut row = |name: &str, held_out: Vec<&HeldOut>| {
-        let (n, median, high, inside) = summary(held_out.into_iter());
+    let row = |text: &mut String, name: &str, s: &Summary| {
         let _ = writeln!(
             text,
-            "| {name} | {n} | {:.1} % | {:.1} % | {:.0} % |",
-            100.0 * median,
-            100.0 * high,
-            100.0 * inside
+            "| {name} | {} | {} | {:.1} % | {:.0} % | {:.2} |",
+            s.runs,
+            s.sources,
+            100.0 * s.median,
+            100.0 * s.inside,
+            s.half_width.exp()
         );
     };
-    row("a run (calibration set)", observations.iter().zip(&by_run).filter(|(o, _)| core(o)).map(|x| x.1).collect());
-    row("a run (all)", by_run.iter().collect());
-    row("all runs of a model", by_model.iter().collect());
-    row("all runs of a device", by_device.iter().collect());
-    row("all runs of a device by one software", by_software.iter().collect());
-    let halves = widths(calibration.hold_out(&observations, core));
-    let others: Vec<&HeldOut> = observations.iter().zip(&halves).filter(|(o, _)| !core(o)).map(|x| x.1).collect();
-    let (_, median, _, inside) = summary(others.iter().copied());
-    assert!(median <= 0.12 && inside >= 0.85, "from the calibration set alone: {median}, {inside}");
-    row("all but the calibration set, from it alone", others);
-    for (name, held_out) in [("device", &by_device), ("model", &by_model)] {
-        let (_, median, _, inside) = summary(held_out.iter());
-        assert!(median <= 0.15 && inside >= 0.80, "unseen {name}: {median}, {inside}");
+    let everything = calibration.hold_out(&observations, source, SoftwareSpec::from);
+    let class = |s: Software| SoftwareSpec { class: Some(s.class), attention: None };
+    let of_class = calibration.hold_out(&observations, source, class);
+    let nothing = calibration.hold_out(&observations, source, |_| SoftwareSpec::default());
+    let folds = [("class and attention", &everything, 0.20), ("class", &of_class, 0.22), ("nothing", &nothing, 0.28)];
+    for (name, held_out, most) in folds {
+        let all = summary(&observations, held_out, |_| true).unwrap();
+        row(&mut text, name, &all);
+        assert!(all.median <= most, "{name}: median error {}", all.median);
+        assert!((0.90..=1.0).contains(&all.inside), "{name}: {} inside", all.inside);
+    }
+    text.push_str(
+        "\n## The same by software and by device\n\nClass and attention are said.\n\n| runs of | runs | sources | median error | \
+         inside | x/÷ |\n|---|---|---|---|---|---|\n",
+    );
+    for class in SoftwareClass::ALL {
+        for attention in [AttentionUse::Fused, AttentionUse::Composed] {
+            let keep = |o: &Observation| (o.run.software, o.run.attention) == (class, attention);
+            if let Some(s) = summary(&observations, &everything, keep) {
+                row(&mut text, &format!("{}, {} attention", class.name(), attention.name()), &s);
+            }
+        }
+    }
+    let mut devices: Vec<&str> = observations.iter().map(|o| o.run.device.as_str()).collect();
+    devices.sort_unstable();
+    devices.dedup();
+    for device in devices {
+        row(&mut text, device, &summary(&observations, &everything, |o| o.run.device == device).unwrap());
+    }
+    text.push_str(
+        "\n## Easier questions\n\nWhat is held out here has siblings in the fit: runs of the same program on other devices, or of \
+         other models on the same.\n\n| held out together | runs | sources | median error | inside | x/÷ |\n|---|---|---|---|---|---|\n",
+    );
+    let by_model = calibration.hold_out(&observations, |o| (o.run.d_model, o.run.n_layers), SoftwareSpec::from);
+    let by_device = calibration.hold_out(&observations, |o| o.run.device.clone(), SoftwareSpec::from);
+    for (name, held_out) in [("all runs of a model", by_model), ("all runs of a device", by_device)] {
+        let all = summary(&observations, &held_out, |_| true).unwrap();
+        row(&mut text, name, &all);
+        assert!(all.median <= 0.20 && all.inside >= 0.80, "unseen {name}: {}, {}", all.median, all.inside);
     }
 
-    text.push_str("\n## Each device held out\n\n| device | runs | median error | inside |\n|---|---|---|---|\n");
-    let mut devices: BTreeMap<&str, Vec<&HeldOut>> = BTreeMap::new();
-    for (o, h) in observations.iter().zip(&by_device) {
-        devices.entry(&o.run.device).or_default().push(h);
-    }
-    for (device, held_out) in &devices {
-        let (n, median, _, inside) = summary(held_out.iter().copied());
-        let _ = writeln!(text, "| {device} | {n} | {:.1} % | {:.0} % |", 100.0 * median, 100.0 * inside);
+    text.push_str(
+        "\n## What programs of a class differ by\n\nStandard deviation of the logarithm, fitted with the constants.\n\n| class | \
+         spread |\n|---|---|\n",
+    );
+    for (class, spread) in SoftwareClass::ALL.into_iter().zip(calibration.spread()) {
+        let _ = writeln!(text, "| {} | {spread:.2} |", class.name());
     }
     text.push_str(
         "\n## Power\n\nPublished power of BERT-base, each device predicted from the other.\n\n| run | published W | predicted \
@@ -113,29 +145,34 @@ fn published_runs_are_predicted_from_the_others_to_a_tenth_and_nine_in_ten_lie_i
             check.predicted_w,
             100.0 * error
         );
-        assert!(error.abs() < 0.10, "{}: {error}", check.id);
+        assert!(error.abs() < 0.15, "{}: {error}", check.id);
     }
     assert_eq!(power.len(), 15);
-    text.push_str("\nThe runs one by one are in `published_runs.csv`, the constants in `hardware/efficiency.json`.\n");
+    text.push_str(
+        "\nThe runs one by one, each with its source held out, are in `published_runs.csv`, the constants in \
+         `hardware/efficiency.json`. Not in the fit: runs on more than one machine (their network decides), with parts computed \
+         again or sharded, and those whose source leaves length, micro-batch or attention open.\n",
+    );
 
-    let mut csv =
-        String::from("id,collection,core,predicted_tokens_per_s,low,high,published_tokens_per_s,error,inside\n");
-    for (o, h) in observations.iter().zip(&by_run) {
+    let mut csv = String::from(
+        "id,collection,software,attention,predicted_tokens_per_s,low,high,published_tokens_per_s,error,inside\n",
+    );
+    for (o, h) in observations.iter().zip(&everything) {
         let published = o.run.tokens_per_s.unwrap();
         // Time that is longer by a factor is throughput that is smaller by it.
-        let predicted = published * (-h.ln_error).exp();
-        let factor = (1.96 * h.sd).exp();
+        let tokens_per_s = |ln: f64| published * (-ln).exp();
         let _ = writeln!(
             csv,
-            "{},{},{},{:.0},{:.0},{:.0},{:.0},{:.3},{}",
+            "{},{},{},{},{:.0},{:.0},{:.0},{:.0},{:.3},{}",
             o.run.id,
             o.run.collection,
-            o.run.core,
-            predicted,
-            predicted / factor,
-            predicted * factor,
+            o.run.software.name(),
+            o.run.attention.name(),
+            tokens_per_s(h.ln_error),
+            tokens_per_s(h.high),
+            tokens_per_s(h.low),
             published,
-            predicted / published - 1.0,
+            tokens_per_s(h.ln_error) / published - 1.0,
             h.is_inside()
         );
     }
@@ -143,6 +180,31 @@ fn published_runs_are_predicted_from_the_others_to_a_tenth_and_nine_in_ten_lie_i
     fs::create_dir_all(&folder).unwrap();
     fs::write(folder.join("README.md"), text).unwrap();
     fs::write(folder.join("published_runs.csv"), csv).unwrap();
+}
+
+#[test]
+fn no_step_of_the_model_is_faster_than_the_peak_of_its_device() {
+    let catalog = Catalog::default();
+    let workload = catalog.load("bert-large").unwrap();
+    let conditions = ConditionsBuilder::default().build().unwrap();
+    for device in catalog.all::<Device>().unwrap() {
+        for dtype in device.peak.keys().copied() {
+            let request = Request {
+                workload: &workload,
+                archs: &[Arch::Dense],
+                hardware: Hardware::Catalog(device.clone()),
+                devices: 1,
+                dtype,
+                software: "optimised/fused".parse().unwrap(),
+                micro_batch: None,
+                conditions: &conditions,
+                seed: 1,
+            };
+            let Ok(mut estimates) = estimate_without_shares(&request) else { continue };
+            let mfu = estimates.remove(0).mfu.unwrap();
+            assert!(mfu.high <= 1.0, "{} in {dtype}: MFU {mfu:?}", device.id);
+        }
+    }
 }
 
 /// The committed records of a CPU and of a GPU: each of their cells predicted from the others, and the ratios to dense that
@@ -184,7 +246,7 @@ fn committed() -> EfficiencyTable {
 
 #[test]
 fn the_committed_efficiencies_are_what_the_fit_gives() {
-    let (_, calibration, _) = fitted();
+    let (_, calibration) = fitted();
     let (fresh, kept) = (calibration.table(), committed());
     assert_eq!(fresh.constants.len(), kept.constants.len());
     for (a, b) in fresh.constants.iter().zip(&kept.constants) {
@@ -199,7 +261,7 @@ fn the_committed_efficiencies_are_what_the_fit_gives() {
 #[test]
 #[ignore = "writes hardware/efficiency.json"]
 fn the_efficiencies_are_written_again() {
-    let (_, calibration, _) = fitted();
+    let (_, calibration) = fitted();
     let text = serde_json::to_string_pretty(&calibration.table()).unwrap() + "\n";
     fs::write(root().join("hardware/efficiency.json"), text).unwrap();
 }
@@ -215,7 +277,8 @@ fn made_up_record(device: &str, dtype: DType, factor: f64) -> Record {
     for cell in &mut record.cells {
         (cell.dtype, cell.shape.batch_size) = (dtype, 16_384 / cell.shape.seq_len);
         let config = record.settings.workload.model.clone();
-        let work = Work::new(&config, cell.arch, cell.shape, dtype, Level::Typical, false);
+        let software = Software { class: SoftwareClass::Optimised, attention: AttentionUse::Composed };
+        let work = Work::new(&config, cell.arch, cell.shape, dtype, software, false);
         let time = Efficiency::embedded().step(&figures, &work);
         for step in &mut cell.steps {
             step.forward_s = factor * time.pass() / 3.0;
@@ -231,14 +294,14 @@ fn a_record_in_one_dtype_knows_how_much_faster_the_card_is_in_another() {
     let record = made_up_record("a100-sxm4-80gb", DType::F32, 1.0);
     let workload = record.settings.workload.clone();
     let conditions = ConditionsBuilder::default().build().unwrap();
-    let hours = |hardware: Hardware<'_>, dtype: DType, level: Level| {
+    let hours = |hardware: Hardware<'_>, dtype: DType, software: &str| {
         let request = Request {
             workload: &workload,
             archs: &[Arch::Dense],
             hardware,
             devices: 1,
             dtype,
-            level,
+            software: software.parse().unwrap(),
             micro_batch: None,
             conditions: &conditions,
             seed: 1,
@@ -248,15 +311,15 @@ fn a_record_in_one_dtype_knows_how_much_faster_the_card_is_in_another() {
     };
     let modelled = |dtype| {
         let device: Device = Catalog::default().load("a100-sxm4-80gb").unwrap();
-        hours(Hardware::Catalog(device), dtype, Level::Typical).0
+        hours(Hardware::Catalog(device), dtype, "optimised/composed").0
     };
-    let of_record = |dtype, level| hours(Hardware::Measured(&record), dtype, level);
+    let of_record = |dtype, software| hours(Hardware::Measured(&record), dtype, software);
     for dtype in [DType::F32, DType::Bf16] {
-        let ratio = of_record(dtype, Level::Typical).0 / modelled(dtype);
+        let ratio = of_record(dtype, "optimised/composed").0 / modelled(dtype);
         assert!((0.6..1.7).contains(&ratio), "{dtype}: {ratio} times what the model says of a card that it fits");
     }
     // How good software may be is not asked where it was measured.
-    assert_eq!(of_record(DType::Bf16, Level::Tuned), of_record(DType::Bf16, Level::Typical));
+    assert_eq!(of_record(DType::Bf16, "eager"), of_record(DType::Bf16, "optimised/composed"));
 }
 
 #[test]

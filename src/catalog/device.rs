@@ -221,6 +221,12 @@ impl Device {
         }
     }
 
+    /// Whether kernels of fused attention are common on it: since Ampere, of May 2020 (Dao 2023: FlashAttention-2 needs it).
+    #[must_use]
+    pub fn fuses_attention(&self) -> bool {
+        self.released.as_deref().is_none_or(|date| date >= "2020-05")
+    }
+
     /// The 16-bit format that it computes in, or f32.
     #[must_use]
     pub fn fastest_dtype(&self) -> DType {

@@ -1,50 +1,11 @@
 //! Published measurements of training runs, to calibrate estimates on (`hardware/published_runs.csv`), and the
 //! constants that are fitted to them (`hardware/efficiency.json`).
 
-use std::fmt;
-use std::str::FromStr;
-
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::files::{efficiency_json, published_runs_csv};
+use super::software::{AttentionUse, Software, SoftwareClass};
 use crate::units::DType;
-
-/// How well software uses the hardware.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Level {
-    /// A stock framework: attention of separate kernels, which write their scores to memory.
-    #[default]
-    Typical,
-    /// Fused attention, large micro-batches, hand-tuned settings.
-    Tuned,
-}
-
-impl fmt::Display for Level {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Typical => "typical",
-            Self::Tuned => "tuned",
-        })
-    }
-}
-
-/// The text is no level.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown efficiency `{0}`: expected `typical` or `tuned`")]
-pub struct UnknownLevel(String);
-
-impl FromStr for Level {
-    type Err = UnknownLevel;
-
-    fn from_str(text: &str) -> Result<Self, UnknownLevel> {
-        match text {
-            "typical" => Ok(Self::Typical),
-            "tuned" => Ok(Self::Tuned),
-            other => Err(UnknownLevel(other.to_owned())),
-        }
-    }
-}
 
 /// One published measurement: of throughput, of power, or of both.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -52,7 +13,7 @@ impl FromStr for Level {
 pub struct PublishedRun {
     /// A name for it.
     pub id: String,
-    /// Who measured: runs of one collection share their software and their methods.
+    /// Who measured: runs of one collection share their methods. It is what is held out to see how far to trust the fit.
     pub collection: String,
     /// Whether it belongs to the calibration set proper; the others were added to widen it.
     pub core: bool,
@@ -68,8 +29,12 @@ pub struct PublishedRun {
     pub d_model: usize,
     /// Heads.
     pub n_heads: usize,
+    /// Heads of keys and values, where they are fewer.
+    pub n_kv_heads: Option<usize>,
     /// Feed-forward width.
     pub d_ff: usize,
+    /// Whether the feed-forward block has a gate.
+    pub gated_mlp: bool,
     /// Vocabulary.
     pub vocab_size: usize,
     /// Tokens of a sequence, where published.
@@ -90,10 +55,22 @@ pub struct PublishedRun {
     pub power_w: Option<f64>,
     /// The power limit that it was measured under.
     pub power_limit_w: Option<f64>,
-    /// How well the software uses the hardware.
-    pub efficiency: Level,
+    /// What class of software trained.
+    pub software: SoftwareClass,
+    /// How it computed attention.
+    pub attention: AttentionUse,
+    /// What it was, by name: runs of one collection with the same framework share what they lose or gain by it.
+    pub framework: String,
     /// Where it is published.
     pub source: String,
+}
+
+impl PublishedRun {
+    /// Its software.
+    #[must_use]
+    pub fn software(&self) -> Software {
+        Software { class: self.software, attention: self.attention }
+    }
 }
 
 /// Every published measurement that the program knows.
@@ -122,7 +99,7 @@ mod tests {
     #[test]
     fn every_published_run_names_a_device_that_has_a_peak_for_its_dtype() {
         let runs = published_runs();
-        assert_eq!(runs.len(), 181);
+        assert_eq!(runs.len(), 243);
         for run in runs {
             let device: Device = Catalog::default().load(&run.device).expect("a device of the catalog");
             assert!(device.peak.contains_key(&run.dtype), "{}: {} on {}", run.id, run.dtype, run.device);

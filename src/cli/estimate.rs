@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use greenformers::catalog::{Device, Level};
+use greenformers::catalog::{AttentionUse, Device, SoftwareSpec};
 use greenformers::estimate::{Estimate, Hardware, Request, estimate, recommend_architecture, unused_record};
 use greenformers::files::JSON_SCHEMA;
 use greenformers::model::Arch;
@@ -48,9 +48,16 @@ pub(super) struct Args {
     /// Sequences on a device at a time [default: the largest that fits and divides the batch evenly]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     micro_batch: Option<u32>,
-    /// How well software uses hardware that was not measured
-    #[arg(long, value_name = "typical|tuned", default_value_t = Level::Typical)]
-    efficiency: Level,
+    /// What trains, where it was not measured: eager (stock Hugging Face or PyTorch), compiled (torch.compile, XLA), optimised
+    /// (Megatron, LLM Foundry, a maker's containers) or unknown (a mixture of all)
+    #[arg(long, value_name = "CLASS", default_value = "unknown")]
+    software: SoftwareSpec,
+    /// How attention is computed: fused or composed [default: by the age of the device, as a mixture]
+    #[arg(long, value_name = "HOW")]
+    attention: Option<AttentionUse>,
+    /// The old name of `--software`: typical is `optimised/composed`, tuned is `optimised/fused`
+    #[arg(long, value_name = "typical|tuned", hide = true, conflicts_with_all = ["software", "attention"])]
+    efficiency: Option<SoftwareSpec>,
     /// Seconds of an optimizer step that you measured, of the whole batch on all devices
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds, conflicts_with = "record")]
     step_time: Option<f64>,
@@ -72,6 +79,13 @@ pub(super) struct Args {
     format: Format,
 }
 
+impl Args {
+    fn software(&self) -> SoftwareSpec {
+        let said = self.efficiency.unwrap_or(self.software);
+        SoftwareSpec { attention: self.attention.or(said.attention), ..said }
+    }
+}
+
 #[derive(Serialize)]
 struct Output<'a> {
     schema: u32,
@@ -87,7 +101,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
             dtype: args.dtype,
             archs: &args.archs,
             micro_batch: args.micro_batch.map(|n| n as usize),
-            level: args.efficiency,
+            software: args.software(),
             conditions: &args.conditions,
             is_measured: args.record.is_some() || args.step_time.is_some(),
         };
@@ -121,7 +135,7 @@ fn estimates(args: &Args, record: Option<&Record>, context: &Context) -> Result<
         dtype: args.dtype.unwrap_or_else(|| hardware.usual_dtype()),
         hardware,
         devices: args.devices,
-        level: args.efficiency,
+        software: args.software(),
         micro_batch: args.micro_batch.map(|n| n as usize),
         conditions: &conditions,
         seed: args.seed,
@@ -141,8 +155,8 @@ fn text(estimates: &[Estimate], args: &Args) -> String {
         first.devices,
         first.hardware.as_deref().unwrap_or("a machine of which the step time was given"),
         first.dtype.map_or("", DType::name),
-        match first.efficiency {
-            Some(level) => format!("{}, {level} efficiency", first.basis.name()),
+        match &first.software {
+            Some(software) => format!("{}, software: {software}", first.basis.name()),
             None => first.basis.name().to_owned(),
         },
     ));

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
-use greenformers::catalog::{Device, EntryKind, Level};
+use greenformers::catalog::{Device, EntryKind, SoftwareSpec};
 use greenformers::estimate::{Axes, EstimateError, Goal, Limits, Scenario, frontier, recommend, sweep};
 use greenformers::files::JSON_SCHEMA;
 use greenformers::model::Arch;
@@ -23,7 +23,7 @@ const MAX_SCENARIOS: usize = 5_000_000;
 /// Options of a sweep.
 #[derive(Debug, clap::Args)]
 pub(super) struct SweepArgs {
-    /// Every combination of lists: hardware=all,grid=all,dtype=bf16,f32,devices=1,8,arch=dense,lrt:rank=256,efficiency=tuned
+    /// Every combination of lists: hardware=all,grid=all,dtype=bf16,f32,devices=1,8,arch=dense,lrt:rank=256,software=eager,optimised/fused
     #[arg(long, value_name = "AXES", help_heading = "Sweeps")]
     sweep: Option<String>,
     /// Keep the scenarios that no other beats in all of these: time, cost, co2e, energy
@@ -80,15 +80,15 @@ struct Lists<'a> {
     dtype: Vec<&'a str>,
     devices: Vec<&'a str>,
     arch: Vec<String>,
-    efficiency: Vec<&'a str>,
+    software: Vec<&'a str>,
 }
 
 fn lists(text: &str) -> Result<Lists<'_>> {
-    const ALLOWED: &str = "`hardware`, `grid`, `dtype`, `devices`, `arch` or `efficiency`";
+    const ALLOWED: &str = "`hardware`, `grid`, `dtype`, `devices`, `arch` or `software`";
     let mut lists = Lists::default();
     let mut current = "";
     for part in text.split(',').filter(|p| !p.is_empty()) {
-        let known = ["hardware", "grid", "dtype", "devices", "arch", "efficiency"];
+        let known = ["hardware", "grid", "dtype", "devices", "arch", "software", "efficiency"];
         let value = match part.split_once('=') {
             Some((name, value)) if known.contains(&name) => {
                 current = name;
@@ -102,7 +102,7 @@ fn lists(text: &str) -> Result<Lists<'_>> {
             "grid" => lists.grid.push(value),
             "dtype" => lists.dtype.push(value),
             "devices" => lists.devices.push(value),
-            "efficiency" => lists.efficiency.push(value),
+            "software" | "efficiency" => lists.software.push(value),
             "arch" => match lists.arch.last_mut() {
                 // `linformer:k=64,share=kv` is one architecture.
                 Some(last) if ["share=", "order=", "k=", "rank="].iter().any(|o| value.starts_with(o)) => {
@@ -125,7 +125,7 @@ pub(super) struct Base<'a> {
     pub(super) dtype: Option<DType>,
     pub(super) archs: &'a [Arch],
     pub(super) micro_batch: Option<usize>,
-    pub(super) level: Level,
+    pub(super) software: SoftwareSpec,
     pub(super) conditions: &'a ConditionsArgs,
     /// Whether a record or a step time was given, of which there is nothing to sweep.
     pub(super) is_measured: bool,
@@ -253,10 +253,10 @@ fn axes(base: &Base<'_>, text: &str, context: &Context) -> Result<Axes> {
             dtypes
         }
     };
-    let levels: Vec<Level> = if lists.efficiency.is_empty() {
-        vec![base.level]
+    let software: Vec<SoftwareSpec> = if lists.software.is_empty() {
+        vec![base.software]
     } else {
-        lists.efficiency.iter().map(|l| l.parse()).collect::<Result<_, _>>()?
+        lists.software.iter().map(|l| l.parse()).collect::<Result<_, _>>()?
     };
     let counts: Vec<u32> = if lists.devices.is_empty() {
         vec![base.devices]
@@ -270,7 +270,7 @@ fn axes(base: &Base<'_>, text: &str, context: &Context) -> Result<Axes> {
     if counts.contains(&0) {
         return Err(EstimateError::NoDevices.into());
     }
-    let size = [devices_named.len(), grid_names.len(), dtypes.len(), counts.len(), levels.len(), archs.len()];
+    let size = [devices_named.len(), grid_names.len(), dtypes.len(), counts.len(), software.len(), archs.len()];
     let scenarios = size.iter().try_fold(1usize, |n, m| n.checked_mul(*m));
     if scenarios.is_none_or(|n| n > MAX_SCENARIOS) {
         bail!("`--sweep` would make more than {MAX_SCENARIOS} scenarios: name fewer of each list");
@@ -286,7 +286,7 @@ fn axes(base: &Base<'_>, text: &str, context: &Context) -> Result<Axes> {
         grids: grid_names.iter().map(of_grid).collect::<Result<_>>()?,
         dtypes,
         devices: counts,
-        levels,
+        software,
         archs,
         owned: spec.owns_machines(),
     })

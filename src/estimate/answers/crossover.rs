@@ -124,6 +124,9 @@ fn tokens(seq_len: f64) -> String {
     format!("{:.0}", (seq_len / digit).round() * digit)
 }
 
+/// Where lines that do not cross do so: finite, so that quantiles between it and others are numbers.
+const NEVER: f64 = 1e300;
+
 /// Draws of something by length, shortest first.
 pub(super) struct Curve {
     pub(super) arch: Arch,
@@ -156,7 +159,7 @@ pub(super) fn crossover(a: &Curve, b: &Curve, of: PerToken, dtype: DType) -> Opt
     at.sort_by(f64::total_cmp);
     let [low, mid, high] = [0.025, 0.5, 0.975].map(|p| quantile_sorted(&at, p));
     let (from, to) = (gaps.first()?.0, gaps.last()?.0);
-    let within = |x: f64| Some(x).filter(|x| *x > from as f64 && x.is_finite());
+    let within = |x: f64| Some(x).filter(|x| *x > from as f64 && *x <= to as f64);
     let middles: Vec<f64> = gaps.iter().map(|(_, gaps)| Interval::of_draws(gaps.clone()).mid).collect();
     let change = match within(mid) {
         Some(seq_len) => Change::At { seq_len, low: within(low), high: within(high) },
@@ -166,8 +169,8 @@ pub(super) fn crossover(a: &Curve, b: &Curve, of: PerToken, dtype: DType) -> Opt
     Some(Crossover { below, above, of, dtype, change })
 }
 
-/// The length at which the gap of one trial is first closed: that of the shortest if it is never open, infinity if it is
-/// never closed.
+/// The length at which the gap of one trial is first closed: that of the shortest if it is never open, [`NEVER`] if it is
+/// not closed.
 fn first_crossing(gaps: &[(usize, Vec<f64>)], trial: usize) -> f64 {
     let mut before: Option<(f64, f64)> = None;
     for (seq_len, gaps) in gaps {
@@ -177,7 +180,7 @@ fn first_crossing(gaps: &[(usize, Vec<f64>)], trial: usize) -> f64 {
         }
         before = Some((x, gap));
     }
-    f64::INFINITY
+    NEVER
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use crate::estimate::request::input::{Assumption, Input};
 use crate::estimate::request::training::{Hardware, Request};
 use crate::estimate::steps::micro_batch::{fits, memory_of};
 use crate::estimate::steps::model::Efficiency;
-use crate::estimate::steps::scaled::LEVEL;
+use crate::estimate::steps::scaled::OWN;
 use crate::estimate::steps::step::{Basis, StepSource};
 use crate::model::{Arch, Family, count_params, train_step_flop};
 use crate::record::{Warning, phase_shape};
@@ -58,7 +58,7 @@ pub(super) fn describe(
         workload: Some(workload.name.clone()),
         hardware: hardware_name(&request.hardware),
         dtype: Some(request.dtype),
-        efficiency: (source.basis == Basis::Analytic).then_some(request.level),
+        software: (source.basis == Basis::Analytic).then(|| request.software.to_string()),
         micro_batch: if source.basis == Basis::Given {
             Vec::new()
         } else {
@@ -124,12 +124,14 @@ fn peak_flop_per_s(request: &Request<'_>) -> Option<f64> {
 
 /// Bytes that training takes on a device, and whether they are there.
 fn memory_per_device(request: &Request<'_>, arch: Arch, source: &StepSource) -> (u64, Option<bool>) {
-    // `--efficiency` says how good the software is where none was measured.
-    let level = match request.hardware {
-        Hardware::Measured(_) | Hardware::Transferred(..) => LEVEL,
-        Hardware::Catalog(_) | Hardware::Given { .. } => request.level,
+    // `--software` says what trains where nothing was measured.
+    let attention = match request.hardware {
+        Hardware::Measured(_) | Hardware::Transferred(..) => OWN.attention,
+        Hardware::Catalog(_) | Hardware::Given { .. } => {
+            request.software.likely_attention(request.device().is_none_or(|device| device.fuses_attention()))
+        }
     };
-    let of = (request.dtype, level);
+    let of = (request.dtype, attention);
     let modelled =
         (0..source.phases.len()).map(|i| memory_of(request.workload, i, arch, of, source.phases[i].micro_batch)).max();
     let bytes = source.peak_memory_bytes.unwrap_or(modelled.unwrap_or(0));
@@ -178,10 +180,11 @@ fn assumptions(request: &Request<'_>, source: &StepSource) -> Vec<Assumption> {
     }
     if source.basis == Basis::Analytic {
         list.push(Assumption::choice(
-            "efficiency",
-            request.level.to_string(),
-            "`--efficiency`: `typical` is a stock framework, whose attention writes its scores to memory; `tuned` has fused \
-             attention and tuned settings",
+            "software",
+            request.software.to_string(),
+            "`--software eager` (stock Hugging Face, PyTorch), `compiled` (torch.compile, XLA), `optimised` (Megatron, LLM \
+             Foundry, a maker's containers); `--attention fused` or `composed`; what is not said is a mixture (weights by \
+             judgement)",
         ));
     }
     let micro: Vec<String> = source.phases.iter().map(|p| p.micro_batch.to_string()).collect();

@@ -52,11 +52,14 @@ pub(super) fn phase_s(monte_carlo: &MonteCarlo, step: &PhaseStep, name: &str, st
     let exchange = monte_carlo
         .draws("exchange of gradients", Distribution::LogNormal(1.0, crate::estimate::steps::model::EXCHANGE_GSD));
     let shared = monte_carlo.factors(&step.loadings);
+    let software = monte_carlo.chosen(&step.by_software);
     (0..monte_carlo.trials())
         .map(|t| {
-            let pass = step.micro_steps * positive(pass[t], step.pass_s) * straggler;
+            // However lucky a draw, no device is faster than its peak.
+            let pass = (positive(pass[t], step.pass_s) * shared[t] * software[t]).max(step.least_pass_s);
+            let pass = step.micro_steps * pass * straggler;
             let once = positive(optimizer[t], step.optimizer_s) + step.exchange_s * exchange[t];
-            (pass * shared[t] + once) * scale[t]
+            (pass + once) * scale[t]
         })
         .collect()
 }

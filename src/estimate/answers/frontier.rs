@@ -193,7 +193,7 @@ pub fn recommend_architecture(estimates: &[Estimate]) -> String {
 
 fn name(s: &Scenario, axes: &Axes) -> String {
     let (hardware, grid) = (&axes.hardware[s.hardware].0.id, &axes.grids[s.grid].0.id);
-    format!("{} in {} on {} x {hardware}, {} software, {grid}", s.arch.label(), s.dtype, s.devices, s.level)
+    format!("{} in {} on {} x {hardware}, {} software, {grid}", s.arch.label(), s.dtype, s.devices, s.software)
 }
 
 fn numbers(s: &Scenario) -> String {
@@ -204,7 +204,7 @@ fn numbers(s: &Scenario) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::Level;
+    use crate::catalog::SoftwareSpec;
     use crate::estimate::ledger::quantity::Footprint;
     use crate::model::Arch;
     use crate::stats::Interval;
@@ -223,7 +223,7 @@ mod tests {
             grid: 0,
             dtype: DType::Bf16,
             devices: 1,
-            level: Level::Typical,
+            software: SoftwareSpec::default(),
             arch: Arch::Dense,
             micro_batch: 1,
             fits: Some(true),
@@ -254,7 +254,7 @@ mod tests {
             grids: Vec::new(),
             dtypes: Vec::new(),
             devices: Vec::new(),
-            levels: Vec::new(),
+            software: Vec::new(),
             archs: Vec::new(),
             owned: false,
         };

@@ -6,7 +6,6 @@ use serde::{Serialize, Serializer};
 
 use super::schedule::Schedule;
 use super::variance::VarianceShare;
-use crate::catalog::Level;
 use crate::estimate::ledger::quantity::{Compared, Footprint, Quantity};
 use crate::estimate::ledger::traced::Derivation;
 use crate::estimate::request::input::Assumption;
@@ -33,8 +32,8 @@ pub struct Estimate {
     pub dtype: Option<DType>,
     /// What the estimate stands on.
     pub basis: Basis,
-    /// How well the software is taken to use the hardware, where that is modelled.
-    pub efficiency: Option<Level>,
+    /// What the software is taken to be, where that is modelled.
+    pub software: Option<String>,
     /// Sequences on a device at a time, by phase.
     pub micro_batch: Vec<usize>,
     /// Parameters of the model.
@@ -115,7 +114,7 @@ impl Estimate {
             devices,
             dtype: None,
             basis,
-            efficiency: None,
+            software: None,
             micro_batch: Vec::new(),
             n_params: None,
             flop_total: None,

@@ -8,7 +8,7 @@ use crate::estimate::error::EstimateError;
 use crate::estimate::ledger::monte_carlo::MonteCarlo;
 use crate::estimate::steps::analytic::Target;
 use crate::estimate::steps::model::Observation;
-use crate::estimate::steps::scaled::{LEVEL, LocalModel};
+use crate::estimate::steps::scaled::{LocalModel, OWN};
 use crate::model::{Arch, Config};
 use crate::record::{Record, Workload};
 use crate::stats::Interval;
@@ -61,7 +61,7 @@ pub fn against_published(record: &Record, catalog: &Catalog, seed: u64) -> Resul
             device: &device,
             dtype: run.dtype,
             devices: 1,
-            level: LEVEL,
+            software: OWN.into(),
             micro_batch: Some(run.micro_batch),
         };
         let source = local.steps(&target, Arch::Dense, (record, true))?;

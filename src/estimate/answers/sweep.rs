@@ -3,7 +3,7 @@
 //! A scenario is worked out at the median of each input, and its interval by adding up variances of logarithms: the
 //! product rule of the GUM (JCGM 100, §5.1.6), without draws. What does not depend on the grid is worked out once.
 
-use crate::catalog::{Device, Grid, Level};
+use crate::catalog::{Device, Grid, SoftwareSpec};
 use crate::estimate::error::EstimateError;
 use crate::estimate::ledger::arithmetic::Arithmetic;
 use crate::estimate::ledger::chain::{Energy, Run, footprint};
@@ -13,7 +13,7 @@ use crate::estimate::request::conditions::Conditions;
 use crate::estimate::request::training::check;
 use crate::estimate::steps::analytic::{Target, analytic_step};
 use crate::estimate::steps::micro_batch::{fits, memory_of};
-use crate::estimate::steps::step::StepSource;
+use crate::estimate::steps::step::{PhaseStep, StepSource};
 use crate::model::{Arch, count_params};
 use crate::record::Workload;
 use crate::stats::{Distribution, Interval};
@@ -30,8 +30,8 @@ pub struct Axes {
     pub dtypes: Vec<DType>,
     /// Numbers of devices.
     pub devices: Vec<u32>,
-    /// Efficiencies of the software.
-    pub levels: Vec<Level>,
+    /// What is known of the software.
+    pub software: Vec<SoftwareSpec>,
     /// Architectures.
     pub archs: Vec<Arch>,
     /// Whether the machines are owned, so that only their electricity is paid. Rent and electricity bills are never ranked
@@ -50,8 +50,8 @@ pub struct Scenario {
     pub dtype: DType,
     /// How many devices.
     pub devices: u32,
-    /// Efficiency of the software.
-    pub level: Level,
+    /// What is known of the software.
+    pub software: SoftwareSpec,
     /// The architecture.
     pub arch: Arch,
     /// Sequences on a device at a time, in the first phase.
@@ -121,9 +121,9 @@ pub fn sweep(workload: &Workload, axes: &Axes, micro_batch: Option<usize>) -> Re
             axes.grids.iter().map(|(_, of_grid)| at_place(conditions, &of_grid[kind], axes.owned)).collect();
         for &dtype in &axes.dtypes {
             for &devices in &axes.devices {
-                for &level in &axes.levels {
+                for &software in &axes.software {
                     for &arch in &axes.archs {
-                        let target = Target { workload, device, dtype, devices, level, micro_batch };
+                        let target = Target { workload, device, dtype, devices, software, micro_batch };
                         let run = check(workload, devices, micro_batch)
                             .and_then(|()| analytic_step(&target, arch))
                             .map(|source| on_hardware(&spreads, &target, arch, &source, conditions));
@@ -135,7 +135,7 @@ pub fn sweep(workload: &Workload, axes: &Axes, micro_batch: Option<usize>) -> Re
                                     grid,
                                     dtype,
                                     devices,
-                                    level,
+                                    software,
                                     arch,
                                     micro_batch: run.micro_batch,
                                     fits: run.fits,
@@ -210,7 +210,7 @@ fn on_hardware(
         .iter()
         .zip(&source.phases)
         .map(|(phase, step)| {
-            let pass = step.micro_steps * step.pass_s.centre() * source.straggler;
+            let pass = step.micro_steps * step.pass_s.centre() * source.straggler * ln_software(step).0.exp();
             phase.steps as f64 * (pass + step.optimizer_s.centre() + step.exchange_s)
         })
         .collect();
@@ -226,9 +226,9 @@ fn on_hardware(
     // What a device takes in an hour, times the hours.
     let kw = Joules((busy_j + idle_j) * devices).kwh() / wall_h.mid;
     let power = spreads.uncertain("power of the device", kw, source.power_uncertainty);
-    let level = (target.dtype, target.level);
+    let of = (target.dtype, target.attention());
     let bytes =
-        (0..workload.phases.len()).map(|i| memory_of(workload, i, arch, level, source.phases[i].micro_batch)).max();
+        (0..workload.phases.len()).map(|i| memory_of(workload, i, arch, of, source.phases[i].micro_batch)).max();
     OnHardware {
         micro_batch: source.phases.first().map_or(1, |p| p.micro_batch),
         fits: bytes.and_then(|bytes| fits(bytes, target.device)),
@@ -252,5 +252,13 @@ fn step_sd(source: &StepSource, phase_s: &[f64]) -> f64 {
             sum * sum
         })
         .sum();
-    shared.sqrt().hypot(source.own_scale.ln_sd())
+    let software = source.phases.first().map_or(0.0, |p| ln_software(p).1);
+    shared.sqrt().hypot(source.own_scale.ln_sd()).hypot(software)
+}
+
+/// Mean and standard deviation of the logarithm of the factor of software that is not known.
+fn ln_software(step: &PhaseStep) -> (f64, f64) {
+    let mean: f64 = step.by_software.iter().map(|(weight, factor)| weight * factor.ln()).sum();
+    let variance: f64 = step.by_software.iter().map(|(weight, factor)| weight * (factor.ln() - mean).powi(2)).sum();
+    (mean, variance.sqrt())
 }

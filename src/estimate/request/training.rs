@@ -1,7 +1,7 @@
 //! A training run as it is asked for.
 
 use super::conditions::Conditions;
-use crate::catalog::{Device, DeviceKind, Level};
+use crate::catalog::{Device, DeviceKind, SoftwareSpec};
 use crate::estimate::error::EstimateError;
 use crate::model::Arch;
 use crate::record::{Record, Warning, Workload};
@@ -40,8 +40,8 @@ pub struct Request<'a> {
     pub devices: u32,
     /// Number format.
     pub dtype: DType,
-    /// How well the software uses hardware that was not measured.
-    pub level: Level,
+    /// What is known of the software, where it was not measured.
+    pub software: SoftwareSpec,
     /// Sequences on a device at a time; the largest that fits if not given.
     pub micro_batch: Option<usize>,
     /// Grid, site and prices.
@@ -125,7 +125,7 @@ impl<'a> Request<'a> {
             hardware: Hardware::Measured(record),
             devices: 1,
             dtype: record.settings.dtype(),
-            level: Level::default(),
+            software: SoftwareSpec::default(),
             micro_batch: None,
             conditions,
             seed,

@@ -3,12 +3,12 @@
 use super::micro_batch::{largest_micro_batch, per_device};
 use super::model::{DeviceFigures, Efficiency, Loadings, OTHER_DESIGN_SD, StepTime, Work, busy_w, exchange, straggler};
 use super::step::{Basis, PhaseStep, StepSource};
-use crate::catalog::{Device, DeviceKind, Level, Sourced};
+use crate::catalog::{AttentionUse, Device, DeviceKind, Software, SoftwareSpec, Sourced};
 use crate::estimate::error::EstimateError;
 use crate::meter::Coverage;
 use crate::model::{Arch, count_params};
 use crate::record::{Workload, phase_shape};
-use crate::stats::Distribution;
+use crate::stats::{Distribution, weighted_quantile};
 use crate::units::DType;
 
 /// Relative standard uncertainty of the model for an architecture whose skinny products no published run holds:
@@ -24,24 +24,29 @@ pub(in crate::estimate) struct Target<'a> {
     pub(in crate::estimate) device: &'a Device,
     pub(in crate::estimate) dtype: DType,
     pub(in crate::estimate) devices: u32,
-    pub(in crate::estimate) level: Level,
+    pub(in crate::estimate) software: SoftwareSpec,
     pub(in crate::estimate) micro_batch: Option<usize>,
 }
 
 impl Target<'_> {
     pub(in crate::estimate) fn micro_batch_of(&self, phase: usize, arch: Arch) -> usize {
         let share = per_device(self.workload.phases[phase].batch_size, self.devices);
-        let of = (self.dtype, self.level);
+        let of = (self.dtype, self.attention());
         match self.micro_batch {
             Some(micro) => micro.clamp(1, share),
             None => largest_micro_batch(self.workload, phase, arch, of, (self.device, self.devices)),
         }
     }
 
-    pub(in crate::estimate) fn work(&self, phase: usize, arch: Arch, micro_batch: usize) -> Work {
+    /// How attention is taken to be computed, for the memory that it takes.
+    pub(in crate::estimate) fn attention(&self) -> AttentionUse {
+        self.software.likely_attention(self.device.fuses_attention())
+    }
+
+    pub(in crate::estimate) fn work(&self, phase: usize, arch: Arch, micro_batch: usize, software: Software) -> Work {
         let shape = phase_shape(self.workload, &self.workload.phases[phase], micro_batch);
         let checkpoint = self.workload.grad_checkpointing;
-        Work::new(&self.workload.model, arch.at_length(shape.seq_len), shape, self.dtype, self.level, checkpoint)
+        Work::new(&self.workload.model, arch.at_length(shape.seq_len), shape, self.dtype, software, checkpoint)
     }
 
     /// Seconds by which the exchange of gradients lengthens a step.
@@ -73,6 +78,8 @@ impl Target<'_> {
             pass_s: Distribution::Point(time.pass()),
             optimizer_s: Distribution::Point(time.optimizer),
             exchange_s: self.exchange_s(arch, &time),
+            by_software: Vec::new(),
+            least_pass_s: 0.0,
             scale: Distribution::Point(1.0),
             loadings,
             power_w: self.power_w(model, &time).map(Distribution::Point),
@@ -85,6 +92,14 @@ impl Target<'_> {
     }
 }
 
+/// Which of the software in a mixture takes as long as half of it.
+fn middle_of(mixture: &[(f64, Software)], times: &[StepTime]) -> usize {
+    let weighed: Vec<(f64, f64)> =
+        times.iter().zip(mixture).map(|(time, (weight, _))| (time.pass(), *weight)).collect();
+    let middle = weighted_quantile(&weighed, 0.5);
+    weighed.iter().position(|(time, _)| *time == middle).unwrap_or(0)
+}
+
 /// The steps of `arch` on a device of the catalog.
 ///
 /// # Errors
@@ -92,13 +107,25 @@ impl Target<'_> {
 pub(in crate::estimate) fn analytic_step(target: &Target<'_>, arch: Arch) -> Result<StepSource, EstimateError> {
     let model = Efficiency::embedded();
     let figures = DeviceFigures::of(target.device, target.dtype)?;
+    let mixture = target.software.mixture(figures.fuses_attention);
+    let times = |phase: usize, arch: Arch, micro_batch: usize| -> Vec<StepTime> {
+        let step = |software| model.step(&figures, &target.work(phase, arch, micro_batch, software));
+        mixture.iter().map(|(_, software)| step(*software)).collect()
+    };
+    // Every phase and architecture is described by the same software: the one in the middle for the dense model.
+    let middle = middle_of(&mixture, &times(0, Arch::Dense, target.micro_batch_of(0, Arch::Dense)));
     let mut phases = Vec::new();
     for i in 0..target.workload.phases.len() {
         let micro_batch = target.micro_batch_of(i, arch);
-        let work = target.work(i, arch, micro_batch);
-        let time = model.step(&figures, &work);
+        let times = times(i, arch, micro_batch);
+        let work = target.work(i, arch, micro_batch, mixture[middle].1);
         let loadings = model.loadings(&figures, &work, StepTime::pass);
-        phases.push(target.phase_step(i, arch, micro_batch, (model, time), loadings));
+        let factor = |time: &StepTime| time.pass() / times[middle].pass();
+        phases.push(PhaseStep {
+            by_software: mixture.iter().zip(&times).map(|((weight, _), time)| (*weight, factor(time))).collect(),
+            least_pass_s: work.flop() / figures.peak,
+            ..target.phase_step(i, arch, micro_batch, (model, times[middle]), loadings)
+        });
     }
     let own_sd = if arch == Arch::Dense { 0.0 } else { OTHER_ARCH_SD };
     let (busy, scatter) = model.busy_power();
@@ -113,11 +140,11 @@ pub(in crate::estimate) fn analytic_step(target: &Target<'_>, arch: Arch) -> Res
         machine_uncertainty: 0.0,
         power_uncertainty: scatter.hypot(OTHER_DESIGN_SD),
         description: format!(
-            "operators of the step on {}, at efficiencies fitted to {} published runs ({} level); power from idle to \
+            "operators of the step on {}, at efficiencies fitted to {} published runs (software: {}); power from idle to \
              {:.0} % of the way to the limit by the part of the time that it computes",
             target.device.name,
             model.n_runs(),
-            target.level,
+            target.software,
             100.0 * busy,
         ),
         peak_memory_bytes: None,

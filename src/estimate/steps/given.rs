@@ -19,6 +19,8 @@ pub(in crate::estimate) fn given_step(
         pass_s: Distribution::Point(step_s),
         optimizer_s: Distribution::Point(0.0),
         exchange_s: 0.0,
+        by_software: Vec::new(),
+        least_pass_s: 0.0,
         scale: Distribution::Point(1.0),
         loadings: Vec::new(),
         power_w: power_w.map(Distribution::Point),

@@ -74,6 +74,8 @@ pub(in crate::estimate) fn step_of(cell: &Cell, micro_steps: f64) -> Option<Phas
         pass_s: student(sum(mean.forward, mean.backward)),
         optimizer_s: student(mean.optimizer),
         exchange_s: 0.0,
+        by_software: Vec::new(),
+        least_pass_s: 0.0,
         scale: Distribution::LogNormal(1.0, 1.0 + RERUN_UNCERTAINTY),
         loadings: Vec::new(),
         power_w: cell.mean_power().map(|(power, spread)| Distribution::Normal(power, spread * power)),

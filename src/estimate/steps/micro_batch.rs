@@ -1,7 +1,7 @@
 //! How many sequences fit a device at a time.
 
 use super::model::saving;
-use crate::catalog::{Device, Level, Sourced};
+use crate::catalog::{AttentionUse, Device, Sourced};
 use crate::model::{Arch, training_memory_with};
 use crate::record::{Workload, phase_shape};
 use crate::units::DType;
@@ -14,11 +14,11 @@ pub(in crate::estimate) fn memory_of(
     workload: &Workload,
     phase: usize,
     arch: Arch,
-    (dtype, level): (DType, Level),
+    (dtype, attention): (DType, AttentionUse),
     micro_batch: usize,
 ) -> u64 {
     let shape = phase_shape(workload, &workload.phases[phase], micro_batch);
-    let saving = saving(level, workload.grad_checkpointing);
+    let saving = saving(attention, workload.grad_checkpointing);
     training_memory_with(&workload.model, arch.at_length(shape.seq_len), shape, dtype, saving).total()
 }
 
@@ -38,7 +38,7 @@ pub(in crate::estimate) fn largest_micro_batch(
     workload: &Workload,
     phase: usize,
     arch: Arch,
-    of: (DType, Level),
+    of: (DType, AttentionUse),
     (device, devices): (&Device, u32),
 ) -> usize {
     let share = per_device(workload.phases[phase].batch_size, devices);
@@ -77,7 +77,7 @@ mod tests {
     fn the_largest_micro_batch_fits_and_twice_as_many_do_not() {
         let (workload, catalog) = (bert(), Catalog::default());
         let device: Device = catalog.load("t4-16gb").expect("in the catalog");
-        let of = (DType::F16, Level::Typical);
+        let of = (DType::F16, AttentionUse::Composed);
         for phase in 0..2 {
             let micro = largest_micro_batch(&workload, phase, Arch::Dense, of, (&device, 1));
             let at = |n| fits(memory_of(&workload, phase, Arch::Dense, of, n), &device);
@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn a_micro_batch_is_never_larger_than_what_a_device_gets() {
         let device: Device = Catalog::default().load("h200").expect("in the catalog");
-        let of = (DType::Bf16, Level::Typical);
+        let of = (DType::Bf16, AttentionUse::Composed);
         assert_eq!(largest_micro_batch(&bert(), 0, Arch::Dense, of, (&device, 64)), 4);
         assert_eq!(per_device(256, 6), 43);
     }
@@ -98,7 +98,7 @@ mod tests {
     fn stated_accumulation_decides() {
         let workload = Workload { grad_accumulation: Some(4), ..bert() };
         let device: Device = Catalog::default().load("h200").expect("in the catalog");
-        let of = (DType::Bf16, Level::Typical);
+        let of = (DType::Bf16, AttentionUse::Composed);
         assert_eq!(largest_micro_batch(&workload, 0, Arch::Dense, of, (&device, 8)), 8);
     }
 }

@@ -6,7 +6,7 @@ use super::measured::{idle_of, machine_uncertainty};
 use super::micro_batch::per_device;
 use super::model::{Class, DeviceFigures, Efficiency, Loadings, StepTime, Work, straggler};
 use super::step::{Basis, PhaseStep, RERUN_UNCERTAINTY, StepSource};
-use crate::catalog::Level;
+use crate::catalog::{AttentionUse, Software, SoftwareClass};
 use crate::estimate::error::EstimateError;
 use crate::meter::Coverage;
 use crate::model::{Arch, Config};
@@ -22,8 +22,9 @@ const COMMON_SD: f64 = 3.0;
 /// DeviceFigures that stand for a device whose own are not known; the record corrects them.
 const NOMINAL_PEAK: f64 = 1e11;
 const NOMINAL_BANDWIDTH: f64 = 2e10;
-/// How well software of a record is taken to use its hardware, for what is modelled beside it: the record corrects that.
-pub(in crate::estimate) const LEVEL: Level = Level::Typical;
+/// What the software of a record is taken to be, for what is modelled beside it: the record corrects the rest.
+pub(in crate::estimate) const OWN: Software =
+    Software { class: SoftwareClass::Optimised, attention: AttentionUse::Composed };
 /// Least relative scatter of a measured step around a corrected model.
 const LEAST_SD: f64 = 0.02;
 /// The optimizer's correction follows those of the classes.
@@ -97,7 +98,7 @@ impl LocalModel {
                 // As many tokens as were measured, so that little is carried over.
                 (self.tokens / phase.seq_len).clamp(1, per_device(phase.batch_size, target.devices))
             };
-            let work = target.work(i, arch, micro_batch);
+            let work = target.work(i, arch, micro_batch, OWN);
             let time = self.corrected(&self.model.step(&figures, &work));
             let loadings = self.loadings(&figures, &work, elsewhere);
             let modelled = target.phase_step(i, arch, micro_batch, (self.model, time), loadings);
@@ -188,7 +189,7 @@ fn measure(record: &Record, model: &Efficiency, cells: &[&Cell]) -> Vec<Measured
         .iter()
         .filter_map(|cell| {
             let mean = cell.step_mean()?;
-            let work = Work::new(&config_of(record, cell), cell.arch, cell.shape, cell.dtype, LEVEL, false);
+            let work = Work::new(&config_of(record, cell), cell.arch, cell.shape, cell.dtype, OWN, false);
             let time = model.step(&figures_of(record, cell.dtype), &work);
             let pass_s = mean.forward.mean + mean.backward.mean;
             (pass_s > 0.0).then_some(MeasuredCell { time, pass_s, optimizer_s: mean.optimizer.mean })
@@ -299,7 +300,9 @@ fn figures_of(record: &Record, dtype: DType) -> DeviceFigures {
         architecture: None,
         peak: compute.peak_flop_per_s(dtype).or(measured).unwrap_or(NOMINAL_PEAK),
         bandwidth: ceilings.map_or(NOMINAL_BANDWIDTH, |c| c.copy_bytes_per_s),
-        ln_density: 0.0,
+        ln_density: Some(0.0),
+        vendor: None,
+        fuses_attention: true,
         ln_shrink: 0.0,
         dtype,
         interconnect: None,

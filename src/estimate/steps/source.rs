@@ -4,7 +4,7 @@ use super::analytic::{Target, analytic_step};
 use super::given::given_step;
 use super::measured::measured_step;
 use super::model::{Efficiency, exchange, straggler};
-use super::scaled::{LEVEL, LocalModel};
+use super::scaled::{LocalModel, OWN};
 use super::step::{Basis, PhaseStep, StepSource};
 use crate::catalog::Device;
 use crate::estimate::error::EstimateError;
@@ -16,8 +16,8 @@ use crate::model::{Arch, count_params};
 /// # Errors
 /// If the record has nothing to go by, the catalog lacks a figure, or a number that was given makes no sense.
 pub(in crate::estimate) fn step_source(request: &Request<'_>, arch: Arch) -> Result<StepSource, EstimateError> {
-    let Request { workload, dtype, devices, level, micro_batch, .. } = *request;
-    let target = |device| Target { workload, device, dtype, devices, level, micro_batch };
+    let Request { workload, dtype, devices, software, micro_batch, .. } = *request;
+    let target = |device| Target { workload, device, dtype, devices, software, micro_batch };
     match &request.hardware {
         Hardware::Measured(record) => {
             let measured = measured_step(record, workload, arch, dtype, devices)?;
@@ -28,11 +28,11 @@ pub(in crate::estimate) fn step_source(request: &Request<'_>, arch: Arch) -> Res
             }
             let local = LocalModel::of(record, dtype).ok_or(EstimateError::NothingMeasured)?;
             let device = device_of(record);
-            local.steps(&Target { level: LEVEL, ..target(&device) }, arch, (record, false))
+            local.steps(&Target { software: OWN.into(), ..target(&device) }, arch, (record, false))
         }
         Hardware::Transferred(record, device) => {
             let local = LocalModel::of(record, dtype).ok_or(EstimateError::NothingMeasured)?;
-            local.steps(&Target { level: LEVEL, ..target(device) }, arch, (record, true))
+            local.steps(&Target { software: OWN.into(), ..target(device) }, arch, (record, true))
         }
         Hardware::Catalog(device) => analytic_step(&target(device), arch),
         Hardware::Given { step_s, power_w, device } => {

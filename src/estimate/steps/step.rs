@@ -56,6 +56,10 @@ pub struct PhaseStep {
     pub optimizer_s: Distribution,
     /// Seconds by which the exchange of gradients lengthens the step.
     pub exchange_s: f64,
+    /// Software that it can be: its weight, and how much longer a pass takes with it; empty where it is known.
+    pub by_software: Vec<(f64, f64)>,
+    /// Seconds that no pass is shorter than: its products at the peak of the device.
+    pub least_pass_s: f64,
     /// Factor for what is this step's alone.
     pub scale: Distribution,
     /// How the step depends on what estimates share.

@@ -125,9 +125,9 @@ pub(super) fn pareto(market: &Market, here: &[Estimate], palette: &Palette) -> O
         narrow: false,
         title: "Time against emissions over hardware: modelled (analytic)".to_owned(),
         about: format!(
-            "The same run on devices of the catalog in the grid `{grid}`, by the operator model at {} efficiency; points \
+            "The same run on devices of the catalog in the grid `{grid}`, by the operator model (software: {}); points \
              are medians, and their intervals stand in the tips and in the table, which holds what nothing beats in both.",
-            first.level
+            first.software
         ),
         // Room for names beside the frontier, which lies at the lower left.
         x: Axis::new("hours", Scale::log_over(ends.iter().flat_map(|e| [e.0.mid / 2.0, e.0.mid]))),

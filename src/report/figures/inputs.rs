@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use crate::catalog::{Catalog, Device, DeviceKind, Grid, Level};
+use crate::catalog::{Catalog, Device, DeviceKind, Grid, SoftwareSpec};
 use crate::estimate::{
     Axes, Conditions, ConditionsSpec, Estimate, EstimateError, Quantity, Request, Scenario, estimate_without_shares,
     estimates_of_record, sweep,
@@ -150,7 +150,7 @@ fn market(record: &Record, archs: &[Arch], spec: &ConditionsSpec, catalog: &Cata
         grids: vec![spec.of_grid(catalog)?],
         dtypes,
         devices: DEVICES.to_vec(),
-        levels: vec![Level::Typical],
+        software: vec![SoftwareSpec::default()],
         archs: archs.to_vec(),
         owned: false,
     };

@@ -16,7 +16,7 @@ pub struct NamedScenario<'a> {
     grid: &'a str,
     dtype: DType,
     devices: u32,
-    efficiency: String,
+    software: String,
     spec: String,
     micro_batch: usize,
     fits: Option<bool>,
@@ -40,7 +40,7 @@ pub fn named_scenarios<'a>(scenarios: &[Scenario], axes: &'a Axes) -> Vec<NamedS
         grid: &axes.grids[s.grid].0.id,
         dtype: s.dtype,
         devices: s.devices,
-        efficiency: s.level.to_string(),
+        software: s.software.to_string(),
         spec: s.arch.to_string(),
         micro_batch: s.micro_batch,
         fits: s.fits,
@@ -62,13 +62,8 @@ pub fn sweep_frame(scenarios: &[Scenario], axes: &Axes) -> Result<DataFrame, Rep
         text("grid", scenarios.iter().map(|s| axes.grids[s.grid].0.id.as_str()).collect()),
         text("dtype", scenarios.iter().map(|s| s.dtype.name()).collect()),
         Series::new("devices".into(), scenarios.iter().map(|s| s.devices).collect::<Vec<u32>>()).into_column(),
-        text(
-            "efficiency",
-            scenarios
-                .iter()
-                .map(|s| if s.level == crate::catalog::Level::Typical { "typical" } else { "tuned" })
-                .collect(),
-        ),
+        Series::new("software".into(), scenarios.iter().map(|s| s.software.to_string()).collect::<Vec<String>>())
+            .into_column(),
         text("spec", scenarios.iter().map(arch).collect()),
         Series::new("micro_batch".into(), scenarios.iter().map(|s| s.micro_batch as u64).collect::<Vec<u64>>())
             .into_column(),

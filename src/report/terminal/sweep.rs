@@ -37,7 +37,7 @@ pub fn sweep_table(scenarios: &[Scenario], axes: &Axes, rows: usize) -> (Vec<Str
             axes.hardware[s.hardware].0.id.clone(),
             s.devices.to_string(),
             s.dtype.to_string(),
-            s.level.to_string(),
+            s.software.to_string(),
             s.arch.label(),
             axes.grids[s.grid].0.id.clone(),
             fits(s.fits).to_owned(),

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use serde::{Deserialize, Serialize};
 
 use super::figures::DeviceFigures;
-use super::parameters::{Effect, Layout, SHARED, at};
+use super::parameters::{Effect, Layout, SHARED, SoftwareSpread, at};
 use super::step_time::{StepTime, Work, step_time};
 use crate::catalog::efficiency_table;
 use crate::stats::Cholesky;
@@ -32,8 +32,10 @@ pub struct EfficiencyTable {
     pub n_runs: usize,
     /// Relative scatter of a run that the constants do not explain.
     pub run_sd: f64,
-    /// By how much held-out runs scatter more than that and the constants' standard errors say.
+    /// By how much held-out sources scatter more than all that is known says.
     pub stretch: f64,
+    /// Spread between programs of a class of software (ln): eager, compiled, optimised.
+    pub software_spread: SoftwareSpread,
     /// The constants.
     pub constants: Vec<Constant>,
     /// Part of its way from idle power to its limit that a device goes when it never waits, and its scatter.
@@ -50,9 +52,13 @@ pub struct Efficiency {
     precision: Vec<Vec<f64>>,
     run_sd: f64,
     stretch: f64,
+    spread: SoftwareSpread,
     busy_power: (f64, f64),
     n_runs: usize,
 }
+
+/// The name of the loading of a program of which nothing was published: its draws have heavy tails.
+pub(in crate::estimate) const SOFTWARE: &str = "software";
 
 /// How a number depends on standard normal draws that estimates share: `exp(sum of loading x draw)`.
 pub type Loadings = Vec<(String, f64)>;
@@ -87,6 +93,7 @@ impl Efficiency {
             precision: rows,
             run_sd: table.run_sd,
             stretch: table.stretch,
+            spread: table.software_spread,
             busy_power: table.busy_power,
             n_runs: table.n_runs,
         }
@@ -125,8 +132,6 @@ impl Efficiency {
     /// How `number` of a step depends on what is not known: the constants, the design and the device where nothing was
     /// published of them, the software, and what no constant explains. All architectures on a device share the draws.
     ///
-    /// With `own_software` the last two are those of a run of the user's; without, of one more run of a published
-    /// collection.
     #[must_use]
     pub fn loadings(&self, figures: &DeviceFigures, work: &Work, number: impl Fn(&StepTime) -> f64) -> Loadings {
         const STEP: f64 = 1e-4;
@@ -151,10 +156,11 @@ impl Efficiency {
         let mut loadings: Loadings =
             known.into_iter().zip(self.layout.names()).map(|(x, name)| (name.clone(), x * self.stretch)).collect();
         for ((effect, whose), slope) in unseen.iter().zip(&gradient[n..]) {
-            loadings.push((format!("{}:{whose}", effect.name()), slope * effect.sd() * self.stretch));
+            loadings.push((format!("{}:{whose}", effect.name()), slope * effect.sd(&self.spread) * self.stretch));
         }
-        let software = (self.run_sd.powi(2) + Effect::Collection.sd().powi(2)).sqrt();
-        loadings.push(("software".to_owned(), software * self.stretch));
+        let class = work.software().class;
+        let software = self.run_sd.hypot(Effect::Software(class).sd(&self.spread));
+        loadings.push((SOFTWARE.to_owned(), software * self.stretch));
         loadings
     }
 
@@ -167,7 +173,8 @@ impl Efficiency {
             (Effect::DesignAttention, design),
             (Effect::Device, figures.id.clone()),
         ];
-        whose.into_iter().filter(|(effect, whose)| self.layout.effect(*effect, whose).is_none()).collect()
+        let vendor = figures.vendor.clone().map(|vendor| (Effect::Vendor, vendor));
+        whose.into_iter().chain(vendor).filter(|(effect, whose)| self.layout.effect(*effect, whose).is_none()).collect()
     }
 
     fn forward(&self, b: &[f64]) -> Vec<f64> {
@@ -184,7 +191,7 @@ impl Efficiency {
         layout: &Layout,
         values: &[f64],
         precision: &Cholesky,
-        rest: (usize, f64, f64, (f64, f64)),
+        rest: (usize, f64, f64, SoftwareSpread, (f64, f64)),
     ) -> EfficiencyTable {
         let n = values.len();
         let unit = |i: usize| (0..n).map(|j| if i == j { 1.0 } else { 0.0 }).collect::<Vec<f64>>();
@@ -195,7 +202,7 @@ impl Efficiency {
             value: round(*value),
             standard_error: round(standard_error(i)),
         });
-        let (n_runs, run_sd, stretch, busy_power) = rest;
+        let (n_runs, run_sd, stretch, spread, busy_power) = rest;
         EfficiencyTable {
             source: "fitted to hardware/published_runs.csv; made again by \
                      `cargo test --test integration the_efficiencies_are_written_again -- --ignored`"
@@ -203,6 +210,7 @@ impl Efficiency {
             n_runs,
             run_sd,
             stretch: round(stretch),
+            software_spread: spread.map(round),
             constants: constants.collect(),
             busy_power: (round(busy_power.0), round(busy_power.1)),
             precision: precision.rows().into_iter().flatten().map(six_digits).collect(),
@@ -213,7 +221,7 @@ impl Efficiency {
 /// Whether constant `i` bears on a device at all: spares the work for effects of others.
 fn matters(layout: &Layout, i: usize, figures: &DeviceFigures) -> bool {
     let Some((_, whose)) = layout.names()[i].split_once(':') else { return true };
-    whose == figures.id || figures.architecture.as_deref() == Some(whose)
+    whose == figures.id || [&figures.architecture, &figures.vendor].iter().any(|own| own.as_deref() == Some(whose))
 }
 
 /// `x` to six significant digits.

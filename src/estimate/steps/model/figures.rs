@@ -1,6 +1,6 @@
 //! What the model of a step needs to know of a device.
 
-use crate::catalog::{Device, Interconnect, Sourced};
+use crate::catalog::{Device, DeviceKind, Interconnect, Sourced};
 use crate::estimate::error::EstimateError;
 use crate::units::DType;
 
@@ -20,10 +20,15 @@ pub struct DeviceFigures {
     pub peak: f64,
     /// Bytes a second.
     pub bandwidth: f64,
-    /// ln of the 16-bit peak over the power limit, against the reference.
-    pub ln_density: f64,
+    /// ln of the 16-bit peak over the power limit, against the reference; `None` where the law of power density does not hold:
+    /// it is one of GPUs, whose clocks give way to the limit. What Google states of a TPU is the most that it draws.
+    pub ln_density: Option<f64>,
+    /// The maker, where it is not NVIDIA, of whose devices most published runs are.
+    pub vendor: Option<String>,
     /// ln of the reference feature size over this one's.
     pub ln_shrink: f64,
+    /// Whether kernels of fused attention are common on it.
+    pub fuses_attention: bool,
     /// The number format.
     pub dtype: DType,
     /// How devices are joined.
@@ -51,8 +56,10 @@ impl DeviceFigures {
             architecture: device.architecture.clone(),
             peak: peak.base(),
             bandwidth,
-            ln_density: (widest / 1e12 / tdp / REFERENCE_DENSITY).ln(),
+            ln_density: (device.kind == DeviceKind::Gpu).then(|| (widest / 1e12 / tdp / REFERENCE_DENSITY).ln()),
+            vendor: Some(device.vendor.clone()).filter(|v| v != "NVIDIA"),
             ln_shrink: (REFERENCE_PROCESS_NM / process).ln(),
+            fuses_attention: device.fuses_attention(),
             dtype,
             interconnect: device.interconnect.clone(),
         })

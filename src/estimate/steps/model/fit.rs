@@ -1,22 +1,26 @@
 //! Fitting the constants of the model to published runs, and holding runs out to see how far to trust it.
 
-use std::collections::BTreeMap;
-
 use rayon::prelude::*;
 
 use super::efficiency::{Efficiency, EfficiencyTable};
 use super::figures::DeviceFigures;
 use super::network::{exchange, straggler};
-use super::parameters::{Effect, Layout, SHARED, at};
+use super::parameters::{Effect, Layout, SOFTWARE_SD, SoftwareSpread, at};
 use super::power::fit_busy_power;
 use super::step_time::{Work, step_time};
-use crate::catalog::{Catalog, Device, PublishedRun, published_runs};
+use crate::catalog::{Catalog, Device, PublishedRun, Software, SoftwareClass, SoftwareSpec, published_runs};
 use crate::model::{Arch, Config, Family, StepShape, count_params};
-use crate::stats::{Fit, fit_robust, quantile_sorted};
+use crate::stats::{Component, Fit, fit_robust, mixture_quantile, weighted_quantile};
 
 /// Relative scatter of a published run that no constant explains: rounding to two digits, other settings of the same
 /// software. Held-out runs check it (`stretch`).
 const RUN_SD: f64 = 0.03;
+/// A program counts as so many runs at most, however many it published: the settings of all of them are one choice.
+const MOST_RUNS: f64 = 8.0;
+/// Rounds in which the spread between programs is fitted; it has settled long before.
+const ROUNDS: usize = 6;
+/// Programs that what is known of the spread before the fit counts as.
+const PRIOR_PROGRAMS: f64 = 3.0;
 /// Micro-batches between two updates where a table does not say: those runs accumulate over many.
 pub(in crate::estimate) const UNSTATED_ACCUMULATION: usize = 64;
 
@@ -32,20 +36,27 @@ pub struct Observation {
     work: Work,
 }
 
-/// A run that was predicted without itself.
-#[derive(Debug, Clone, PartialEq)]
+/// A run that was predicted without itself: predicted over published time as a logarithm, and the 95 % interval of it.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct HeldOut {
-    /// Predicted over published time, as a logarithm.
+    /// The middle.
     pub ln_error: f64,
-    /// Standard deviation that the fit expects of it.
-    pub sd: f64,
+    /// The lower end.
+    pub low: f64,
+    /// The upper end.
+    pub high: f64,
 }
 
 impl HeldOut {
+    fn of(components: &[Component]) -> Self {
+        let at = |p| mixture_quantile(components, p);
+        Self { ln_error: at(0.5), low: at(0.025), high: at(0.975) }
+    }
+
     /// Whether the published value lies inside the 95 % interval.
     #[must_use]
     pub fn is_inside(&self) -> bool {
-        self.ln_error.abs() <= 1.96 * self.sd
+        self.low <= 0.0 && 0.0 <= self.high
     }
 }
 
@@ -58,9 +69,22 @@ impl Observation {
         let device: Device = catalog.load(&run.device).ok()?;
         let figures = DeviceFigures::of(&device, run.dtype).ok()?;
         let shape = StepShape { batch_size: run.micro_batch, seq_len, masked_per_seq: run.losses_per_seq };
-        let work = Work::new(&config, Arch::Dense, shape, run.dtype, run.efficiency, run.grad_checkpointing);
+        let work = Work::new(&config, Arch::Dense, shape, run.dtype, run.software(), run.grad_checkpointing);
         let observed_s = (run.micro_batch * seq_len) as f64 * f64::from(run.devices) / tokens_per_s;
         Some(Self { run: run.clone(), observed_s, config, figures, work })
+    }
+
+    /// The same run by a program of this software of which nothing was published.
+    fn by(&self, software: Software) -> Self {
+        let mut run = self.run.clone();
+        (run.software, run.attention, run.framework) = (software.class, software.attention, String::new());
+        let shape = StepShape {
+            batch_size: run.micro_batch,
+            seq_len: run.seq_len.unwrap_or(self.config.max_seq_len),
+            masked_per_seq: run.losses_per_seq,
+        };
+        let work = Work::new(&self.config, Arch::Dense, shape, run.dtype, software, run.grad_checkpointing);
+        Self { run, work, ..self.clone() }
     }
 
     /// The model of the run.
@@ -77,25 +101,36 @@ impl Observation {
             let n_params = count_params(&self.config, Arch::Dense) as f64;
             once += exchange(&self.config, n_params, time.pass() * 2.0 / 3.0, self.run.devices, link).exposed_s;
         }
-        let software = layout.effect(Effect::Collection, &self.run.collection).map_or(0.0, |i| values[i]);
+        let own = layout.effect(Effect::Software(self.run.software), &program(&self.run)).map_or(0.0, |i| values[i]);
         let pass = time.pass() * straggler(values[at::STRAGGLER].exp(), self.run.devices);
-        (pass + once / accumulation) * software.exp()
+        (pass + once / accumulation) * own.exp()
     }
 }
 
-/// The model of a run. Long runs have as many positions as tokens.
+/// Who ran what: runs of one program share what their settings gain or lose.
+fn program(run: &PublishedRun) -> String {
+    format!("{}, {}", run.collection, run.framework)
+}
+
+/// The model of a run. Long runs have as many positions as tokens. Fewer heads of keys and values are counted as a feed-forward
+/// block that is narrower by as many weights: `2 d^2 (1 - heads of keys / heads)`.
 fn config_of(run: &PublishedRun, seq_len: usize) -> Config {
     Config {
         family: if run.family == "decoder" { Family::Decoder } else { Family::Encoder },
         n_layers: run.n_layers,
         d_model: run.d_model,
         n_heads: run.n_heads,
-        d_ff: run.d_ff,
+        d_ff: run.d_ff - run.n_kv_heads.map_or(0, |kv| narrower(run, kv)),
         vocab_size: run.vocab_size,
         max_seq_len: seq_len.max(512),
         type_vocab_size: 2,
-        gated_mlp: false,
+        gated_mlp: run.gated_mlp,
     }
+}
+
+fn narrower(run: &PublishedRun, kv_heads: usize) -> usize {
+    let spared = 2 * run.d_model * (run.n_heads - kv_heads) / run.n_heads;
+    spared / if run.gated_mlp { 3 } else { 2 }
 }
 
 /// Every published throughput.
@@ -110,25 +145,34 @@ pub fn observations() -> Vec<Observation> {
 pub struct Calibration {
     layout: Layout,
     fit: Fit,
-    /// By how much held-out runs scatter more than the fit expects: all of them, and those of each collection, whose
-    /// settings and rounding differ.
+    /// Spread between programs of a class.
+    spread: SoftwareSpread,
+    /// By how much held-out sources scatter more than the fit expects.
     stretch: f64,
-    stretch_of: BTreeMap<String, f64>,
     n_runs: usize,
+    /// Programs behind each observation's weight.
+    runs_of: Vec<(String, usize)>,
 }
 
 impl Calibration {
-    /// Fits the constants to `observations`.
+    /// Fits the constants to `observations`, and the spread between programs with them (empirical Bayes: the spread is what the
+    /// programs' effects and their uncertainty add up to, as in the EM algorithm for a random effect).
     ///
     /// # Panics
     /// If the fit leaves the finite numbers: the published runs are then damaged.
     #[must_use]
     pub fn new(observations: &[Observation]) -> Self {
         let layout = layout_of(observations);
-        let start: Vec<f64> = layout.priors().iter().map(|p| p.mean).collect();
+        let runs_of = runs_of(observations);
         let all: Vec<&Observation> = observations.iter().collect();
-        let fit = solve(&layout, &start, &all).expect("published runs are finite");
-        Self { layout, fit, stretch: 1.0, stretch_of: BTreeMap::new(), n_runs: observations.len() }
+        let mut spread = SOFTWARE_SD;
+        let start: Vec<f64> = layout.priors(&spread).iter().map(|p| p.mean).collect();
+        let mut fit = solve((&layout, &spread, &runs_of), &start, &all).expect("published runs are finite");
+        for _ in 0..ROUNDS {
+            spread = spread_of(&layout, &fit);
+            fit = solve((&layout, &spread, &runs_of), &fit.values, &all).expect("published runs are finite");
+        }
+        Self { layout, fit, spread, stretch: 1.0, n_runs: observations.len(), runs_of }
     }
 
     /// Predicted over published time of a run in the fit, as a logarithm.
@@ -137,13 +181,20 @@ impl Calibration {
         (observation.predicted_s(&self.fit.values, &self.layout) / observation.observed_s).ln()
     }
 
-    /// Predicts every observation from a fit to those of other groups; observations of one group are held out
-    /// together.
+    /// Spread between programs of each class (ln).
+    #[must_use]
+    pub fn spread(&self) -> SoftwareSpread {
+        self.spread
+    }
+
+    /// Predicts every observation from a fit to those of other groups; observations of one group are held out together. What
+    /// is said of their software is what `said` makes of the truth: all of it, its class, or nothing.
     #[must_use]
     pub fn hold_out<G: Eq + Sync>(
         &self,
         observations: &[Observation],
         group: impl Fn(&Observation) -> G + Sync,
+        said: impl Fn(Software) -> SoftwareSpec + Sync,
     ) -> Vec<HeldOut> {
         let groups: Vec<G> = observations.iter().map(&group).collect();
         let firsts: Vec<usize> = (0..groups.len()).filter(|&i| !groups[..i].contains(&groups[i])).collect();
@@ -152,9 +203,15 @@ impl Calibration {
             .filter_map(|&first| {
                 let rest: Vec<&Observation> =
                     observations.iter().zip(&groups).filter(|(_, g)| **g != groups[first]).map(|(o, _)| o).collect();
-                let fit = solve(&self.layout, &self.fit.values, &rest)?;
+                let fit = solve((&self.layout, &self.spread, &self.runs_of), &self.fit.values, &rest)?;
                 let members = (0..groups.len()).filter(|&i| groups[i] == groups[first]);
-                Some(members.map(|i| (i, self.predict(&fit, &observations[i]))).collect())
+                // A program that is held out with its siblings is one of which nothing is known.
+                let is_new = |o: &Observation| !rest.iter().any(|r| program(&r.run) == program(&o.run));
+                let predicted = members.map(|i| {
+                    let o = &observations[i];
+                    (i, self.predict(&fit, o, said(o.run.software()), is_new(o)))
+                });
+                Some(predicted.collect())
             })
             .collect();
         let mut held: Vec<(usize, HeldOut)> = folds.into_iter().flatten().collect();
@@ -162,7 +219,18 @@ impl Calibration {
         held.into_iter().map(|(_, h)| h).collect()
     }
 
-    fn predict(&self, fit: &Fit, observation: &Observation) -> HeldOut {
+    fn predict(&self, fit: &Fit, observation: &Observation, said: SoftwareSpec, is_new: bool) -> HeldOut {
+        if !is_new {
+            return HeldOut::of(&[self.component(fit, observation, (1.0, 0.0))]);
+        }
+        let components = said.mixture(observation.figures.fuses_attention).into_iter().map(|(weight, software)| {
+            self.component(fit, &observation.by(software), (weight, self.spread[software.class as usize]))
+        });
+        HeldOut::of(&components.collect::<Vec<_>>())
+    }
+
+    /// What the fit says of the error of a run: a normal distribution, wider by the spread of what is not in the fit.
+    fn component(&self, fit: &Fit, observation: &Observation, (weight, spread): (f64, f64)) -> Component {
         const STEP: f64 = 1e-4;
         let ln = |values: &[f64]| observation.predicted_s(values, &self.layout).ln();
         let base = ln(&fit.values);
@@ -173,35 +241,20 @@ impl Calibration {
                 (ln(&moved) - base) / STEP
             })
             .collect();
-        let sd = (RUN_SD.powi(2) + fit.variance(&gradient)).sqrt();
-        HeldOut { ln_error: base - observation.observed_s.ln(), sd }
+        let sd = (RUN_SD.powi(2) + spread.powi(2) + fit.variance(&gradient)).sqrt() * self.stretch;
+        Component { weight, mean: base - observation.observed_s.ln(), sd }
     }
 
-    /// Widens the intervals, or narrows them, until 95 % of the runs that were left out one by one lie inside: of all runs,
-    /// and of each collection.
+    /// Widens the intervals until 95 % of what was held out by source lies inside, each source counted once; never narrows
+    /// them.
     pub fn stretch_to(&mut self, observations: &[Observation], held_out: &[HeldOut]) {
-        let needed = |of: Option<&str>| {
-            let of_it = observations.iter().zip(held_out).filter(|(o, _)| of.is_none_or(|c| o.run.collection == c));
-            let mut ratios: Vec<f64> = of_it.map(|(_, h)| (h.ln_error / h.sd).abs()).collect();
-            ratios.sort_by(f64::total_cmp);
-            quantile_sorted(&ratios, 0.95) / 1.96
+        let weights = source_weights(observations);
+        let of_width = |h: &HeldOut| {
+            let half = if h.ln_error > 0.0 { h.ln_error - h.low } else { h.high - h.ln_error };
+            h.ln_error.abs() / half
         };
-        self.stretch = needed(None);
-        self.stretch_of =
-            observations.iter().map(|o| (o.run.collection.clone(), needed(Some(&o.run.collection)))).collect();
-    }
-
-    /// Held-out runs of known collections, with intervals as wide as each came to be.
-    #[must_use]
-    pub fn widened_by_collection(&self, observations: &[Observation], held_out: &[HeldOut]) -> Vec<HeldOut> {
-        let of = |o: &Observation| self.stretch_of.get(&o.run.collection).copied().unwrap_or(self.stretch);
-        observations.iter().zip(held_out).map(|(o, h)| HeldOut { sd: h.sd * of(o), ..h.clone() }).collect()
-    }
-
-    /// Held-out runs, with the intervals of all.
-    #[must_use]
-    pub fn widened(&self, held_out: Vec<HeldOut>) -> Vec<HeldOut> {
-        held_out.into_iter().map(|h| HeldOut { sd: h.sd * self.stretch, ..h }).collect()
+        let ratios: Vec<(f64, f64)> = held_out.iter().map(of_width).zip(weights).collect();
+        self.stretch = weighted_quantile(&ratios, 0.95).max(1.0);
     }
 
     /// The constants, to be kept.
@@ -213,28 +266,67 @@ impl Calibration {
     }
 
     fn table_with(&self, busy_power: (f64, f64)) -> EfficiencyTable {
-        let rest = (self.n_runs, RUN_SD, self.stretch, busy_power);
+        let rest = (self.n_runs, RUN_SD, self.stretch, self.spread, busy_power);
         Efficiency::table(&self.layout, &self.fit.values, &self.fit.precision, rest)
     }
+}
+
+/// The weight of each observation such that every source counts once.
+#[must_use]
+pub fn source_weights(observations: &[Observation]) -> Vec<f64> {
+    let of = |o: &Observation| observations.iter().filter(|other| other.run.collection == o.run.collection).count();
+    observations.iter().map(|o| 1.0 / of(o) as f64).collect()
+}
+
+fn runs_of(observations: &[Observation]) -> Vec<(String, usize)> {
+    let mut counts: Vec<(String, usize)> = Vec::new();
+    for name in observations.iter().map(|o| program(&o.run)) {
+        match counts.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((name, 1)),
+        }
+    }
+    counts
+}
+
+/// What the effects of programs say of their spread, each class by itself.
+fn spread_of(layout: &Layout, fit: &Fit) -> SoftwareSpread {
+    let n = fit.values.len();
+    let variance = |i: usize| fit.variance(&(0..n).map(|j| f64::from(u8::from(i == j))).collect::<Vec<_>>());
+    SoftwareClass::ALL.map(|class| {
+        let own = layout.effects(Effect::Software(class));
+        let squares: f64 = own.iter().map(|&i| fit.values[i].powi(2) + variance(i)).sum();
+        let prior = SOFTWARE_SD[class as usize].powi(2);
+        ((squares + PRIOR_PROGRAMS * prior) / (own.len() as f64 + PRIOR_PROGRAMS)).sqrt()
+    })
 }
 
 fn layout_of(observations: &[Observation]) -> Layout {
     let mut effects = Vec::new();
     for observation in observations {
-        let design = observation.figures.architecture.clone().unwrap_or_else(|| observation.figures.id.clone());
+        let figures = &observation.figures;
+        let design = figures.architecture.clone().unwrap_or_else(|| figures.id.clone());
         for effect in [Effect::Design, Effect::DesignPower, Effect::DesignAttention] {
             effects.push(format!("{}:{design}", effect.name()));
         }
-        effects.push(format!("{}:{}", Effect::Device.name(), observation.figures.id));
-        effects.push(format!("{}:{}", Effect::Collection.name(), observation.run.collection));
+        effects.push(format!("{}:{}", Effect::Device.name(), figures.id));
+        effects.extend(figures.vendor.as_ref().map(|vendor| format!("{}:{vendor}", Effect::Vendor.name())));
+        effects.push(format!("{}:{}", Effect::Software(observation.run.software).name(), program(&observation.run)));
     }
     effects.sort();
     Layout::new(effects)
 }
 
-fn solve(layout: &Layout, start: &[f64], observations: &[&Observation]) -> Option<Fit> {
-    debug_assert_eq!(start.len(), layout.names().len().max(SHARED.len()));
-    fit_robust(&layout.priors(), start, |values| {
-        observations.iter().map(|o| (o.predicted_s(values, layout) / o.observed_s).ln() / RUN_SD).collect()
+type Model<'a> = (&'a Layout, &'a SoftwareSpread, &'a [(String, usize)]);
+
+fn solve((layout, spread, runs_of): Model<'_>, start: &[f64], observations: &[&Observation]) -> Option<Fit> {
+    let scatter = |o: &Observation| {
+        let runs = runs_of.iter().find(|(name, _)| *name == program(&o.run)).map_or(1, |(_, n)| *n);
+        RUN_SD * (runs as f64 / MOST_RUNS).max(1.0).sqrt()
+    };
+    let scatters: Vec<f64> = observations.iter().map(|o| scatter(o)).collect();
+    fit_robust(&layout.priors(spread), start, |values| {
+        let ratio = |o: &Observation| (o.predicted_s(values, layout) / o.observed_s).ln();
+        observations.iter().zip(&scatters).map(|(o, sd)| ratio(o) / sd).collect()
     })
 }

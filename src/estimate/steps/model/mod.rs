@@ -8,11 +8,12 @@ mod parameters;
 mod power;
 mod step_time;
 
+pub(in crate::estimate) use efficiency::SOFTWARE;
 pub use efficiency::{Constant, Efficiency, EfficiencyTable, Loadings};
 pub use figures::DeviceFigures;
 pub(in crate::estimate) use fit::UNSTATED_ACCUMULATION;
-pub use fit::{Calibration, HeldOut, Observation, observations};
+pub use fit::{Calibration, HeldOut, Observation, observations, source_weights};
 pub use network::{EXCHANGE_GSD, Exchange, all_reduce_s, exchange, straggler};
-pub use parameters::SHARED;
+pub use parameters::{SHARED, SoftwareSpread};
 pub use power::{OTHER_DESIGN_SD, PowerCheck, busy_w, power_checks};
 pub use step_time::{Class, StepTime, Work, saving};

@@ -3,7 +3,7 @@
 use super::efficiency::Efficiency;
 use super::figures::DeviceFigures;
 use super::step_time::Work;
-use crate::catalog::{Catalog, Device, Level, PublishedRun};
+use crate::catalog::{Catalog, Device, PublishedRun};
 use crate::model::{Arch, Config, Family, StepShape};
 use crate::stats::median;
 
@@ -86,7 +86,7 @@ fn metered(model: &Efficiency, catalog: &Catalog, run: &PublishedRun) -> Option<
         gated_mlp: false,
     };
     let shape = StepShape { batch_size: run.micro_batch, seq_len, masked_per_seq: run.losses_per_seq };
-    let work = Work::new(&config, Arch::Dense, shape, run.dtype, Level::Typical, false);
+    let work = Work::new(&config, Arch::Dense, shape, run.dtype, run.software(), false);
     Some(PublishedPower { watts, idle_w: device.idle()?.0, limit_w, busy: model.step(&figures, &work).busy() })
 }
 

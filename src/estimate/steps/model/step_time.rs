@@ -3,8 +3,10 @@
 
 use super::figures::DeviceFigures;
 use super::parameters::{Effect, Layout, at};
-use crate::catalog::Level;
-use crate::model::{Arch, AttentionKernel, Config, Operator, OperatorKind, Saving, StepShape, count_params, operators};
+use crate::catalog::{AttentionUse, Software, SoftwareClass};
+use crate::model::{
+    Arch, AttentionKernel, Config, Family, Operator, OperatorKind, Saving, StepShape, count_params, operators,
+};
 use crate::units::DType;
 
 /// Backward over forward of fused attention, which computes its scores again: 5 products for 2 (Dao et al. 2022).
@@ -17,7 +19,10 @@ const ADAMW_BYTES: f64 = 28.0;
 pub struct Work {
     operators: Vec<Operator>,
     dtype: DType,
-    level: Level,
+    software: Software,
+    /// The part of a softmax over scores that is worked on: fused by hand or compiled, its kernel leaves out what a causal mask
+    /// hides (Megatron-LM, `scaled_upper_triang_masked_softmax`).
+    softmax: f64,
     grad_checkpointing: bool,
     n_params: f64,
 }
@@ -25,26 +30,46 @@ pub struct Work {
 impl Work {
     /// The work of one micro-batch of `shape`.
     #[must_use]
-    pub fn new(config: &Config, arch: Arch, shape: StepShape, dtype: DType, level: Level, checkpoint: bool) -> Self {
-        let attention = if fuses(level) { AttentionKernel::Fused } else { AttentionKernel::Composed };
+    pub fn new(
+        config: &Config,
+        arch: Arch,
+        shape: StepShape,
+        dtype: DType,
+        software: Software,
+        checkpoint: bool,
+    ) -> Self {
+        let attention = match software.attention {
+            AttentionUse::Fused => AttentionKernel::Fused,
+            AttentionUse::Composed => AttentionKernel::Composed,
+        };
         Self {
             operators: operators(config, arch, shape, attention),
             dtype,
-            level,
+            software,
+            softmax: if config.family == Family::Decoder && software.class != SoftwareClass::Eager { 0.5 } else { 1.0 },
             grad_checkpointing: checkpoint,
             n_params: count_params(config, arch) as f64,
         }
     }
 }
 
-fn fuses(level: Level) -> bool {
-    level == Level::Tuned
+impl Work {
+    /// The software that does it.
+    pub(super) fn software(&self) -> Software {
+        self.software
+    }
+
+    /// Floating point operations of forward and backward, without any that are computed again.
+    pub(in crate::estimate) fn flop(&self) -> f64 {
+        let flop = |o: &Operator| 2.0 * o.products as f64 * o.m as f64 * o.n as f64 * o.k as f64;
+        3.0 * self.operators.iter().map(|o| o.count as f64 * flop(o)).sum::<f64>()
+    }
 }
 
-/// What software of this level keeps out of memory.
+/// What software keeps out of memory.
 #[must_use]
-pub fn saving(level: Level, grad_checkpointing: bool) -> Saving {
-    Saving { fused_attention: fuses(level), grad_checkpointing }
+pub fn saving(attention: AttentionUse, grad_checkpointing: bool) -> Saving {
+    Saving { fused_attention: attention == AttentionUse::Fused, grad_checkpointing }
 }
 
 /// Classes of work whose times are told apart.
@@ -120,7 +145,7 @@ impl StepTime {
     }
 }
 
-/// The constants of one device, dtype and level, resolved.
+/// The constants of one device, dtype and software, resolved.
 struct Rates {
     product: f64,
     size: f64,
@@ -133,27 +158,26 @@ struct Rates {
     launch: f64,
 }
 
-fn rates(values: &[f64], layout: &Layout, figures: &DeviceFigures, level: Level) -> Rates {
+fn rates(values: &[f64], layout: &Layout, figures: &DeviceFigures, software: Software) -> Rates {
     let effect = |effect, whose: Option<&str>| {
         whose.and_then(|whose| layout.effect(effect, whose)).map_or(0.0, |place| values[place])
     };
     let design = figures.architecture.as_deref();
-    let tuned = level == Level::Tuned;
-    let mut ln = values[at::GEMM] + effect(Effect::Design, design) + effect(Effect::Device, Some(&figures.id));
-    if tuned {
-        ln += values[at::TUNED];
-    }
+    let class = software.class as usize;
+    // A part of the peak is one: effects of designs and devices are added to its log-odds.
+    let odds = values[at::GEMM] + effect(Effect::Design, design) + effect(Effect::Device, Some(&figures.id));
+    let mut ln = -(-odds).exp().ln_1p() - effect(Effect::Vendor, figures.vendor.as_deref());
     if figures.dtype == DType::F32 {
         ln += values[at::VECTOR];
     } else {
         // Dense devices are held back by their power limit, small processes less so.
         let limit = values[at::POWER] + values[at::SHRINK] * figures.ln_shrink + effect(Effect::DesignPower, design);
-        ln -= (figures.ln_density - limit).exp().ln_1p();
+        ln -= figures.ln_density.map_or(0.0, |density| (density - limit).exp().ln_1p());
         if figures.dtype == DType::Tf32 {
             ln += values[at::TF32];
         }
     }
-    let product = figures.peak * ln.exp();
+    let product = figures.peak * ln.exp().min(1.0);
     let of_attention = effect(Effect::DesignAttention, design);
     Rates {
         product,
@@ -163,8 +187,8 @@ fn rates(values: &[f64], layout: &Layout, figures: &DeviceFigures, level: Level)
         bandwidth: figures.bandwidth * values[at::MEMORY].exp(),
         ridge: figures.peak / figures.bandwidth,
         softmax: values[at::SOFTMAX].exp(),
-        traffic: values[if tuned { at::TUNED_TRAFFIC } else { at::TYPICAL_TRAFFIC }].exp(),
-        launch: values[if tuned { at::TUNED_LAUNCH } else { at::TYPICAL_LAUNCH }].exp(),
+        traffic: values[at::TRAFFIC + class].exp(),
+        launch: values[at::LAUNCH + class].exp(),
     }
 }
 
@@ -176,8 +200,8 @@ fn product_s(operator: &Operator, width: f64, rates: &Rates) -> f64 {
     (flop / (rates.product * efficiency)).max(bytes / rates.bandwidth)
 }
 
-/// Seconds of one run forward, and forward and backward.
-fn run_s(operator: &Operator, width: f64, rates: &Rates) -> (f64, f64) {
+/// Seconds of one run forward, and forward and backward; numbers have `width` bytes in products and `between` them another.
+fn run_s(operator: &Operator, (width, between): (f64, f64), rates: &Rates) -> (f64, f64) {
     let flop = 2.0 * operator.products as f64 * operator.m as f64 * operator.n as f64 * operator.k as f64;
     let bytes = operator.elements as f64 * width;
     match operator.kind {
@@ -195,7 +219,7 @@ fn run_s(operator: &Operator, width: f64, rates: &Rates) -> (f64, f64) {
             (forward, (1.0 + FUSED_BACKWARD) * forward)
         }
         OperatorKind::Softmax => {
-            let forward = bytes * rates.softmax / rates.bandwidth;
+            let forward = operator.elements as f64 * between * rates.softmax / rates.bandwidth;
             (forward, 3.0 * forward)
         }
         OperatorKind::LayerNorm
@@ -203,7 +227,7 @@ fn run_s(operator: &Operator, width: f64, rates: &Rates) -> (f64, f64) {
         | OperatorKind::Residual
         | OperatorKind::Embedding
         | OperatorKind::CrossEntropy => {
-            let forward = bytes * rates.traffic / rates.bandwidth;
+            let forward = operator.elements as f64 * between * rates.traffic / rates.bandwidth;
             (forward, 3.0 * forward)
         }
     }
@@ -214,15 +238,26 @@ const KERNELS: f64 = 3.0;
 
 /// Seconds of `work` on a device, by the constants `values`.
 pub(super) fn step_time(values: &[f64], layout: &Layout, figures: &DeviceFigures, work: &Work) -> StepTime {
-    let rates = rates(values, layout, figures, work.level);
+    let rates = rates(values, layout, figures, work.software);
     let width = work.dtype.bytes() as f64;
+    // Under automatic casting, stock frameworks keep norms, softmax and losses in f32 (PyTorch, torch.amp).
+    let between = if work.software.class == SoftwareClass::Eager { width.max(4.0) } else { width };
     let mut by_class = [0.0; 6];
     for operator in &work.operators {
         let count = operator.count as f64;
-        let (forward, train) = run_s(operator, width, &rates);
+        let own = if operator.kind == OperatorKind::Softmax { work.softmax } else { 1.0 };
+        let (forward, train) = run_s(operator, (width, between * own), &rates);
         let seconds = if work.grad_checkpointing { train + forward } else { train };
         by_class[Class::of(operator.kind) as usize] += count * seconds;
         by_class[Class::Launch as usize] += KERNELS * count * rates.launch;
     }
+    let modern = if work.software.attention == AttentionUse::Fused { values[at::MODERN] } else { 0.0 };
+    // The program queues kernels while the device computes those before, so that only what it is too slow for adds: between the
+    // longer of both and their sum.
+    let (queued, computed) =
+        (by_class[Class::Launch as usize], by_class.iter().sum::<f64>() - by_class[Class::Launch as usize]);
+    by_class[Class::Launch as usize] = (computed.powi(3) + queued.powi(3)).cbrt() - computed;
+    let whole = (values[at::PASS + work.software.class as usize] + modern).exp();
+    by_class.iter_mut().for_each(|s| *s *= whole);
     StepTime { by_class, optimizer: ADAMW_BYTES * work.n_params / rates.bandwidth }
 }
