@@ -13,8 +13,8 @@ use greenformers::estimate::model::{
 use greenformers::estimate::{
     ConditionsBuilder, Hardware, Quantity, Request, against_published, estimate_without_shares, transfer_check,
 };
-use greenformers::model::Arch;
-use greenformers::record::Record;
+use greenformers::model::{Arch, StepShape};
+use greenformers::record::{Record, Workload};
 use greenformers::stats::weighted_quantile;
 use greenformers::units::DType;
 
@@ -238,6 +238,60 @@ fn cells_of_a_record_are_predicted_from_the_others() {
     }
     fs::create_dir_all(root().join("reports/validation")).unwrap();
     fs::write(root().join("reports/validation/record.md"), text).unwrap();
+}
+
+/// How many times faster a Linformer computes a pass than a transformer, by length and k: Wang et al. 2020 (arXiv 2006.04768),
+/// table 3, on a V100 of 16 GB with the largest batch that fits.
+const LINFORMER: [(usize, usize, f64); 14] = [
+    (512, 128, 1.5),
+    (512, 256, 1.3),
+    (1024, 128, 1.7),
+    (1024, 256, 1.6),
+    (1024, 512, 1.3),
+    (2048, 128, 2.6),
+    (2048, 256, 2.4),
+    (2048, 512, 2.1),
+    (2048, 1024, 1.3),
+    (4096, 128, 3.4),
+    (4096, 256, 3.2),
+    (4096, 512, 2.8),
+    (4096, 1024, 2.2),
+    (4096, 2048, 1.3),
+];
+
+#[test]
+fn linformers_own_table_is_predicted_and_so_is_the_order_in_it() {
+    let device: Device = Catalog::default().load("v100-sxm2-16gb").unwrap();
+    let figures = DeviceFigures::of(&device, DType::F16).unwrap();
+    let workload: Workload = Catalog::default().load("bert-base").unwrap();
+    let software = Software { class: SoftwareClass::Eager, attention: AttentionUse::Composed };
+    let mut text = String::from(
+        "# Linformer's own table\n\nWritten by `cargo test --test integration linformers_own_table`. Times that a pass is faster than \
+         dense: published for a forward pass (Wang et al. 2020, table 3, a V100 of 16 GB), predicted for forward and backward by \
+         the model of eager software with attention of separate kernels. No such run is in the fit.\n\n| tokens | k | published | \
+         predicted | predicted/published |\n|---|---|---|---|---|\n",
+    );
+    let mut errors = Vec::new();
+    let mut predictions = Vec::new();
+    for (seq_len, k, published) in LINFORMER {
+        let config = workload.model.clone().with_room_for(seq_len);
+        let shape = StepShape { batch_size: 8192 / seq_len, seq_len, masked_per_seq: 1 };
+        let pass_s = |arch: Arch| {
+            let work = Work::new(&config, arch, shape, DType::F16, software, false);
+            Efficiency::embedded().step(&figures, &work).pass()
+        };
+        let predicted = pass_s(Arch::Dense) / pass_s(format!("linformer:k={k}").parse().unwrap());
+        let _ = writeln!(text, "| {seq_len} | {k} | {published:.1} | {predicted:.2} | {:.2} |", predicted / published);
+        errors.push((predicted / published).ln().abs());
+        predictions.push((seq_len, k, predicted));
+    }
+    fs::write(root().join("reports/validation/linformer.md"), text).unwrap();
+    errors.sort_by(f64::total_cmp);
+    assert!(errors[errors.len() / 2] < 0.25, "{errors:?}");
+    for (n, k, speed) in &predictions {
+        let longer = predictions.iter().find(|(m, same, _)| (m, same) == (&(2 * n), k));
+        assert!(longer.is_none_or(|(.., faster)| faster > speed), "k={k} from {n} tokens: {predictions:?}");
+    }
 }
 
 fn committed() -> EfficiencyTable {
