@@ -5,7 +5,7 @@
 //!
 //! ```
 //! use greenformers::catalog::{Catalog, Device, Level};
-//! use greenformers::estimate::{ConditionsSpec, Hardware, Quantity, Request, estimate};
+//! use greenformers::estimate::{Cluster, ConditionsSpec, Hardware, Quantity, Request, estimate};
 //! use greenformers::model::Arch;
 //! use greenformers::units::DType;
 //!
@@ -19,6 +19,7 @@
 //!     archs: &[Arch::Dense, Arch::Lrt { rank: 256 }],
 //!     hardware,
 //!     devices: 8,
+//!     cluster: Cluster::default(),
 //!     dtype: DType::Bf16,
 //!     level: Level::Typical,
 //!     micro_batch: None,

@@ -12,7 +12,7 @@ use greenformers::estimate::model::{
     Calibration, DeviceFigures, Efficiency, EfficiencyTable, HeldOut, Observation, Work, observations, power_checks,
 };
 use greenformers::estimate::{
-    ConditionsBuilder, Hardware, Quantity, Request, against_published, estimate_without_shares, transfer_check,
+    Cluster, ConditionsBuilder, Hardware, Quantity, Request, against_published, estimate_without_shares, transfer_check,
 };
 use greenformers::model::Arch;
 use greenformers::record::Record;
@@ -237,6 +237,7 @@ fn a_record_in_one_dtype_knows_how_much_faster_the_card_is_in_another() {
             archs: &[Arch::Dense],
             hardware,
             devices: 1,
+            cluster: Cluster::default(),
             dtype,
             level,
             micro_batch: None,

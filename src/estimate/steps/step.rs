@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::model::{Loadings, StepTime};
+use super::model::{Exchange, Factors, Loadings, StepTime, Stragglers};
 use crate::meter::Coverage;
 use crate::stats::{Distribution, Mean};
 
@@ -54,8 +54,8 @@ pub struct PhaseStep {
     pub pass_s: Distribution,
     /// Seconds of the optimizer.
     pub optimizer_s: Distribution,
-    /// Seconds by which the exchange of gradients lengthens the step.
-    pub exchange_s: f64,
+    /// The exchange of gradients, which lengthens the step by what of it is not hidden.
+    pub exchange: Exchange,
     /// Factor for what is this step's alone.
     pub scale: Distribution,
     /// How the step depends on what estimates share.
@@ -64,6 +64,15 @@ pub struct PhaseStep {
     pub power_w: Option<Distribution>,
     /// The modelled parts, where the step is modelled.
     pub parts: Option<StepTime>,
+}
+
+impl PhaseStep {
+    /// Seconds that compute, and seconds in which gradients are exchanged and nothing is computed, in the middle of every input
+    /// but for `factors`.
+    pub(in crate::estimate) fn at(&self, stragglers: &Stragglers, factors: &Factors) -> (f64, f64) {
+        let pass = self.micro_steps * self.pass_s.centre() * stragglers.factor(factors);
+        (pass + self.optimizer_s.centre(), self.exchange.exposed_s(factors))
+    }
 }
 
 /// The steps of every phase.
@@ -75,8 +84,8 @@ pub struct StepSource {
     pub basis: Basis,
     /// Factor by which a model of this architecture alone is off.
     pub own_scale: Distribution,
-    /// How much longer the slowest of several devices takes.
-    pub straggler: f64,
+    /// How much longer the slowest of several devices, and of their machines, takes.
+    pub straggler: Stragglers,
     /// What the watts are of.
     pub coverage: Option<Coverage>,
     /// Watts of one device that waits, of what the meter covers.
