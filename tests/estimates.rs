@@ -514,8 +514,9 @@ fn networks_that_cannot_be_are_refused() {
         (["--network", "0"], ["a network of `0`", "0.001 to 100000 Gbit/s", "hint:"]),
         (["--network", "-100"], ["a network of `-100`", "0.001 to 100000 Gbit/s", "hint:"]),
         (["--network", "fast"], ["`fast` is no network", "`infiniband-hdr`", "hint:"]),
-        (["--devices-per-node", "0"], ["0", "--devices-per-node", "1..=65536"]),
-        (["--devices-per-node", "eight"], ["eight", "--devices-per-node", "invalid digit"]),
+        (["--devices-per-node", "0"], ["a machine of `0` devices", "from 1 to 65536", "hint:"]),
+        (["--devices-per-node", "-8"], ["a machine of `-8` devices", "from 1 to 65536", "hint:"]),
+        (["--devices-per-node", "eight"], ["a machine of `eight` devices", "from 1 to 65536", "hint:"]),
     ] {
         let message = fails(&[&ON_32_V100[..], &args].concat(), folder.path(), 2);
         assert!(parts.iter().all(|part| message.contains(part)), "{parts:?}: {message}");

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use anyhow::Result;
 use greenformers::catalog::{Device, Level};
 use greenformers::estimate::{
-    Cluster, Estimate, Hardware, Network, Request, estimate, recommend_architecture, unused_record,
+    Cluster, Estimate, Hardware, Network, Request, estimate, parse_devices_per_node, recommend_architecture,
+    unused_record,
 };
 use greenformers::files::JSON_SCHEMA;
 use greenformers::model::Arch;
@@ -47,7 +48,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAME|GBIT", allow_hyphen_values = true)]
     network: Option<Network>,
     /// Devices in a machine [default: the catalog's]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    #[arg(long, value_name = "N", value_parser = parse_devices_per_node, allow_hyphen_values = true)]
     devices_per_node: Option<u32>,
     /// Number format [default: the record's, or the fastest 16-bit format of the device]
     #[arg(long, value_name = "DTYPE")]

@@ -13,7 +13,7 @@ use crate::estimate::request::cluster::Cluster;
 use crate::estimate::request::input::{Assumption, Input, Value};
 use crate::estimate::request::training::{Hardware, Request, device_of};
 use crate::estimate::steps::micro_batch::{fits, memory_of};
-use crate::estimate::steps::model::{Efficiency, Factors, WAITING_SHARE, exchange_inputs};
+use crate::estimate::steps::model::{BETWEEN_MACHINES, Efficiency, Factors, WAITING_SHARE, exchange_inputs};
 use crate::estimate::steps::scaled::LEVEL;
 use crate::estimate::steps::step::{Basis, StepSource};
 use crate::model::{Arch, Family, count_params, train_step_flop};
@@ -248,7 +248,10 @@ fn data_parallel(request: &Request<'_>, source: &StepSource) -> Vec<Assumption> 
          differ by 1 %",
     ));
     if source.phases.iter().any(|p| !p.exchange.is_none()) {
-        list.extend(exchange_inputs().iter().map(Input::assumption));
+        // Within one machine nothing goes over the network, and no other machine is waited for.
+        let several = source.phases.iter().any(|p| p.exchange.network_s > 0.0);
+        let counts = |input: &&Input| several || !BETWEEN_MACHINES.contains(&input.name);
+        list.extend(exchange_inputs().iter().filter(counts).map(Input::assumption));
         list.push(number(
             "power while gradients are exchanged and nothing is computed",
             WAITING_SHARE,

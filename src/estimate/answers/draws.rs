@@ -62,7 +62,11 @@ pub(super) fn phase_s(
     let own = |what: &str, distribution| monte_carlo.of_group(MEASUREMENT, &format!("{name} {what}"), distribution);
     let (pass, optimizer, scale) =
         (own("pass", step.pass_s), own("optimizer", step.optimizer_s), own("scale", step.scale));
-    let exchange = exchange_factors(monte_carlo);
+    let exchange = if step.exchange.is_none() && stragglers.machines <= 0.0 {
+        vec![Factors::MIDDLE; monte_carlo.trials()]
+    } else {
+        exchange_factors(monte_carlo)
+    };
     let shared = monte_carlo.factors(&step.loadings);
     (0..monte_carlo.trials())
         .map(|t| {

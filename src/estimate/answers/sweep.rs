@@ -257,6 +257,9 @@ fn parts_s(workload: &Workload, source: &StepSource, factors: &Factors) -> Vec<(
 /// Standard deviation of the logarithm of the training time by what is not known of the exchange and of other machines: half of
 /// what it changes by from one standard deviation below the middle of each input to one above.
 fn exchange_sd(workload: &Workload, source: &StepSource) -> f64 {
+    if source.phases.iter().all(|p| p.exchange.is_none()) {
+        return 0.0;
+    }
     let train_s = |factors: &Factors| -> f64 { parts_s(workload, source, factors).iter().map(|(c, e)| c + e).sum() };
     let answer = |i: usize| (train_s(&Factors::moved(i, 1.0)) / train_s(&Factors::moved(i, -1.0))).ln() / 2.0;
     (0..exchange_inputs().len()).map(|i| answer(i).powi(2)).sum::<f64>().sqrt()

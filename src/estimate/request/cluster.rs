@@ -29,7 +29,7 @@ pub struct Network {
     named: Option<(&'static str, &'static str)>,
 }
 
-/// A network that cannot be understood.
+/// A network, or a machine, that cannot be understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NetworkError {
     /// Neither a name nor a speed.
@@ -38,6 +38,11 @@ pub enum NetworkError {
         names = names()
     )]
     Unknown(String),
+    /// A number of devices that no machine has.
+    #[error(
+        "a machine of `{0}` devices: expected a whole number from 1 to {MOST_DEVICES}\nhint: the devices that share a host and its network"
+    )]
+    Devices(String),
     /// A speed that no network has.
     #[error("a network of `{0}`: expected from 0.001 to 100000 Gbit/s of a machine\nhint: leave it out for one device")]
     Speed(String),
@@ -60,13 +65,12 @@ impl FromStr for Network {
             _ => (1, lower.as_str()),
         };
         let named = NAMED.iter().find(|(name, ..)| *name == one);
-        let gbit = match named {
-            Some((_, gbit, _)) => *gbit,
-            None => {
-                // `Gb/s` and `GB/s` are bits to some and bytes to others: neither is taken.
-                let number = ["gbit/s", "gbit", "gbps"].iter().find_map(|unit| one.strip_suffix(unit));
-                number.unwrap_or(one).trim().parse::<f64>().map_err(|_| unknown())?
-            }
+        let gbit = if let Some((_, gbit, _)) = named {
+            *gbit
+        } else {
+            // `Gb/s` and `GB/s` are bits to some and bytes to others: neither is taken.
+            let number = ["gbit/s", "gbit", "gbps"].iter().find_map(|unit| one.strip_suffix(unit));
+            number.unwrap_or(one).trim().parse::<f64>().map_err(|_| unknown())?
         };
         let gbit_per_s = f64::from(adapters) * gbit;
         if !ALLOWED_GBIT.contains(&gbit_per_s) {
@@ -74,6 +78,15 @@ impl FromStr for Network {
         }
         Ok(Self { gbit_per_s, named: named.map(|(name, _, source)| (*name, *source)) })
     }
+}
+
+/// The number of devices of a machine, as it is typed.
+///
+/// # Errors
+/// If it is no whole number, or one that no machine has.
+pub fn parse_devices_per_node(text: &str) -> Result<u32, NetworkError> {
+    let number = text.trim().parse().ok().filter(|n| (1..=MOST_DEVICES).contains(n));
+    number.ok_or_else(|| NetworkError::Devices(text.to_owned()))
 }
 
 impl fmt::Display for Network {

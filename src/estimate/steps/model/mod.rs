@@ -13,7 +13,8 @@ pub use figures::DeviceFigures;
 pub(in crate::estimate) use fit::UNSTATED_ACCUMULATION;
 pub use fit::{Calibration, HeldOut, Observation, observations};
 pub use network::{
-    Exchange, Factors, Stragglers, WAITING_SHARE, all_reduce, exchange, inputs as exchange_inputs, straggler, waiting_w,
+    BETWEEN_MACHINES, Exchange, Factors, Stragglers, WAITING_SHARE, all_reduce, exchange, inputs as exchange_inputs,
+    straggler, waiting_w,
 };
 pub use parameters::SHARED;
 pub use power::{OTHER_DESIGN_SD, PowerCheck, busy_w, power_checks};

@@ -58,6 +58,11 @@ pub struct Factors {
     pub machines: f64,
 }
 
+const NETWORK_SPEED: &str = "speed of the network";
+const MACHINES: &str = "differences between machines";
+/// Those of [`inputs`] that count where there are several machines.
+pub const BETWEEN_MACHINES: [&str; 2] = [NETWORK_SPEED, MACHINES];
+
 /// What is not known, in the order of [`Factors::of`].
 #[must_use]
 pub fn inputs() -> [Input; 4] {
@@ -69,7 +74,7 @@ pub fn inputs() -> [Input; 4] {
             "time inside machines: bus bandwidths of nccl-tests and of PCI Express spread by this much",
         ),
         Input::new(
-            "speed of the network",
+            NETWORK_SPEED,
             Distribution::LogNormal(0.71, 1.19),
             "1",
             "part of the nominal speed between machines: NCCL reaches 70 to 95 % over InfiniBand (nccl-tests: 20 of 25 GB/s a \
@@ -84,7 +89,7 @@ pub fn inputs() -> [Input; 4] {
              (Li et al. 2020, arXiv 2006.15704); range by judgement",
         ),
         Input::new(
-            "differences between machines",
+            MACHINES,
             Distribution::LogNormal(1.0, 1.75),
             "1",
             "times 1 %: MLPerf's BERT on two nodes; 2 % between GPUs of a cluster (Sinha et al. 2022), 3 % between two DGX A100",
@@ -291,7 +296,7 @@ mod tests {
         // A bucket: 14 us, and twice 64 hops of 1 us; a ring would take 8190 rounds.
         let one_bucket = all_reduce(20e6, 4096, &link("tpu-v4"));
         near(one_bucket.latency_s, 142e-6);
-        // 512 slices of v3 in steps of a factor of 4 take twice the hops each time.
+        // Four times the chips are twice as far across.
         let hops = |n| all_reduce(20e6, n, &link("tpu-v4")).latency_s - 14e-6;
         near(hops(1024) / hops(256), 2.0);
     }
@@ -384,13 +389,13 @@ mod tests {
                     self.optimizer_s + exchange.exposed_s(&factors)
                 };
                 let slow = |devices| Stragglers::of(sd, devices, Some(&link)).factor(&factors);
-                let [(passes, devices), (more_passes, more_devices)] = self.sizes;
-                let step_s = passes * self.work / self.rates[0];
+                let [(n_small, devices), (n_large, more_devices)] = self.sizes;
+                let step_s = n_small * self.work / self.rates[0];
                 // Two thirds of a pass are backward.
-                let backward_s = step_s / passes * 2.0 / 3.0;
-                let pass_s = (step_s - once_s(backward_s, devices)) / passes / slow(devices);
-                let larger_s = more_passes * pass_s * slow(more_devices) + once_s(backward_s, more_devices);
-                1.0 - step_s / passes / (larger_s / more_passes)
+                let backward_s = step_s / n_small * 2.0 / 3.0;
+                let alone_s = (step_s - once_s(backward_s, devices)) / n_small / slow(devices);
+                let larger_s = n_large * alone_s * slow(more_devices) + once_s(backward_s, more_devices);
+                1.0 - step_s / n_small / (larger_s / n_large)
             });
             Interval::of_draws(losses.collect())
         }
@@ -467,7 +472,6 @@ mod tests {
         for run in runs {
             assert!((1.0 - run.rates[1] / run.rates[0] - run.loss).abs() < 1e-3, "{}: as published", run.name);
             let predicted = run.predicted();
-            eprintln!("{}: published {:.3}, predicted {predicted:?}", run.name, run.loss);
             assert!(predicted.contains(run.loss), "{}: published {}, predicted {predicted:?}", run.name, run.loss);
             // An interval that holds anything says nothing.
             assert!(predicted.low > 0.0 && predicted.high < 3.0 * run.loss, "{}: {predicted:?}", run.name);
