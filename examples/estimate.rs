@@ -5,7 +5,7 @@
 use std::error::Error;
 
 use greenformers::catalog::{Catalog, Device, SoftwareSpec};
-use greenformers::estimate::{ConditionsSpec, Hardware, Quantity, Request, estimate};
+use greenformers::estimate::{Cluster, ConditionsSpec, Hardware, Quantity, Request, estimate};
 use greenformers::model::Arch;
 use greenformers::report::{human_hours, percent_saved};
 use greenformers::units::DType;
@@ -22,6 +22,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         archs: &[Arch::Dense, "lrt:rank=256".parse()?],
         hardware,
         devices: 8,
+        cluster: Cluster::default(),
         dtype: DType::Bf16,
         software: SoftwareSpec::default(),
         micro_batch: None,

@@ -5,7 +5,7 @@
 //!
 //! ```
 //! use greenformers::catalog::{Catalog, Device, SoftwareSpec};
-//! use greenformers::estimate::{ConditionsSpec, Hardware, Quantity, Request, estimate};
+//! use greenformers::estimate::{Cluster, ConditionsSpec, Hardware, Quantity, Request, estimate};
 //! use greenformers::model::Arch;
 //! use greenformers::units::DType;
 //!
@@ -19,6 +19,7 @@
 //!     archs: &[Arch::Dense, Arch::Lrt { rank: 256 }],
 //!     hardware,
 //!     devices: 8,
+//!     cluster: Cluster::default(),
 //!     dtype: DType::Bf16,
 //!     software: SoftwareSpec::default(),
 //!     micro_batch: None,

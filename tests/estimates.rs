@@ -6,7 +6,7 @@ use std::process::Output;
 
 use assert_cmd::Command;
 use greenformers::catalog::{Catalog, Device, DeviceKind, Optimizer, Phase, SoftwareSpec};
-use greenformers::estimate::{ConditionsBuilder, Hardware, Quantity, Request, estimate};
+use greenformers::estimate::{Cluster, ConditionsBuilder, Hardware, Quantity, Request, estimate};
 use greenformers::meter::Coverage;
 use greenformers::model::{Arch, Config, Family};
 use greenformers::record::Workload;
@@ -389,6 +389,7 @@ proptest! {
             archs: &[Arch::Dense, Arch::Lrt { rank: 1 }],
             hardware: Hardware::Catalog(device),
             devices,
+            cluster: Cluster::default(),
             dtype: DType::ALL[dtype],
             software: if tuned { "optimised/fused".parse().unwrap() } else { SoftwareSpec::default() },
             micro_batch: None,
@@ -459,4 +460,126 @@ fn a_record_of_one_gpu_is_carried_to_another() {
     assert_eq!(dense(&other)["hardware"], "h100-sxm5-80gb");
     let ratio = mid(&dense(&other)["wall_h"]) / mid(&dense(&same)["wall_h"]);
     assert!((0.2..1.2).contains(&ratio), "{ratio}");
+}
+
+/// The assumptions of an estimate by name: value and source.
+fn assumption(estimate: &Value, name: &str) -> Option<(Value, String)> {
+    let list = estimate["assumptions"].as_array().unwrap();
+    let found = list.iter().find(|a| a["name"] == name)?;
+    Some((found["value"].clone(), found["source"].as_str().unwrap().to_owned()))
+}
+
+const ON_32_V100: [&str; 9] =
+    ["estimate", "--hardware", "v100-sxm2-16gb", "--devices", "32", "--arch", "dense", "--grid", "fra"];
+
+#[test]
+fn a_network_that_is_given_replaces_the_catalogs_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let with = |extra: &[&str]| json(&[&ON_32_V100[..], extra].concat(), folder.path());
+    let (usual, slow, named) =
+        (with(&[]), with(&["--network", "10"]), with(&["--network", "ethernet-10", "--devices-per-node", "8"]));
+    let hours = |result: &Value| mid(&dense(result)["wall_h"]);
+    assert!(hours(&slow) > 1.3 * hours(&usual), "{} and {}", hours(&slow), hours(&usual));
+    assert_eq!(hours(&slow), hours(&named), "a name is a speed");
+    let between = assumption(dense(&slow), "network between machines").unwrap();
+    assert_eq!(between, ("10 Gbit/s a machine".into(), "given with `--network`".to_owned()));
+    let (value, _) = assumption(dense(&slow), "network").unwrap();
+    assert_eq!(value, "NVLink 2 at 150 GB/s one way, 0.15625 GB/s a device between machines of 8");
+    assert!(assumption(dense(&usual), "network between machines").is_none());
+    let (value, source) = assumption(dense(&named), "network between machines").unwrap();
+    assert!(value == "ethernet-10, 10 Gbit/s a machine" && source.contains("IEEE 802.3ae"), "{value}: {source}");
+    assert_eq!(assumption(dense(&named), "devices in a machine").unwrap().1, "given with `--devices-per-node`");
+    // In one machine of 32 nothing goes over the network.
+    let one = with(&["--network", "10", "--devices-per-node", "32"]);
+    assert!(hours(&one) < hours(&usual), "{} and {}", hours(&one), hours(&usual));
+}
+
+#[test]
+fn the_speed_of_the_network_is_uncertain_in_estimates_and_in_sweeps() {
+    let folder = tempfile::tempdir().unwrap();
+    let slow = json(&[&ON_32_V100[..], &["--network", "10"]].concat(), folder.path());
+    let e = dense(&slow);
+    let list = e["assumptions"].as_array().unwrap();
+    let speed = list.iter().find(|a| a["name"] == "speed of the network").unwrap();
+    let range = |i: usize| speed["range"][i].as_f64().unwrap();
+    assert!((range(0) - 0.5).abs() < 0.02 && (range(1) - 1.0).abs() < 0.02, "{speed}");
+    let shares = e["variance"].as_array().unwrap();
+    assert!(shares.iter().any(|s| s["input"] == "speed of the network"), "{shares:?}");
+    let spread = |extra: &[&str]| {
+        let base = ["estimate", "--sweep", "hardware=v100-sxm2-16gb,devices=32", "--grid", "fra"];
+        let result = json(&[&base[..], extra].concat(), folder.path());
+        let hours = result["scenarios"][0]["wall_h"].clone();
+        (hours["mid"].as_f64().unwrap(), hours["high"].as_f64().unwrap() / hours["mid"].as_f64().unwrap())
+    };
+    let ((fast_h, fast), (slow_h, slow)) = (spread(&["--network", "3200"]), spread(&["--network", "10"]));
+    assert!(slow_h > 1.3 * fast_h && slow > 1.03 * fast, "{fast_h}, {fast}; {slow_h}, {slow}");
+}
+
+#[test]
+fn networks_that_cannot_be_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    for (args, parts) in [
+        (["--network", "0"], ["a network of `0`", "0.001 to 100000 Gbit/s", "hint:"]),
+        (["--network", "-100"], ["a network of `-100`", "0.001 to 100000 Gbit/s", "hint:"]),
+        (["--network", "fast"], ["`fast` is no network", "`infiniband-hdr`", "hint:"]),
+        (["--devices-per-node", "0"], ["a machine of `0` devices", "from 1 to 65536", "hint:"]),
+        (["--devices-per-node", "-8"], ["a machine of `-8` devices", "from 1 to 65536", "hint:"]),
+        (["--devices-per-node", "eight"], ["a machine of `eight` devices", "from 1 to 65536", "hint:"]),
+    ] {
+        let message = fails(&[&ON_32_V100[..], &args].concat(), folder.path(), 2);
+        assert!(parts.iter().all(|part| message.contains(part)), "{parts:?}: {message}");
+    }
+    let one = ["estimate", "--hardware", "t4", "--arch", "dense", "--network", "100"];
+    assert!(ok(&one, folder.path()).contains("one device exchanges nothing"));
+}
+
+#[test]
+fn explanations_say_what_a_device_draws_while_it_waits_for_gradients() {
+    let folder = tempfile::tempdir().unwrap();
+    let result = json(&[&ON_32_V100[..], &["--network", "10"]].concat(), folder.path());
+    let lines = dense(&result)["explanation"].as_array().unwrap();
+    let line = |name: &str| lines.iter().find(|l| l["name"] == name).unwrap_or_else(|| panic!("{name}"));
+    let value = |name: &str| line(name)["value"].as_f64().unwrap();
+    let (all, shown) = (value("all-reduce of phase 1, s"), value("exchange of gradients that shows in phase 1, s"));
+    assert!(0.0 < shown && shown < all, "{shown} of {all}");
+    let energy = line("energy of a step of phase 1 on a device, J");
+    let text = energy["arithmetic"].as_str().unwrap();
+    assert!(text.contains("s of exchange (idle") && text.contains("+ 0.4 x ("), "{text}");
+    let full = value("power of a device in phase 1, W") * value("step of phase 1, s");
+    let joules = energy["value"].as_f64().unwrap();
+    assert!(joules < 0.9 * full && joules > 0.4 * full, "{joules} and {full}");
+    // The whole ends at the number of the estimate, waiting included.
+    let kwh = value("facility energy, kWh") / mid(&dense(&result)["facility_energy_kwh"]);
+    assert!((0.85..1.15).contains(&kwh), "{kwh}");
+}
+
+#[test]
+fn a_linformer_is_no_causal_decoder() {
+    let folder = tempfile::tempdir().unwrap();
+    let base = ["estimate", "--hardware", "h100-sxm5", "--workload", "gpt2"];
+    for extra in [&["--arch", "linformer:k=128"][..], &["--sweep", "hardware=h100-sxm5,arch=linformer:k=128"]] {
+        let message = fails(&[&base[..], extra].concat(), folder.path(), 1);
+        for part in ["`linformer:k=128` cannot be a causal decoder", "those it is to predict", "hint: give `dense`"] {
+            assert!(message.contains(part), "{part}: {message}");
+        }
+    }
+    let result = json(&base, folder.path());
+    let archs: Vec<&str> = result["estimates"].as_array().unwrap().iter().filter_map(|e| e["arch"].as_str()).collect();
+    assert_eq!(archs, ["dense", "lrt"], "what is compared where nothing is named");
+}
+
+#[test]
+fn more_sequences_or_devices_than_a_batch_has_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let base = ["estimate", "--hardware", "t4", "--arch", "dense"];
+    let message = fails(&[&base[..], &["--devices", "8", "--micro-batch", "64"]].concat(), folder.path(), 1);
+    for part in ["`--micro-batch 64` is more than the 32 sequences", "256 in a step over 8", "hint: give at most 32"] {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+    ok(&[&base[..], &["--devices", "8", "--micro-batch", "32"]].concat(), folder.path());
+    let message = fails(&[&base[..], &["--devices", "257"]].concat(), folder.path(), 1);
+    let part = "a batch of 256 sequences cannot be spread over 257 devices: expected at most 256 devices\nhint: fewer";
+    assert!(message.contains(part), "{message}");
+    let args = ["estimate", "--sweep", "hardware=t4,devices=1,8", "--micro-batch", "64"];
+    assert_eq!(json(&args, folder.path())["scenarios"].as_array().unwrap().len(), 1);
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use greenformers::catalog::{Device, Grid, Hourly, Site, parse};
 use greenformers::estimate::{
-    Conditions, ConditionsBuilder, Estimate, FootprintRequest, Hardware, Quantity, Request, compare, estimate,
+    Cluster, Conditions, ConditionsBuilder, Estimate, FootprintRequest, Hardware, Quantity, Request, compare, estimate,
     footprint,
 };
 use greenformers::meter::MeterTrace;
@@ -151,6 +151,7 @@ fn request<'a>(
         archs,
         hardware,
         devices: 1,
+        cluster: Cluster::default(),
         dtype: DType::F32,
         software: greenformers::catalog::SoftwareSpec::default(),
         micro_batch: None,
@@ -165,7 +166,7 @@ proptest! {
     #[test]
     fn whatever_the_loaders_accept_no_estimate_has_a_number_that_cannot_be(
         workload in workload(), device in device(), grid in grid(), site in site(),
-        (devices, micro, k) in (1u32..4000, prop::option::of(1usize..1_000_000), 1usize..100),
+        (devices, micro, k) in (1u32..4000, prop::option::of(1usize..200), 1usize..100),
     ) {
         let conditions = conditions(&device, Some(grid), Some(site), None, None);
         let archs = [Arch::Dense, Arch::Lrt { rank: 1 }, format!("linformer:k={k},share=none").parse().unwrap()];

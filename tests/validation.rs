@@ -11,7 +11,7 @@ use greenformers::estimate::model::{
     Calibration, DeviceFigures, Efficiency, EfficiencyTable, HeldOut, Observation, Work, observations, power_checks,
 };
 use greenformers::estimate::{
-    ConditionsBuilder, Hardware, Quantity, Request, against_published, estimate_without_shares, transfer_check,
+    Cluster, ConditionsBuilder, Hardware, Quantity, Request, against_published, estimate_without_shares, transfer_check,
 };
 use greenformers::model::{Arch, StepShape};
 use greenformers::record::{Record, Workload};
@@ -55,7 +55,7 @@ fn summary(observations: &[Observation], held_out: &[HeldOut], keep: impl Fn(&Ob
     let mean = |of: &dyn Fn(&HeldOut) -> f64| weighed.iter().map(|(h, w)| of(h) * w).sum::<f64>() / total;
     (!kept.is_empty()).then(|| Summary {
         runs: kept.len(),
-        sources: total.round() as usize,
+        sources: sources.iter().collect::<std::collections::BTreeSet<_>>().len(),
         median: weighted_quantile(&errors, 0.5),
         inside: mean(&|h| f64::from(u8::from(h.is_inside()))),
         half_width: mean(&|h| (h.high - h.low) / 2.0),
@@ -195,6 +195,7 @@ fn no_step_of_the_model_is_faster_than_the_peak_of_its_device() {
                 hardware: Hardware::Catalog(device.clone()),
                 devices: 1,
                 dtype,
+                cluster: Cluster::default(),
                 software: "optimised/fused".parse().unwrap(),
                 micro_batch: None,
                 conditions: &conditions,
@@ -354,6 +355,7 @@ fn a_record_in_one_dtype_knows_how_much_faster_the_card_is_in_another() {
             archs: &[Arch::Dense],
             hardware,
             devices: 1,
+            cluster: Cluster::default(),
             dtype,
             software: software.parse().unwrap(),
             micro_batch: None,

@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use greenformers::catalog::{AttentionUse, Device, SoftwareSpec};
-use greenformers::estimate::{Estimate, Hardware, Request, estimate, recommend_architecture, unused_record};
+use greenformers::estimate::{
+    Cluster, Estimate, Hardware, Network, Request, estimate, parse_devices_per_node, recommend_architecture,
+    unused_record,
+};
 use greenformers::files::JSON_SCHEMA;
 use greenformers::model::Arch;
 use greenformers::record::{Record, Workload};
@@ -23,6 +26,7 @@ use super::sweep::{self, SweepArgs};
 #[command(after_help = "Examples:
   greenformers estimate reports/mine                         the machine that was measured
   greenformers estimate --hardware a100-sxm4-80gb --devices 8 --grid aws-eu-north-1
+  greenformers estimate --hardware h100-sxm5 --devices 64 --network 8xinfiniband-ndr
   greenformers estimate --hardware rtx-4090-24gb --workload my-model.yaml --arch dense --arch lrt:rank=128
   greenformers estimate --sweep hardware=all,grid=all,devices=1,8 --pareto time,cost,co2e --max-hours 48 --recommend
   greenformers estimate --hardware h100-sxm5 --grid hours.csv --start-within 48h --explain
@@ -39,6 +43,13 @@ pub(super) struct Args {
     /// How many devices
     #[arg(long, value_name = "N", default_value_t = 1)]
     devices: u32,
+    /// Network between machines: Gbit/s of a machine, which its devices share, or ethernet-10, -25, -100, infiniband-hdr or -ndr
+    /// (one adapter; `8xinfiniband-ndr` for eight) [default: the catalog's]
+    #[arg(long, value_name = "NAME|GBIT", allow_hyphen_values = true)]
+    network: Option<Network>,
+    /// Devices in a machine [default: the catalog's]
+    #[arg(long, value_name = "N", value_parser = parse_devices_per_node, allow_hyphen_values = true)]
+    devices_per_node: Option<u32>,
     /// Number format [default: the record's, or the fastest 16-bit format of the device]
     #[arg(long, value_name = "DTYPE")]
     dtype: Option<DType>,
@@ -92,12 +103,19 @@ struct Output<'a> {
     estimates: &'a [Estimate],
 }
 
+impl Args {
+    fn cluster(&self) -> Cluster {
+        Cluster { network: self.network, devices_per_node: self.devices_per_node }
+    }
+}
+
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     if let Some(axes) = args.sweep.axes() {
         let base = sweep::Base {
             workload: args.workload.as_deref(),
             hardware: args.hardware.as_deref(),
             devices: args.devices,
+            cluster: args.cluster(),
             dtype: args.dtype,
             archs: &args.archs,
             micro_batch: args.micro_batch.map(|n| n as usize),
@@ -135,6 +153,7 @@ fn estimates(args: &Args, record: Option<&Record>, context: &Context) -> Result<
         dtype: args.dtype.unwrap_or_else(|| hardware.usual_dtype()),
         hardware,
         devices: args.devices,
+        cluster: args.cluster(),
         software: args.software(),
         micro_batch: args.micro_batch.map(|n| n as usize),
         conditions: &conditions,

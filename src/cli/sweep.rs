@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use greenformers::catalog::{Device, EntryKind, SoftwareSpec};
-use greenformers::estimate::{Axes, EstimateError, Goal, Limits, Scenario, frontier, recommend, sweep};
+use greenformers::estimate::{Axes, Cluster, EstimateError, Goal, Limits, Scenario, frontier, recommend, sweep};
 use greenformers::files::JSON_SCHEMA;
 use greenformers::model::Arch;
 use greenformers::record::{Warning, Workload, write_whole};
@@ -122,6 +122,7 @@ pub(super) struct Base<'a> {
     pub(super) workload: Option<&'a str>,
     pub(super) hardware: Option<&'a str>,
     pub(super) devices: u32,
+    pub(super) cluster: Cluster,
     pub(super) dtype: Option<DType>,
     pub(super) archs: &'a [Arch],
     pub(super) micro_batch: Option<usize>,
@@ -286,6 +287,7 @@ fn axes(base: &Base<'_>, text: &str, context: &Context) -> Result<Axes> {
         grids: grid_names.iter().map(of_grid).collect::<Result<_>>()?,
         dtypes,
         devices: counts,
+        cluster: base.cluster,
         software,
         archs,
         owned: spec.owns_machines(),

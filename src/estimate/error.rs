@@ -29,9 +29,23 @@ pub enum EstimateError {
     NoDevices,
     /// Some devices would have nothing to do.
     #[error(
-        "a batch of {batch_size} sequences cannot be spread over {devices} devices: expected at most {batch_size} devices"
+        "a batch of {batch_size} sequences cannot be spread over {devices} devices: expected at most {batch_size} devices\nhint: fewer `--devices`, or a larger `batch_size` in the workload"
     )]
     BatchTooSmall {
+        /// Sequences in a step.
+        batch_size: usize,
+        /// Devices.
+        devices: u32,
+    },
+    /// A micro-batch that no device can have.
+    #[error(
+        "`--micro-batch {micro_batch}` is more than the {share} sequences that a device gets: {batch_size} in a step over {devices} of them\nhint: give at most {share}, or leave it out for the largest that fits"
+    )]
+    MicroBatchTooLarge {
+        /// What was asked for.
+        micro_batch: usize,
+        /// Sequences of a step on a device.
+        share: usize,
         /// Sequences in a step.
         batch_size: usize,
         /// Devices.

@@ -25,6 +25,7 @@ pub use answers::variance::VarianceShare;
 pub use error::EstimateError;
 pub use ledger::quantity::{Compared, Footprint, Quantity};
 pub use ledger::traced::Derivation;
+pub use request::cluster::{Cluster, Network, NetworkError, parse_devices_per_node};
 pub use request::conditions::{Conditions, ConditionsBuilder};
 pub use request::input::{Assumption, Input, Value};
 pub use request::lost_time::{Failures, LostTime};

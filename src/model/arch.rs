@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::Config;
+use super::{Config, Family};
 
 /// Which matrices a Linformer shares (Wang et al. 2020, §4 "Parameter sharing").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -65,12 +65,14 @@ pub enum Arch {
 
 impl Arch {
     /// The architectures that are compared unless others are named: for BERT-base, LRT of rank 256 and Linformer of k 128; for
-    /// other models the same shares of their width and length.
+    /// other models the same shares of their width and length. A decoder is no Linformer.
     #[must_use]
     pub fn usual(model: &Config) -> Vec<Self> {
         let rank = (model.d_model / 3).max(1);
         let k = (model.max_seq_len / 4).max(1);
-        vec![Self::Dense, Self::Lrt { rank }, Self::Linformer { k, share: Share::Model, order: Order::Input }]
+        let linformer = Self::Linformer { k, share: Share::Model, order: Order::Input };
+        let all = [Self::Dense, Self::Lrt { rank }, linformer];
+        all.into_iter().filter(|arch| arch.check_causality(model).is_ok()).collect()
     }
 
     /// `dense`, `lrt` or `linformer`.
@@ -119,11 +121,29 @@ impl Arch {
         }
     }
 
-    /// Checks the parameter against the model it is to be used in.
+    /// Checks the architecture against the model it is to be used in.
+    ///
+    /// # Errors
+    /// As [`Self::check_sizes`], and if it cannot be causal where the model is.
+    pub fn check(self, config: &Config) -> Result<(), ArchError> {
+        self.check_causality(config)?;
+        self.check_sizes(config)
+    }
+
+    /// A Linformer adds up all positions of a sequence before it attends to them, so that no mask can keep later ones out (Wang
+    /// et al. 2020, arXiv 2006.04768, is of encoders alone).
+    fn check_causality(self, config: &Config) -> Result<(), ArchError> {
+        match (self, config.family) {
+            (Self::Linformer { .. }, Family::Decoder) => Err(ArchError::NotCausal(self.to_string())),
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks the parameter against the model, as in records that may be of models that no longer pass [`Self::check`].
     ///
     /// # Errors
     /// If the rank exceeds the smaller side of the smallest linear, or k the longest sequence.
-    pub fn check(self, config: &Config) -> Result<(), ArchError> {
+    pub fn check_sizes(self, config: &Config) -> Result<(), ArchError> {
         let (name, value, max) = match self {
             Self::Dense => return Ok(()),
             Self::Lrt { rank } => ("rank", rank, config.d_model.min(config.d_ff)),
@@ -187,6 +207,11 @@ pub enum ArchError {
         /// Its limit.
         max: usize,
     },
+    /// A decoder would see what it is to predict.
+    #[error(
+        "`{0}` cannot be a causal decoder (`family: decoder`): it adds up the keys and values of all positions, later ones too, so that each token would see those it is to predict\nhint: give `dense` or `lrt:rank=N`, or a workload with `family: encoder`"
+    )]
+    NotCausal(String),
     /// Separate matrices for each head cannot shorten the shared input.
     #[error("`{0}`: matrices of their own for each head need `order=projected`, since all heads share one input")]
     HeadwiseInput(String),

@@ -68,7 +68,7 @@ fn check_cell(cell: &Cell, record: &Record) -> Result<(), String> {
     layers(cell.n_layers)?;
     within(cell.shape.seq_len as f64, 1.0, crate::model::MAX_ROWS as f64)?;
     let config = record.settings.workload.model.clone().with_layers(cell.n_layers).with_room_for(cell.shape.seq_len);
-    cell.arch.check(&config).map_err(|e| e.to_string())?;
+    cell.arch.check_sizes(&config).map_err(|e| e.to_string())?;
     let shape = cell.shape;
     within(shape.batch_size as f64, 1.0, 1e9)?;
     within(shape.masked_per_seq as f64, 0.0, shape.seq_len as f64)?;

@@ -9,10 +9,11 @@ use super::schedule::schedule;
 use super::variance::VarianceShare;
 use crate::catalog::{DeviceKind, Sourced};
 use crate::estimate::ledger::quantity::{Compared, Quantity};
-use crate::estimate::request::input::{Assumption, Input};
-use crate::estimate::request::training::{Hardware, Request};
+use crate::estimate::request::cluster::Cluster;
+use crate::estimate::request::input::{Assumption, Input, Value};
+use crate::estimate::request::training::{Hardware, Request, device_of};
 use crate::estimate::steps::micro_batch::{fits, memory_of};
-use crate::estimate::steps::model::Efficiency;
+use crate::estimate::steps::model::{BETWEEN_MACHINES, Efficiency, Factors, WAITING_SHARE, exchange_inputs};
 use crate::estimate::steps::scaled::OWN;
 use crate::estimate::steps::step::{Basis, StepSource};
 use crate::model::{Arch, Family, count_params, train_step_flop};
@@ -208,9 +209,10 @@ fn assumptions(request: &Request<'_>, source: &StepSource) -> Vec<Assumption> {
 }
 
 fn data_parallel(request: &Request<'_>, source: &StepSource) -> Vec<Assumption> {
-    let link = request.device().and_then(|d| d.interconnect);
-    let network = link.as_ref().map_or_else(
-        || Assumption::choice("network", "not known", "the exchange of gradients is left out"),
+    let cluster = request.cluster;
+    let link = request.device().and_then(|device| cluster.link(&device));
+    let mut list = vec![link.as_ref().map_or_else(
+        || Assumption::choice("network", "not known", "the exchange of gradients is left out: give `--network`"),
         |l| {
             let between = l.network.as_ref().map_or(String::new(), |n| {
                 format!(", {} GB/s a device between machines of {}", n.base() / 1e9, l.devices)
@@ -218,28 +220,49 @@ fn data_parallel(request: &Request<'_>, source: &StepSource) -> Vec<Assumption> 
             let value = format!("{} at {} GB/s one way{between}", l.kind, l.bandwidth.base() / 1e9);
             Assumption::choice("network", value, l.bandwidth.provenance())
         },
-    );
-    let exposed: f64 = source.phases.iter().map(|p| p.exchange_s).fold(0.0, f64::max);
-    vec![
-        network,
-        Assumption {
-            name: "exchange of gradients that shows in a step".to_owned(),
-            value: crate::estimate::request::input::Value::Number(exposed),
-            range: None,
-            unit: "s".to_owned(),
-            source:
-                "ring all-reduce of f32 gradients, 2 (n-1)/n S/B; hidden behind the backward pass but for the token \
-                     embedding's"
-                    .to_owned(),
-        },
-        Assumption {
-            name: "slowest of the devices".to_owned(),
-            value: crate::estimate::request::input::Value::Number(source.straggler),
-            range: None,
-            unit: "1".to_owned(),
-            source: "expected maximum of n devices' steps; scatter fitted to published runs on 8 devices".to_owned(),
-        },
-    ]
+    )];
+    if let (Some(given), Some(between)) = (cluster.network, link.as_ref().and_then(|l| l.network.as_ref())) {
+        list.push(Assumption::choice("network between machines", given.to_string(), between.source.clone()));
+    }
+    if let Some(n) = cluster.devices_per_node {
+        list.push(Assumption::choice("devices in a machine", n.to_string(), "given with `--devices-per-node`"));
+    }
+    let factors = Factors::MIDDLE;
+    let exposed: f64 = source.phases.iter().map(|p| p.exchange.exposed_s(&factors)).fold(0.0, f64::max);
+    let number = |name: &str, value: f64, unit: &str, source: &str| Assumption {
+        name: name.to_owned(),
+        value: Value::Number(value),
+        range: None,
+        unit: unit.to_owned(),
+        source: source.to_owned(),
+    };
+    list.push(number(
+        "exchange of gradients that shows in a step",
+        exposed,
+        "s",
+        "all-reduce of f32 gradients, 2 (n-1)/n S/B, and the latency of each bucket of 25 MB; less what overlaps the backward \
+         pass, which the token embedding's cannot",
+    ));
+    list.push(number(
+        "slowest of the devices",
+        source.straggler.factor(&factors),
+        "1",
+        "expected maximum of n devices' steps, whose scatter is fitted to published runs on 8 devices, and of machines, which \
+         differ by 1 %",
+    ));
+    if source.phases.iter().any(|p| !p.exchange.is_none()) {
+        // Within one machine nothing goes over the network, and no other machine is waited for.
+        let several = source.phases.iter().any(|p| p.exchange.network_s > 0.0);
+        let counts = |input: &&Input| several || !BETWEEN_MACHINES.contains(&input.name);
+        list.extend(exchange_inputs().iter().filter(counts).map(Input::assumption));
+        list.push(number(
+            "power while gradients are exchanged and nothing is computed",
+            WAITING_SHARE,
+            "1",
+            "part of the way from idle to full load: judgement; power falls when devices synchronise (Patel et al., ASPLOS 2024)",
+        ));
+    }
+    list
 }
 
 /// Parameters of a matrix, in whole millions.
@@ -254,6 +277,16 @@ fn warnings(request: &Request<'_>, source: &StepSource, fits: Option<bool>) -> V
             "the run does not fit the memory of a device",
             "it cannot run as it is estimated",
             "give a smaller `--micro-batch`, more memory, or `grad_checkpointing: true` in the workload",
+        ));
+    }
+    let is_given = source.basis == Basis::Given;
+    if request.cluster != Cluster::default() && (is_given || request.devices == 1) {
+        let why =
+            if is_given { "a step time that was given has its exchange in it" } else { "one device exchanges nothing" };
+        list.push(Warning::new(
+            "a network or the devices of a machine were given, and do not count",
+            why,
+            "leave out `--network` and `--devices-per-node`, or give more `--devices` and no `--step-time`",
         ));
     }
     if source.basis == Basis::Scaled {
@@ -297,12 +330,11 @@ fn warnings(request: &Request<'_>, source: &StepSource, fits: Option<bool>) -> V
         ));
     }
     if let Hardware::Measured(record) = &request.hardware {
-        if request.devices > 1 && record.environment.compute.hardware.as_ref().is_none_or(|d| d.interconnect.is_none())
-        {
+        if request.devices > 1 && request.cluster.link(&device_of(record)).is_none() {
             list.push(Warning::new(
                 "one device was measured, several are estimated, and nothing is known of what joins them",
                 "the time that they take to exchange gradients is left out",
-                "give the device as a file with an `interconnect` with `--hardware`",
+                "give `--network`, or the device as a file with an `interconnect` with `--hardware`",
             ));
         }
         if record.environment.meters.iter().any(|m| m.source == crate::meter::EnergySource::Model) {

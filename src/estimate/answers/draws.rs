@@ -6,6 +6,7 @@ use crate::estimate::ledger::monte_carlo::MonteCarlo;
 use crate::estimate::ledger::quantity::{Footprint, Quantity};
 use crate::estimate::request::conditions::Conditions;
 use crate::estimate::request::training::Request;
+use crate::estimate::steps::model::{Factors, Stragglers, exchange_inputs, waiting_w};
 use crate::estimate::steps::step::{PhaseStep, StepSource};
 use crate::model::{Arch, count_params};
 use crate::stats::{Distribution, quantile_sorted};
@@ -44,24 +45,47 @@ pub(super) fn positive(draw: f64, distribution: Distribution) -> f64 {
     if draw > 0.0 { draw } else { (2.0 * distribution.centre() - draw).abs().min(distribution.centre()) }
 }
 
-/// Seconds of one step of a phase in each trial; of several devices, the slowest takes `straggler` times as long.
-pub(super) fn phase_s(monte_carlo: &MonteCarlo, step: &PhaseStep, name: &str, straggler: f64) -> Vec<f64> {
+/// What is not known of the exchange and of other machines, in each trial.
+fn exchange_factors(monte_carlo: &MonteCarlo) -> Vec<Factors> {
+    let draws = exchange_inputs().map(|input| monte_carlo.draws(input.name, input.distribution));
+    (0..monte_carlo.trials()).map(|t| Factors::of(std::array::from_fn(|i| draws[i][t]))).collect()
+}
+
+/// Seconds of one step of a phase in each trial, and how many of them only exchange gradients; of several devices, the
+/// slowest sets the pace.
+pub(super) fn phase_s(
+    monte_carlo: &MonteCarlo,
+    step: &PhaseStep,
+    name: &str,
+    stragglers: &Stragglers,
+) -> Vec<(f64, f64)> {
     let own = |what: &str, distribution| monte_carlo.of_group(MEASUREMENT, &format!("{name} {what}"), distribution);
     let (pass, optimizer, scale) =
         (own("pass", step.pass_s), own("optimizer", step.optimizer_s), own("scale", step.scale));
-    let exchange = monte_carlo
-        .draws("exchange of gradients", Distribution::LogNormal(1.0, crate::estimate::steps::model::EXCHANGE_GSD));
+    let exchange = if step.exchange.is_none() && stragglers.machines <= 0.0 {
+        vec![Factors::MIDDLE; monte_carlo.trials()]
+    } else {
+        exchange_factors(monte_carlo)
+    };
     let shared = monte_carlo.factors(&step.loadings);
     let software = monte_carlo.chosen(&step.by_software);
     (0..monte_carlo.trials())
         .map(|t| {
             // However lucky a draw, no device is faster than its peak.
             let pass = (positive(pass[t], step.pass_s) * shared[t] * software[t]).max(step.least_pass_s);
-            let pass = step.micro_steps * pass * straggler;
-            let once = positive(optimizer[t], step.optimizer_s) + step.exchange_s * exchange[t];
-            (pass + once) * scale[t]
+            let pass = step.micro_steps * pass * stragglers.factor(&exchange[t]);
+            let exposed = step.exchange.exposed_s(&exchange[t]);
+            let once = positive(optimizer[t], step.optimizer_s) + exposed;
+            ((pass + once) * scale[t], exposed * scale[t])
         })
         .collect()
+}
+
+/// Joules of a step on one device: full power while it computes, and what waiting draws while gradients are exchanged and nothing
+/// is computed.
+pub(super) fn step_j(computing_w: f64, idle_w: Option<f64>, (step_s, exposed_s): (f64, f64)) -> f64 {
+    let joules = |watts: f64, seconds: f64| (Watts(watts) * Seconds(seconds)).0;
+    joules(computing_w, step_s - exposed_s) + joules(waiting_w(computing_w, idle_w), exposed_s)
 }
 
 /// A whole run of `arch`.
@@ -80,21 +104,26 @@ pub(super) fn draw(request: &Request<'_>, arch: Arch, source: &StepSource, monte
     for (i, (phase, step)) in workload.phases.iter().zip(&source.phases).enumerate() {
         let computed = arch.at_length(phase.seq_len);
         let name = format!("measured {computed} {i}");
-        let mut seconds = phase_s(monte_carlo, step, &name, source.straggler);
+        let mut seconds = phase_s(monte_carlo, step, &name, &source.straggler);
         // The error of a model of this architecture is that of the phases that it is modelled in.
         let own = |t: usize| if computed == arch { own_scale[t] } else { 1.0 };
-        seconds.iter_mut().enumerate().for_each(|(t, s)| *s *= own(t) * machine[t]);
-        for (total, seconds) in train_s.iter_mut().zip(&seconds) {
-            *total += phase.steps as f64 * seconds;
+        seconds.iter_mut().enumerate().for_each(|(t, (step_s, exposed_s))| {
+            *step_s *= own(t) * machine[t];
+            *exposed_s *= own(t) * machine[t];
+        });
+        for (total, (step_s, _)) in train_s.iter_mut().zip(&seconds) {
+            *total += phase.steps as f64 * step_s;
         }
         if let (Some(joules), Some(power)) = (&mut busy_j, step.power_w) {
             let power_w = monte_carlo.of_group(MEASUREMENT, &format!("{name} power"), power);
             for t in 0..trials {
-                let watts = Watts(positive(power_w[t], power) * gain[t] * power_model[t]);
-                joules[t] += (watts * Seconds(phase.steps as f64 * seconds[t])).0 * devices;
+                let (step_s, exposed_s) = seconds[t];
+                let watts = positive(power_w[t], power);
+                let joules_of_step = step_j(watts, source.idle_w, (step_s, exposed_s));
+                joules[t] += joules_of_step * gain[t] * power_model[t] * phase.steps as f64 * devices;
             }
         }
-        step_s.push(seconds);
+        step_s.push(seconds.into_iter().map(|(step_s, _)| step_s).collect());
     }
     let n_params = count_params(&workload.model, arch) as f64;
     let over = conditions.lost_time.wall_over_train(monte_carlo, request.devices, n_params);
@@ -123,4 +152,17 @@ pub(super) fn hours_factor(conditions: &Conditions, hours: f64) -> f64 {
         Some(schedule.intensity_gco2e_per_kwh / hourly.mean())
     });
     factor.filter(|f| f.is_finite()).unwrap_or(1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_that_waits_for_gradients_draws_less_than_one_that_computes() {
+        // 8 s at 350 W, and 2 s at 50 + 0.4 x 300 = 170 W: 2800 + 340 J.
+        assert!((step_j(350.0, Some(50.0), (10.0, 2.0)) - 3140.0).abs() < 1e-9);
+        assert!((step_j(350.0, Some(50.0), (10.0, 0.0)) - 3500.0).abs() < 1e-9, "nothing to wait for");
+        assert!((step_j(350.0, None, (10.0, 2.0)) - 3500.0).abs() < 1e-9, "idle power is not known");
+    }
 }

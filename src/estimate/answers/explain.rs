@@ -1,12 +1,13 @@
 //! The arithmetic of each number, at the middle of its inputs.
 
-use super::draws::{Draws, hours_factor, middle};
+use super::draws::{Draws, hours_factor, middle, step_j};
 use crate::estimate::ledger::arithmetic::Arithmetic;
 use crate::estimate::ledger::chain::{Energy, Run, footprint};
 use crate::estimate::ledger::traced::{Derivation, Trace, Traced, show};
 use crate::estimate::request::training::Request;
-use crate::estimate::steps::model::Class;
+use crate::estimate::steps::model::{Class, Factors, WAITING_SHARE, waiting_w};
 use crate::estimate::steps::step::{PhaseStep, StepSource};
+use crate::stats::Distribution;
 
 fn line(name: impl Into<String>, arithmetic: String, value: f64) -> Derivation {
     Derivation { name: name.into(), arithmetic, value }
@@ -23,28 +24,53 @@ pub(super) fn explain(request: &Request<'_>, source: &StepSource, draws: &Draws)
     for (i, (phase, step)) in request.workload.phases.iter().zip(&source.phases).enumerate() {
         let n = i + 1;
         lines.extend(parts(step, n));
-        let step_s =
-            step.micro_steps * step.pass_s.centre() * source.straggler + step.optimizer_s.centre() + step.exchange_s;
+        let factors = Factors::MIDDLE;
+        let (computing_s, exposed_s) = step.at(&source.straggler, &factors);
+        let step_s = computing_s + exposed_s;
+        lines.extend(exchange(step, n, &factors));
+        let software = match step.by_software.as_slice() {
+            [] | [_] => String::new(),
+            several => format!(" x {} (mean of {} kinds of software)", show(step.software()), several.len()),
+        };
         lines.push(line(
             format!("step of phase {n}, s"),
             format!(
-                "{} micro-batches x {} s x {} (slowest device) + {} s optimizer + {} s exchange",
+                "{} micro-batches x {} s{software} x {} (slowest device) + {} s optimizer + {} s exchange",
                 show(step.micro_steps),
                 show(step.pass_s.centre()),
-                show(source.straggler),
+                show(source.straggler.factor(&factors)),
                 show(step.optimizer_s.centre()),
-                show(step.exchange_s)
+                show(exposed_s)
             ),
             step_s,
         ));
         train_s += phase.steps as f64 * step_s;
-        busy_j = busy_j.zip(step.power_w).map(|(j, w)| j + w.centre() * phase.steps as f64 * step_s * devices);
+        let joules = |w: Distribution| step_j(w.centre(), source.idle_w, (step_s, exposed_s)) * devices;
+        busy_j = busy_j.zip(step.power_w).map(|(j, w)| j + joules(w) * phase.steps as f64);
         if let Some(watts) = step.power_w {
             lines.push(line(
                 format!("power of a device in phase {n}, W"),
                 "measured or modelled".to_owned(),
                 watts.centre(),
             ));
+            if exposed_s > 0.0 {
+                let (full, waiting) = (watts.centre(), waiting_w(watts.centre(), source.idle_w));
+                let idle = source.idle_w.map_or("idle power is not known: ".to_owned(), |w| {
+                    format!("idle {} W + {WAITING_SHARE} x ({} W - idle): ", show(w), show(full))
+                });
+                lines.push(line(
+                    format!("energy of a step of phase {n} on a device, J"),
+                    format!(
+                        "{} W x {} s + {} W x {} s of exchange ({idle}{} W)",
+                        show(full),
+                        show(computing_s),
+                        show(waiting),
+                        show(exposed_s),
+                        show(waiting)
+                    ),
+                    step_j(full, source.idle_w, (step_s, exposed_s)),
+                ));
+            }
         }
     }
     let steps: Vec<String> = request
@@ -78,6 +104,32 @@ pub(super) fn explain(request: &Request<'_>, source: &StepSource, draws: &Draws)
     footprint(&trace, &run, conditions, hours_factor(conditions, middle(draws.wall_h())));
     lines.extend(trace.into_lines());
     lines
+}
+
+/// The exchange of gradients, where there is one.
+fn exchange(step: &PhaseStep, n: usize, factors: &Factors) -> Vec<Derivation> {
+    let exchange = &step.exchange;
+    if exchange.is_none() {
+        return Vec::new();
+    }
+    let all = exchange.all_reduce_s(factors);
+    let text = format!(
+        "{} inside machines + {} between them at nominal speed / {} + {} latency",
+        show(exchange.local_s * factors.links),
+        show(exchange.network_s),
+        show(factors.network),
+        show(exchange.latency_s)
+    );
+    let shown = format!(
+        "all-reduce - {} x the smaller of {} x all-reduce and {} s backward pass",
+        show(factors.hidden),
+        show(exchange.hideable),
+        show(exchange.backward_s)
+    );
+    vec![
+        line(format!("all-reduce of phase {n}, s"), text, all),
+        line(format!("exchange of gradients that shows in phase {n}, s"), shown, exchange.exposed_s(factors)),
+    ]
 }
 
 /// The modelled parts of a pass.

@@ -254,6 +254,7 @@ mod tests {
             grids: Vec::new(),
             dtypes: Vec::new(),
             devices: Vec::new(),
+            cluster: crate::estimate::request::cluster::Cluster::default(),
             software: Vec::new(),
             archs: Vec::new(),
             owned: false,

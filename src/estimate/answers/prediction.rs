@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::draws::{MACHINE, phase_s, positive};
 use crate::estimate::ledger::monte_carlo::MonteCarlo;
 use crate::estimate::steps::measured::{machine_uncertainty, step_of};
+use crate::estimate::steps::model::Stragglers;
 use crate::record::{Cell, Record};
 use crate::stats::{Distribution, Interval};
 use crate::units::{Seconds, Watts};
@@ -56,8 +57,8 @@ impl Prediction {
         let monte_carlo = MonteCarlo::new(seed, TRIALS);
         let step = step_of(cell, 1.0)?;
         let machine = monte_carlo.draws(MACHINE, Distribution::LogNormal(1.0, 1.0 + machine_uncertainty));
-        let one = phase_s(&monte_carlo, &step, "measured step", 1.0);
-        let time_s: Vec<f64> = one.iter().zip(machine).map(|(s, machine)| steps as f64 * s * machine).collect();
+        let one = phase_s(&monte_carlo, &step, "measured step", &Stragglers::NONE);
+        let time_s: Vec<f64> = one.iter().zip(machine).map(|((s, _), machine)| steps as f64 * s * machine).collect();
         let energy_j = step.power_w.map(|power| {
             let power_w = monte_carlo.draws("measured power", power);
             let joules = |(s, w): (&f64, f64)| (Watts(positive(w, power)) * Seconds(*s)).0;

@@ -6,8 +6,9 @@ use super::draws::phase_s;
 use crate::catalog::{Catalog, Device, DeviceKind, Optimizer, Phase, PublishedRun, published_runs};
 use crate::estimate::error::EstimateError;
 use crate::estimate::ledger::monte_carlo::MonteCarlo;
+use crate::estimate::request::cluster::Cluster;
 use crate::estimate::steps::analytic::Target;
-use crate::estimate::steps::model::Observation;
+use crate::estimate::steps::model::{Observation, Stragglers};
 use crate::estimate::steps::scaled::{LocalModel, OWN};
 use crate::model::{Arch, Config};
 use crate::record::{Record, Workload};
@@ -61,14 +62,15 @@ pub fn against_published(record: &Record, catalog: &Catalog, seed: u64) -> Resul
             device: &device,
             dtype: run.dtype,
             devices: 1,
+            cluster: Cluster::default(),
             software: OWN.into(),
             micro_batch: Some(run.micro_batch),
         };
         let source = local.steps(&target, Arch::Dense, (record, true))?;
         let monte_carlo = MonteCarlo::new(seed, TRIALS);
         let own = monte_carlo.draws(&run.id, source.own_scale);
-        let step = phase_s(&monte_carlo, &source.phases[0], &run.id, 1.0);
-        let predicted_s = Interval::of_draws(step.iter().zip(own).map(|(s, own)| s * own).collect());
+        let step = phase_s(&monte_carlo, &source.phases[0], &run.id, &Stragglers::NONE);
+        let predicted_s = Interval::of_draws(step.iter().zip(own).map(|((s, _), own)| s * own).collect());
         let published_s = observation.observed_s * accumulation as f64;
         checks.push(PublishedCheck {
             id: run.id.clone(),

@@ -3,16 +3,19 @@
 //! A scenario is worked out at the median of each input, and its interval by adding up variances of logarithms: the
 //! product rule of the GUM (JCGM 100, §5.1.6), without draws. What does not depend on the grid is worked out once.
 
-use crate::catalog::{Device, Grid, SoftwareSpec};
+use super::draws::step_j;
+use crate::catalog::{Device, Grid, Phase, SoftwareSpec};
 use crate::estimate::error::EstimateError;
 use crate::estimate::ledger::arithmetic::Arithmetic;
 use crate::estimate::ledger::chain::{Energy, Run, footprint};
 use crate::estimate::ledger::quantity::{Footprint, Quantity};
 use crate::estimate::ledger::spread::{Spread, Spreads};
+use crate::estimate::request::cluster::Cluster;
 use crate::estimate::request::conditions::Conditions;
 use crate::estimate::request::training::check;
 use crate::estimate::steps::analytic::{Target, analytic_step};
 use crate::estimate::steps::micro_batch::{fits, memory_of};
+use crate::estimate::steps::model::{Factors, exchange_inputs};
 use crate::estimate::steps::step::{PhaseStep, StepSource};
 use crate::model::{Arch, count_params};
 use crate::record::Workload;
@@ -30,6 +33,8 @@ pub struct Axes {
     pub dtypes: Vec<DType>,
     /// Numbers of devices.
     pub devices: Vec<u32>,
+    /// Network and devices of a machine, where they are not the catalog's.
+    pub cluster: Cluster,
     /// What is known of the software.
     pub software: Vec<SoftwareSpec>,
     /// Architectures.
@@ -123,8 +128,9 @@ pub fn sweep(workload: &Workload, axes: &Axes, micro_batch: Option<usize>) -> Re
             for &devices in &axes.devices {
                 for &software in &axes.software {
                     for &arch in &axes.archs {
-                        let target = Target { workload, device, dtype, devices, software, micro_batch };
-                        let run = check(workload, devices, micro_batch)
+                        let target =
+                            Target { workload, device, dtype, devices, cluster: axes.cluster, software, micro_batch };
+                        let run = check(workload, devices, axes.cluster, micro_batch)
                             .and_then(|()| analytic_step(&target, arch))
                             .map(|source| on_hardware(&spreads, &target, arch, &source, conditions));
                         match run {
@@ -185,6 +191,7 @@ fn reason(error: &EstimateError) -> String {
         EstimateError::DType { .. } => "the device does not compute in that dtype".to_owned(),
         EstimateError::MissingFigure { what, .. } => format!("the catalog gives the device no {what}"),
         EstimateError::BatchTooSmall { .. } => "the batch is smaller than the number of devices".to_owned(),
+        EstimateError::MicroBatchTooLarge { .. } => "`--micro-batch` is more than the batch of a device".to_owned(),
         other => other.to_string(),
     }
 }
@@ -205,23 +212,24 @@ fn on_hardware(
 ) -> OnHardware {
     let workload = target.workload;
     let devices = f64::from(target.devices);
-    let phase_s: Vec<f64> = workload
-        .phases
-        .iter()
-        .zip(&source.phases)
-        .map(|(phase, step)| {
-            let pass = step.micro_steps * step.pass_s.centre() * source.straggler * ln_software(step).0.exp();
-            phase.steps as f64 * (pass + step.optimizer_s.centre() + step.exchange_s)
-        })
-        .collect();
+    let parts = parts_s(workload, source, &Factors::MIDDLE);
+    let phase_s: Vec<f64> = parts.iter().map(|(computing, exposed)| computing + exposed).collect();
     let train_s: f64 = phase_s.iter().sum();
     let lost = &conditions.lost_time;
     let over = lost.typical(target.devices, count_params(&workload.model, arch) as f64);
     let wall_s = train_s * over;
-    let wall_sd = step_sd(source, &phase_s).hypot(lost.productive.distribution.ln_sd());
+    let wall_sd =
+        step_sd(source, &phase_s).hypot(exchange_sd(workload, source)).hypot(lost.productive.distribution.ln_sd());
     let wall_h = spreads.uncertain("wall time", wall_s / 3600.0, wall_sd);
-    let busy_j: f64 =
-        source.phases.iter().zip(&phase_s).map(|(p, s)| p.power_w.map_or(0.0, Distribution::centre) * s).sum();
+    let busy_j: f64 = source
+        .phases
+        .iter()
+        .zip(&parts)
+        .map(|(p, (computing, exposed))| {
+            let watts = p.power_w.map_or(0.0, Distribution::centre);
+            step_j(watts, source.idle_w, (computing + exposed, *exposed))
+        })
+        .sum();
     let idle_j = source.idle_w.map_or(busy_j / train_s, |w| w) * (wall_s - train_s);
     // What a device takes in an hour, times the hours.
     let kw = Joules((busy_j + idle_j) * devices).kwh() / wall_h.mid;
@@ -235,6 +243,26 @@ fn on_hardware(
         behind_kwh: spreads.multiply(&power, &wall_h),
         wall_h,
     }
+}
+
+/// Seconds of all steps of each phase that compute, and that only exchange gradients.
+fn parts_s(workload: &Workload, source: &StepSource, factors: &Factors) -> Vec<(f64, f64)> {
+    let of_phase = |(phase, step): (&Phase, &PhaseStep)| {
+        let (computing, exposed) = step.at(&source.straggler, factors);
+        (phase.steps as f64 * computing, phase.steps as f64 * exposed)
+    };
+    workload.phases.iter().zip(&source.phases).map(of_phase).collect()
+}
+
+/// Standard deviation of the logarithm of the training time by what is not known of the exchange and of other machines: half of
+/// what it changes by from one standard deviation below the middle of each input to one above.
+fn exchange_sd(workload: &Workload, source: &StepSource) -> f64 {
+    if source.phases.iter().all(|p| p.exchange.is_none()) {
+        return 0.0;
+    }
+    let train_s = |factors: &Factors| -> f64 { parts_s(workload, source, factors).iter().map(|(c, e)| c + e).sum() };
+    let answer = |i: usize| (train_s(&Factors::moved(i, 1.0)) / train_s(&Factors::moved(i, -1.0))).ln() / 2.0;
+    (0..exchange_inputs().len()).map(|i| answer(i).powi(2)).sum::<f64>().sqrt()
 }
 
 /// Standard deviation of the logarithm of the training time: loadings of one name add up over the phases.
@@ -252,13 +280,6 @@ fn step_sd(source: &StepSource, phase_s: &[f64]) -> f64 {
             sum * sum
         })
         .sum();
-    let software = source.phases.first().map_or(0.0, |p| ln_software(p).1);
+    let software = source.phases.first().map_or(0.0, |p| p.ln_software().1);
     shared.sqrt().hypot(source.own_scale.ln_sd()).hypot(software)
-}
-
-/// Mean and standard deviation of the logarithm of the factor of software that is not known.
-fn ln_software(step: &PhaseStep) -> (f64, f64) {
-    let mean: f64 = step.by_software.iter().map(|(weight, factor)| weight * factor.ln()).sum();
-    let variance: f64 = step.by_software.iter().map(|(weight, factor)| weight * (factor.ln() - mean).powi(2)).sum();
-    (mean, variance.sqrt())
 }

@@ -51,7 +51,7 @@ pub fn estimates_of_record(
 }
 
 fn estimates(request: &Request<'_>, with_shares: bool) -> Result<Vec<Estimate>, EstimateError> {
-    check(request.workload, request.devices, request.micro_batch)?;
+    check(request.workload, request.devices, request.cluster, request.micro_batch)?;
     let monte_carlo = MonteCarlo::new(request.seed, TRIALS);
     let mut runs: Vec<(Arch, StepSource, Draws)> = Vec::new();
     for &arch in request.archs {

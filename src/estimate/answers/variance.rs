@@ -6,6 +6,7 @@ use super::draws::{MACHINE, draw};
 use crate::estimate::ledger::monte_carlo::{MonteCarlo, group_of};
 use crate::estimate::ledger::quantity::{Compared, Quantity};
 use crate::estimate::request::training::Request;
+use crate::estimate::steps::model::exchange_inputs;
 use crate::estimate::steps::step::StepSource;
 use crate::model::Arch;
 use crate::stats::Distribution;
@@ -68,8 +69,8 @@ fn groups(request: &Request<'_>, source: &StepSource) -> Vec<String> {
     groups.extend(source.phases.iter().flat_map(|p| &p.loadings).map(|(name, _)| group_of(name).to_owned()));
     groups.push("measured step times".to_owned());
     groups.push("model of the architecture".to_owned());
-    if source.phases.iter().any(|p| p.exchange_s > 0.0) {
-        groups.push("exchange of gradients".to_owned());
+    if source.phases.iter().any(|p| !p.exchange.is_none()) {
+        groups.extend(exchange_inputs().map(|input| input.name.to_owned()));
     }
     if source.machine_uncertainty > 0.0 {
         groups.push(MACHINE.to_owned());

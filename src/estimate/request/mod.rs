@@ -1,5 +1,6 @@
 //! What is asked: the run, the architectures, the hardware, the grid and the prices.
 
+pub(super) mod cluster;
 pub(super) mod conditions;
 pub(super) mod input;
 pub(super) mod lost_time;

@@ -1,5 +1,6 @@
 //! A training run as it is asked for.
 
+use super::cluster::Cluster;
 use super::conditions::Conditions;
 use crate::catalog::{Device, DeviceKind, SoftwareSpec};
 use crate::estimate::error::EstimateError;
@@ -38,6 +39,8 @@ pub struct Request<'a> {
     pub hardware: Hardware<'a>,
     /// How many devices.
     pub devices: u32,
+    /// Network and devices of a machine, where they are not the catalog's.
+    pub cluster: Cluster,
     /// Number format.
     pub dtype: DType,
     /// What is known of the software, where it was not measured.
@@ -124,6 +127,7 @@ impl<'a> Request<'a> {
             archs,
             hardware: Hardware::Measured(record),
             devices: 1,
+            cluster: Cluster::default(),
             dtype: record.settings.dtype(),
             software: SoftwareSpec::default(),
             micro_batch: None,
@@ -147,15 +151,17 @@ impl Request<'_> {
 /// Whether a run can be at all.
 ///
 /// # Errors
-/// If there are no devices, or more than sequences.
+/// If there are no devices, or more than sequences, or a micro-batch is more than any device gets.
 pub(in crate::estimate) fn check(
     workload: &Workload,
     devices: u32,
+    cluster: Cluster,
     micro_batch: Option<usize>,
 ) -> Result<(), EstimateError> {
     if devices == 0 {
         return Err(EstimateError::NoDevices);
     }
+    cluster.check()?;
     for phase in &workload.phases {
         if (phase.batch_size as u64) < u64::from(devices) {
             return Err(EstimateError::BatchTooSmall { batch_size: phase.batch_size, devices });
@@ -163,6 +169,12 @@ pub(in crate::estimate) fn check(
     }
     if micro_batch == Some(0) {
         return Err(EstimateError::Number { name: "--micro-batch", value: 0.0, allowed: "at least 1" });
+    }
+    // A phase of smaller batches has smaller micro-batches; one that no phase can have is a mistake.
+    let batch_size = workload.phases.iter().map(|p| p.batch_size).max().unwrap_or(1);
+    let share = batch_size.div_ceil(devices as usize);
+    if let Some(micro_batch) = micro_batch.filter(|n| *n > share) {
+        return Err(EstimateError::MicroBatchTooLarge { micro_batch, share, batch_size, devices });
     }
     Ok(())
 }

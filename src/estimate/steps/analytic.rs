@@ -1,10 +1,13 @@
 //! The step of hardware that was not measured.
 
 use super::micro_batch::{largest_micro_batch, per_device};
-use super::model::{DeviceFigures, Efficiency, Loadings, OTHER_DESIGN_SD, StepTime, Work, busy_w, exchange, straggler};
+use super::model::{
+    DeviceFigures, Efficiency, Exchange, Loadings, OTHER_DESIGN_SD, StepTime, Stragglers, Work, busy_w, exchange,
+};
 use super::step::{Basis, PhaseStep, StepSource};
 use crate::catalog::{AttentionUse, Device, DeviceKind, Software, SoftwareSpec, Sourced};
 use crate::estimate::error::EstimateError;
+use crate::estimate::request::cluster::Cluster;
 use crate::meter::Coverage;
 use crate::model::{Arch, count_params};
 use crate::record::{Workload, phase_shape};
@@ -24,6 +27,7 @@ pub(in crate::estimate) struct Target<'a> {
     pub(in crate::estimate) device: &'a Device,
     pub(in crate::estimate) dtype: DType,
     pub(in crate::estimate) devices: u32,
+    pub(in crate::estimate) cluster: Cluster,
     pub(in crate::estimate) software: SoftwareSpec,
     pub(in crate::estimate) micro_batch: Option<usize>,
 }
@@ -49,11 +53,16 @@ impl Target<'_> {
         Work::new(&self.workload.model, arch.at_length(shape.seq_len), shape, self.dtype, software, checkpoint)
     }
 
-    /// Seconds by which the exchange of gradients lengthens a step.
-    pub(in crate::estimate) fn exchange_s(&self, arch: Arch, time: &StepTime) -> f64 {
-        let Some(link) = self.device.interconnect.as_ref().filter(|_| self.devices > 1) else { return 0.0 };
+    /// The exchange of gradients after a pass of `pass_s` seconds, of which two thirds are backward.
+    pub(in crate::estimate) fn exchange(&self, arch: Arch, pass_s: f64) -> Exchange {
+        let Some(link) = self.cluster.link(self.device).filter(|_| self.devices > 1) else { return Exchange::NONE };
         let n_params = count_params(&self.workload.model, arch) as f64;
-        exchange(&self.workload.model, n_params, time.pass() * 2.0 / 3.0, self.devices, link).exposed_s
+        exchange(&self.workload.model, n_params, pass_s * 2.0 / 3.0, self.devices, &link)
+    }
+
+    /// How long devices wait for the slowest of them.
+    pub(in crate::estimate) fn stragglers(&self, model: &Efficiency) -> Stragglers {
+        Stragglers::of(model.straggler_sd(), self.devices, self.cluster.link(self.device).as_ref())
     }
 
     /// Watts of a device while the step runs.
@@ -77,7 +86,7 @@ impl Target<'_> {
             micro_steps: share as f64 / micro_batch as f64,
             pass_s: Distribution::Point(time.pass()),
             optimizer_s: Distribution::Point(time.optimizer),
-            exchange_s: self.exchange_s(arch, &time),
+            exchange: self.exchange(arch, time.pass()),
             by_software: Vec::new(),
             least_pass_s: 0.0,
             scale: Distribution::Point(1.0),
@@ -133,7 +142,7 @@ pub(in crate::estimate) fn analytic_step(target: &Target<'_>, arch: Arch) -> Res
         phases,
         basis: Basis::Analytic,
         own_scale: Distribution::LogNormal(1.0, f64::exp(own_sd)),
-        straggler: straggler(model.straggler_sd(), target.devices),
+        straggler: target.stragglers(model),
         coverage: Some(target.coverage()),
         idle_w: target.device.idle().map(|idle| idle.0),
         gain_uncertainty: 0.0,

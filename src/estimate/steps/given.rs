@@ -1,5 +1,6 @@
 //! A step whose time the user measured.
 
+use super::model::{Exchange, Stragglers};
 use super::step::{Basis, PhaseStep, StepSource};
 use crate::catalog::Device;
 use crate::meter::Coverage;
@@ -18,7 +19,7 @@ pub(in crate::estimate) fn given_step(
         micro_steps: 1.0,
         pass_s: Distribution::Point(step_s),
         optimizer_s: Distribution::Point(0.0),
-        exchange_s: 0.0,
+        exchange: Exchange::NONE,
         by_software: Vec::new(),
         least_pass_s: 0.0,
         scale: Distribution::Point(1.0),
@@ -30,7 +31,7 @@ pub(in crate::estimate) fn given_step(
         phases: vec![phase; workload.phases.len()],
         basis: Basis::Given,
         own_scale: Distribution::Point(1.0),
-        straggler: 1.0,
+        straggler: Stragglers::NONE,
         coverage: power_w.map(|_| Coverage::NodeShare),
         idle_w: device.and_then(Device::idle).map(|idle| idle.0),
         gain_uncertainty: 0.0,

@@ -1,5 +1,6 @@
 //! Steps out of a record: as they were measured where the shape is the same.
 
+use super::model::{Exchange, Stragglers};
 use super::step::{Basis, PhaseStep, RERUN_UNCERTAINTY, SHARED_MACHINE_UNCERTAINTY, StepSource, student, sum};
 use crate::catalog::Per;
 use crate::estimate::error::EstimateError;
@@ -54,7 +55,7 @@ pub fn measured_step(
         phases,
         basis: Basis::Measured,
         own_scale: Distribution::Point(1.0),
-        straggler: 1.0,
+        straggler: Stragglers::NONE,
         coverage: metered.and_then(|c| c.meters.first()).map(|m| m.meter.coverage),
         idle_w: metered.and_then(idle_of),
         gain_uncertainty: metered.map_or(0.0, Cell::gain_uncertainty),
@@ -73,7 +74,7 @@ pub(in crate::estimate) fn step_of(cell: &Cell, micro_steps: f64) -> Option<Phas
         micro_steps,
         pass_s: student(sum(mean.forward, mean.backward)),
         optimizer_s: student(mean.optimizer),
-        exchange_s: 0.0,
+        exchange: Exchange::NONE,
         by_software: Vec::new(),
         least_pass_s: 0.0,
         scale: Distribution::LogNormal(1.0, 1.0 + RERUN_UNCERTAINTY),

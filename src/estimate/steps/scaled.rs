@@ -4,7 +4,7 @@
 use super::analytic::Target;
 use super::measured::{idle_of, machine_uncertainty};
 use super::micro_batch::per_device;
-use super::model::{Class, DeviceFigures, Efficiency, Loadings, StepTime, Work, straggler};
+use super::model::{Class, DeviceFigures, Efficiency, Loadings, StepTime, Work};
 use super::step::{Basis, PhaseStep, RERUN_UNCERTAINTY, StepSource};
 use crate::catalog::{AttentionUse, Software, SoftwareClass};
 use crate::estimate::error::EstimateError;
@@ -114,7 +114,7 @@ impl LocalModel {
             phases,
             basis: Basis::Scaled,
             own_scale: Distribution::LogNormal(1.0, self.scatter.exp()),
-            straggler: straggler(self.model.straggler_sd(), target.devices),
+            straggler: target.stragglers(self.model),
             coverage: coverage
                 .or(Some(Coverage::Gpu))
                 .filter(|_| elsewhere || measured_power(record, target.dtype).is_some()),

@@ -3,28 +3,27 @@
 use super::analytic::{Target, analytic_step};
 use super::given::given_step;
 use super::measured::measured_step;
-use super::model::{Efficiency, exchange, straggler};
+use super::model::Efficiency;
 use super::scaled::{LocalModel, OWN};
 use super::step::{Basis, PhaseStep, StepSource};
-use crate::catalog::Device;
 use crate::estimate::error::EstimateError;
 use crate::estimate::request::training::{Hardware, Request, device_of};
-use crate::model::{Arch, count_params};
+use crate::model::Arch;
 
 /// The steps of `arch`.
 ///
 /// # Errors
 /// If the record has nothing to go by, the catalog lacks a figure, or a number that was given makes no sense.
 pub(in crate::estimate) fn step_source(request: &Request<'_>, arch: Arch) -> Result<StepSource, EstimateError> {
-    let Request { workload, dtype, devices, software, micro_batch, .. } = *request;
-    let target = |device| Target { workload, device, dtype, devices, software, micro_batch };
+    let Request { workload, dtype, devices, cluster, software, micro_batch, .. } = *request;
+    let target = |device| Target { workload, device, dtype, devices, cluster, software, micro_batch };
     match &request.hardware {
         Hardware::Measured(record) => {
             let measured = measured_step(record, workload, arch, dtype, devices)?;
             if let Some(source) =
                 measured.filter(|s| micro_batch.is_none_or(|n| s.phases.iter().all(|p| p.micro_batch == n)))
             {
-                return Ok(on_several(source, request, arch, &device_of(record)));
+                return Ok(on_several(source, arch, &target(&device_of(record))));
             }
             let local = LocalModel::of(record, dtype).ok_or(EstimateError::NothingMeasured)?;
             let device = device_of(record);
@@ -47,21 +46,16 @@ pub(in crate::estimate) fn step_source(request: &Request<'_>, arch: Arch) -> Res
 }
 
 /// A step that was measured on one device, on several: their exchange is modelled.
-fn on_several(source: StepSource, request: &Request<'_>, arch: Arch, device: &Device) -> StepSource {
-    if request.devices == 1 {
+fn on_several(source: StepSource, arch: Arch, target: &Target<'_>) -> StepSource {
+    if target.devices == 1 {
         return source;
     }
-    let n_params = count_params(&request.workload.model, arch) as f64;
-    let exposed = |phase: &PhaseStep| {
-        let backward_s = phase.pass_s.centre() * 2.0 / 3.0;
-        let link = device.interconnect.as_ref()?;
-        Some(exchange(&request.workload.model, n_params, backward_s, request.devices, link).exposed_s)
-    };
-    let phases = source.phases.iter().map(|p| PhaseStep { exchange_s: exposed(p).unwrap_or(0.0), ..p.clone() });
+    let with_exchange =
+        |phase: &PhaseStep| PhaseStep { exchange: target.exchange(arch, phase.pass_s.centre()), ..phase.clone() };
     StepSource {
-        phases: phases.collect(),
+        phases: source.phases.iter().map(with_exchange).collect(),
         basis: Basis::Scaled,
-        straggler: straggler(Efficiency::embedded().straggler_sd(), request.devices),
+        straggler: target.stragglers(Efficiency::embedded()),
         description: format!("{}; several devices and their exchange are modelled", source.description),
         ..source
     }

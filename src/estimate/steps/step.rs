@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::model::{Loadings, StepTime};
+use super::model::{Exchange, Factors, Loadings, StepTime, Stragglers};
 use crate::meter::Coverage;
 use crate::stats::{Distribution, Mean};
 
@@ -54,8 +54,8 @@ pub struct PhaseStep {
     pub pass_s: Distribution,
     /// Seconds of the optimizer.
     pub optimizer_s: Distribution,
-    /// Seconds by which the exchange of gradients lengthens the step.
-    pub exchange_s: f64,
+    /// The exchange of gradients, which lengthens the step by what of it is not hidden.
+    pub exchange: Exchange,
     /// Software that it can be: its weight, and how much longer a pass takes with it; empty where it is known.
     pub by_software: Vec<(f64, f64)>,
     /// Seconds that no pass is shorter than: its products at the peak of the device.
@@ -70,6 +70,27 @@ pub struct PhaseStep {
     pub parts: Option<StepTime>,
 }
 
+impl PhaseStep {
+    /// How much longer a pass takes than `pass_s`, where the software is not known: the geometric mean of what it can be.
+    pub(in crate::estimate) fn software(&self) -> f64 {
+        self.ln_software().0.exp()
+    }
+
+    /// Mean and standard deviation of the logarithm of that factor.
+    pub(in crate::estimate) fn ln_software(&self) -> (f64, f64) {
+        let mean: f64 = self.by_software.iter().map(|(weight, factor)| weight * factor.ln()).sum();
+        let square = |(weight, factor): &(f64, f64)| weight * (factor.ln() - mean).powi(2);
+        (mean, self.by_software.iter().map(square).sum::<f64>().sqrt())
+    }
+
+    /// Seconds that compute, and seconds in which gradients are exchanged and nothing is computed, in the middle of every input
+    /// but for `factors`.
+    pub(in crate::estimate) fn at(&self, stragglers: &Stragglers, factors: &Factors) -> (f64, f64) {
+        let pass = self.micro_steps * self.pass_s.centre() * self.software() * stragglers.factor(factors);
+        (pass + self.optimizer_s.centre(), self.exchange.exposed_s(factors))
+    }
+}
+
 /// The steps of every phase.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StepSource {
@@ -79,8 +100,8 @@ pub struct StepSource {
     pub basis: Basis,
     /// Factor by which a model of this architecture alone is off.
     pub own_scale: Distribution,
-    /// How much longer the slowest of several devices takes.
-    pub straggler: f64,
+    /// How much longer the slowest of several devices, and of their machines, takes.
+    pub straggler: Stragglers,
     /// What the watts are of.
     pub coverage: Option<Coverage>,
     /// Watts of one device that waits, of what the meter covers.

@@ -4,8 +4,8 @@ use std::error::Error;
 
 use crate::catalog::{Catalog, Device, DeviceKind, Grid, SoftwareSpec};
 use crate::estimate::{
-    Axes, Conditions, ConditionsSpec, Estimate, EstimateError, Quantity, Request, Scenario, estimate_without_shares,
-    estimates_of_record, sweep,
+    Axes, Cluster, Conditions, ConditionsSpec, Estimate, EstimateError, Quantity, Request, Scenario,
+    estimate_without_shares, estimates_of_record, sweep,
 };
 use crate::model::Arch;
 use crate::record::Record;
@@ -150,6 +150,7 @@ fn market(record: &Record, archs: &[Arch], spec: &ConditionsSpec, catalog: &Cata
         grids: vec![spec.of_grid(catalog)?],
         dtypes,
         devices: DEVICES.to_vec(),
+        cluster: Cluster::default(),
         software: vec![SoftwareSpec::default()],
         archs: archs.to_vec(),
         owned: false,

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::efficiency::{Efficiency, EfficiencyTable};
 use super::figures::DeviceFigures;
-use super::network::{exchange, straggler};
+use super::network::{Factors, exchange, straggler};
 use super::parameters::{Effect, Layout, SOFTWARE_SD, SoftwareSpread, at};
 use super::power::fit_busy_power;
 use super::step_time::{Work, step_time};
@@ -99,7 +99,8 @@ impl Observation {
         let mut once = time.optimizer;
         if let Some(link) = self.figures.interconnect.as_ref().filter(|_| self.run.devices > 1) {
             let n_params = count_params(&self.config, Arch::Dense) as f64;
-            once += exchange(&self.config, n_params, time.pass() * 2.0 / 3.0, self.run.devices, link).exposed_s;
+            once += exchange(&self.config, n_params, time.pass() * 2.0 / 3.0, self.run.devices, link)
+                .exposed_s(&Factors::MIDDLE);
         }
         let own = layout.effect(Effect::Software(self.run.software), &program(&self.run)).map_or(0.0, |i| values[i]);
         let pass = time.pass() * straggler(values[at::STRAGGLER].exp(), self.run.devices);

@@ -13,7 +13,10 @@ pub use efficiency::{Constant, Efficiency, EfficiencyTable, Loadings};
 pub use figures::DeviceFigures;
 pub(in crate::estimate) use fit::UNSTATED_ACCUMULATION;
 pub use fit::{Calibration, HeldOut, Observation, observations, source_weights};
-pub use network::{EXCHANGE_GSD, Exchange, all_reduce_s, exchange, straggler};
+pub use network::{
+    BETWEEN_MACHINES, Exchange, Factors, Stragglers, WAITING_SHARE, all_reduce, exchange, inputs as exchange_inputs,
+    straggler, waiting_w,
+};
 pub use parameters::{SHARED, SoftwareSpread};
 pub use power::{OTHER_DESIGN_SD, PowerCheck, busy_w, power_checks};
 pub use step_time::{Class, StepTime, Work, saving};
