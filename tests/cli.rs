@@ -129,12 +129,15 @@ fn run_does_the_main_job_and_writes_every_file() {
     for file in ["record.json", "measurements.csv", "summary.csv", "summary.parquet", "report.html", "report.md"] {
         assert!(out.join(file).metadata().unwrap().len() > 100, "{file}");
     }
-    for chart in ["saving", "step_time", "energy", "memory", "run_co2e"] {
+    for chart in ["saving", "time_per_token", "energy", "memory_by_length", "latency", "run_co2e"] {
         let svg = fs::read_to_string(out.join(format!("charts/{chart}.svg"))).unwrap();
         assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"), "{chart}");
     }
     let record: Value = serde_json::from_str(&fs::read_to_string(out.join("record.json")).unwrap()).unwrap();
-    assert_eq!(record["cells"].as_array().unwrap().len(), 6);
+    let cells = record["cells"].as_array().unwrap();
+    // The recipe's 8 and 16 tokens and four lengths beside them, each in three architectures, and passes of two lengths.
+    assert_eq!(cells.iter().filter(|c| c["pass"] == "train").count(), 6 * 3);
+    assert_eq!(cells.iter().filter(|c| c["pass"] == "infer" && c["shape"]["batch_size"] == 1).count(), 2 * 3);
     assert_eq!(&fs::read(out.join("summary.parquet")).unwrap()[..4], b"PAR1");
 }
 
@@ -310,7 +313,8 @@ fn compare_names_a_winner_or_says_that_it_sees_none() {
     assert_eq!(lengths.len(), 2);
     for length in lengths {
         let rows = length["rows"].as_array().unwrap();
-        assert_eq!(rows.len(), 3);
+        // At 8 tokens the Linformer, whose k is 8, is dense, and one model is not measured twice.
+        assert_eq!(rows.len(), if length["seq_len"] == 8 { 2 } else { 3 });
         let times: Vec<f64> = rows.iter().map(|r| r["us_per_token"]["mid"].as_f64().unwrap()).collect();
         assert!(times.is_sorted());
         for row in rows {
@@ -335,7 +339,7 @@ fn a_killed_campaign_is_resumed_and_no_cell_is_measured_twice() {
     ok(&[&args[..], &["--resume"]].concat(), folder.path());
     let record: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
     let cells = record["cells"].as_array().unwrap();
-    assert_eq!(cells.len(), 6);
+    assert_eq!(cells.len(), 5);
     assert_eq!(cells[..2], kept);
     let changed = [&args[..], &["--resume", "--dropout", "0.2"]].concat();
     assert!(fails(&changed, folder.path(), 1).contains("other settings (`--dropout`)"));

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
-use greenformers::estimate::compare;
+use greenformers::estimate::{Comparison, Crossover, ModelledCrossovers, PerToken, compare, modelled_crossovers};
 use greenformers::record::Record;
 use greenformers::report::{comparison_frame, comparison_text, to_csv};
+use serde::Serialize;
 
 use super::Context;
 use super::common::{Format, paint, print, print_json};
@@ -25,6 +26,14 @@ pub(super) struct Args {
     format: Format,
 }
 
+#[derive(Serialize)]
+struct Output<'a> {
+    #[serde(flatten)]
+    comparison: &'a Comparison,
+    /// On GPUs that were not measured.
+    modelled: &'a [ModelledCrossovers],
+}
+
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let path = if let Some(path) = &args.record {
         path.clone()
@@ -35,10 +44,21 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     };
     let record = Record::load(&path)?;
     let comparison = compare(&record, args.seed);
+    let modelled = modelled_crossovers(&record.settings.workload.model, &record.archs(), &context.catalog, args.seed)?;
     match args.format {
-        Format::Json => print_json(&comparison),
+        Format::Json => print_json(&Output { comparison: &comparison, modelled: &modelled }),
         Format::Csv => print(&to_csv(&mut comparison_frame(&comparison)?)?),
-        Format::Text => print(&comparison_text(&comparison, paint())),
+        Format::Text => {
+            let mut text = comparison_text(&comparison, paint());
+            for device in &modelled {
+                let time = device.crossovers.iter().filter(|c| c.of == PerToken::Time);
+                let said: Vec<String> = time.map(Crossover::sentence).collect();
+                if !said.is_empty() {
+                    text.push_str(&format!("by the model, on {}: {}\n", device.hardware, said.join("; ")));
+                }
+            }
+            print(&text)
+        }
     }
 }
 

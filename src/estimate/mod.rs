@@ -12,6 +12,7 @@ mod steps;
 pub use answers::account::{Account, MeteredPart, account};
 pub use answers::compare::{ArchRow, Comparison, InferenceRow, LengthComparison, compare};
 pub use answers::crossover::{Change, Crossover, PerToken};
+pub use answers::elsewhere::{ModelledCrossovers, modelled_crossovers};
 pub use answers::footprint::{FootprintRequest, footprint};
 pub use answers::frontier::{Goal, Limits, UnknownGoal, frontier, recommend, recommend_architecture};
 pub use answers::output::Estimate;

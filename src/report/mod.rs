@@ -40,8 +40,8 @@ pub use page::{html, markdown};
 pub use sides::{Side, Sides, side_by_side, write_sides};
 pub use table::{TextTable, WIDTH};
 pub use terminal::{
-    Paint, assumptions_table, claims_text, comparison_text, estimates_table, explanation_table, profile_table,
-    schedule_text, side_table, sweep_table, variance_table,
+    Paint, assumptions_table, claims_text, comparison_text, crossovers_table, estimates_table, explanation_table,
+    profile_table, schedule_text, side_table, sweep_table, variance_table,
 };
 pub use tracked::TrackedRun;
 pub use validation::{

@@ -85,7 +85,7 @@ fn a_record_in_which_nothing_fitted_says_so_and_draws_nothing() {
     assert!(answer(&page).contains("of 6 cells, 6 ran out of memory and 0 failed"), "{}", answer(&page));
     assert!(page.contains("Not estimated: "));
     // The size of the models is known all the same.
-    assert!(page.contains("chart-model_size") && !page.contains("chart-step_time"));
+    assert!(page.contains("chart-model_size") && !page.contains("chart-time_per_token"));
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn a_record_of_forward_passes_alone_shows_latency() {
     let folder = reported(&record);
     let page = file(&folder, "report.html");
     parsed(&page);
-    assert!(page.contains("\"chart-latency\"") && !page.contains("\"chart-step_time\""));
+    assert!(page.contains("\"chart-latency\"") && !page.contains("\"chart-time_per_token\""));
 }
 
 #[test]

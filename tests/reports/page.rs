@@ -46,7 +46,7 @@ fn a_large_campaign_is_one_valid_page_below_two_megabytes() {
     ids.sort();
     ids.dedup();
     assert_eq!(ids.len(), number, "an id stands twice");
-    for name in ["step_time_f32", "step_time_tf32", "step_time_bf16", "latency_f32", "energy_bf16", "memory_tf32"] {
+    for name in ["time_per_token_f32", "time_per_token_tf32", "time_per_token_bf16", "latency_f32", "energy_bf16"] {
         assert!(ids.contains(&format!("chart-{name}")), "{name} in {ids:?}");
     }
 }

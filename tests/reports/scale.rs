@@ -45,6 +45,7 @@ fn seconds_of(record: &Record) -> f64 {
             grid: None,
             grid_is_assumed: true,
             zones: Vec::new(),
+            modelled: Vec::new(),
             market: None,
             seed: 0,
         };

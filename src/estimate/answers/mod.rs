@@ -5,6 +5,7 @@ pub(super) mod compare;
 pub(super) mod crossover;
 mod describe;
 mod draws;
+pub(super) mod elsewhere;
 mod explain;
 pub(super) mod footprint;
 pub(super) mod frontier;

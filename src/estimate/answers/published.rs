@@ -8,7 +8,7 @@ use crate::estimate::error::EstimateError;
 use crate::estimate::ledger::monte_carlo::MonteCarlo;
 use crate::estimate::request::cluster::Cluster;
 use crate::estimate::steps::analytic::Target;
-use crate::estimate::steps::model::{Observation, Stragglers};
+use crate::estimate::steps::model::{DeviceFigures, Efficiency, Observation, Stragglers};
 use crate::estimate::steps::scaled::{LocalModel, OWN};
 use crate::model::{Arch, Config};
 use crate::record::{Record, Workload};
@@ -40,7 +40,7 @@ pub struct PublishedCheck {
 }
 
 /// Predicts every published run on one device from a record of a GPU, basis `scaled`: the operator model, corrected by
-/// the cells of the record. The software of those runs is another, and the error holds what it does better or worse.
+/// the cells of the record, and carried over to the software of the run by what the model makes of both.
 ///
 /// # Errors
 /// If the record is not of a GPU of the catalog, or has no train step.
@@ -70,7 +70,15 @@ pub fn against_published(record: &Record, catalog: &Catalog, seed: u64) -> Resul
         let monte_carlo = MonteCarlo::new(seed, TRIALS);
         let own = monte_carlo.draws(&run.id, source.own_scale);
         let step = phase_s(&monte_carlo, &source.phases[0], &run.id, &Stragglers::NONE);
-        let predicted_s = Interval::of_draws(step.iter().zip(own).map(|((s, _), own)| s * own).collect());
+        // The record is of this program, and the published run of another.
+        let model = Efficiency::embedded();
+        let figures = DeviceFigures::of(&device, run.dtype)?;
+        let pass_s = |software| model.step(&figures, &target.work(0, Arch::Dense, run.micro_batch, software)).pass();
+        let ratio = pass_s(run.software()) / pass_s(OWN);
+        let other = model.to_other_software(OWN.class, run.software, ratio);
+        let other = monte_carlo.draws(&format!("software of {}", run.id), other);
+        let factors = own.iter().zip(&other).map(|(own, other)| own * other);
+        let predicted_s = Interval::of_draws(step.iter().zip(factors).map(|((s, _), factor)| s * factor).collect());
         let published_s = observation.observed_s * accumulation as f64;
         checks.push(PublishedCheck {
             id: run.id.clone(),

@@ -19,7 +19,7 @@ use crate::estimate::steps::model::{Factors, exchange_inputs};
 use crate::estimate::steps::step::{PhaseStep, StepSource};
 use crate::model::{Arch, count_params};
 use crate::record::Workload;
-use crate::stats::{Distribution, Interval};
+use crate::stats::{Component, Distribution, Interval, mixture_quantile};
 use crate::units::{DType, Joules};
 
 /// What is combined.
@@ -214,12 +214,12 @@ fn on_hardware(
     let devices = f64::from(target.devices);
     let parts = parts_s(workload, source, &Factors::MIDDLE);
     let phase_s: Vec<f64> = parts.iter().map(|(computing, exposed)| computing + exposed).collect();
-    let train_s: f64 = phase_s.iter().sum();
+    let (median, mixed_sd) = mixed(source.phases.first(), step_sd(source, &phase_s));
+    let train_s: f64 = phase_s.iter().sum::<f64>() * median;
     let lost = &conditions.lost_time;
     let over = lost.typical(target.devices, count_params(&workload.model, arch) as f64);
     let wall_s = train_s * over;
-    let wall_sd =
-        step_sd(source, &phase_s).hypot(exchange_sd(workload, source)).hypot(lost.productive.distribution.ln_sd());
+    let wall_sd = mixed_sd.hypot(exchange_sd(workload, source)).hypot(lost.productive.distribution.ln_sd());
     let wall_h = spreads.uncertain("wall time", wall_s / 3600.0, wall_sd);
     let busy_j: f64 = source
         .phases
@@ -229,7 +229,8 @@ fn on_hardware(
             let watts = p.power_w.map_or(0.0, Distribution::centre);
             step_j(watts, source.idle_w, (computing + exposed, *exposed))
         })
-        .sum();
+        .sum::<f64>()
+        * median;
     let idle_j = source.idle_w.map_or(busy_j / train_s, |w| w) * (wall_s - train_s);
     // What a device takes in an hour, times the hours.
     let kw = Joules((busy_j + idle_j) * devices).kwh() / wall_h.mid;
@@ -280,6 +281,16 @@ fn step_sd(source: &StepSource, phase_s: &[f64]) -> f64 {
             sum * sum
         })
         .sum();
-    let software = source.phases.first().map_or(0.0, |p| p.ln_software().1);
-    shared.sqrt().hypot(source.own_scale.ln_sd()).hypot(software)
+    shared.sqrt().hypot(source.own_scale.ln_sd())
+}
+
+/// Median of the factor of software that is not known, over its geometric mean, and the standard deviation of the logarithm of a
+/// time that otherwise has `sd`: a mixture of several is no log-normal number, and its median is no mean.
+fn mixed(step: Option<&PhaseStep>, sd: f64) -> (f64, f64) {
+    let Some(step) = step.filter(|s| s.by_software.len() > 1) else { return (1.0, sd) };
+    let mean = step.ln_software().0;
+    let component = |(weight, factor): &(f64, f64)| Component { weight: *weight, mean: factor.ln() - mean, sd };
+    let components: Vec<Component> = step.by_software.iter().map(component).collect();
+    let [low, middle, high] = [0.025, 0.5, 0.975].map(|q| mixture_quantile(&components, q));
+    (middle.exp(), (high - low) / (2.0 * 1.96))
 }

@@ -7,7 +7,7 @@ use crate::report::document::{Block, Document, Section};
 use crate::report::markup::clean;
 use crate::report::table::TextTable;
 use crate::report::terminal::{
-    assumptions_table, claims, estimates_table, profile_table, side_table, use_table, variance_table,
+    assumptions_table, claims, crossovers_table, estimates_table, profile_table, side_table, use_table, variance_table,
 };
 
 impl Report {
@@ -63,6 +63,7 @@ impl Report {
             blocks: vec![
                 Block::Table(claims(&self.claims)),
                 Block::Words("Cahyawijaya 2021, arXiv 2108.10808, abstract.".to_owned()),
+                Block::Table(crossovers_table(&self.comparison, &self.modelled)),
             ],
         }
     }

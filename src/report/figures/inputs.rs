@@ -4,8 +4,8 @@ use std::error::Error;
 
 use crate::catalog::{Catalog, Device, DeviceKind, Grid, SoftwareSpec};
 use crate::estimate::{
-    Axes, Cluster, Conditions, ConditionsSpec, Estimate, EstimateError, Quantity, Request, Scenario,
-    estimate_without_shares, estimates_of_record, sweep,
+    Axes, Cluster, Conditions, ConditionsSpec, Estimate, EstimateError, ModelledCrossovers, Quantity, Request,
+    Scenario, estimate_without_shares, estimates_of_record, modelled_crossovers, sweep,
 };
 use crate::model::Arch;
 use crate::record::Record;
@@ -50,6 +50,8 @@ pub struct Inputs {
     pub zones: Vec<ZoneRun>,
     /// The same run on other hardware.
     pub market: Option<Market>,
+    /// Where architectures change places on GPUs that were not measured.
+    pub modelled: Vec<ModelledCrossovers>,
     /// Seed of the draws.
     pub seed: u64,
 }
@@ -77,6 +79,7 @@ impl Inputs {
             grid_is_assumed: spec.grid_is_assumed(),
             zones,
             market,
+            modelled: modelled_crossovers(&record.settings.workload.model, &record.archs(), catalog, seed)?,
             seed,
         })
     }

@@ -11,7 +11,7 @@ mod statement;
 mod trace;
 
 use crate::catalog::Grid;
-use crate::estimate::{Comparison, Conditions, Estimate, ThesisClaim, compare, thesis_claims};
+use crate::estimate::{Comparison, Conditions, Estimate, ModelledCrossovers, ThesisClaim, compare, thesis_claims};
 use crate::meter::EnergySource;
 use crate::record::{Cell, CellSummary, Pass, Record, Warning};
 use crate::report::charts::{Chart, Palette};
@@ -43,6 +43,8 @@ pub struct Report {
     pub comparison: Comparison,
     /// What the thesis says, and what was found.
     pub claims: Vec<ThesisClaim>,
+    /// Where architectures change places on GPUs that were not measured: modelled.
+    pub modelled: Vec<ModelledCrossovers>,
     /// The question answered in a sentence.
     pub answer: String,
     /// What a paper can say of each run.
@@ -81,6 +83,7 @@ pub fn figures(record: &Record, inputs: Inputs) -> Report {
         claims: thesis_claims(&comparison, &estimates),
         answer: answer::answer(record, &estimates, &comparison, inputs.market.as_ref()),
         statements: statement::statements(record, &estimates),
+        modelled: inputs.modelled,
         record: record.clone(),
         cells,
         estimates,

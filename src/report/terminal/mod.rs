@@ -6,7 +6,7 @@ mod sweep;
 
 use std::fmt::Write;
 
-use crate::estimate::{Comparison, Crossover, Estimate, Quantity, ThesisClaim, Value};
+use crate::estimate::{Comparison, Crossover, Estimate, ModelledCrossovers, Quantity, ThesisClaim, Value};
 use crate::model::Arch;
 use crate::record::{CellSummary, Status};
 use crate::report::names::name_of;
@@ -174,6 +174,19 @@ pub fn comparison_text(comparison: &Comparison, colour: Paint) -> String {
         let _ = writeln!(text, "{}", c.sentence());
     }
     text
+}
+
+/// Where architectures change places: as measured, and by the model on GPUs that were not.
+#[must_use]
+pub fn crossovers_table(comparison: &Comparison, modelled: &[ModelledCrossovers]) -> TextTable {
+    let mut table = TextTable::new(&["where", "what"]);
+    let mut row = |place: &str, c: &Crossover| table.row(vec![place.to_owned(), c.sentence()]);
+    comparison.crossovers.iter().for_each(|c| row("measured here", c));
+    for device in modelled {
+        let place = format!("{}, modelled", device.hardware);
+        device.crossovers.iter().for_each(|c| row(&place, c));
+    }
+    table
 }
 
 /// The claims of the thesis, one a line.

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::figures::DeviceFigures;
 use super::parameters::{Effect, Layout, SHARED, SoftwareSpread, at};
 use super::step_time::{StepTime, Work, step_time};
-use crate::catalog::efficiency_table;
-use crate::stats::Cholesky;
+use crate::catalog::{SoftwareClass, efficiency_table};
+use crate::stats::{Cholesky, Distribution};
 
 /// A constant as it stands in `hardware/efficiency.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -115,6 +115,14 @@ impl Efficiency {
     #[must_use]
     pub fn busy_power(&self) -> (f64, f64) {
         self.busy_power
+    }
+
+    /// What another program takes, where one of class `own` takes 1 and the model gives the ratio of both: programs of a class
+    /// differ, and each of the two may be any of them.
+    #[must_use]
+    pub fn to_other_software(&self, own: SoftwareClass, other: SoftwareClass, ratio: f64) -> Distribution {
+        let spread = |class| Effect::Software(class).sd(&self.spread);
+        Distribution::LogNormal(ratio, (spread(own).hypot(spread(other)) * self.stretch).exp())
     }
 
     /// Relative scatter of step times between devices that wait for each other.
