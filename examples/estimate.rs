@@ -25,6 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         cluster: Cluster::default(),
         dtype: DType::Bf16,
         software: SoftwareSpec::default(),
+        own: None,
         micro_batch: None,
         conditions: &conditions,
         seed: 0,

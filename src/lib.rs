@@ -22,6 +22,7 @@
 //!     cluster: Cluster::default(),
 //!     dtype: DType::Bf16,
 //!     software: SoftwareSpec::default(),
+//!     own: None,
 //!     micro_batch: None,
 //!     conditions: &conditions,
 //!     seed: 0,

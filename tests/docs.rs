@@ -128,6 +128,15 @@ fn desk(args: &[&str]) -> TempDir {
     let hours = (0..72).map(hour).collect::<String>();
     fs::write(path.join("hours.csv"), format!("timestamp,gco2e_per_kwh\n{hours}")).unwrap();
     fs::write(path.join("my-gpu.yaml"), own_device()).unwrap();
+    fs::write(
+        path.join("runs.csv"),
+        "device,family,n_layers,d_model,n_heads,vocab_size,seq_len,micro_batch,dtype,tokens_per_s,software,attention\n\
+         h100-sxm5-80gb,decoder,24,2048,16,50304,2048,8,bf16,25000,compiled,fused\n",
+    )
+    .unwrap();
+    if args.contains(&"--calibration") {
+        assert!(program().current_dir(path).args(["catalog", "calibrate", "runs.csv"]).status().unwrap().success());
+    }
     // A campaign writes where nothing is yet; all else reads what a campaign wrote.
     if !matches!(args, ["run" | "profile", ..]) {
         let records = ["mine", "my-gpu", "h200-bert-base", "a100", "h100", "workstation"];

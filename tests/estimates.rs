@@ -97,6 +97,48 @@ fn software_decides_the_time_and_what_is_not_known_of_it_makes_the_interval_wide
 }
 
 #[test]
+fn runs_of_ones_own_move_the_estimate_and_make_it_narrower() {
+    let folder = tempfile::tempdir().unwrap();
+    let header =
+        "device,family,n_layers,d_model,n_heads,vocab_size,seq_len,micro_batch,dtype,tokens_per_s,software,attention";
+    let run = |device: &str, speed: f64| format!("\n{device},decoder,24,2048,16,50304,2048,8,bf16,{speed},eager,fused");
+    let write = |name: &str, text: String| fs::write(folder.path().join(name), text).unwrap();
+    write("runs.csv", format!("{header}{}{}", run("h100-sxm5-80gb", 9000.0), run("a100-sxm4-80gb", 5000.0)));
+    let said = ok(&["catalog", "calibrate", "runs.csv"], folder.path());
+    assert!(said.contains("times as long as with eager software") && said.contains("run 2"), "{said}");
+    let of = |more: &[&str]| {
+        let args = ["estimate", "--hardware", "h100-sxm5", "--workload", "gpt2", "--arch", "dense"];
+        let e = dense(&json(&[&args[..], more].concat(), folder.path()))["wall_h"].clone();
+        (mid(&e), e["high"].as_f64().unwrap() / e["low"].as_f64().unwrap())
+    };
+    let (class, own) =
+        (of(&["--software", "eager", "--attention", "fused"]), of(&["--calibration", "calibration.json"]));
+    // Those runs are much slower than the class.
+    assert!(own.0 > 1.2 * class.0 && own.1 < class.1, "{class:?} {own:?}");
+    let again = fails(&["catalog", "calibrate", "runs.csv"], folder.path(), 1);
+    assert!(again.contains("`calibration.json` is there already"), "{again}");
+    for (name, text, expected) in [
+        ("none.csv", header.to_owned(), "has no run"),
+        (
+            "two.csv",
+            format!("{header}{}{}", run("t4", 1.0), run("t4", 1.0).replace("eager", "compiled")),
+            "one program",
+        ),
+        ("typo.csv", header.replace("dtype", "type") + &run("t4", 1.0), "is not a table of runs"),
+        ("zero.csv", format!("{header}{}", run("t4", 0.0)), "expected a number above 0"),
+        ("card.csv", format!("{header}{}", run("nowhere", 1.0)), "nowhere"),
+    ] {
+        write(name, text);
+        let message = fails(&["catalog", "calibrate", name, "-o", "out.json"], folder.path(), 1);
+        assert!(message.contains(expected), "{name}: {message}");
+        assert!(!folder.path().join("out.json").exists(), "{name}");
+    }
+    write("bad.json", "{}".to_owned());
+    let message = fails(&["estimate", "--hardware", "t4", "--calibration", "bad.json"], folder.path(), 1);
+    assert!(message.contains("`bad.json` is no calibration"), "{message}");
+}
+
+#[test]
 fn a_wider_model_uses_its_device_better_at_the_same_level() {
     let folder = tempfile::tempdir().unwrap();
     let mfu = |d_model: usize, n_layers: usize| {
@@ -396,6 +438,7 @@ proptest! {
             cluster: Cluster::default(),
             dtype: DType::ALL[dtype],
             software: if tuned { "optimised/fused".parse().unwrap() } else { SoftwareSpec::default() },
+            own: None,
             micro_batch: None,
             conditions: &conditions.build().unwrap(),
             seed: 7,

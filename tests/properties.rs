@@ -154,6 +154,7 @@ fn request<'a>(
         cluster: Cluster::default(),
         dtype: DType::F32,
         software: greenformers::catalog::SoftwareSpec::default(),
+        own: None,
         micro_batch: None,
         conditions,
         seed: 5,

@@ -1,12 +1,15 @@
 //! `catalog`: what is known, with sources.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{Subcommand, ValueEnum};
-use greenformers::catalog::{CatalogQuantity, Device, EntryKind, Grid, GridEntry, Site, Sourced};
+use greenformers::catalog::{CatalogQuantity, Device, EntryKind, Grid, GridEntry, Site, Sourced, own_runs};
+use greenformers::estimate::OwnSoftware;
+use greenformers::estimate::model::OwnRun;
 use greenformers::files::JSON_SCHEMA;
-use greenformers::record::Workload;
+use greenformers::record::{Workload, write_whole};
 use greenformers::report::{TextTable, significant};
 use serde::Serialize;
 
@@ -18,7 +21,8 @@ use super::common::{Format, print, print_json, print_table};
   greenformers catalog list grid
   greenformers catalog list hardware --format csv
   greenformers catalog show hardware a100-sxm4-80gb
-  greenformers catalog check workload my-model.yaml")]
+  greenformers catalog check workload my-model.yaml
+  greenformers catalog calibrate runs.csv                  your own program, for `estimate --calibration`")]
 pub(super) struct Args {
     #[command(subcommand)]
     command: Option<Action>,
@@ -65,6 +69,61 @@ enum Action {
         /// The file
         file: String,
     },
+    /// Fit your own measured runs on top of the published ones, for `estimate --calibration`
+    #[command(after_help = "RUNS.csv has a row a run of one program, and these columns:
+  device, family (encoder|decoder), n_layers, d_model, n_heads, vocab_size, seq_len, micro_batch, dtype, tokens_per_s (of all
+  devices), software (eager|compiled|optimised), attention (fused|composed)
+and, where they are not as usual:
+  id, devices (1), n_kv_heads, d_ff (4 x d_model), gated_mlp (false), losses_per_seq, grad_checkpointing (false), grad_accumulation (1)
+
+Examples:
+  greenformers catalog calibrate runs.csv
+  greenformers estimate --hardware h100-sxm5 --calibration calibration.json")]
+    Calibrate {
+        /// The table of runs
+        #[arg(value_name = "RUNS.csv")]
+        runs: PathBuf,
+        /// The file to write
+        #[arg(short, long, value_name = "FILE", default_value = "calibration.json")]
+        output: PathBuf,
+    },
+}
+
+#[derive(Serialize)]
+struct Calibrated<'a> {
+    schema: u32,
+    calibration: &'a OwnSoftware,
+    runs: &'a [OwnRun],
+}
+
+/// Fits what a user measured and shows what that changes.
+fn calibrate(runs: &Path, output: &Path, format: Format, context: &Context) -> Result<()> {
+    if output.exists() {
+        bail!("`{}` is there already\nhint: `-o FILE` writes another", output.display());
+    }
+    let (own, shown) = OwnSoftware::fit(&own_runs(runs)?, &context.catalog)?;
+    let text = serde_json::to_string_pretty(&own)? + "\n";
+    write_whole(output, text.as_bytes())?;
+    if format == Format::Json {
+        return print_json(&Calibrated { schema: JSON_SCHEMA, calibration: &own, runs: &shown });
+    }
+    let mut table = TextTable::new(&["run", "measured tokens/s", "by its class", "calibrated"]);
+    for run in &shown {
+        let speeds = [run.measured_tokens_per_s, run.before_tokens_per_s, run.after_tokens_per_s];
+        table.row(std::iter::once(run.id.clone()).chain(speeds.map(significant)).collect());
+    }
+    let factor = |sds: f64| significant((own.ln_factor + sds * own.ln_sd).exp());
+    let below = format!(
+        "\na pass takes {} [{} to {}] times as long as with {} software in the middle of its class\n{}: \
+         `greenformers estimate --calibration {}`\n",
+        factor(0.0),
+        factor(-1.96),
+        factor(1.96),
+        own.software.name(),
+        output.display(),
+        output.display()
+    );
+    print_table(&table, format, &below)
 }
 
 #[derive(Serialize)]
@@ -82,6 +141,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
             Format::Json => entries(*kind, context),
             _ => print_table(&table(*kind, context)?, format, ""),
         },
+        Some(Action::Calibrate { runs, output }) => calibrate(runs, output, format, context),
         Some(Action::Show { kind, name }) => show(*kind, name, format, context),
         Some(Action::Check { kind, file }) => {
             let path = if file.contains('/') { file.clone() } else { format!("./{file}") };

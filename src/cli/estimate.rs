@@ -1,14 +1,14 @@
 //! `estimate`: the whole run.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use greenformers::catalog::{AttentionUse, Device, SoftwareSpec};
 use greenformers::estimate::{
-    Cluster, Estimate, Hardware, Network, Request, estimate, parse_devices_per_node, recommend_architecture,
-    unused_record,
+    Cluster, Estimate, Hardware, Network, OwnSoftware, Request, estimate, parse_devices_per_node,
+    recommend_architecture, unused_record,
 };
-use greenformers::files::JSON_SCHEMA;
+use greenformers::files::{JSON_SCHEMA, read_text};
 use greenformers::model::Arch;
 use greenformers::record::{Record, Workload};
 use greenformers::report::{
@@ -66,6 +66,9 @@ pub(super) struct Args {
     /// How attention is computed: fused or composed [default: by the age of the device, as a mixture]
     #[arg(long, value_name = "HOW")]
     attention: Option<AttentionUse>,
+    /// Your own program, by runs of it: a file that `greenformers catalog calibrate` wrote
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["software", "attention", "efficiency", "sweep"])]
+    calibration: Option<PathBuf>,
     /// The old name of `--software`: typical is `optimised/composed`, tuned is `optimised/fused`
     #[arg(long, value_name = "typical|tuned", hide = true, conflicts_with_all = ["software", "attention"])]
     efficiency: Option<SoftwareSpec>,
@@ -147,6 +150,7 @@ fn estimates(args: &Args, record: Option<&Record>, context: &Context) -> Result<
     };
     let archs = if args.archs.is_empty() { hardware.usual_archs(&workload) } else { args.archs.clone() };
     let conditions = args.conditions.spec().on(&hardware, &context.catalog)?;
+    let own = args.calibration.as_deref().map(calibration).transpose()?;
     let mut estimates = estimate(&Request {
         workload: &workload,
         archs: &archs,
@@ -155,6 +159,7 @@ fn estimates(args: &Args, record: Option<&Record>, context: &Context) -> Result<
         devices: args.devices,
         cluster: args.cluster(),
         software: args.software(),
+        own: own.as_ref(),
         micro_batch: args.micro_batch.map(|n| n as usize),
         conditions: &conditions,
         seed: args.seed,
@@ -163,6 +168,16 @@ fn estimates(args: &Args, record: Option<&Record>, context: &Context) -> Result<
         estimates.iter_mut().for_each(|e| e.warnings.push(unused_record(record)));
     }
     Ok(estimates)
+}
+
+/// A program of the user's, as `catalog calibrate` wrote it.
+fn calibration(path: &Path) -> Result<OwnSoftware> {
+    let text = read_text(path, 1 << 16)?;
+    let own: OwnSoftware = serde_json::from_str(&text).with_context(|| {
+        format!("`{}` is no calibration\nhint: `greenformers catalog calibrate RUNS.csv` makes one", path.display())
+    })?;
+    own.check()?;
+    Ok(own)
 }
 
 fn text(estimates: &[Estimate], args: &Args) -> String {

@@ -37,7 +37,7 @@ pub(super) struct Args {
     /// Measure 4096 and 8192 tokens too
     #[arg(long, conflicts_with = "quick")]
     long: bool,
-    /// Most time spent measuring a cell [default: 25, with --quick 10]
+    /// Most time spent measuring a cell [default: 20, with --quick 10]
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
     max_time: Option<f64>,
     /// Folder for the record and the report [default: reports/HOST-DATE]
@@ -72,7 +72,7 @@ const ON_A_DEVICE: [usize; 2] = [128, 512];
 /// Relative half width of a step time at which a cell of the recipe is done.
 const PRECISION: f64 = 0.02;
 /// Most seconds that a cell is measured.
-const CELL_S: f64 = 25.0;
+const CELL_S: f64 = 20.0;
 const QUICK_S: f64 = 10.0;
 
 impl Args {

@@ -24,6 +24,16 @@ pub enum EstimateError {
         "`--start-within` finds the best start of a run that is still to come, and the hours of this one are known\nhint: `greenformers estimate --start-within 48h`"
     )]
     StartOfKnownHours,
+    /// A calibration on top of another model.
+    #[error(
+        "the calibration is on top of a model of {model_runs} published runs, and this program has one of {expected}\nhint: `greenformers catalog calibrate` makes it again"
+    )]
+    Calibration {
+        /// Runs behind the model of the file.
+        model_runs: usize,
+        /// Runs behind this program's.
+        expected: usize,
+    },
     /// There is nothing to compute on.
     #[error("`--devices 0`: expected at least 1")]
     NoDevices,

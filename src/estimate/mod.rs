@@ -30,6 +30,7 @@ pub use request::cluster::{Cluster, Network, NetworkError, parse_devices_per_nod
 pub use request::conditions::{Conditions, ConditionsBuilder};
 pub use request::input::{Assumption, Input, Value};
 pub use request::lost_time::{Failures, LostTime};
+pub use request::own_software::OwnSoftware;
 pub use request::spec::ConditionsSpec;
 pub use request::training::{Hardware, Request, unused_record};
 pub use steps::measured::measured_step;

@@ -7,7 +7,7 @@ use super::explain::explain;
 use super::output::Estimate;
 use super::schedule::schedule;
 use super::variance::VarianceShare;
-use crate::catalog::{DeviceKind, Sourced};
+use crate::catalog::{DeviceKind, SoftwareSpec, Sourced};
 use crate::estimate::ledger::quantity::{Compared, Quantity};
 use crate::estimate::request::cluster::Cluster;
 use crate::estimate::request::input::{Assumption, Input, Value};
@@ -59,7 +59,8 @@ pub(super) fn describe(
         workload: Some(workload.name.clone()),
         hardware: hardware_name(&request.hardware),
         dtype: Some(request.dtype),
-        software: (source.basis == Basis::Analytic).then(|| request.software.to_string()),
+        software: (source.basis == Basis::Analytic)
+            .then(|| request.own.map_or(request.software, |own| own.class().into()).to_string()),
         micro_batch: if source.basis == Basis::Given {
             Vec::new()
         } else {
@@ -179,7 +180,17 @@ fn assumptions(request: &Request<'_>, source: &StepSource) -> Vec<Assumption> {
             ),
         ));
     }
-    if source.basis == Basis::Analytic {
+    if let (Basis::Analytic, Some(own)) = (source.basis, request.own) {
+        list.push(Assumption::choice(
+            "software",
+            format!("your own, {}", SoftwareSpec::from(own.class())),
+            format!(
+                "calibrated by {} runs: a pass takes {:.2} times as long as the class's",
+                own.n_runs,
+                own.ln_factor.exp()
+            ),
+        ));
+    } else if source.basis == Basis::Analytic {
         list.push(Assumption::choice(
             "software",
             request.software.to_string(),

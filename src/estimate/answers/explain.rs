@@ -29,7 +29,9 @@ pub(super) fn explain(request: &Request<'_>, source: &StepSource, draws: &Draws)
         let step_s = computing_s + exposed_s;
         lines.extend(exchange(step, n, &factors));
         let software = match step.by_software.as_slice() {
-            [] | [_] => String::new(),
+            [] => String::new(),
+            [(_, factor)] if *factor == 1.0 => String::new(),
+            [(_, factor)] => format!(" x {} (your program)", show(*factor)),
             several => format!(" x {} (mean of {} kinds of software)", show(step.software()), several.len()),
         };
         lines.push(line(

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use super::output::Estimate;
 use super::sweep::{Axes, Scenario};
 use crate::estimate::ledger::quantity::Quantity;
+use crate::estimate::steps::model::Efficiency;
 
 /// What is to be small.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,6 +153,13 @@ pub fn recommend(scenarios: &[Scenario], axes: &Axes, goals: &[Goal]) -> Option<
         choice.wall_h().low,
         choice.wall_h().high
     ));
+    let device = &axes.hardware[choice.hardware].0;
+    if !Efficiency::embedded().knows_design(device.architecture.as_deref()) {
+        sentence.push_str(&format!(
+            " No published run behind the model is of a design like `{}`: others that were published rank on firmer ground.",
+            device.id
+        ));
+    }
     Some(sentence)
 }
 

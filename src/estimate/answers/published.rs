@@ -64,6 +64,7 @@ pub fn against_published(record: &Record, catalog: &Catalog, seed: u64) -> Resul
             devices: 1,
             cluster: Cluster::default(),
             software: OWN.into(),
+            own: None,
             micro_batch: Some(run.micro_batch),
         };
         let source = local.steps(&target, Arch::Dense, (record, true))?;

@@ -128,8 +128,16 @@ pub fn sweep(workload: &Workload, axes: &Axes, micro_batch: Option<usize>) -> Re
             for &devices in &axes.devices {
                 for &software in &axes.software {
                     for &arch in &axes.archs {
-                        let target =
-                            Target { workload, device, dtype, devices, cluster: axes.cluster, software, micro_batch };
+                        let target = Target {
+                            workload,
+                            device,
+                            dtype,
+                            devices,
+                            cluster: axes.cluster,
+                            software,
+                            own: None,
+                            micro_batch,
+                        };
                         let run = check(workload, devices, axes.cluster, micro_batch)
                             .and_then(|()| analytic_step(&target, arch))
                             .map(|source| on_hardware(&spreads, &target, arch, &source, conditions));

@@ -4,5 +4,6 @@ pub(super) mod cluster;
 pub(super) mod conditions;
 pub(super) mod input;
 pub(super) mod lost_time;
+pub(super) mod own_software;
 pub(super) mod spec;
 pub(super) mod training;

@@ -2,6 +2,7 @@
 
 use super::cluster::Cluster;
 use super::conditions::Conditions;
+use super::own_software::OwnSoftware;
 use crate::catalog::{Device, DeviceKind, SoftwareSpec};
 use crate::estimate::error::EstimateError;
 use crate::model::Arch;
@@ -45,6 +46,8 @@ pub struct Request<'a> {
     pub dtype: DType,
     /// What is known of the software, where it was not measured.
     pub software: SoftwareSpec,
+    /// The program itself, where runs of it were measured; its class counts then, and not `software`.
+    pub own: Option<&'a OwnSoftware>,
     /// Sequences on a device at a time; the largest that fits if not given.
     pub micro_batch: Option<usize>,
     /// Grid, site and prices.
@@ -130,6 +133,7 @@ impl<'a> Request<'a> {
             cluster: Cluster::default(),
             dtype: record.settings.dtype(),
             software: SoftwareSpec::default(),
+            own: None,
             micro_batch: None,
             conditions,
             seed,

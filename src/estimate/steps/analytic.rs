@@ -2,12 +2,14 @@
 
 use super::micro_batch::{largest_micro_batch, per_device};
 use super::model::{
-    DeviceFigures, Efficiency, Exchange, Loadings, OTHER_DESIGN_SD, StepTime, Stragglers, Work, busy_w, exchange,
+    DeviceFigures, Efficiency, Exchange, Loadings, OTHER_DESIGN_SD, SOFTWARE, StepTime, Stragglers, Work, busy_w,
+    exchange,
 };
 use super::step::{Basis, PhaseStep, StepSource};
 use crate::catalog::{AttentionUse, Device, DeviceKind, Software, SoftwareSpec, Sourced};
 use crate::estimate::error::EstimateError;
 use crate::estimate::request::cluster::Cluster;
+use crate::estimate::request::own_software::OwnSoftware;
 use crate::meter::Coverage;
 use crate::model::{Arch, count_params};
 use crate::record::{Workload, phase_shape};
@@ -29,6 +31,7 @@ pub(in crate::estimate) struct Target<'a> {
     pub(in crate::estimate) devices: u32,
     pub(in crate::estimate) cluster: Cluster,
     pub(in crate::estimate) software: SoftwareSpec,
+    pub(in crate::estimate) own: Option<&'a OwnSoftware>,
     pub(in crate::estimate) micro_batch: Option<usize>,
 }
 
@@ -116,7 +119,10 @@ fn middle_of(mixture: &[(f64, Software)], times: &[StepTime]) -> usize {
 pub(in crate::estimate) fn analytic_step(target: &Target<'_>, arch: Arch) -> Result<StepSource, EstimateError> {
     let model = Efficiency::embedded();
     let figures = DeviceFigures::of(target.device, target.dtype)?;
-    let mixture = target.software.mixture(figures.fuses_attention);
+    let mixture = match target.own {
+        Some(own) => vec![(1.0, own.class())],
+        None => target.software.mixture(figures.fuses_attention),
+    };
     let times = |phase: usize, arch: Arch, micro_batch: usize| -> Vec<StepTime> {
         let step = |software| model.step(&figures, &target.work(phase, arch, micro_batch, software));
         mixture.iter().map(|(_, software)| step(*software)).collect()
@@ -128,8 +134,12 @@ pub(in crate::estimate) fn analytic_step(target: &Target<'_>, arch: Arch) -> Res
         let micro_batch = target.micro_batch_of(i, arch);
         let times = times(i, arch, micro_batch);
         let work = target.work(i, arch, micro_batch, mixture[middle].1);
-        let loadings = model.loadings(&figures, &work, StepTime::pass);
-        let factor = |time: &StepTime| time.pass() / times[middle].pass();
+        let mut loadings = model.loadings(&figures, &work, StepTime::pass);
+        if let Some(own) = target.own {
+            loadings.iter_mut().filter(|(name, _)| name == SOFTWARE).for_each(|(_, sd)| *sd = own.ln_sd);
+        }
+        let own = target.own.map_or(1.0, |own| own.ln_factor.exp());
+        let factor = |time: &StepTime| own * time.pass() / times[middle].pass();
         phases.push(PhaseStep {
             by_software: mixture.iter().zip(&times).map(|((weight, _), time)| (*weight, factor(time))).collect(),
             least_pass_s: work.flop() / figures.peak,

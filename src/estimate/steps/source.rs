@@ -15,8 +15,8 @@ use crate::model::Arch;
 /// # Errors
 /// If the record has nothing to go by, the catalog lacks a figure, or a number that was given makes no sense.
 pub(in crate::estimate) fn step_source(request: &Request<'_>, arch: Arch) -> Result<StepSource, EstimateError> {
-    let Request { workload, dtype, devices, cluster, software, micro_batch, .. } = *request;
-    let target = |device| Target { workload, device, dtype, devices, cluster, software, micro_batch };
+    let Request { workload, dtype, devices, cluster, software, own, micro_batch, .. } = *request;
+    let target = |device| Target { workload, device, dtype, devices, cluster, software, own, micro_batch };
     match &request.hardware {
         Hardware::Measured(record) => {
             let measured = measured_step(record, workload, arch, dtype, devices)?;

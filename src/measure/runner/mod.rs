@@ -16,7 +16,7 @@ use super::{Aim, ComputeDevice, MeasureError, Point, Stop};
 use crate::nn::{AdamW, AdamWConfig, Batch, BertForPreTraining, NnError, Params, PassConfig, Tape, tensor_dtype};
 use crate::record::{Cell, Pass, Settings, Step};
 use crate::sensor::GpuWatch;
-use crate::stats::batch_means;
+use crate::stats::{batch_means, median};
 
 pub(super) use outcome::empty_cell;
 
@@ -214,7 +214,8 @@ impl<'a> Runner<'a> {
         }
         let times: Vec<f64> = self.cell.steps.iter().map(Step::total_s).collect();
         let mean = batch_means(&times);
-        let is_long = mean.is_some_and(|m| m.mean > LONG_STEP_S);
+        // Of one step too it is known whether it is long.
+        let is_long = median(&times).is_some_and(|s| s > LONG_STEP_S);
         let least = if is_long { LEAST_STEPS.1 } else { LEAST_STEPS.0 };
         if self.measured.as_secs_f64() >= self.settings.max_time_s {
             // Below three steps nothing is known of their scatter, however long one takes.

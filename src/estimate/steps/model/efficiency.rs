@@ -117,12 +117,22 @@ impl Efficiency {
         self.busy_power
     }
 
+    /// The most probable constants, and which lies where.
+    pub(super) fn constants(&self) -> (&[f64], &Layout) {
+        (&self.values, &self.layout)
+    }
+
+    /// Spread between programs of a class (ln), as wide as what was held out makes it.
+    #[must_use]
+    pub fn spread_of(&self, class: SoftwareClass) -> f64 {
+        Effect::Software(class).sd(&self.spread) * self.stretch
+    }
+
     /// What another program takes, where one of class `own` takes 1 and the model gives the ratio of both: programs of a class
     /// differ, and each of the two may be any of them.
     #[must_use]
     pub fn to_other_software(&self, own: SoftwareClass, other: SoftwareClass, ratio: f64) -> Distribution {
-        let spread = |class| Effect::Software(class).sd(&self.spread);
-        Distribution::LogNormal(ratio, (spread(own).hypot(spread(other)) * self.stretch).exp())
+        Distribution::LogNormal(ratio, self.spread_of(own).hypot(self.spread_of(other)).exp())
     }
 
     /// Relative scatter of step times between devices that wait for each other.

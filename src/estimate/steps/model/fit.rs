@@ -9,6 +9,7 @@ use super::parameters::{Effect, Layout, SOFTWARE_SD, SoftwareSpread, at};
 use super::power::fit_busy_power;
 use super::step_time::{Work, step_time};
 use crate::catalog::{Catalog, Device, PublishedRun, Software, SoftwareClass, SoftwareSpec, published_runs};
+use crate::estimate::error::EstimateError;
 use crate::model::{Arch, Config, Family, StepShape, count_params};
 use crate::stats::{Component, Fit, fit_robust, mixture_quantile, weighted_quantile};
 
@@ -61,17 +62,34 @@ impl HeldOut {
 }
 
 impl Observation {
-    /// The observation of a run, if a throughput was published.
+    /// The observation of a run, if a throughput was published of a device that the catalog knows.
     #[must_use]
     pub fn of(run: &PublishedRun, catalog: &Catalog) -> Option<Self> {
-        let (tokens_per_s, seq_len) = (run.tokens_per_s?, run.seq_len?);
+        Self::new(run, catalog).ok()
+    }
+
+    /// The observation of a run.
+    ///
+    /// # Errors
+    /// If no throughput or length is known of it, or its device is not in the catalog or lacks figures.
+    pub fn new(run: &PublishedRun, catalog: &Catalog) -> Result<Self, EstimateError> {
+        let (Some(tokens_per_s), Some(seq_len)) = (run.tokens_per_s, run.seq_len) else {
+            return Err(EstimateError::NoSource);
+        };
         let config = config_of(run, seq_len);
-        let device: Device = catalog.load(&run.device).ok()?;
-        let figures = DeviceFigures::of(&device, run.dtype).ok()?;
+        let device: Device = catalog.load(&run.device)?;
+        let figures = DeviceFigures::of(&device, run.dtype)?;
         let shape = StepShape { batch_size: run.micro_batch, seq_len, masked_per_seq: run.losses_per_seq };
         let work = Work::new(&config, Arch::Dense, shape, run.dtype, run.software(), run.grad_checkpointing);
         let observed_s = (run.micro_batch * seq_len) as f64 * f64::from(run.devices) / tokens_per_s;
-        Some(Self { run: run.clone(), observed_s, config, figures, work })
+        Ok(Self { run: run.clone(), observed_s, config, figures, work })
+    }
+
+    /// Seconds of a micro-batch, by a program in the middle of its class.
+    #[must_use]
+    pub fn predicted_by(&self, model: &Efficiency) -> f64 {
+        let (values, layout) = model.constants();
+        self.predicted_s(values, layout)
     }
 
     /// The same run by a program of this software of which nothing was published.

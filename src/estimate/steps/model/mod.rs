@@ -4,6 +4,7 @@ mod efficiency;
 mod figures;
 mod fit;
 mod network;
+mod own_software;
 mod parameters;
 mod power;
 mod step_time;
@@ -17,6 +18,7 @@ pub use network::{
     BETWEEN_MACHINES, Exchange, Factors, Stragglers, WAITING_SHARE, all_reduce, exchange, inputs as exchange_inputs,
     straggler, waiting_w,
 };
+pub use own_software::OwnRun;
 pub use parameters::{SHARED, SoftwareSpread};
 pub use power::{OTHER_DESIGN_SD, PowerCheck, busy_w, power_checks};
 pub use step_time::{Class, StepTime, Work, saving};
