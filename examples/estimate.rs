@@ -4,7 +4,7 @@
 
 use std::error::Error;
 
-use greenformers::catalog::{Catalog, Device, SoftwareSpec};
+use greenformers::catalog::{Catalog, SoftwareSpec};
 use greenformers::estimate::{Cluster, ConditionsSpec, Hardware, Quantity, Request, estimate};
 use greenformers::model::Arch;
 use greenformers::report::{human_hours, percent_saved};
@@ -13,8 +13,7 @@ use greenformers::units::DType;
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
     let catalog = Catalog::default();
-    let device: Device = catalog.load(&args.next().unwrap_or_else(|| "a100-sxm4-80gb".to_owned()))?;
-    let hardware = Hardware::Catalog(device);
+    let hardware = Hardware::Catalog(catalog.load(&args.next().unwrap_or_else(|| "a100-sxm4-80gb".to_owned()))?);
     let spec = ConditionsSpec { grid: args.next().or_else(|| Some("fra".to_owned())), ..Default::default() };
     let conditions = spec.on(&hardware, &catalog)?;
     let estimates = estimate(&Request {
