@@ -63,7 +63,7 @@ pub(super) fn html_of(document: &Document<'_>) -> Result<String, ReportError> {
     if document.charts.len() > 1 {
         page.literal("<section id=\"charts\">\n<h2>Charts</h2>\n<div class=\"charts\">\n");
         for chart in &document.charts[1..] {
-            figure(&mut page, chart, "more")?;
+            figure(&mut page, chart, if chart.narrow { "more narrow" } else { "more" })?;
         }
         page.literal("</div>\n</section>\n");
     }
