@@ -115,18 +115,18 @@ fn wins_slowly(record: &Record, dense: &Estimate, best: &Estimate, market: Optio
     if let Some(market) = market {
         let of_best = || market.scenarios.iter().filter(|s| Some(s.arch) == best.arch && s.fits != Some(false));
         let name = |s: &Scenario| format!("{} x {}", s.devices, market.axes.hardware[s.hardware].0.name);
-        let takes = |s: &Scenario| format!("about {}", hours(Interval::point(s.wall_h().mid), s.wall_h().mid));
+        let takes = |s: &Scenario| format!("about {}", hours(s.wall_h(), s.wall_h().mid));
         if let Some(known) = of_best().find(|s| (market.axes.hardware[s.hardware].0.id.as_str(), s.devices) == KNOWN) {
             text.push_str(&format!("; on {} {}", name(known), takes(known)));
         }
-        let cost = |s: &Scenario| s.footprint.of(Quantity::Cost).map(|usd| usd.mid);
+        let cost = |s: &Scenario| s.footprint.of(Quantity::Cost);
         let within = of_best().filter(|s| s.wall_h().mid <= WEEK_H).filter_map(|s| Some((s, cost(s)?)));
-        if let Some((s, usd)) = within.min_by(|a, b| a.1.total_cmp(&b.1)) {
+        if let Some((s, usd)) = within.min_by(|a, b| a.1.mid.total_cmp(&b.1.mid)) {
             text.push_str(&format!(
-                ". The cheapest of the catalog that is done within a week is {}: {}, {} USD (modelled)",
+                ". The cheapest of the catalog with a median within a week is {}: {}, {} USD (modelled)",
                 name(s),
                 takes(s),
-                significant(usd)
+                interval(usd)
             ));
         }
     }

@@ -134,7 +134,31 @@ mod tests {
         let (two, _) = OwnSoftware::fit(&both, &catalog).expect("a fit");
         assert!(one.ln_factor < ten.ln_factor && ten.ln_factor < two.ln_factor && two.ln_factor < 1.3f64.ln());
         assert!(one.ln_sd > ten.ln_sd && ten.ln_sd > two.ln_sd);
-        assert!(two.check().is_ok());
-        assert!(OwnSoftware { model_runs: 1, ..two }.check().is_err());
+    }
+
+    #[test]
+    fn a_calibration_that_was_not_written_for_this_model_is_refused_and_the_error_names_what_is_wrong() {
+        let (fitted, _) = OwnSoftware::fit(&runs("a100-sxm4-80gb", 1, 1.3), &Catalog::default()).expect("a fit");
+        fitted.check().expect("what was just fitted is used");
+        let expected = Efficiency::embedded().n_runs();
+        for other in [OwnSoftware { schema: CALIBRATION_SCHEMA + 1, ..fitted }, OwnSoftware { model_runs: 1, ..fitted }]
+        {
+            let error = other.check().expect_err("another model");
+            assert!(
+                matches!(error, EstimateError::Calibration { model_runs, expected: e }
+                    if model_runs == other.model_runs && e == expected),
+                "{error}"
+            );
+        }
+        for (name, other) in [
+            ("ln_factor", OwnSoftware { ln_factor: f64::NAN, ..fitted }),
+            ("ln_factor", OwnSoftware { ln_factor: -5.1, ..fitted }),
+            ("ln_sd", OwnSoftware { ln_sd: 0.0, ..fitted }),
+            ("ln_sd", OwnSoftware { ln_sd: -0.1, ..fitted }),
+            ("ln_sd", OwnSoftware { ln_sd: 5.1, ..fitted }),
+        ] {
+            let error = other.check().expect_err(name);
+            assert!(matches!(error, EstimateError::Number { name: n, .. } if n == name), "{error}");
+        }
     }
 }
