@@ -15,7 +15,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let catalog = Catalog::default();
     let hardware = Hardware::Catalog(catalog.load(&args.next().unwrap_or_else(|| "a100-sxm4-80gb".to_owned()))?);
     let spec = ConditionsSpec { grid: args.next().or_else(|| Some("fra".to_owned())), ..Default::default() };
-    let conditions = spec.on(&hardware, &catalog)?;
+    let conditions = spec.on(&hardware, 1, &catalog)?;
     let estimates = estimate(&Request {
         workload: &catalog.load("bert-base")?,
         archs: &[Arch::Dense, "lrt:rank=256".parse()?],

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use greenformers::catalog::{Device, GridEntry, Hourly, Site, Sourced, parse};
+use greenformers::catalog::{Device, GridEntry, Hourly, Site, parse};
 use greenformers::estimate::compare;
 use greenformers::measure::{DeviceChoice, MeterChoice};
 use greenformers::model::{Arch, Ops, count_params, train_step_flop};
@@ -31,7 +31,7 @@ pub(super) fn record(text: &str) {
 /// A YAML file of the catalog, of one of four kinds.
 pub(super) fn catalog(kind: u8, text: &str) {
     match kind % 4 {
-        0 => drop(parse::<Device>("fuzz.yaml", text).map(|d| d.usual_price().map(Sourced::base))),
+        0 => drop(parse::<Device>("fuzz.yaml", text).map(|d| d.usual_price().map(|offer| offer.price.base()))),
         1 => drop(parse::<GridEntry>("fuzz.yaml", text)),
         2 => drop(parse::<Site>("fuzz.yaml", text)),
         _ => {

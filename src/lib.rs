@@ -13,7 +13,7 @@
 //! let device: Device = catalog.load("a100-sxm4-80gb")?;
 //! let hardware = Hardware::Catalog(device);
 //! let spec = ConditionsSpec { grid: Some("fra".to_owned()), ..Default::default() };
-//! let conditions = spec.on(&hardware, &catalog)?;
+//! let conditions = spec.on(&hardware, 1, &catalog)?;
 //! let estimates = estimate(&Request {
 //!     workload: &catalog.load("bert-base")?,
 //!     archs: &[Arch::Dense, Arch::Lrt { rank: 256 }],

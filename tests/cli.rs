@@ -523,7 +523,7 @@ fn bad_names_and_numbers_are_refused_before_anything_is_written() {
         ),
         (vec!["estimate", "--hardware", "a100-sxm4-80gb", "--pue", "0.5"], 1, "`--pue`: the PUE is 0.5"),
         (vec!["estimate"], 1, "nothing to estimate from"),
-        (vec!["footprint", "--hours", "NaN", "--power", "3"], 1, "`--hours` is NaN"),
+        (vec!["footprint", "--hours", "NaN", "--power", "3"], 2, "expected a time such as"),
         (vec!["estimate", "nowhere.json"], 1, "cannot read `nowhere.json`"),
         (vec!["compare"], 1, "there is no record below `reports/`"),
         (vec!["frobnicate"], 2, "unrecognized subcommand"),

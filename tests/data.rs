@@ -19,7 +19,7 @@ fn every_device_loads_and_its_figures_are_of_its_size() {
             assert!(bf16.base() >= f32.base(), "{}: bf16 below f32", d.id);
         }
         for price in &d.prices {
-            assert!((0.05..20.0).contains(&price.base()), "{}: {}", d.id, price.value);
+            assert!((0.05..20.0).contains(&price.price.base()), "{}: {}", d.id, price.price.value);
         }
         assert!(d.kind == DeviceKind::Cpu || d.memory.is_some(), "{} has no memory", d.id);
         if d.kind == DeviceKind::Gpu {

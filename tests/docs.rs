@@ -302,7 +302,7 @@ fn every_example_is_short_and_does_what_its_first_line_says() {
         assert!(output.status.success(), "{name}: {}: {}", output.status, text(&output.stderr));
         let printed = text(&output.stdout);
         let expected = match name.as_str() {
-            "load_record" => "\ndense, 256 x 128, bf16: 0.0460 [0.0458 to 0.0463] s a step, 32.3 J\n",
+            "load_record" => "\ndense, 256 x 128, bf16: 0.0460 [0.0458, 0.0463] s a step, 32.3 J\n",
             "estimate" => "dense: ",
             "write_report" => "report.html\n",
             _ => panic!("what does `{name}` print?"),

@@ -132,6 +132,14 @@ fn with_rare_fields() -> Value {
     let bandwidth = record["environment"]["compute"]["hardware"]["memory_bandwidth"].clone();
     let mut rate = record["environment"]["compute"]["hardware"]["peak"]["bf16"].clone();
     rate["value"] = json!(1e12);
+    let mut offer = bandwidth.clone();
+    offer.as_object_mut().unwrap().extend(
+        json!({"value": 2.0, "unit": "USD/h", "provider": "made up", "instance": "h.8", "devices": 8})
+            .as_object()
+            .unwrap()
+            .clone(),
+    );
+    record["environment"]["compute"]["hardware"]["prices"] = json!([offer]);
     record["environment"]["compute"]["hardware"]["measured"] = json!({"matmul": {"bf16": rate}, "copy": bandwidth});
     record["settings"]["workload"]["grad_checkpointing"] = json!(true);
     record["settings"]["workload"]["grad_accumulation"] = json!(2);

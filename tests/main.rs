@@ -18,6 +18,7 @@ mod nn;
 mod ops;
 mod package;
 mod properties;
+mod questions;
 mod reliability;
 mod reports;
 mod safety;

@@ -187,12 +187,12 @@ proptest! {
     ) {
         let (step_s, power, hours) = (10f64.powf(step_s), 10f64.powf(power), 10f64.powf(hours));
         let conditions = conditions(&device, Some(grid), None, None, None);
-        let given = Hardware::Given { step_s, power_w: Some(power), device: Some(device.clone()) };
+        let given = Hardware::Given { step_s, power_w: Some(power), device: Some(device.clone()), model_is_known: true };
         let archs = [Arch::Dense];
         for estimate in estimate(&request(&workload, given, &conditions, &archs)).unwrap_or_default() {
             sound(&estimate)?;
         }
-        let known = FootprintRequest { hours: Some(hours), devices: 7, power_total_w: Some(power), energy_kwh: None, seed: 1 };
+        let known = FootprintRequest { hours: Some(hours), devices: 7, power_total_w: Some(power), energy_kwh: None, device_power: None, seed: 1 };
         sound(&footprint(&known, &conditions).unwrap())?;
     }
 

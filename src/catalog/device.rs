@@ -8,8 +8,9 @@ use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::entry::{Entry, EntryKind};
+use super::offer::{Offer, median_offer};
 use super::sourced::Sourced;
-use crate::units::{Bytes, BytesPerSecond, DType, FlopPerSecond, KgCo2e, Nanometres, Seconds, UsdPerHour, Watts};
+use crate::units::{Bytes, BytesPerSecond, DType, FlopPerSecond, KgCo2e, Nanometres, Seconds, Watts};
 
 /// Idle power over the TDP of a CPU whose entry gives none (the load model of CodeCarbon).
 const CPU_IDLE_SHARE: f64 = 0.1;
@@ -132,9 +133,9 @@ pub struct Device {
     /// What was reached of both.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub measured: Option<MeasuredPeaks>,
-    /// Rental offers, per device-hour.
+    /// Rental offers.
     #[serde(default)]
-    pub prices: Vec<Sourced<UsdPerHour>>,
+    pub prices: Vec<Offer>,
     /// Emissions of making it.
     pub embodied: Option<Sourced<KgCo2e>>,
     /// Its power sensor.
@@ -233,16 +234,19 @@ impl Device {
         [DType::Bf16, DType::F16, DType::F32].into_iter().find(|d| self.peak.contains_key(d)).unwrap_or(DType::F32)
     }
 
-    /// The offer to calculate with: the median of the on-demand offers, of all offers if there are none.
+    /// The offer to calculate with where no provider is named: the median of the on-demand offers, of all offers if there are
+    /// none.
     #[must_use]
-    pub fn usual_price(&self) -> Option<&Sourced<UsdPerHour>> {
-        let on_demand = |offer: &&Sourced<UsdPerHour>| offer.basis.as_deref() == Some("on-demand");
-        let mut offers: Vec<_> = self.prices.iter().filter(on_demand).collect();
-        if offers.is_empty() {
-            offers = self.prices.iter().collect();
-        }
-        offers.sort_by(|a, b| a.base().total_cmp(&b.base()));
-        offers.get(offers.len().saturating_sub(1) / 2).copied()
+    pub fn usual_price(&self) -> Option<&Offer> {
+        let on_demand = self.prices.iter().filter(|offer| offer.basis() == "on-demand");
+        median_offer(on_demand).or_else(|| median_offer(&self.prices))
+    }
+
+    /// Whether it is a card for a desk and not for a data centre.
+    #[must_use]
+    pub fn is_for_a_workstation(&self) -> bool {
+        let of_desks = ["RTX", "GTX", "TITAN", "Quadro"];
+        self.kind == DeviceKind::Gpu && of_desks.into_iter().any(|word| self.name.contains(word))
     }
 }
 

@@ -59,6 +59,10 @@ pub trait Entry: DeserializeOwned {
     fn called(&self) -> Vec<&str> {
         Vec::new()
     }
+    /// What they call it where nothing has that name itself: a state, or the city of a region.
+    fn also_called(&self) -> Vec<String> {
+        Vec::new()
+    }
     /// What a file with these keys is instead, if it is plainly something else.
     #[must_use]
     fn mistaken(_keys: &[String]) -> Option<&'static str> {

@@ -26,6 +26,24 @@ pub enum CatalogError {
         /// The entries that begin with it.
         among: Vec<String>,
     },
+    /// No provider of the catalog has this name.
+    #[error("unknown cloud `{name}`: expected {}", list(known))]
+    UnknownProvider {
+        /// What was typed.
+        name: String,
+        /// Those that have regions or offers.
+        known: Vec<String>,
+    },
+    /// The provider has no such region.
+    #[error("{} `{name}`\nhint: {}", cloud.as_deref().map_or_else(|| "no cloud has a region".to_owned(), |cloud| format!("{cloud} has no region")), if known.is_empty() { "the catalog knows none of its regions: name its zone with `--grid`".to_owned() } else { format!("it may be one of {}", list(known)) })]
+    UnknownRegion {
+        /// What was typed.
+        name: String,
+        /// The provider, if one was named.
+        cloud: Option<String>,
+        /// The regions that the catalog knows.
+        known: Vec<String>,
+    },
     /// A zone is fed by itself.
     #[error("`zone` leads in a circle: {}: expected a zone that has an `intensity` at its end", arrows(.0))]
     Circle(

@@ -80,12 +80,14 @@ impl Catalog {
         }
         let places = self.places(E::KIND)?;
         // A file of the user's that is not valid is not what is looked for: its own error comes when it is asked for.
-        let entries = || {
+        let names = |of: &dyn Fn(&E) -> Vec<String>| -> Vec<(String, String)> {
             let read = places.iter().filter_map(|(id, place)| Some((id, read_place::<E>(id, place, E::KIND).ok()?)));
-            read.flat_map(|(id, e)| e.called().into_iter().map(|n| (n.to_owned(), id.clone())).collect::<Vec<_>>())
-                .collect()
+            read.flat_map(|(id, e)| of(&e).into_iter().map(|n| (n, id.clone())).collect::<Vec<_>>()).collect()
         };
-        let found = look_up(E::KIND, name, &places.keys().map(String::as_str).collect::<Vec<_>>(), entries)?;
+        let called = || names(&|e| e.called().into_iter().map(str::to_owned).collect());
+        let also_called = || names(&|e| e.also_called());
+        let ids: Vec<&str> = places.keys().map(String::as_str).collect();
+        let found = look_up(E::KIND, name, &ids, called, also_called)?;
         read_place(&found, &places[&found], E::KIND)
     }
 

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::entry::{Entry, EntryKind};
+use super::intensity_basis::IntensityBasis;
 use super::iso;
 use super::site::check_pue;
 use super::sourced::Sourced;
@@ -45,6 +46,14 @@ impl Entry for GridEntry {
 
     fn called(&self) -> Vec<&str> {
         vec![&self.name]
+    }
+
+    fn also_called(&self) -> Vec<String> {
+        // `California, United States`, `AWS eu-west-1 (Ireland)`
+        let part = self.name.split_once(',').filter(|_| self.country.is_some()).map(|(part, _)| part.to_owned());
+        let place = self.name.split_once('(').filter(|_| self.provider.is_some());
+        let place = place.and_then(|(_, rest)| Some(rest.split(')').next()?.trim().to_owned()));
+        part.into_iter().chain(place).collect()
     }
 
     fn check(&self) -> Result<(), (&'static str, String)> {
@@ -118,6 +127,12 @@ pub struct Grid {
 }
 
 impl Grid {
+    /// What its intensity counts, where its source says so.
+    #[must_use]
+    pub fn basis(&self) -> Option<IntensityBasis> {
+        self.intensity.basis.as_deref().and_then(IntensityBasis::of)
+    }
+
     /// An entry with the intensity, water and price of its own or of the first zone that gives them, of the zones that feed
     /// it one after the other.
     pub(super) fn resolve(chain: Vec<GridEntry>, location: Location) -> Option<Self> {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de;
-use serde::ser::SerializeStruct;
+use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::date::{day_number, digits};
@@ -84,6 +84,24 @@ impl<Q: CatalogQuantity> Sourced<Q> {
         self.range.map_or((mid, mid, mid), |(low, high)| (low.base(), mid, high.base()))
     }
 
+    /// Its entries in a map, in the base unit.
+    pub(super) fn each_entry<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+        map.serialize_entry("value", &self.base())?;
+        map.serialize_entry("unit", Q::UNITS[0].0)?;
+        if let Some((low, high)) = self.range {
+            map.serialize_entry("low", &low.base())?;
+            map.serialize_entry("high", &high.base())?;
+        }
+        map.serialize_entry("date", &self.date)?;
+        map.serialize_entry("source", &self.source)?;
+        for (name, text) in [("basis", &self.basis), ("what", &self.what), ("note", &self.note)] {
+            if let Some(text) = text {
+                map.serialize_entry(name, text)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Source and date in one line.
     pub fn provenance(&self) -> String {
         let basis = self.basis.as_deref().map(|b| format!(", {b}")).unwrap_or_default();
@@ -94,7 +112,7 @@ impl<Q: CatalogQuantity> Sourced<Q> {
 /// What stands in the file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Written {
+pub(super) struct Written {
     value: f64,
     unit: String,
     low: Option<f64>,
@@ -105,6 +123,28 @@ struct Written {
     basis: Option<String>,
     what: Option<String>,
     note: Option<String>,
+    /// Of a price alone.
+    provider: Option<String>,
+    instance: Option<String>,
+    devices: Option<u32>,
+}
+
+impl Written {
+    /// Takes out what only a price has: provider, machine, and devices of that machine.
+    pub(super) fn take_offer(&mut self) -> (Option<String>, Option<String>, Option<u32>) {
+        (self.provider.take(), self.instance.take(), self.devices.take())
+    }
+
+    /// The first key that only a price has.
+    fn of_offer(&self) -> Option<&'static str> {
+        [
+            ("provider", self.provider.is_some()),
+            ("instance", self.instance.is_some()),
+            ("devices", self.devices.is_some()),
+        ]
+        .into_iter()
+        .find_map(|(name, is_there)| is_there.then_some(name))
+    }
 }
 
 impl<'de, Q: CatalogQuantity> Deserialize<'de> for Sourced<Q> {
@@ -134,7 +174,10 @@ impl<'de, Q: CatalogQuantity> de::Visitor<'de> for SourcedVisitor<Q> {
 const SMALLEST: f64 = 1e-12;
 const LARGEST: f64 = 1e21;
 
-fn check<Q: CatalogQuantity>(written: Written) -> Result<Sourced<Q>, String> {
+pub(super) fn check<Q: CatalogQuantity>(written: Written) -> Result<Sourced<Q>, String> {
+    if let Some(key) = written.of_offer() {
+        return Err(format!("unknown field `{key}`: only one of the `prices` of a device has it"));
+    }
     let Some((_, factor)) = Q::UNITS.iter().find(|(unit, _)| *unit == written.unit) else {
         let allowed: Vec<_> = Q::UNITS.iter().map(|(unit, _)| format!("`{unit}`")).collect();
         return Err(format!("expected {} in {}, got `{}`", Q::WHAT, allowed.join(" or "), written.unit));
@@ -193,20 +236,8 @@ fn is_date(text: &str) -> bool {
 /// In the base unit, and so that it can be read again.
 impl<Q: CatalogQuantity> Serialize for Sourced<Q> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_struct("Sourced", 9)?;
-        map.serialize_field("value", &self.base())?;
-        map.serialize_field("unit", Q::UNITS[0].0)?;
-        if let Some((low, high)) = self.range {
-            map.serialize_field("low", &low.base())?;
-            map.serialize_field("high", &high.base())?;
-        }
-        map.serialize_field("date", &self.date)?;
-        map.serialize_field("source", &self.source)?;
-        for (name, text) in [("basis", &self.basis), ("what", &self.what), ("note", &self.note)] {
-            if let Some(text) = text {
-                map.serialize_field(name, text)?;
-            }
-        }
+        let mut map = serializer.serialize_map(None)?;
+        self.each_entry(&mut map)?;
         map.end()
     }
 }
@@ -248,6 +279,7 @@ mod tests {
             ("{value: 1, unit: W, date: 2024-01-01-01, source: x}", "`date` is `2024-01-01-01`"),
             ("{value: 1, unit: W, year: 20233, source: x}", "`year` is 20233: expected 1990 to 2100"),
             ("{value: 1, unit: W, year: 2023, source: x, colour: red}", "unknown field `colour`"),
+            ("{value: 1, unit: W, year: 2023, source: x, provider: aws}", "unknown field `provider`"),
         ] {
             let error = read(yaml).expect_err(yaml);
             assert!(error.contains(part), "{yaml}: {error}");

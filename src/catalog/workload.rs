@@ -53,7 +53,8 @@ pub struct Phase {
 pub struct Workload<M> {
     /// The name on the command line.
     pub name: String,
-    /// Where the recipe is published.
+    /// Where the recipe is published; a user's own needs no source.
+    #[serde(default = "given")]
     pub source: String,
     /// The shape of the model.
     pub model: M,
@@ -67,6 +68,10 @@ pub struct Workload<M> {
     /// Micro-batches of a step on each device; as few as fit if not given.
     #[serde(default, deserialize_with = "whole_or_none", skip_serializing_if = "Option::is_none")]
     pub grad_accumulation: Option<usize>,
+}
+
+fn given() -> String {
+    "given by the user".to_owned()
 }
 
 impl<M: Shape> Workload<M> {

@@ -114,7 +114,7 @@ fn calibrate(runs: &Path, output: &Path, format: Format, context: &Context) -> R
     }
     let factor = |sds: f64| significant((own.ln_factor + sds * own.ln_sd).exp());
     let below = format!(
-        "\na pass takes {} [{} to {}] times as long as with {} software in the middle of its class\n{}: \
+        "\na pass takes {} [{}, {}] times as long as with {} software in the middle of its class\n{}: \
          `greenformers estimate --calibration {}`\n",
         factor(0.0),
         factor(-1.96),
@@ -241,7 +241,7 @@ fn table(kind: Kind, context: &Context) -> Result<TextTable> {
                     shown(d.memory.as_ref(), 1e9),
                     tera(greenformers::units::DType::F32),
                     tera(greenformers::units::DType::Bf16),
-                    shown(d.usual_price(), 1.0),
+                    shown(d.usual_price().map(|offer| &offer.price), 1.0),
                 ]);
             }
         }

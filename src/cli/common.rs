@@ -4,10 +4,15 @@ use std::io::{IsTerminal as _, Write};
 use std::path::PathBuf;
 
 use anyhow::Result;
+use chrono::Datelike as _;
 use clap::ValueEnum;
+use greenformers::catalog::IntensityBasis;
 use greenformers::estimate::ConditionsSpec;
 use greenformers::record::Warning;
 use greenformers::report::{Paint, TextTable};
+use greenformers::units::{
+    GramsCo2ePerKwh, Money, Seconds, parse_count, parse_electricity_price, parse_intensity, parse_rent, parse_time,
+};
 
 /// What is trained unless something else is named.
 pub(super) const DEFAULT_WORKLOAD: &str = "bert-base";
@@ -32,47 +37,74 @@ pub(super) struct ConditionsArgs {
     /// With a CSV file of hours: find the best start within so many hours (`48h`)
     #[arg(long, value_name = "HOURS", value_parser = parse_hours, help_heading = "Grid, site, prices")]
     start_within: Option<usize>,
-    /// Emissions of a kilowatt-hour in gCO2e, instead of the grid's
-    #[arg(long, value_name = "G_PER_KWH", help_heading = "Grid, site, prices")]
-    grid_intensity: Option<f64>,
+    /// Whose cloud: aws, gcp, azure, lambda and others. Fixes the price, and with `--region` grid and PUE
+    #[arg(long, visible_alias = "provider", value_name = "NAME", help_heading = "Grid, site, prices")]
+    cloud: Option<String>,
+    /// Region of the cloud: its name (`eu-west-1`) or place (`Ireland`)
+    #[arg(long, value_name = "NAME", conflicts_with = "grid", help_heading = "Grid, site, prices")]
+    region: Option<String>,
+    /// What intensities count: life-cycle or direct. Grids known on the other basis are brought to this one, with an interval
+    #[arg(long, value_name = "BASIS", default_value = "life-cycle", help_heading = "Grid, site, prices")]
+    basis: IntensityBasis,
+    /// Emissions of a kilowatt-hour, instead of the grid's: `400`, `0.4kg`, `900 lb/MWh`
+    #[arg(long, value_name = "G_PER_KWH", value_parser = parse_intensity, help_heading = "Grid, site, prices")]
+    grid_intensity: Option<GramsCo2ePerKwh>,
     /// Where the machine stands: a name (`workstation`, `aws`) or a YAML file
     #[arg(long, value_name = "NAME|FILE", help_heading = "Grid, site, prices")]
     site: Option<String>,
     /// Facility energy over IT energy, instead of the site's
     #[arg(long, value_name = "RATIO", help_heading = "Grid, site, prices")]
     pue: Option<f64>,
-    /// Rent of one device
-    #[arg(long, value_name = "USD", help_heading = "Grid, site, prices")]
-    usd_per_hour: Option<f64>,
+    /// Rent of one device for an hour: `2.48`, `2.10 EUR/h`
+    #[arg(long, value_name = "USD", value_parser = parse_rent, help_heading = "Grid, site, prices")]
+    usd_per_hour: Option<Money>,
     /// Which of the catalog's offers: on-demand, list, spot or reserved [default: the median on-demand offer]
     #[arg(long, value_name = "BASIS", conflicts_with = "usd_per_hour", help_heading = "Grid, site, prices")]
     price: Option<String>,
-    /// Price of electricity, for machines that are not rented
-    #[arg(long, value_name = "USD", help_heading = "Grid, site, prices")]
-    usd_per_kwh: Option<f64>,
+    /// Price of electricity, for machines that are not rented: `0.12`, `0.30 EUR/kWh`
+    #[arg(long, value_name = "USD", value_parser = parse_electricity_price, help_heading = "Grid, site, prices")]
+    usd_per_kwh: Option<Money>,
+    /// Dollars of a euro, where a price is in euros
+    #[arg(long, value_name = "RATE", value_parser = parse_count, help_heading = "Grid, site, prices")]
+    eur_usd: Option<f64>,
 }
 
 impl ConditionsArgs {
     /// What was said, for the library.
-    pub(super) fn spec(&self) -> ConditionsSpec {
-        ConditionsSpec {
+    pub(super) fn spec(&self) -> Result<ConditionsSpec> {
+        let usd = |money: Option<Money>| money.map(|m| m.usd(self.eur_usd).map_err(anyhow::Error::msg)).transpose();
+        Ok(ConditionsSpec {
             grid: self.grid.clone(),
             start_within_h: self.start_within,
-            intensity: self.grid_intensity,
+            cloud: self.cloud.clone(),
+            region: self.region.clone(),
+            instance: None,
+            basis: self.basis,
+            asked_in: Some(this_month()),
+            intensity: self.grid_intensity.map(|g| g.0),
             site: self.site.clone(),
             pue: self.pue,
-            usd_per_hour: self.usd_per_hour,
+            usd_per_hour: usd(self.usd_per_hour)?,
             price_basis: self.price.clone(),
-            usd_per_kwh: self.usd_per_kwh,
-        }
+            usd_per_kwh: usd(self.usd_per_kwh)?,
+        })
     }
 }
 
-/// `48h` or `48` as 48.
+/// Year and month: of `SOURCE_DATE_EPOCH`, where output is to be the same at any time, or of now.
+fn this_month() -> (i32, u32) {
+    let fixed = std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|text| text.parse().ok());
+    let then = fixed.and_then(|s| chrono::DateTime::from_timestamp(s, 0)).unwrap_or_else(chrono::Utc::now);
+    (then.year(), then.month())
+}
+
+/// `48h`, `48` or `2d` as 48.
 fn parse_hours(text: &str) -> Result<usize, String> {
-    match text.strip_suffix('h').unwrap_or(text).trim().parse::<usize>() {
-        Ok(hours) if hours <= 87_672 => Ok(hours),
-        _ => Err(format!("expected a whole number of hours up to ten years, such as `48h`, got `{text}`")),
+    const MOST: f64 = 87_672.0;
+    match parse_time(text, 3600.0).map(Seconds::hours) {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a whole number up to ten years")]
+        Ok(hours) if hours.fract() == 0.0 && hours <= MOST => Ok(hours as usize),
+        _ => Err(format!("expected a whole number of hours up to ten years, such as `48h` or `2d`, got `{text}`")),
     }
 }
 
@@ -88,18 +120,18 @@ pub(super) fn parse_ratio(text: &str) -> Result<f64, String> {
 /// Thirty years.
 const MOST_S: f64 = 1e9;
 
-/// A time in seconds above 0.
+/// A time above 0, in seconds where no unit is given.
 pub(super) fn parse_seconds(text: &str) -> Result<f64, String> {
-    match text.strip_suffix('s').unwrap_or(text).trim().parse::<f64>() {
-        Ok(x) if x > 0.0 && x <= MOST_S => Ok(x),
+    match parse_time(text, 1.0)?.0 {
+        x if x > 0.0 && x <= MOST_S => Ok(x),
         _ => Err(format!("expected a time in seconds above 0, and of at most {MOST_S:e}, got `{text}`")),
     }
 }
 
 /// Minutes above 0.
 pub(super) fn parse_minutes(text: &str) -> Result<f64, String> {
-    match text.strip_suffix('m').unwrap_or(text).parse::<f64>() {
-        Ok(m) if m > 0.0 && m <= 100_000.0 => Ok(m),
+    match parse_time(text, 60.0)?.0 / 60.0 {
+        m if m > 0.0 && m <= 100_000.0 => Ok(m),
         _ => Err(format!("expected minutes above 0, up to 100000, got `{text}`")),
     }
 }
@@ -116,6 +148,26 @@ pub(super) fn print(text: &str) -> Result<()> {
 pub(super) fn paint() -> Paint {
     let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     Paint(std::io::stdout().is_terminal() && !set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|t| t != "dumb"))
+}
+
+/// Columns of a table: `COLUMNS` where it is set, those of the terminal, or as many as it takes where nobody looks on.
+pub(super) fn width() -> usize {
+    const LEAST: usize = 40;
+    let set = std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
+    let of_terminal = || terminal_size::terminal_size().map(|(columns, _)| usize::from(columns.0));
+    let shown = std::io::stdout().is_terminal();
+    set.or_else(|| of_terminal().filter(|_| shown)).map_or(usize::MAX, |columns: usize| columns.max(LEAST))
+}
+
+/// The command line as it was typed, with more at its end: what to type next.
+pub(super) fn command_with(more: &str) -> String {
+    let quoted = |arg: std::ffi::OsString| {
+        let arg = arg.to_string_lossy().into_owned();
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_=.,:/+%@".contains(c);
+        if !arg.is_empty() && arg.chars().all(plain) { arg } else { format!("'{}'", arg.replace('\'', "'\\''")) }
+    };
+    let typed: Vec<String> = std::env::args_os().skip(1).map(quoted).collect();
+    format!("greenformers {} {more}", typed.join(" "))
 }
 
 /// Each warning once, after an empty line; nothing if there is none.
@@ -139,7 +191,7 @@ pub(super) fn warnings_text<'a>(warnings: impl IntoIterator<Item = &'a Warning>)
 /// A table to stdout: for people with `below` after it, or as CSV.
 pub(super) fn print_table(table: &TextTable, format: Format, below: &str) -> Result<()> {
     if format != Format::Csv {
-        return print(&(paint().table(&table.render(), &[]) + below));
+        return print(&(paint().table(&table.render(width()), &[]) + below));
     }
     let (header, lines) = table.parts();
     let mut writer = csv::Writer::from_writer(Vec::new());

@@ -9,7 +9,7 @@ use greenformers::report::{comparison_frame, comparison_text, to_csv};
 use serde::Serialize;
 
 use super::Context;
-use super::common::{Format, paint, print, print_json};
+use super::common::{Format, paint, print, print_json, width};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -49,7 +49,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         Format::Json => print_json(&Output { comparison: &comparison, modelled: &modelled }),
         Format::Csv => print(&to_csv(&mut comparison_frame(&comparison)?)?),
         Format::Text => {
-            let mut text = comparison_text(&comparison, paint());
+            let mut text = comparison_text(&comparison, paint(), width());
             for device in &modelled {
                 let time = device.crossovers.iter().filter(|c| c.of == PerToken::Time);
                 let said: Vec<String> = time.map(Crossover::sentence).collect();

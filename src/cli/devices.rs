@@ -12,7 +12,7 @@ use greenformers::sensor::{DEFAULT_POWERCAP_ROOT, GpuInfo, visible_gpus};
 use serde::Serialize;
 
 use super::Context;
-use super::common::{Format, paint, print, print_json, print_table};
+use super::common::{Format, paint, print, print_json, print_table, width};
 
 /// A sensor is watched for at most so long, which is time for a dozen of its values.
 const WATCH_S: f64 = 2.0;
@@ -86,7 +86,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     if args.format == Format::Csv {
         return print_table(&table, args.format, "");
     }
-    let mut text = paint().table(&table.render(), &[]);
+    let mut text = paint().table(&table.render(width()), &[]);
     for row in &rows {
         if let Some(reason) = &row.reason {
             text.push_str(&format!("\n{}: {reason}\n", row.device));

@@ -2,47 +2,56 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use greenformers::catalog::{AttentionUse, Device, SoftwareSpec};
 use greenformers::estimate::{
-    Cluster, Estimate, Hardware, Network, OwnSoftware, Request, estimate, parse_devices_per_node,
-    recommend_architecture, unused_record,
+    Cluster, ConditionsSpec, Estimate, EstimateError, Hardware, Network, OwnSoftware, Request, estimate,
+    parse_devices_per_node, recommend_architecture, unused_record,
 };
 use greenformers::files::{JSON_SCHEMA, read_text};
 use greenformers::model::Arch;
 use greenformers::record::{Record, Workload};
 use greenformers::report::{
-    assumptions_table, estimates_frame, estimates_table, explanation_table, schedule_text, side_table, to_csv,
-    variance_table,
+    assumptions_table, estimates_frame, explanation_table, schedule_text, short_answer, side_table, to_csv,
+    variance_table, verdict_of_machines, wrapped,
 };
-use greenformers::units::DType;
+use greenformers::units::{DType, Watts, parse_power};
 use serde::Serialize;
 
 use super::Context;
-use super::common::{ConditionsArgs, DEFAULT_WORKLOAD, Format, paint, parse_seconds, print, print_json, warnings_text};
+use super::common::{
+    ConditionsArgs, Format, command_with, paint, parse_seconds, print, print_json, warnings_text, width,
+};
 use super::sweep::{self, SweepArgs};
+use super::workload::WorkloadArgs;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   greenformers estimate reports/mine                         the machine that was measured
+  greenformers estimate bert-large --hardware a100-sxm4-40gb --devices 8 --cloud aws --region eu-west-1
+  greenformers estimate gpt2 --instance p4d.24xlarge --tokens 50B
   greenformers estimate --hardware a100-sxm4-80gb --devices 8 --grid aws-eu-north-1
   greenformers estimate --hardware h100-sxm5 --devices 64 --network 8xinfiniband-ndr
   greenformers estimate --hardware rtx-4090-24gb --workload my-model.yaml --arch dense --arch lrt:rank=128
   greenformers estimate --sweep hardware=all,grid=all,devices=1,8 --pareto time,cost,co2e --max-hours 48 --recommend
   greenformers estimate --hardware h100-sxm5 --grid hours.csv --start-within 48h --explain
-  greenformers estimate --step-time 0.42 --power 350 --usd-per-hour 1.10")]
+  greenformers estimate --step-time 0.42 --steps 100k --power 350W --grid poland --usd-per-hour 1.10")]
 pub(super) struct Args {
-    /// A record.json, or the folder that holds one
-    record: Option<PathBuf>,
-    /// What is trained: a name or a YAML file [default: the record's, or bert-base]
-    #[arg(long, value_name = "NAME|FILE")]
-    workload: Option<String>,
-    /// What it runs on: a name of the catalog or a YAML file [default: the record's machine]
-    #[arg(long, value_name = "NAME|FILE")]
-    hardware: Option<String>,
-    /// How many devices
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    devices: u32,
+    /// A record.json, the folder that holds one, or the name of a workload
+    #[arg(value_name = "RECORD|WORKLOAD")]
+    what: Option<String>,
+    #[command(flatten)]
+    workload: WorkloadArgs,
+    /// What it runs on: a name of the catalog or a YAML file; several, by commas or repeated, are put side by side [default: the
+    /// record's machine]
+    #[arg(long, value_name = "NAME|FILE", value_delimiter = ',')]
+    hardware: Vec<String>,
+    /// How many devices [default: those of `--instance`, or 1]
+    #[arg(long, value_name = "N")]
+    devices: Option<u32>,
+    /// What a cloud calls the machine: `p4d.24xlarge`. Fixes hardware, devices and price
+    #[arg(long, value_name = "NAME")]
+    instance: Option<String>,
     /// Network between machines: Gbit/s of a machine, which its devices share, or ethernet-10, -25, -100, infiniband-hdr or -ndr
     /// (one adapter; `8xinfiniband-ndr` for eight) [default: the catalog's]
     #[arg(long, value_name = "NAME|GBIT", allow_hyphen_values = true)]
@@ -72,16 +81,19 @@ pub(super) struct Args {
     /// The old name of `--software`: typical is `optimised/composed`, tuned is `optimised/fused`
     #[arg(long, value_name = "typical|tuned", hide = true, conflicts_with_all = ["software", "attention"])]
     efficiency: Option<SoftwareSpec>,
-    /// Seconds of an optimizer step that you measured, of the whole batch on all devices
-    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds, conflicts_with = "record")]
+    /// Seconds of an optimizer step that you measured, of the whole batch on all devices; with `--steps` or a workload
+    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
     step_time: Option<f64>,
     /// Watts of a device at the wall, with `--step-time`
-    #[arg(long, value_name = "WATTS", requires = "step_time")]
-    power: Option<f64>,
+    #[arg(long, value_name = "WATTS", value_parser = parse_power, requires = "step_time")]
+    power: Option<Watts>,
     #[command(flatten)]
     conditions: ConditionsArgs,
     #[command(flatten)]
     sweep: SweepArgs,
+    /// Print all that is assumed, with sources, and memory, water and what makes the numbers uncertain
+    #[arg(long)]
+    assumptions: bool,
     /// Print the arithmetic of each number
     #[arg(long)]
     explain: bool,
@@ -112,24 +124,38 @@ impl Args {
     }
 }
 
+/// What was asked for, with names looked up.
+struct Asked {
+    record: Option<Record>,
+    workload: WorkloadArgs,
+    hardware: Vec<Device>,
+    devices: u32,
+    spec: ConditionsSpec,
+}
+
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
+    let asked = asked(args, context)?;
     if let Some(axes) = args.sweep.axes() {
         let base = sweep::Base {
-            workload: args.workload.as_deref(),
-            hardware: args.hardware.as_deref(),
-            devices: args.devices,
+            workload: asked.workload.load(None, context)?,
+            hardware: asked.hardware,
+            devices: asked.devices,
             cluster: args.cluster(),
             dtype: args.dtype,
             archs: &args.archs,
             micro_batch: args.micro_batch.map(|n| n as usize),
             software: args.software(),
-            conditions: &args.conditions,
-            is_measured: args.record.is_some() || args.step_time.is_some(),
+            conditions: asked.spec,
+            is_measured: asked.record.is_some() || args.step_time.is_some(),
         };
         return sweep::run(&args.sweep, axes, &base, args.format, context);
     }
-    let record = args.record.as_deref().map(Record::load).transpose()?;
-    let estimates = estimates(args, record.as_ref(), context)?;
+    let estimates = if asked.hardware.len() > 1 {
+        let of = |device: &Device| estimates(args, &asked, Some(device.clone()), context);
+        asked.hardware.iter().map(of).collect::<Result<Vec<_>>>()?.concat()
+    } else {
+        estimates(args, &asked, asked.hardware.first().cloned(), context)?
+    };
     match args.format {
         Format::Json => print_json(&Output { schema: JSON_SCHEMA, estimates: &estimates }),
         Format::Csv => print(&to_csv(&mut estimates_frame(&estimates)?)?),
@@ -137,26 +163,72 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     }
 }
 
-fn estimates(args: &Args, record: Option<&Record>, context: &Context) -> Result<Vec<Estimate>> {
-    let device: Option<Device> = args.hardware.as_deref().map(|name| context.catalog.load(name)).transpose()?;
+fn asked(args: &Args, context: &Context) -> Result<Asked> {
+    let (record, named) = match args.what.as_deref() {
+        None => (None, None),
+        // A folder of this name counts more than a workload of it.
+        Some(path) if Path::new(path).exists() => (Some(Record::load(Path::new(path))?), None),
+        Some(name) => match context.catalog.load::<Workload>(name) {
+            Ok(_) => (None, Some(name)),
+            // What looks like a path is one, and its own error says what is wrong with it.
+            Err(_) if name.contains(['/', '.']) => (Some(Record::load(Path::new(name))?), None),
+            Err(error) => bail!("`{name}` is no record that is there, and no workload: {error}"),
+        },
+    };
+    let spec = ConditionsSpec { instance: args.instance.clone(), ..args.conditions.spec()? };
+    let of_instance = spec.instance(&context.catalog)?;
+    let mut hardware: Vec<Device> =
+        args.hardware.iter().map(|name| spec.device(name, &context.catalog)).collect::<Result<_, _>>()?;
+    let mut devices = args.devices;
+    if let Some((device, count)) = of_instance {
+        if let Some(other) = hardware.iter().find(|named| named.id != device.id) {
+            return Err(EstimateError::InstanceOfOther {
+                instance: args.instance.clone().unwrap_or_default(),
+                of_instance: device.id,
+                hardware: other.id.clone(),
+            }
+            .into());
+        }
+        devices = devices.or(Some(count));
+        hardware = vec![device];
+    }
+    Ok(Asked { record, workload: args.workload.or_named(named), hardware, devices: devices.unwrap_or(1), spec })
+}
+
+fn estimates(args: &Args, asked: &Asked, device: Option<Device>, context: &Context) -> Result<Vec<Estimate>> {
+    let record = asked.record.as_ref();
     let hardware = match args.step_time {
-        Some(step_s) => Hardware::Given { step_s, power_w: args.power, device },
+        Some(_) if record.is_some() => {
+            bail!("`--step-time` is a step that you measured, and so is the record: leave out one of them")
+        }
+        Some(_) if !asked.workload.says_how_long() => bail!(
+            "`--step-time` needs to know how many steps there are\nhint: `--step-time 0.42 --steps 100k`, or `--workload NAME` \
+             for a run that the catalog knows"
+        ),
+        Some(step_s) => Hardware::Given {
+            step_s,
+            power_w: args.power.map(|power| power.0),
+            device,
+            model_is_known: asked.workload.name().is_some(),
+        },
         None => Hardware::choose(record, device)?,
     };
     let used = hardware.record();
-    let workload: Workload = match (&args.workload, used) {
-        (None, Some(record)) => record.settings.workload.clone(),
-        (name, _) => context.catalog.load(name.as_deref().unwrap_or(DEFAULT_WORKLOAD))?,
-    };
+    let mut workload = asked.workload.load(used.map(|record| &record.settings.workload), context)?;
+    if let Hardware::Given { model_is_known: false, .. } = hardware {
+        let steps: u64 = workload.phases.iter().map(|phase| phase.steps).sum();
+        workload.name = format!("{steps} steps");
+        "given with `--steps`".clone_into(&mut workload.source);
+    }
     let archs = if args.archs.is_empty() { hardware.usual_archs(&workload) } else { args.archs.clone() };
-    let conditions = args.conditions.spec().on(&hardware, &context.catalog)?;
+    let conditions = asked.spec.on(&hardware, asked.devices, &context.catalog)?;
     let own = args.calibration.as_deref().map(calibration).transpose()?;
     let mut estimates = estimate(&Request {
         workload: &workload,
         archs: &archs,
         dtype: args.dtype.unwrap_or_else(|| hardware.usual_dtype()),
         hardware,
-        devices: args.devices,
+        devices: asked.devices,
         cluster: args.cluster(),
         software: args.software(),
         own: own.as_ref(),
@@ -181,40 +253,37 @@ fn calibration(path: &Path) -> Result<OwnSoftware> {
 }
 
 fn text(estimates: &[Estimate], args: &Args) -> String {
-    let mut text = String::new();
-    let Some(first) = estimates.first() else { return text };
-    text.push_str(&format!(
-        "{} on {} x {}, {}, {}\n\n",
-        first.workload.as_deref().unwrap_or("run"),
-        first.devices,
-        first.hardware.as_deref().unwrap_or("a machine of which the step time was given"),
-        first.dtype.map_or("", DType::name),
-        match &first.software {
-            Some(software) => format!("{}, software: {software}", first.basis.name()),
-            None => first.basis.name().to_owned(),
-        },
-    ));
-    text.push_str(&paint().table(&estimates_table(estimates).render(), &[]));
-    text.push('\n');
-    text.push_str(&side_table(estimates).render());
-    text.push('\n');
-    for (name, reason) in &first.missing {
-        text.push_str(&format!("{name}: {reason}\n"));
+    let Some(first) = estimates.first() else { return String::new() };
+    let width = width();
+    let several = estimates.iter().any(|e| e.hardware != first.hardware);
+    let verdict = several.then(|| verdict_of_machines(estimates));
+    let next = command_with(if args.assumptions { "--explain" } else { "--assumptions" });
+    let [sentence, table, below] = short_answer(estimates, verdict.as_deref(), &next, width);
+    let mut text = paint().strong(sentence.trim_end()) + "\n\n" + &paint().table(&table, &[]) + "\n";
+    for (name, reason) in
+        first.missing.iter().filter(|(name, _)| args.assumptions || ["cost_usd", "it_energy_kwh"].contains(name))
+    {
+        text.push_str(&wrapped(&format!("{name}: {reason}"), width, "  "));
     }
     text.push_str(&schedule_text(estimates));
-    text.push_str(&variance_table(first).render());
-    text.push('\n');
+    if args.sweep.recommend {
+        text.push_str(&wrapped(&recommend_architecture(estimates), width, ""));
+    }
+    text.push_str(&below);
+    if args.assumptions {
+        text.push('\n');
+        text.push_str(&side_table(estimates).render(width));
+        text.push('\n');
+        text.push_str(&variance_table(first).render(width));
+        text.push('\n');
+        text.push_str(&assumptions_table(first).render(width));
+    }
     if args.explain {
         for estimate in estimates {
-            text.push_str(&format!("{}:\n", estimate.label()));
-            text.push_str(&explanation_table(estimate).render());
-            text.push('\n');
+            text.push_str(&format!("\n{}:\n", estimate.label()));
+            text.push_str(&explanation_table(estimate).render(width));
         }
     }
-    if args.sweep.recommend {
-        text.push_str(&format!("{}\n\n", recommend_architecture(estimates)));
-    }
-    text.push_str(&assumptions_table(first).render());
     text.push_str(&warnings_text(estimates.iter().flat_map(|e| &e.warnings)));
     text
 }

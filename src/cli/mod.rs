@@ -17,6 +17,7 @@ mod sweep;
 mod track;
 mod track_output;
 mod validate;
+mod workload;
 
 use std::io::{ErrorKind, Write as _};
 use std::path::PathBuf;

@@ -16,7 +16,7 @@ use greenformers::units::DType;
 use serde::Serialize;
 
 use super::common::{
-    DEFAULT_WORKLOAD, Format, new_campaign_folder, parse_minutes, parse_ratio, parse_seconds, print, print_json,
+    DEFAULT_WORKLOAD, Format, new_campaign_folder, parse_minutes, parse_ratio, parse_seconds, print, print_json, width,
 };
 use super::progress::Bar;
 use super::{Context, stopping};
@@ -144,7 +144,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     greenformers::record::write_whole(&folder.join("measurements.csv"), csv.as_bytes())?;
     match args.format {
         Format::Text => {
-            print(&profile_table(&summaries).render())?;
+            print(&profile_table(&summaries).render(width()))?;
             for unmetered in &record.environment.unmetered {
                 context.note(format_args!("not metered: {}: {}", unmetered.what, unmetered.reason));
             }

@@ -52,7 +52,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         None if path.is_dir() => path.clone(),
         None => path.parent().map_or_else(PathBuf::new, Path::to_owned),
     };
-    let report = figures(&record, Inputs::of(&record, &args.conditions.spec(), &context.catalog, args.seed)?);
+    let report = figures(&record, Inputs::of(&record, &args.conditions.spec()?, &context.catalog, args.seed)?);
     let said = warnings_text(report.estimates.iter().flat_map(|e| &e.warnings));
     if !said.is_empty() {
         // What is printed is where the report is, and nothing else.
@@ -67,7 +67,7 @@ fn several(args: &Args, context: &Context) -> Result<()> {
     let Some(folder) = &args.output else {
         bail!("several records make a report of their own\nhint: give its folder with `-o DIR`");
     };
-    let spec = args.conditions.spec();
+    let spec = args.conditions.spec()?;
     let side = |path: &PathBuf| Ok(Side::of(name_of(path), Record::load(path)?, &spec, &context.catalog, args.seed));
     let sides = side_by_side(args.records.iter().map(side).collect::<Result<_>>()?)?;
     let files = write_sides(&sides, folder, args.png)?;

@@ -8,14 +8,14 @@ use greenformers::files::JSON_SCHEMA;
 use greenformers::machine;
 use greenformers::record::CellSummary;
 use greenformers::report::{
-    Inputs, Report, claims_text, comparison_text, estimates_frame, estimates_table, figures, profile_table, to_csv,
+    Inputs, Report, answer_table, claims_text, comparison_text, estimates_frame, figures, profile_table, to_csv,
     write_report,
 };
 use serde::Serialize;
 
 use super::Context;
 use super::common::{
-    ConditionsArgs, Format, new_campaign_folder, paint, parse_seconds, print, print_json, warnings_text,
+    ConditionsArgs, Format, new_campaign_folder, paint, parse_seconds, print, print_json, warnings_text, width,
 };
 use super::profile::{Beside, WhatArgs, measure_into};
 
@@ -92,7 +92,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let what = WhatArgs { precision: args.what.precision.max(PRECISION), ..args.what.clone() };
     let max_time = args.max_time.unwrap_or(if args.quick { QUICK_S } else { CELL_S });
     let (record, _lock) = measure_into(&what, args.beside(), max_time, &folder, Some(args.resume), &facts, context)?;
-    let inputs = Inputs::of(&record, &args.conditions.spec(), &context.catalog, args.what.seed)?;
+    let inputs = Inputs::of(&record, &args.conditions.spec()?, &context.catalog, args.what.seed)?;
     let report = figures(&record, inputs);
     let files = write_report(&report, &folder, false)?;
     match args.format {
@@ -113,9 +113,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
 
 fn text(report: &Report, page: &Path) -> String {
     let colour = paint();
-    let mut text = colour.table(&profile_table(&report.cells).render(), &[]);
+    let mut text = colour.table(&profile_table(&report.cells).render(width()), &[]);
     text.push('\n');
-    text.push_str(&comparison_text(&report.comparison, colour));
+    text.push_str(&comparison_text(&report.comparison, colour, width()));
     text.push('\n');
     if let Some(reason) = &report.no_estimates {
         text.push_str(&format!("the whole run is not estimated: {reason}\n"));
@@ -123,7 +123,7 @@ fn text(report: &Report, page: &Path) -> String {
         let basis = report.estimates.first().map_or("", |e| e.basis.name());
         let workload = &report.record.settings.workload.name;
         text.push_str(&format!("{workload}, the whole run on this machine, estimated (basis: {basis}):\n"));
-        text.push_str(&colour.table(&estimates_table(&report.estimates).render(), &[]));
+        text.push_str(&colour.table(&answer_table(&report.estimates, width()).render(width()), &[]));
     }
     for (name, reason) in report.estimates.first().into_iter().flat_map(|e| &e.missing) {
         text.push_str(&format!("{name}: {reason}\n"));

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use greenformers::catalog::{Device, EntryKind, SoftwareSpec};
-use greenformers::estimate::{Axes, Cluster, EstimateError, Goal, Limits, Scenario, frontier, recommend, sweep};
+use greenformers::estimate::{
+    Axes, Cluster, ConditionsSpec, EstimateError, Goal, Limits, Rent, Scenario, frontier, recommend, sweep,
+};
 use greenformers::files::JSON_SCHEMA;
 use greenformers::model::Arch;
 use greenformers::record::{Warning, Workload, write_whole};
@@ -13,7 +15,7 @@ use greenformers::units::DType;
 use serde::Serialize;
 
 use super::Context;
-use super::common::{ConditionsArgs, DEFAULT_WORKLOAD, Format, paint, print, print_json, warnings_text};
+use super::common::{Format, paint, print, print_json, warnings_text, width};
 
 /// Rows that a terminal is shown.
 const ROWS: usize = 40;
@@ -119,15 +121,15 @@ fn lists(text: &str) -> Result<Lists<'_>> {
 
 /// What a single scenario is described by: the value of each list that `--sweep` does not name.
 pub(super) struct Base<'a> {
-    pub(super) workload: Option<&'a str>,
-    pub(super) hardware: Option<&'a str>,
+    pub(super) workload: Workload,
+    pub(super) hardware: Vec<Device>,
     pub(super) devices: u32,
     pub(super) cluster: Cluster,
     pub(super) dtype: Option<DType>,
     pub(super) archs: &'a [Arch],
     pub(super) micro_batch: Option<usize>,
     pub(super) software: SoftwareSpec,
-    pub(super) conditions: &'a ConditionsArgs,
+    pub(super) conditions: ConditionsSpec,
     /// Whether a record or a step time was given, of which there is nothing to sweep.
     pub(super) is_measured: bool,
 }
@@ -142,7 +144,7 @@ pub(super) fn run(
     if base.is_measured {
         bail!("`--sweep` compares hardware of the catalog: leave out the record and `--step-time`");
     }
-    if base.conditions.spec().is_hourly() {
+    if base.conditions.is_hourly() {
         bail!("`--sweep` takes no hours of a grid: name grids, or estimate one scenario with `--grid FILE.csv`");
     }
     if let Some(out) = &options.out
@@ -150,9 +152,8 @@ pub(super) fn run(
     {
         bail!("`--out {}` is neither a .csv nor a .parquet file", out.display());
     }
-    let workload: Workload = context.catalog.load(base.workload.unwrap_or(DEFAULT_WORKLOAD))?;
     let axes = axes(base, axes_text, context)?;
-    let all = sweep(&workload, &axes, base.micro_batch)?;
+    let all = sweep(&base.workload, &axes, base.micro_batch)?;
     let total = all.scenarios.len();
     let mut warnings: Vec<Warning> = Vec::new();
     for warning in axes.grids.iter().flat_map(|(_, conditions)| &conditions[0].warnings) {
@@ -197,7 +198,7 @@ pub(super) fn run(
             if !common.is_empty() {
                 text.push('\n');
             }
-            text.push_str(&paint().table(&table.render(), &[]));
+            text.push_str(&paint().table(&table.render(width()), &[]));
             text.push_str("×/÷: 95 % intervals go from the number over the factor after it to the number times it\n");
             if scenarios.len() > ROWS {
                 text.push_str(&format!(
@@ -228,9 +229,9 @@ fn axes(base: &Base<'_>, text: &str, context: &Context) -> Result<Axes> {
     let catalog = &context.catalog;
     let devices_named: Vec<Device> = match lists.hardware.as_slice() {
         ["all"] => catalog.all()?,
-        [] => match base.hardware {
-            Some(name) => vec![catalog.load(name)?],
-            None => bail!("`--sweep` needs `hardware=all`, `hardware=NAME,...` or `--hardware NAME`"),
+        [] => match base.hardware.as_slice() {
+            named @ [_, ..] => named.to_vec(),
+            [] => bail!("`--sweep` needs `hardware=all`, `hardware=NAME,...` or `--hardware NAME`"),
         },
         names => names.iter().map(|name| catalog.load(name)).collect::<Result<_, _>>()?,
     };
@@ -276,7 +277,7 @@ fn axes(base: &Base<'_>, text: &str, context: &Context) -> Result<Axes> {
     if scenarios.is_none_or(|n| n > MAX_SCENARIOS) {
         bail!("`--sweep` would make more than {MAX_SCENARIOS} scenarios: name fewer of each list");
     }
-    let spec = base.conditions.spec();
+    let spec = &base.conditions;
     let of_device = |device: Device| Ok((device.clone(), spec.of_device(&device, catalog)?));
     let of_grid = |name: &Option<String>| match name {
         Some(name) => Ok(spec.in_grid(name).of_grid(catalog)?),
@@ -290,6 +291,12 @@ fn axes(base: &Base<'_>, text: &str, context: &Context) -> Result<Axes> {
         cluster: base.cluster,
         software,
         archs,
+        rent: Rent {
+            usd_per_hour: spec.usd_per_hour,
+            basis: spec.price_basis.clone(),
+            asked_in: spec.asked_in,
+            ..Rent::default()
+        },
         owned: spec.owns_machines(),
     })
 }

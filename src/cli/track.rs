@@ -15,7 +15,7 @@ use greenformers::track::{TrackPlan, Tracked, Tracking, track};
 use greenformers::units::Seconds;
 
 use super::Context;
-use super::common::{ConditionsArgs, parse_seconds};
+use super::common::{ConditionsArgs, parse_seconds, width};
 use super::track_output::Destination;
 
 /// Readings further apart than a minute could miss that a counter has wrapped, or what a GPU did in between.
@@ -40,6 +40,9 @@ pub(super) struct Args {
     /// Write FILE.json, or add a row to FILE.csv in the columns of CodeCarbon 3 (kWh and kg of what is metered, times PUE)
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Write over FILE.json whatever is in it
+    #[arg(long, requires = "output")]
+    force: bool,
     /// Account for the command alone: CPU energy by its share of CPU time, memory by what it keeps resident
     #[arg(long)]
     process: bool,
@@ -91,15 +94,15 @@ fn parse_address(text: &str) -> Result<SocketAddr, String> {
 /// Runs the command; the code to exit with is the command's.
 pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     // All that can be wrong with the options is found before the command runs.
-    let destination = args.output.as_deref().map(Destination::open).transpose()?;
+    let destination = args.output.as_deref().map(|path| Destination::open(path, args.force)).transpose()?;
     let facts = machine::machine_facts();
     let cpu: Option<Device> = match &args.hardware {
         Some(name) => Some(processor(name, context.catalog.load(name)?)?),
         None => context.catalog.identify(DeviceKind::Cpu, &facts.cpu)?,
     };
     let share = cpu.as_ref().map_or(1.0, |d| hardware_share(d, &facts)).min(1.0);
-    let spec = args.conditions.spec();
-    let conditions = spec.of_known_hours(cpu.as_ref(), share, &context.catalog)?;
+    let spec = args.conditions.spec()?;
+    let conditions = spec.of_known_hours(cpu.as_ref(), (1, share), false, &context.catalog)?;
     let grid = spec.grid_if_named(&context.catalog)?;
     let seconds = |time: chrono::DateTime<chrono::Local>| time.timestamp_millis() as f64 / 1000.0;
     // Hours of another year say nothing of now, and that is better found out before days of work.
@@ -154,7 +157,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
         grid: grid.as_ref(),
         facts: &facts,
     };
-    context.note(run.text().trim_end());
+    context.note(run.text(width()).trim_end());
     if let Some(destination) = destination
         && let Err(error) = destination.write(&run)
     {

@@ -7,6 +7,23 @@ use greenformers::files::{append_row, has_header, read_head};
 use greenformers::record::write_whole;
 use greenformers::report::{CODECARBON_HEADER, CodecarbonRow, TrackedRun};
 
+/// Whether a file is what `track` has written before.
+fn is_account(path: &Path) -> bool {
+    const MOST: usize = 4096;
+    let Ok((head, _)) = read_head(path, MOST) else { return false };
+    // The first keys of an account; an empty file is nobody's.
+    let plain: String = String::from_utf8_lossy(&head).chars().filter(|c| !c.is_whitespace()).collect();
+    plain.is_empty() || (plain.starts_with("{\"schema\":") && plain.contains("\"command\":["))
+}
+
+/// That the account can be written is found out before the command runs, and not after days of work.
+fn try_to_write(folder: &Path, path: &Path) -> Result<()> {
+    let into_folder = || tempfile::NamedTempFile::new_in(folder).map(drop);
+    let over_file = || std::fs::OpenOptions::new().append(true).open(path).map(drop);
+    let tried = into_folder().and_then(|()| if path.exists() { over_file() } else { Ok(()) });
+    tried.with_context(|| format!("cannot write `{}`", path.display()))
+}
+
 /// Where the account goes: checked before the command runs.
 pub(super) enum Destination {
     Json(PathBuf),
@@ -14,7 +31,7 @@ pub(super) enum Destination {
 }
 
 impl Destination {
-    pub(super) fn open(path: &Path) -> Result<Self> {
+    pub(super) fn open(path: &Path, force: bool) -> Result<Self> {
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         if !folder.is_dir() {
             bail!(
@@ -28,7 +45,16 @@ impl Destination {
             bail!("cannot write `{}`: it is a folder\nhint: `-o {}/run.json`", path.display(), path.display());
         }
         match path.extension().and_then(|e| e.to_str()) {
-            Some("json") => Ok(Self::Json(path.to_owned())),
+            Some("json") => {
+                if !force && path.exists() && !is_account(path) {
+                    bail!(
+                        "`{}` is there and is no account of a command\nhint: give a new file, or `--force` to write over it",
+                        path.display()
+                    );
+                }
+                try_to_write(folder, path)?;
+                Ok(Self::Json(path.to_owned()))
+            }
             Some("csv") => {
                 let fits =
                     !path.exists() || has_header(&read_head(path, CODECARBON_HEADER.len() + 2)?.0, CODECARBON_HEADER);
@@ -38,6 +64,7 @@ impl Destination {
                         path.display()
                     );
                 }
+                try_to_write(folder, path)?;
                 Ok(Self::Csv(path.to_owned()))
             }
             _ => bail!("`{}` is neither `.json` nor `.csv`\nhint: `-o run.json`", path.display()),

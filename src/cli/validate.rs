@@ -15,7 +15,7 @@ use greenformers::report::{
 use serde::Serialize;
 
 use super::Context;
-use super::common::{Format, new_campaign_folder, parse_minutes, parse_seconds, print, print_json};
+use super::common::{Format, new_campaign_folder, parse_minutes, parse_seconds, print, print_json, width};
 use super::profile::{Beside, WhatArgs, measure_into};
 
 #[derive(Debug, clap::Args)]
@@ -91,7 +91,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let json = serde_json::to_string_pretty(&Output { schema: JSON_SCHEMA, runs: &runs })? + "\n";
     write_whole(&folder.join("validation.json"), json.as_bytes())?;
     match args.format {
-        Format::Text => print(&validation_table(&runs).render())?,
+        Format::Text => print(&validation_table(&runs).render(width()))?,
         Format::Json => print_json(&Output { schema: JSON_SCHEMA, runs: &runs })?,
         Format::Csv => print(&to_csv(&mut validation_frame(&runs)?)?)?,
     }
@@ -103,7 +103,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
 fn published(args: &Args, record: &Path, context: &Context) -> Result<()> {
     let checks = against_published(&Record::load(record)?, &context.catalog, args.what.seed)?;
     match args.format {
-        Format::Text => print(&published_table(&checks).render()),
+        Format::Text => print(&published_table(&checks).render(width())),
         Format::Json => print_json(&PublishedOutput { schema: JSON_SCHEMA, published: &checks }),
         Format::Csv => print(&to_csv(&mut published_frame(&checks)?)?),
     }

@@ -91,6 +91,36 @@ pub enum EstimateError {
         /// What there is.
         allowed: Vec<String>,
     },
+    /// No machine of this name is known.
+    #[error("unknown instance `{name}`{}: expected {}", provider.as_deref().map(|p| format!(" of {p}")).unwrap_or_default(), if known.is_empty() { "`--hardware`, the catalog knows none of its machines".to_owned() } else { known.iter().map(|a| format!("`{a}`")).collect::<Vec<_>>().join(", ") })]
+    Instance {
+        /// What was typed.
+        name: String,
+        /// The provider, if one was named.
+        provider: Option<String>,
+        /// What there is.
+        known: Vec<String>,
+    },
+    /// Another device than that of the machine.
+    #[error(
+        "`{instance}` is a machine with {of_instance}, not with `{hardware}`: leave out one of `--instance` and `--hardware`"
+    )]
+    InstanceOfOther {
+        /// The machine.
+        instance: String,
+        /// What it has.
+        of_instance: String,
+        /// What was asked for.
+        hardware: String,
+    },
+    /// A model alone is no run.
+    #[error("`{model}` is a model, and how long it is trained is not said\nhint: add {}", missing.join(", "))]
+    NoRecipe {
+        /// The model.
+        model: String,
+        /// What is missing, as options.
+        missing: Vec<&'static str>,
+    },
     /// Neither a record nor a device was given.
     #[error("nothing to estimate from\nhint: give a record, `--hardware NAME` or `--step-time SECONDS`")]
     NoSource,

@@ -8,7 +8,7 @@
 //! | `page` | one HTML file, and Markdown |
 //! | `sides` | several records side by side |
 //! | `files` | tables and cards for other programs |
-//! | `terminal` | tables in 100 columns |
+//! | `terminal` | the answer and its tables, for a terminal |
 //! | `markup` | the one place where text becomes markup |
 
 pub mod charts;
@@ -28,7 +28,7 @@ mod validation;
 
 pub use charts::{Chart, Palette};
 pub use error::ReportError;
-pub use figures::{Inputs, Market, Report, ZoneRun, figures};
+pub use figures::{Inputs, Market, Report, ZoneRun, figures, statement_of_past};
 pub use files::{
     CODECARBON_HEADER, CodecarbonRow, NamedScenario, cells_frame, comparison_frame, estimates_frame, named_scenarios,
     sweep_frame, to_csv, to_parquet, write_report,
@@ -38,10 +38,10 @@ pub use names::TOOL;
 pub use numbers::{human_hours, interval, percent_saved, significant};
 pub use page::{html, markdown};
 pub use sides::{Side, Sides, side_by_side, write_sides};
-pub use table::{TextTable, WIDTH};
+pub use table::{TextTable, wrapped};
 pub use terminal::{
-    Paint, assumptions_table, claims_text, comparison_text, crossovers_table, estimates_table, explanation_table,
-    profile_table, schedule_text, side_table, sweep_table, variance_table,
+    Paint, answer_table, assumptions_table, claims_text, comparison_text, crossovers_table, explanation_table,
+    profile_table, schedule_text, sentence, short_answer, side_table, sweep_table, variance_table, verdict_of_machines,
 };
 pub use tracked::TrackedRun;
 pub use validation::{

@@ -2,8 +2,6 @@
 
 use std::fmt::Write;
 
-/// Columns of a terminal that tables fit.
-pub const WIDTH: usize = 100;
 /// No column is made narrower than this, or than its longest word of at most so many letters, to make room.
 const NARROW: usize = 8;
 const WORD: usize = 24;
@@ -53,11 +51,11 @@ impl TextTable {
         taken
     }
 
-    /// The table as aligned text, a line a row, or more where a cell has to go on below to keep within [`WIDTH`].
+    /// The table as aligned text, a line a row, or more where a cell has to go on below to keep within `width` columns.
     #[must_use]
-    pub fn render(&self) -> String {
+    pub fn render(&self, width: usize) -> String {
         let left: Vec<bool> = (0..self.header.len()).map(|c| self.rows.iter().any(|r| !is_number(r.get(c)))).collect();
-        let widths = self.widths();
+        let widths = self.widths(width);
         let mut text = String::new();
         for row in std::iter::once(&self.header).chain(&self.rows) {
             let cells: Vec<Vec<String>> = row.iter().zip(&widths).map(|(cell, w)| wrap(cell, *w)).collect();
@@ -78,13 +76,28 @@ impl TextTable {
         text
     }
 
-    /// The width of each column: that of its widest cell, less where the table would be wider than [`WIDTH`].
-    fn widths(&self) -> Vec<usize> {
-        let cells = |column: usize| self.rows.iter().filter_map(move |r| r.get(column)).chain(self.header.get(column));
+    /// Columns that it takes where no cell goes on below.
+    #[must_use]
+    pub fn least_width(&self) -> usize {
+        self.whole_widths().iter().sum::<usize>() + 2 * self.header.len().saturating_sub(1)
+    }
+
+    fn cells(&self, column: usize) -> impl Iterator<Item = &String> {
+        self.rows.iter().filter_map(move |r| r.get(column)).chain(self.header.get(column))
+    }
+
+    /// The width of each column's widest cell.
+    fn whole_widths(&self) -> Vec<usize> {
+        let widest = |column| self.cells(column).map(|text| text.chars().count()).max().unwrap_or(0);
+        (0..self.header.len()).map(widest).collect()
+    }
+
+    /// The width of each column: that of its widest cell, less where the table would be wider than `width`.
+    fn widths(&self, width: usize) -> Vec<usize> {
+        let cells = |column: usize| self.cells(column);
         let columns = self.header.len();
-        let mut widths: Vec<usize> =
-            (0..columns).map(|c| cells(c).map(|t| t.chars().count()).max().unwrap_or(0)).collect();
-        let room = WIDTH.saturating_sub(2 * columns.saturating_sub(1));
+        let mut widths = self.whole_widths();
+        let room = width.saturating_sub(2 * columns.saturating_sub(1));
         let longest_word = |column: usize| {
             let words = cells(column).flat_map(|t| t.split_whitespace());
             words.map(|w| w.chars().count()).filter(|n| *n <= WORD).max().unwrap_or(0)
@@ -121,6 +134,45 @@ fn wrap(cell: &str, width: usize) -> Vec<String> {
     lines
 }
 
+/// `text` in lines of at most `width` characters, all but the first with `indent` before them, each with its line's end.
+#[must_use]
+pub fn wrapped(text: &str, width: usize, indent: &str) -> String {
+    // No line ends within an interval.
+    let text = &unbroken(text);
+    let room = width.saturating_sub(indent.chars().count()).max(NARROW);
+    let leading = text.len() - text.trim_start().len();
+    let mut lines = wrap(text.trim_start(), room.saturating_sub(leading.saturating_sub(indent.len())));
+    if let Some(first) = lines.first_mut() {
+        first.insert_str(0, &text[..leading]);
+    }
+    let mut all = String::new();
+    for (i, line) in lines.iter().enumerate() {
+        let _ = writeln!(all, "{}{}", if i == 0 { "" } else { indent }, line.replace(NO_BREAK, " "));
+    }
+    all
+}
+
+/// A blank at which no line ends.
+const NO_BREAK: char = '\u{2060}';
+
+/// `text` with such blanks within and before the brackets of intervals: `4.57 [4.50, 4.63]`.
+fn unbroken(text: &str) -> String {
+    let mut inside = false;
+    let letters: Vec<char> = text.chars().collect();
+    let is_number = |c: Option<&char>| c.is_some_and(|c| c.is_ascii_digit() || *c == '-');
+    let mut out = String::with_capacity(text.len());
+    for (i, c) in letters.iter().enumerate() {
+        inside = match c {
+            '[' => is_number(letters.get(i + 1)),
+            ']' => false,
+            _ => inside,
+        };
+        let before = letters.get(i + 1) == Some(&'[') && is_number(letters.get(i + 2));
+        out.push(if *c == ' ' && (inside || before) { NO_BREAK } else { *c });
+    }
+    out
+}
+
 /// A word that is longer than a line, in pieces.
 fn pieces(word: &str, width: usize) -> Vec<String> {
     let letters: Vec<char> = word.chars().collect();
@@ -142,8 +194,8 @@ mod tests {
         let mut table = TextTable::new(&["name", "number", "source"]);
         table.row(vec!["a".to_owned(), "1.5".to_owned(), "word ".repeat(40)]);
         table.row(vec!["x".repeat(300), "-".to_owned(), "y".to_owned()]);
-        let text = table.render();
-        assert!(text.lines().all(|l| l.chars().count() <= WIDTH), "{text}");
+        let text = table.render(100);
+        assert!(text.lines().all(|l| l.chars().count() <= 100), "{text}");
         assert_eq!(text.matches("word").count(), 40);
         assert_eq!(text.matches('x').count(), 300);
     }
@@ -153,7 +205,7 @@ mod tests {
         let mut table = TextTable::new(&["what", "s"]);
         table.row(vec!["short".to_owned(), "10.0".to_owned()]);
         table.row(vec!["longer".to_owned(), "-".to_owned()]);
-        assert_eq!(table.render(), "what       s\nshort   10.0\nlonger     -\n");
+        assert_eq!(table.render(100), "what       s\nshort   10.0\nlonger     -\n");
     }
 
     #[test]

@@ -89,7 +89,7 @@ impl TrackedRun<'_> {
 
     /// The account for people.
     #[must_use]
-    pub fn text(&self) -> String {
+    pub fn text(&self, width: usize) -> String {
         let Self { tracked, account, .. } = self;
         let shown = |value: Option<Interval>, per_unit: f64| {
             value.map_or_else(|| "-".to_owned(), |i| interval(i.scaled(per_unit)))
@@ -118,7 +118,7 @@ impl TrackedRun<'_> {
             Tracking::Machine => "the whole machine",
             Tracking::Process => "the command's share",
         };
-        let mut text = format!("\n{} s, {ended}; {whose}:\n{}", significant(tracked.duration_s), table.render());
+        let mut text = format!("\n{} s, {ended}; {whose}:\n{}", significant(tracked.duration_s), table.render(width));
         let partial = if self.is_partial() { " (partial: a part of the machine is not known)" } else { "" };
         let totals = [
             ("energy at the wall", account.footprint.of(Quantity::ItEnergy), 1000.0, "Wh"),

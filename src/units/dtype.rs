@@ -69,12 +69,12 @@ impl FromStr for DType {
     type Err = UnknownDType;
 
     fn from_str(text: &str) -> Result<Self, UnknownDType> {
-        match text {
-            "f32" | "fp32" => Ok(Self::F32),
+        match text.to_lowercase().as_str() {
+            "f32" | "fp32" | "float32" | "float" => Ok(Self::F32),
             "tf32" => Ok(Self::Tf32),
-            "bf16" => Ok(Self::Bf16),
-            "f16" | "fp16" => Ok(Self::F16),
-            other => Err(UnknownDType(other.to_owned())),
+            "bf16" | "bfloat16" => Ok(Self::Bf16),
+            "f16" | "fp16" | "float16" | "half" => Ok(Self::F16),
+            _ => Err(UnknownDType(text.to_owned())),
         }
     }
 }

@@ -4,9 +4,14 @@
 //! exist in physics are implemented; like divided by like is a plain ratio. Serialised, a quantity is
 //! a bare number, so the field that holds it ends in the unit (`energy_j`, `price_usd_per_hour`).
 
+mod as_written;
 mod dtype;
 mod whole;
 
+pub use as_written::{
+    Money, parse_count, parse_electricity_price, parse_intensity, parse_power, parse_rent, parse_time,
+    parse_whole_count,
+};
 pub use dtype::{DType, UnknownDType};
 pub use whole::{whole, whole_or_none};
 

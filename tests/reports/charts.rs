@@ -28,27 +28,27 @@ fn the_numbers_behind_each_chart() {
     let page = file(&folder, "report.html");
     insta::assert_snapshot!(shown(&page, "saving"), @r"
     architecture | of | saved
-    LRT r=256 | time, cost | 33 % [31 to 34]
-    LRT r=256 | energy, CO2e | 32 % [30 to 34]
-    Linformer k=128 | time, energy, CO2e, cost | 0 % [-1 to 1]
+    LRT r=256 | time, cost | 33 % [31, 34]
+    LRT r=256 | energy, CO2e | 32 % [30, 34]
+    Linformer k=128 | time, energy, CO2e, cost | 0 % [-1, 1]
     ");
     insta::assert_snapshot!(shown(&page, "time_per_token"), @r"
     tokens | sequences | architecture | microseconds a token
-    128 | 64 | dense | 31.8 [31.7 to 32.0]
-    128 | 64 | LRT r=256 | 20.7 [20.6 to 20.8]
-    128 | 64 | Linformer k=128 | 39.2 [39.0 to 39.3]
-    512 | 16 | dense | 39.4 [39.2 to 39.5]
-    512 | 16 | LRT r=256 | 28.2 [28.1 to 28.3]
-    512 | 16 | Linformer k=128 | 39.2 [39.0 to 39.3]
+    128 | 64 | dense | 31.8 [31.7, 32.0]
+    128 | 64 | LRT r=256 | 20.7 [20.6, 20.8]
+    128 | 64 | Linformer k=128 | 39.2 [39.0, 39.3]
+    512 | 16 | dense | 39.4 [39.2, 39.5]
+    512 | 16 | LRT r=256 | 28.2 [28.1, 28.3]
+    512 | 16 | Linformer k=128 | 39.2 [39.0, 39.3]
     ");
     insta::assert_snapshot!(shown(&page, "energy"), @r"
     tokens | sequences | architecture | J per 1000 tokens | of which
-    128 | 64 | dense | 12.9 [11.7 to 14.2] | GPU board, at rest 1.75, GPU board, above rest 8.10, CPU package, at rest 1.27, CPU package, above rest 1.74
-    128 | 64 | LRT r=256 | 8.43 [7.65 to 9.29] | GPU board, at rest 1.14, GPU board, above rest 5.30, CPU package, at rest 0.829, CPU package, above rest 1.16
-    128 | 64 | Linformer k=128 | 15.8 [14.4 to 17.4] | GPU board, at rest 2.15, GPU board, above rest 9.97, CPU package, at rest 1.57, CPU package, above rest 2.14
-    512 | 16 | dense | 16.0 [14.5 to 17.6] | GPU board, at rest 2.16, GPU board, above rest 10.0, CPU package, at rest 1.57, CPU package, above rest 2.17
-    512 | 16 | LRT r=256 | 11.4 [10.4 to 12.6] | GPU board, at rest 1.55, GPU board, above rest 7.20, CPU package, at rest 1.13, CPU package, above rest 1.56
-    512 | 16 | Linformer k=128 | 15.8 [14.4 to 17.4] | GPU board, at rest 2.15, GPU board, above rest 9.97, CPU package, at rest 1.57, CPU package, above rest 2.14
+    128 | 64 | dense | 12.9 [11.7, 14.2] | GPU board, at rest 1.75, GPU board, above rest 8.10, CPU package, at rest 1.27, CPU package, above rest 1.74
+    128 | 64 | LRT r=256 | 8.43 [7.65, 9.29] | GPU board, at rest 1.14, GPU board, above rest 5.30, CPU package, at rest 0.829, CPU package, above rest 1.16
+    128 | 64 | Linformer k=128 | 15.8 [14.4, 17.4] | GPU board, at rest 2.15, GPU board, above rest 9.97, CPU package, at rest 1.57, CPU package, above rest 2.14
+    512 | 16 | dense | 16.0 [14.5, 17.6] | GPU board, at rest 2.16, GPU board, above rest 10.0, CPU package, at rest 1.57, CPU package, above rest 2.17
+    512 | 16 | LRT r=256 | 11.4 [10.4, 12.6] | GPU board, at rest 1.55, GPU board, above rest 7.20, CPU package, at rest 1.13, CPU package, above rest 1.56
+    512 | 16 | Linformer k=128 | 15.8 [14.4, 17.4] | GPU board, at rest 2.15, GPU board, above rest 9.97, CPU package, at rest 1.57, CPU package, above rest 2.14
     ");
     insta::assert_snapshot!(shown(&page, "model_size"), @r"
     architecture | parameters | MB in f32, tf32 | MB in bf16, f16 | latency ms
@@ -58,9 +58,9 @@ fn the_numbers_behind_each_chart() {
     ");
     insta::assert_snapshot!(shown(&page, "run_cost"), @r"
     architecture | USD
-    dense | 1180 [1090 to 2040]
-    LRT r=256 | 794 [737 to 1370]
-    Linformer k=128 | 1170 [1090 to 2030]
+    dense | 1180 [1090, 2040]
+    LRT r=256 | 794 [737, 1370]
+    Linformer k=128 | 1170 [1090, 2030]
     ");
 }
 

@@ -60,7 +60,7 @@ fn a_machine_that_is_twice_as_fast_takes_half_the_time() {
     assert!(rows(&page, "slow").iter().all(|r| r[7] == "-"), "the first is compared with nothing");
     let answer = text(&page, ".answer");
     assert!(
-        answer.starts_with("Training bert-base: on slow LRT r=256 takes 33 % [31 to 34] less time than dense; on fast")
+        answer.starts_with("Training bert-base: on slow LRT r=256 takes 33 % [31, 34] less time than dense; on fast")
     );
     for file in ["report.md", "comparison.csv", "charts/tokens_per_s.svg", "charts/saving.svg", "charts/energy.svg"] {
         assert!(folder.path().join("out").join(file).exists(), "{file}");

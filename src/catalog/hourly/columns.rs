@@ -1,6 +1,7 @@
 //! Which column of a table is the time and which the intensity.
 
-use super::{HourlyBasis, HourlyError, short};
+use super::{HourlyError, short};
+use crate::catalog::intensity_basis::IntensityBasis;
 
 /// Names of the column of time, the best first.
 const TIMES: [&str; 10] =
@@ -18,7 +19,7 @@ pub(super) struct Columns {
     pub(super) is_utc: bool,
     pub(super) intensity: usize,
     pub(super) name: String,
-    pub(super) basis: HourlyBasis,
+    pub(super) basis: Option<IntensityBasis>,
 }
 
 /// Finds them in the header.
@@ -30,14 +31,14 @@ pub(super) fn find(file: &str, header: &[&str]) -> Result<Columns, HourlyError> 
     let at = |name: &str| header.iter().position(|h| h.to_ascii_lowercase() == name);
     let time = TIMES.iter().find_map(|name| at(name));
     let time = time.ok_or_else(|| missing("the time", "`time`, `timestamp` or `datetime`"))?;
-    let mut found: Vec<(usize, HourlyBasis)> =
-        header.iter().enumerate().filter_map(|(i, h)| Some((i, intensity(h)?))).collect();
+    let mut found: Vec<(usize, Option<IntensityBasis>)> =
+        header.iter().enumerate().filter(|(_, h)| is_intensity(h)).map(|(i, h)| (i, basis(h))).collect();
     if found.is_empty() {
         return Err(missing("the intensity", "`gco2e_per_kwh` or `intensity`"));
     }
     // Of several, the one on the basis of the catalog.
-    if found.len() > 1 && found.iter().filter(|(_, basis)| *basis == HourlyBasis::LifeCycle).count() == 1 {
-        found.retain(|(_, basis)| *basis == HourlyBasis::LifeCycle);
+    if found.len() > 1 && found.iter().filter(|(_, basis)| *basis == Some(IntensityBasis::LifeCycle)).count() == 1 {
+        found.retain(|(_, basis)| *basis == Some(IntensityBasis::LifeCycle));
     }
     let [(intensity, basis)] = found[..] else {
         let columns = found.iter().take(20).map(|(i, _)| short(header[*i]).to_owned()).collect();
@@ -47,23 +48,33 @@ pub(super) fn find(file: &str, header: &[&str]) -> Result<Columns, HourlyError> 
     Ok(Columns { time, is_utc, intensity, name: short(header[intensity]).to_owned(), basis })
 }
 
-/// Whether a column is an intensity in gCO2e/kWh, and on which basis.
-fn intensity(name: &str) -> Option<HourlyBasis> {
-    let plain: String = name.to_lowercase().replace('₂', "2").chars().filter(char::is_ascii_alphanumeric).collect();
+/// Whether a column is an intensity in gCO2e/kWh.
+fn is_intensity(name: &str) -> bool {
+    let plain = plain(name);
     let plain = plain.strip_prefix("actual").unwrap_or(&plain);
-    let (mut rest, mut basis) = (plain.to_owned(), HourlyBasis::Unnamed);
-    for (word, of) in LIFE_CYCLE.iter().map(|w| (*w, HourlyBasis::LifeCycle)).chain([(DIRECT, HourlyBasis::Direct)]) {
-        if let Some(without) = rest.strip_suffix(word) {
-            (rest, basis) = (without.to_owned(), of);
-        }
-    }
+    let endings = LIFE_CYCLE.iter().copied().chain([DIRECT]);
+    let rest = endings.fold(plain, |rest, word| rest.strip_suffix(word).unwrap_or(rest));
     let unit = match ["carbonintensity", "intensity"].iter().find_map(|word| rest.strip_prefix(word)) {
         Some(after) => ["avg", "average", "actual"].iter().find_map(|word| after.strip_prefix(word)).unwrap_or(after),
         // A unit alone names the quantity as well.
-        None if !rest.is_empty() && rest.starts_with("gco2") => &rest,
-        None => return None,
+        None if rest.starts_with("gco2") => rest,
+        None => return false,
     };
-    UNITS.contains(&unit).then_some(basis)
+    UNITS.contains(&unit)
+}
+
+/// The basis that its name ends in.
+fn basis(name: &str) -> Option<IntensityBasis> {
+    let plain = plain(name);
+    if LIFE_CYCLE.iter().any(|word| plain.ends_with(word)) {
+        Some(IntensityBasis::LifeCycle)
+    } else {
+        plain.ends_with(DIRECT).then_some(IntensityBasis::Direct)
+    }
+}
+
+fn plain(name: &str) -> String {
+    name.to_lowercase().replace('₂', "2").chars().filter(char::is_ascii_alphanumeric).collect()
 }
 
 #[cfg(test)]
@@ -72,19 +83,19 @@ mod tests {
 
     #[test]
     fn the_names_that_publishers_use_are_known_with_their_basis() {
-        use HourlyBasis::{Direct, LifeCycle, Unnamed};
+        use IntensityBasis::{Direct, LifeCycle};
         for (name, basis) in [
-            ("gco2e_per_kwh", Some(Unnamed)),
-            ("intensity_gco2e_per_kwh", Some(Unnamed)),
-            ("intensity", Some(Unnamed)),
-            ("carbon_intensity", Some(Unnamed)),
-            ("CARBON_INTENSITY", Some(Unnamed)),
-            ("carbonIntensity", Some(Unnamed)),
-            ("carbon_intensity_avg", Some(Unnamed)),
-            ("Actual Carbon Intensity (gCO2/kWh)", Some(Unnamed)),
-            ("Carbon intensity gCO₂eq/kWh (Life cycle)", Some(LifeCycle)),
-            ("Carbon Intensity gCO₂eq/kWh (LCA)", Some(LifeCycle)),
-            ("Carbon intensity gCO₂eq/kWh (direct)", Some(Direct)),
+            ("gco2e_per_kwh", Some(None)),
+            ("intensity_gco2e_per_kwh", Some(None)),
+            ("intensity", Some(None)),
+            ("carbon_intensity", Some(None)),
+            ("CARBON_INTENSITY", Some(None)),
+            ("carbonIntensity", Some(None)),
+            ("carbon_intensity_avg", Some(None)),
+            ("Actual Carbon Intensity (gCO2/kWh)", Some(None)),
+            ("Carbon intensity gCO₂eq/kWh (Life cycle)", Some(Some(LifeCycle))),
+            ("Carbon Intensity gCO₂eq/kWh (LCA)", Some(Some(LifeCycle))),
+            ("Carbon intensity gCO₂eq/kWh (direct)", Some(Some(Direct))),
             ("carbon_intensity_lb_per_mwh", None),
             ("carbon intensity kgCO2/kWh", None),
             ("intensity index", None),
@@ -92,7 +103,7 @@ mod tests {
             ("price", None),
             ("", None),
         ] {
-            assert_eq!(intensity(name), basis, "{name}");
+            assert_eq!(is_intensity(name).then(|| super::basis(name)), basis, "{name}");
         }
     }
 
@@ -102,7 +113,7 @@ mod tests {
             ["Datetime (UTC)", "Carbon intensity gCO₂eq/kWh (direct)", "Carbon intensity gCO₂eq/kWh (Life cycle)"];
         let columns = find("hours.csv", &both).map_err(|e| e.to_string()).expect("one of them is life-cycle");
         assert_eq!((columns.time, columns.is_utc, columns.intensity), (0, true, 2));
-        assert_eq!(columns.basis, HourlyBasis::LifeCycle);
+        assert_eq!(columns.basis, Some(IntensityBasis::LifeCycle));
         let error = find("hours.csv", &["time", "intensity", "carbon_intensity"]).err().expect("two").to_string();
         assert!(error.contains("several columns for the intensity: `intensity`, `carbon_intensity`"), "{error}");
     }

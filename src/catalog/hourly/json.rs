@@ -3,7 +3,8 @@
 use serde::Deserialize;
 
 use super::rows::{Row, Table};
-use super::{HourlyBasis, HourlyError, short};
+use super::{HourlyError, short};
+use crate::catalog::intensity_basis::IntensityBasis;
 
 /// An answer, or its list alone.
 #[derive(Deserialize)]
@@ -40,9 +41,9 @@ pub(super) fn read(file: &str, text: &str) -> Result<Table, HourlyError> {
     };
     let factors = factors.or(hours.first().and_then(|h| h.emission_factor_type.clone()));
     let basis = match factors.as_deref() {
-        Some("lifecycle") => HourlyBasis::LifeCycle,
-        Some("direct") => HourlyBasis::Direct,
-        _ => HourlyBasis::Unnamed,
+        Some("lifecycle") => Some(IntensityBasis::LifeCycle),
+        Some("direct") => Some(IntensityBasis::Direct),
+        _ => None,
     };
     let row = |(hour, line): (Hour, u64)| match hour.carbon_intensity {
         Some(g) => Ok(Row { line, time: short(&hour.datetime).to_owned(), g }),

@@ -11,6 +11,7 @@ use std::path::Path;
 
 pub use self::error::HourlyError;
 use super::date::day_number;
+use super::intensity_basis::IntensityBasis;
 use crate::files::read_text;
 
 /// Ten years of hours: no file is longer.
@@ -18,23 +19,12 @@ const MAX_HOURS: usize = 87_672;
 /// Nor larger.
 const MAX_BYTES: u64 = 16 << 20;
 
-/// What a file counts as emissions of a kilowatt-hour.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HourlyBasis {
-    /// Fuel supply and building of plants with it, as in most of the catalog.
-    LifeCycle,
-    /// What leaves the chimney.
-    Direct,
-    /// The file does not say.
-    Unnamed,
-}
-
 /// Consecutive hours and their intensity.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Hourly {
     name: String,
     column: String,
-    basis: HourlyBasis,
+    basis: Option<IntensityBasis>,
     first: String,
     /// Minutes from 1970 to the beginning of the first hour, UTC.
     first_minute: i64,
@@ -67,7 +57,12 @@ impl Hourly {
         rows::hours(file, table)
     }
 
-    fn new(name: &str, (column, basis): (String, HourlyBasis), first: (String, i64), g_per_kwh: Vec<f64>) -> Self {
+    fn new(
+        name: &str,
+        (column, basis): (String, Option<IntensityBasis>),
+        first: (String, i64),
+        g_per_kwh: Vec<f64>,
+    ) -> Self {
         let mut sums = vec![0.0];
         sums.extend(g_per_kwh.iter().scan(0.0, |sum, g| {
             *sum += g;
@@ -99,7 +94,7 @@ impl Hourly {
 
     /// What it counts.
     #[must_use]
-    pub fn basis(&self) -> HourlyBasis {
+    pub fn basis(&self) -> Option<IntensityBasis> {
         self.basis
     }
 

@@ -1,7 +1,8 @@
 //! From rows to hours.
 
 use super::time::{RowTime, clock_change, moment};
-use super::{Hourly, HourlyBasis, HourlyError, MAX_HOURS};
+use super::{Hourly, HourlyError, MAX_HOURS};
+use crate::catalog::intensity_basis::IntensityBasis;
 
 /// No grid emits more: pure lignite is below 1500.
 const MAX_G_PER_KWH: f64 = 1e5;
@@ -19,7 +20,7 @@ pub(super) struct Row {
 pub(super) struct Table {
     pub(super) rows: Vec<Row>,
     pub(super) column: String,
-    pub(super) basis: HourlyBasis,
+    pub(super) basis: Option<IntensityBasis>,
     /// Whether times without a zone are UTC, and are no local hours.
     pub(super) is_utc: bool,
 }

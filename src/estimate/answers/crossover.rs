@@ -101,7 +101,7 @@ impl Crossover {
                 let end = |end: Option<f64>, beyond: &str| end.map_or_else(|| beyond.to_owned(), tokens);
                 let interval = match (low, high) {
                     (Some(low), Some(high)) if tokens(low) == tokens(high) => String::new(),
-                    _ => format!(" [{} to {}]", end(low, "shorter"), end(high, "longer")),
+                    _ => format!(" [{}, {}]", end(low, "shorter"), end(high, "longer")),
                 };
                 format!("{below} takes less {what} up to about {} tokens{interval}, {above} above", tokens(seq_len))
             }
@@ -237,7 +237,7 @@ mod tests {
     fn sentences_give_the_length_to_two_digits() {
         let of = |change| Crossover { below: LRT, above: Arch::Dense, of: PerToken::Time, dtype: DType::F32, change };
         let at = of(Change::At { seq_len: 1234.0, low: Some(987.0), high: None }).sentence();
-        assert_eq!(at, "LRT r=256 takes less time up to about 1200 tokens [990 to longer], dense above");
+        assert_eq!(at, "LRT r=256 takes less time up to about 1200 tokens [990, longer], dense above");
         let never = of(Change::Never { from: 128, to: 2048 }).sentence();
         assert_eq!(never, "LRT r=256 takes less time than dense at all lengths from 128 to 2048 tokens");
     }

@@ -46,7 +46,7 @@ pub(super) fn describe(
     let hourly = request.conditions.hourly.as_ref();
     let hours = middle(draws.wall_h());
     let when = hourly.and_then(|h| schedule(h, request.conditions.start_within_h.unwrap_or(0), hours));
-    let mut warnings = warnings(request, source, fits);
+    let mut warnings = warnings(request, source, fits.filter(|_| request.knows_model()));
     if hourly.is_some() && when.is_none() {
         warnings.push(Warning::new(
             format!("the hours of the grid end before a run of {hours:.0} h does"),
@@ -54,8 +54,9 @@ pub(super) fn describe(
             "give a file that is at least as long as the run",
         ));
     }
+    let of_model = request.knows_model().then_some(());
     Estimate {
-        arch: Some(arch),
+        arch: of_model.map(|()| arch),
         workload: Some(workload.name.clone()),
         hardware: hardware_name(&request.hardware),
         dtype: Some(request.dtype),
@@ -66,13 +67,14 @@ pub(super) fn describe(
         } else {
             source.phases.iter().map(|p| p.micro_batch).collect()
         },
-        n_params: Some(count_params(&workload.model, arch)),
-        flop_total: Some(flop_total),
+        n_params: of_model.map(|()| count_params(&workload.model, arch)),
+        flop_total: of_model.map(|()| flop_total),
         step_s: draws.step_s.iter().map(interval).collect(),
-        tokens_per_s: Some(rate(workload.tokens())),
-        mfu: peak.map(|peak| rate(flop_total / (peak * f64::from(request.devices)))),
-        memory_per_device_bytes: Some(bytes),
-        fits,
+        tokens_per_s: of_model.map(|()| rate(workload.tokens())),
+        mfu: of_model.and(peak).map(|peak| rate(flop_total / (peak * f64::from(request.devices)))),
+        memory_per_device_bytes: of_model.map(|()| bytes),
+        fits: of_model.and(fits),
+        intensity_basis: request.conditions.basis,
         vs_dense: dense.map(|dense| ratios(draws, dense)),
         missing: missing(request, draws, peak.is_none()),
         schedule: when,
@@ -92,7 +94,14 @@ fn missing(request: &Request<'_>, draws: &Draws, no_peak: bool) -> BTreeMap<&'st
             missing.insert(quantity.key(), no_energy_reason(&request.hardware));
         }
     }
-    if no_peak {
+    if !request.knows_model() {
+        for name in ["n_params", "flop_total", "tokens_per_s", "mfu", "memory_per_device_bytes"] {
+            missing.insert(
+                name,
+                "only the time and the number of steps were given: name the model with `--workload`".to_owned(),
+            );
+        }
+    } else if no_peak {
         missing.insert("mfu", "the catalog gives this hardware no peak for this dtype".to_owned());
     }
     missing
@@ -153,7 +162,9 @@ fn no_energy_reason(hardware: &Hardware<'_>) -> String {
             if reasons.is_empty() { "a meter stopped during the campaign".to_owned() } else { reasons.join("; ") }
         }
         Hardware::Catalog(_) | Hardware::Transferred(..) => "the catalog gives this hardware no TDP".to_owned(),
-        Hardware::Given { .. } => "no power was given: add `--power WATTS`".to_owned(),
+        Hardware::Given { .. } => {
+            "no power was given: add `--power WATTS`, or `--hardware` for a modelled one".to_owned()
+        }
     }
 }
 
@@ -161,12 +172,14 @@ fn assumptions(request: &Request<'_>, source: &StepSource) -> Vec<Assumption> {
     let mut list = vec![
         Assumption::choice("basis", source.basis.name(), source.description.clone()),
         Assumption::choice("recipe", request.workload.name.clone(), request.workload.source.clone()),
-        Assumption::choice(
+    ];
+    if request.knows_model() {
+        list.push(Assumption::choice(
             "steps to equal quality",
             "the same for every architecture",
             "not measured: LRT and Linformer may need more or fewer steps for the same loss",
-        ),
-    ];
+        ));
+    }
     let model = &request.workload.model;
     if model.family == Family::Decoder {
         list.push(Assumption::choice(

@@ -18,7 +18,7 @@ use crate::units::{Seconds, Watts};
 const TRIALS: usize = 10_000;
 
 /// What is known of the run.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct FootprintRequest {
     /// Hours from start to end.
     pub hours: Option<f64>,
@@ -28,6 +28,8 @@ pub struct FootprintRequest {
     pub power_total_w: Option<f64>,
     /// Energy of the machines.
     pub energy_kwh: Option<f64>,
+    /// Watts of each device alone, where neither is known: [`modelled_power`](crate::estimate::modelled_power).
+    pub device_power: Option<Input>,
     /// Seed of the draws.
     pub seed: u64,
 }
@@ -61,18 +63,24 @@ pub fn footprint(request: &FootprintRequest, conditions: &Conditions) -> Result<
     };
     let monte_carlo = MonteCarlo::new(request.seed, TRIALS);
     let exactly = |value: f64| monte_carlo.exactly(value, "");
+    let device_power = request.device_power.as_ref().filter(|_| energy_kwh.is_none());
+    let modelled = || {
+        let kilowatt_hours = request.hours? * f64::from(request.devices) / 1000.0;
+        let behind_kwh = monte_carlo.multiply(&monte_carlo.input(device_power?), &exactly(kilowatt_hours));
+        Some(Energy::Parts { behind_kwh, at_wall_kwh: None })
+    };
     let run = Run {
         wall_h: request.hours.map(exactly),
-        energy: energy_kwh.map(|kwh| Energy::AtWall(exactly(kwh))),
+        energy: energy_kwh.map(|kwh| Energy::AtWall(exactly(kwh))).or_else(modelled),
         devices: f64::from(request.devices),
         share: 1.0,
     };
     let footprint =
         chain::footprint(&monte_carlo, &run, conditions, 1.0).map(|draws| Interval::of_draws(draws.clone()));
     let mut missing: BTreeMap<&'static str, String> = conditions.missing.iter().cloned().collect();
-    if energy_kwh.is_none() {
+    if footprint.get(Quantity::ItEnergy).is_none() {
         for quantity in Quantity::ALL.into_iter().filter(|q| q.needs_energy()) {
-            let reason = "no power is known: give `--power`, `--power-total` or `--energy-kwh`";
+            let reason = "no power is known: give `--power`, `--power-total`, `--energy-kwh`, or `--hardware` for a modelled one";
             missing.insert(quantity.key(), reason.to_owned());
         }
     }
@@ -96,10 +104,12 @@ pub fn footprint(request: &FootprintRequest, conditions: &Conditions) -> Result<
         missing.entry("embodied_kgco2e").or_insert_with(|| by_hours("the making of a device"));
     }
     let mut assumptions: Vec<Assumption> = conditions.choices.clone();
+    assumptions.extend(device_power.map(Input::assumption));
     assumptions.extend(conditions.inputs_of_known_hours().map(Input::assumption));
     Ok(Estimate {
         missing,
         assumptions,
+        intensity_basis: conditions.basis,
         warnings: conditions.warnings.clone(),
         footprint,
         ..Estimate::empty(request.devices, Basis::Given)
@@ -110,6 +120,7 @@ pub fn footprint(request: &FootprintRequest, conditions: &Conditions) -> Result<
 mod tests {
     use super::*;
     use crate::estimate::request::conditions::ConditionsBuilder;
+    use crate::estimate::request::rent::Rent;
 
     #[test]
     fn each_number_that_is_missing_has_a_reason_whatever_was_given() {
@@ -123,8 +134,19 @@ mod tests {
                 })
             })
         }) {
-            let builder = ConditionsBuilder { usd_per_hour: rent, usd_per_kwh: bill, ..ConditionsBuilder::default() };
-            let request = FootprintRequest { hours, devices: 1, power_total_w: power, energy_kwh: energy, seed: 0 };
+            let builder = ConditionsBuilder {
+                rent: Rent { usd_per_hour: rent, ..Rent::default() },
+                usd_per_kwh: bill,
+                ..ConditionsBuilder::default()
+            };
+            let request = FootprintRequest {
+                hours,
+                devices: 1,
+                power_total_w: power,
+                energy_kwh: energy,
+                device_power: None,
+                seed: 0,
+            };
             let result = footprint(&request, &builder.build().expect("valid")).expect("valid");
             for quantity in Quantity::ALL {
                 let (name, value) = (quantity.key(), result.footprint.of(quantity));
@@ -139,7 +161,7 @@ mod tests {
         let conditions = ConditionsBuilder {
             pue: Some(1.58),
             intensity: Some(432.727),
-            usd_per_hour: Some(2.48),
+            rent: Rent { usd_per_hour: Some(2.48), ..Rent::default() },
             hours_are_known: true,
             ..ConditionsBuilder::default()
         };
@@ -148,6 +170,7 @@ mod tests {
             devices: 64,
             power_total_w: Some(12_041.51),
             energy_kwh: None,
+            device_power: None,
             seed: 0,
         };
         let result = footprint(&request, &conditions.build().expect("valid")).expect("valid");

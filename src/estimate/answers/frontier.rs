@@ -265,6 +265,7 @@ mod tests {
             cluster: crate::estimate::request::cluster::Cluster::default(),
             software: Vec::new(),
             archs: Vec::new(),
+            rent: crate::estimate::request::rent::Rent::default(),
             owned: false,
         };
         let grid = crate::catalog::Catalog::default().grid("fra").expect("known");

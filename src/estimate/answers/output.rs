@@ -6,6 +6,7 @@ use serde::{Serialize, Serializer};
 
 use super::schedule::Schedule;
 use super::variance::VarianceShare;
+use crate::catalog::IntensityBasis;
 use crate::estimate::ledger::quantity::{Compared, Footprint, Quantity};
 use crate::estimate::ledger::traced::Derivation;
 use crate::estimate::request::input::Assumption;
@@ -46,6 +47,8 @@ pub struct Estimate {
     pub tokens_per_s: Option<Interval>,
     /// FLOP/s reached over the peak, while it trains.
     pub mfu: Option<Interval>,
+    /// What the intensity behind the emissions counts, where that is known.
+    pub intensity_basis: Option<IntensityBasis>,
     /// What the run comes to.
     #[serde(flatten)]
     pub footprint: Footprint<Interval>,
@@ -121,6 +124,7 @@ impl Estimate {
             step_s: Vec::new(),
             tokens_per_s: None,
             mfu: None,
+            intensity_basis: None,
             footprint: Footprint::default(),
             memory_per_device_bytes: None,
             fits: None,

@@ -4,7 +4,7 @@
 //! product rule of the GUM (JCGM 100, §5.1.6), without draws. What does not depend on the grid is worked out once.
 
 use super::draws::step_j;
-use crate::catalog::{Device, Grid, Phase, SoftwareSpec};
+use crate::catalog::{Device, DeviceKind, Grid, Phase, SoftwareSpec};
 use crate::estimate::error::EstimateError;
 use crate::estimate::ledger::arithmetic::Arithmetic;
 use crate::estimate::ledger::chain::{Energy, Run, footprint};
@@ -12,6 +12,9 @@ use crate::estimate::ledger::quantity::{Footprint, Quantity};
 use crate::estimate::ledger::spread::{Spread, Spreads};
 use crate::estimate::request::cluster::Cluster;
 use crate::estimate::request::conditions::Conditions;
+use crate::estimate::request::input::Input;
+use crate::estimate::request::rent::Rent;
+use crate::estimate::request::spec::UsualSite;
 use crate::estimate::request::training::check;
 use crate::estimate::steps::analytic::{Target, analytic_step};
 use crate::estimate::steps::micro_batch::{fits, memory_of};
@@ -27,7 +30,7 @@ use crate::units::{DType, Joules};
 pub struct Axes {
     /// Devices, each with its own conditions: price, making, host.
     pub hardware: Vec<(Device, Conditions)>,
-    /// Grids, each with its own conditions: intensity, PUE, water. Those of a CPU come second.
+    /// Grids, each with its own conditions: intensity, PUE, water. Those of a desk come second ([`UsualSite::index`]).
     pub grids: Vec<(Grid, [Conditions; 2])>,
     /// Number formats.
     pub dtypes: Vec<DType>,
@@ -39,6 +42,8 @@ pub struct Axes {
     pub software: Vec<SoftwareSpec>,
     /// Architectures.
     pub archs: Vec<Arch>,
+    /// What was said of rents: in the region of a cloud, its own count.
+    pub rent: Rent,
     /// Whether the machines are owned, so that only their electricity is paid. Rent and electricity bills are never ranked
     /// together: a rented device without a known price has no known cost.
     pub owned: bool,
@@ -121,11 +126,16 @@ pub fn sweep(workload: &Workload, axes: &Axes, micro_batch: Option<usize>) -> Re
     let mut scenarios = Vec::new();
     let mut left_out: Vec<(String, usize)> = Vec::new();
     for (hardware, (device, conditions)) in axes.hardware.iter().enumerate() {
-        let kind = usize::from(device.kind == crate::catalog::DeviceKind::Cpu);
-        let places: Vec<Conditions> =
-            axes.grids.iter().map(|(_, of_grid)| at_place(conditions, &of_grid[kind], axes.owned)).collect();
+        let rents: Vec<Result<Option<Input>, NotRented>> =
+            axes.grids.iter().map(|(grid, _)| rent_in(grid, device, conditions, axes)).collect();
         for &dtype in &axes.dtypes {
             for &devices in &axes.devices {
+                let site = UsualSite::of(Some(device), devices).index();
+                let places: Vec<(usize, Conditions)> = (axes.grids.iter().zip(&rents).enumerate())
+                    .filter_map(|(i, ((_, of_grid), rent))| {
+                        Some((i, at_place(conditions, &of_grid[site], rent.as_ref().ok()?.clone(), axes.owned)))
+                    })
+                    .collect();
                 for &software in &axes.software {
                     for &arch in &axes.archs {
                         let target = Target {
@@ -142,20 +152,23 @@ pub fn sweep(workload: &Workload, axes: &Axes, micro_batch: Option<usize>) -> Re
                             .and_then(|()| analytic_step(&target, arch))
                             .map(|source| on_hardware(&spreads, &target, arch, &source, conditions));
                         match run {
-                            Ok(run) => scenarios.extend(places.iter().enumerate().map(|(grid, conditions)| {
-                                let footprint = run.footprint(&spreads, devices, conditions);
-                                Scenario {
+                            Ok(run) => {
+                                scenarios.extend(places.iter().map(|(grid, conditions)| Scenario {
                                     hardware,
-                                    grid,
+                                    grid: *grid,
                                     dtype,
                                     devices,
                                     software,
                                     arch,
                                     micro_batch: run.micro_batch,
                                     fits: run.fits,
-                                    footprint,
+                                    footprint: run.footprint(&spreads, devices, conditions),
+                                }));
+                                let elsewhere = axes.grids.len() - places.len();
+                                if elsewhere > 0 {
+                                    count(&mut left_out, "the cloud of the region does not rent the device", elsewhere);
                                 }
-                            })),
+                            }
                             Err(error) => count(&mut left_out, &reason(&error), axes.grids.len()),
                         }
                     }
@@ -168,12 +181,27 @@ pub fn sweep(workload: &Workload, axes: &Axes, micro_batch: Option<usize>) -> Re
     Ok(Sweep { scenarios, left_out })
 }
 
+/// The cloud of a region does not have the device.
+struct NotRented;
+
+/// What a device rents for where a grid is: in the region of a cloud, what that cloud asks, if it rents it.
+fn rent_in(grid: &Grid, device: &Device, conditions: &Conditions, axes: &Axes) -> Result<Option<Input>, NotRented> {
+    let Some(provider) = grid.location.cloud_provider.clone().filter(|_| !axes.owned) else {
+        return Ok(conditions.usd_per_device_hour.clone());
+    };
+    let rent = Rent { provider: Some(provider), ..axes.rent.clone() };
+    // A processor that a cloud rents by the thread has no price here.
+    let price = rent.of(Some(device)).map_err(|_| NotRented)?.price;
+    if price.is_none() && device.kind != DeviceKind::Cpu { Err(NotRented) } else { Ok(price) }
+}
+
 /// The conditions of a device, where a grid is.
-fn at_place(of_device: &Conditions, of_grid: &Conditions, owned: bool) -> Conditions {
+fn at_place(of_device: &Conditions, of_grid: &Conditions, rent: Option<Input>, owned: bool) -> Conditions {
     Conditions {
         pue: of_grid.pue.clone(),
         intensity: of_grid.intensity.clone(),
-        usd_per_device_hour: if owned { None } else { of_device.usd_per_device_hour.clone() },
+        basis: of_grid.basis,
+        usd_per_device_hour: if owned { None } else { rent },
         // Rent and bills are not ranked together.
         usd_per_kwh: if owned { of_grid.usd_per_kwh.clone() } else { None },
         site_water: of_grid.site_water.clone(),

@@ -2,12 +2,13 @@
 
 use super::input::{Assumption, Input};
 use super::lost_time::LostTime;
-use crate::catalog::{Device, Grid, Hourly, HourlyBasis, Per, Site, Sourced};
+use super::rent::Rent;
+use crate::catalog::{Device, Grid, Hourly, IntensityBasis, Site};
 use crate::estimate::error::EstimateError;
 use crate::meter::Coverage;
 use crate::record::Warning;
 use crate::stats::Distribution;
-use crate::units::{UsdPerHour, pue_fault};
+use crate::units::pue_fault;
 
 /// The shared inputs, each with its distribution and source.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,6 +39,8 @@ pub struct Conditions {
     pub warnings: Vec<Warning>,
     /// Watts at the wall for one watt of what the meter covers: a factor, and watts on top.
     pub wall: Wall,
+    /// What the intensity counts, where that is known.
+    pub basis: Option<IntensityBasis>,
     /// Choices that are no numbers.
     pub choices: Vec<Assumption>,
     /// Why something is not known, by the name of the output.
@@ -120,10 +123,10 @@ pub struct ConditionsBuilder {
     pub hourly: Option<Hourly>,
     /// `--start-within`
     pub start_within_h: Option<usize>,
-    /// `--price`
-    pub price_basis: Option<String>,
-    /// `--usd-per-hour`
-    pub usd_per_hour: Option<f64>,
+    /// What was said of rents.
+    pub rent: Rent,
+    /// `--basis`
+    pub basis: IntensityBasis,
     /// `--usd-per-kwh`
     pub usd_per_kwh: Option<f64>,
     /// The device, for its price and what went into making it.
@@ -149,7 +152,7 @@ impl ConditionsBuilder {
         }
         for (name, value) in [
             ("--grid-intensity", self.intensity),
-            ("--usd-per-hour", self.usd_per_hour),
+            ("--usd-per-hour", self.rent.usd_per_hour),
             ("--usd-per-kwh", self.usd_per_kwh),
         ] {
             if let Some(value) = value
@@ -161,16 +164,24 @@ impl ConditionsBuilder {
         }
         let mut choices = Vec::new();
         let mut missing = Vec::new();
-        let warnings = self.intensity_warnings();
+        let mut warnings = self.intensity_warnings();
         let pue = self.pue_input(&mut choices);
         let intensity = self.intensity_input(&mut choices);
-        let usd_per_device_hour = self.price_input(&mut choices)?;
+        let is_owned = self.usd_per_kwh.is_some() && self.rent.usd_per_hour.is_none() && self.rent.basis.is_none();
+        let rent = self.rent.of(self.device.as_ref().filter(|_| !is_owned))?;
+        choices.extend(rent.choices);
+        warnings.extend(rent.warnings);
+        let usd_per_device_hour = rent.price;
         let usd_per_kwh = match (self.usd_per_kwh, &self.grid) {
             (Some(price), _) => Some(Input::given("electricity price", price, "USD/kWh", "--usd-per-kwh")),
             (None, Some(grid)) => grid.electricity_price.as_ref().map(|p| Input::of_catalog("electricity price", p)),
             (None, None) => None,
         };
-        if usd_per_device_hour.is_none() && usd_per_kwh.is_none() {
+        // The bill of a rented machine is not that for its electricity.
+        let usd_per_kwh = usd_per_kwh.filter(|_| rent.missing.is_none());
+        if let Some(reason) = rent.missing {
+            missing.push(("cost_usd", reason));
+        } else if usd_per_device_hour.is_none() && usd_per_kwh.is_none() {
             missing.push((
                 "cost_usd",
                 "no rental price is known for this hardware and no electricity price for this grid: give \
@@ -196,9 +207,15 @@ impl ConditionsBuilder {
         if embodied.is_none() {
             missing.push(("embodied_kgco2e", "no sourced figure for the making of this hardware".to_owned()));
         }
+        let basis = match (&self.intensity, &self.hourly, &self.grid) {
+            (None, Some(hourly), _) => hourly.basis(),
+            (None, None, Some(grid)) => grid.basis().map(|_| self.basis),
+            _ => None,
+        };
         Ok(Conditions {
             pue,
             intensity,
+            basis,
             usd_per_device_hour,
             usd_per_kwh,
             site_water: site_water.map(|w| Input::of_catalog("water used on site", w)),
@@ -219,11 +236,19 @@ impl ConditionsBuilder {
         if let Some(pue) = self.pue {
             return Input::given("PUE", pue, "1", "--pue");
         }
+        // What a provider publishes of a region is nearer than the average of a site.
+        if let Some((grid, pue)) = self.grid.as_ref().and_then(|g| Some((g, g.pue.as_ref()?))) {
+            if self.site.is_some() {
+                choices.push(Assumption::choice(
+                    "PUE",
+                    grid.name.clone(),
+                    "the region's own counts more than `--site`",
+                ));
+            }
+            return Input::of_catalog("PUE", pue);
+        }
         if let Some(site) = &self.site {
             return Input::of_catalog("PUE", &site.pue);
-        }
-        if let Some(pue) = self.grid.as_ref().and_then(|g| g.pue.as_ref()) {
-            return Input::of_catalog("PUE", pue);
         }
         if let Some(site) = &self.default_site {
             choices.push(Assumption::choice("site", site.name.clone(), "assumed: give `--site` or `--pue`"));
@@ -260,7 +285,20 @@ impl ConditionsBuilder {
         } else {
             "chosen"
         };
-        choices.push(Assumption::choice("grid", format!("{} ({})", grid.name, grid.id), why));
+        let basis = grid.basis();
+        let shown = basis.map_or_else(String::new, |_| format!(", {}", self.basis));
+        choices.push(Assumption::choice("grid", format!("{} ({}){shown}", grid.name, grid.id), why));
+        if let Some(known) = basis.filter(|known| *known != self.basis) {
+            let g = grid.intensity.base();
+            let (median, ln_sd) = known.to(self.basis, g);
+            let distribution =
+                if median > 0.0 { Distribution::LogNormal(median, ln_sd.exp()) } else { Distribution::Point(0.0) };
+            let source = format!(
+                "modelled from {g} g/kWh {known}, {}; see `--basis`, factors fitted to 25 grids known on both",
+                grid.intensity.provenance()
+            );
+            return Input::new(NAME, distribution, "gCO2e/kWh", source);
+        }
         let mut input = Input::of_catalog(NAME, &grid.intensity);
         if let Distribution::Point(mid) = input.distribution {
             // One source alone does not make it exact: years differ.
@@ -268,51 +306,6 @@ impl ConditionsBuilder {
             input.source.push_str("; standard uncertainty 8 % between years");
         }
         input
-    }
-
-    /// The rent of a device: the median offer of the chosen basis, anywhere in the range of its offers.
-    fn price_input(&self, choices: &mut Vec<Assumption>) -> Result<Option<Input>, EstimateError> {
-        const NAME: &str = "price of a device";
-        if let Some(price) = self.usd_per_hour {
-            return Ok(Some(Input::given(NAME, price, "USD/h", "--usd-per-hour")));
-        }
-        if self.usd_per_kwh.is_some() && self.price_basis.is_none() {
-            return Ok(None); // The machines are not rented.
-        }
-        let Some(device) = self.device.as_ref().filter(|d| d.per == Per::Device) else { return Ok(None) };
-        let basis_of = |offer: &Sourced<UsdPerHour>| offer.basis.clone().unwrap_or_else(|| "unnamed".to_owned());
-        let offers: Vec<&Sourced<UsdPerHour>> = match &self.price_basis {
-            None => device.prices.iter().collect(),
-            Some(basis) => {
-                let offers: Vec<_> = device.prices.iter().filter(|o| basis_of(o) == *basis).collect();
-                if offers.is_empty() {
-                    let mut allowed: Vec<String> = device.prices.iter().map(basis_of).collect();
-                    allowed.sort();
-                    allowed.dedup();
-                    return Err(EstimateError::Price { device: device.id.clone(), basis: basis.clone(), allowed });
-                }
-                offers
-            }
-        };
-        let usual = if self.price_basis.is_none() {
-            device.usual_price()
-        } else {
-            let mut sorted = offers.clone();
-            sorted.sort_by(|a, b| a.base().total_cmp(&b.base()));
-            sorted.get(sorted.len().saturating_sub(1) / 2).copied()
-        };
-        let Some(usual) = usual else { return Ok(None) };
-        for offer in &offers {
-            let what = offer.what.as_deref().unwrap_or("offer");
-            let chosen = if std::ptr::eq(*offer, usual) { ", chosen" } else { "" };
-            let name = format!("price offer ({}{chosen})", basis_of(offer));
-            choices.push(Assumption::choice(&name, format!("{} USD/h, {what}", offer.base()), offer.provenance()));
-        }
-        let prices = || offers.iter().map(|o| o.base());
-        let (low, high) = (prices().fold(f64::INFINITY, f64::min), prices().fold(0.0, f64::max));
-        let what = usual.what.as_deref().map(|w| format!("{w}; ")).unwrap_or_default();
-        let source = format!("{what}{}; range over {} dated offers", usual.provenance(), offers.len());
-        Ok(Some(Input::new(NAME, Distribution::between(low, usual.base(), high), "USD/h", source)))
     }
 
     /// Intensities that look as if they were in another unit, or stood for something else.
@@ -329,7 +322,7 @@ impl ConditionsBuilder {
             warnings.push(Warning::new(
                 format!("a grid intensity of {g} gCO2e/kWh is outside what grids have, about 1 to 2000"),
                 "CO2e is wrong if it is in another unit",
-                "give grams a kilowatt-hour: 0.4 kg/kWh are 400, 900 lb/MWh are 408",
+                "say the unit, such as `0.4kg` or `900 lb/MWh`: a number alone is grams a kilowatt-hour",
             ));
         }
         if let Some((rows, first)) = hourly.and_then(Hourly::zeros) {
@@ -340,7 +333,7 @@ impl ConditionsBuilder {
                 "put in what is missing, or end the file before it",
             ));
         }
-        if hourly.is_some_and(|h| h.basis() == HourlyBasis::Direct) {
+        if hourly.is_some_and(|h| h.basis() == Some(IntensityBasis::Direct)) {
             warnings.push(Warning::new(
                 "the hours of the grid are of direct emissions",
                 "CO2e leaves out the supply of fuel and the building of plants, and is lower than with life-cycle figures",

@@ -5,5 +5,7 @@ pub(super) mod conditions;
 pub(super) mod input;
 pub(super) mod lost_time;
 pub(super) mod own_software;
+pub(super) mod recipe;
+pub(super) mod rent;
 pub(super) mod spec;
 pub(super) mod training;

@@ -26,6 +26,8 @@ pub enum Hardware<'a> {
         power_w: Option<f64>,
         /// The device, if it was named.
         device: Option<Device>,
+        /// Whether the workload is of the model that the step was measured of; otherwise only its number of steps counts.
+        model_is_known: bool,
     },
 }
 
@@ -142,6 +144,11 @@ impl<'a> Request<'a> {
 }
 
 impl Request<'_> {
+    /// Whether the shape of the model is that of the workload.
+    pub(in crate::estimate) fn knows_model(&self) -> bool {
+        !matches!(self.hardware, Hardware::Given { model_is_known: false, .. })
+    }
+
     /// The device, where one is known.
     pub(in crate::estimate) fn device(&self) -> Option<Device> {
         match &self.hardware {

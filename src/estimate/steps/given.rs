@@ -1,11 +1,31 @@
-//! A step whose time the user measured.
+//! A step whose time the user measured, or a run of which no more than the hours are known.
 
-use super::model::{Exchange, Stragglers};
+use super::model::{Efficiency, Exchange, Stragglers, busy_w};
 use super::step::{Basis, PhaseStep, StepSource};
 use crate::catalog::Device;
+use crate::estimate::request::input::Input;
+use crate::estimate::request::spec::coverage_of;
 use crate::meter::Coverage;
 use crate::record::Workload;
 use crate::stats::Distribution;
+
+/// How much of its time a device computes in a run of which nothing is known: from an input pipeline that it waits for, to
+/// none (judgement).
+const BUSY: (f64, f64, f64) = (0.4, 0.8, 1.0);
+
+/// Watts of `device` in a run of which no more is known than that it trains; `None` where the catalog has no power limit.
+#[must_use]
+pub fn modelled_power(device: &Device) -> Option<Input> {
+    let (idle, limit) = (device.idle()?.0, device.tdp.as_ref()?.base());
+    let share = Efficiency::embedded().busy_power().0;
+    let [low, mid, high] = [BUSY.0, BUSY.1, BUSY.2].map(|busy| busy_w(idle, limit, busy, share));
+    let source = format!(
+        "modelled, not measured: {} that computes 40 to 100 % of the time (judgement), between its idle {idle:.0} W and its \
+         limit of {limit:.0} W; give `--power`",
+        device.name
+    );
+    Some(Input::new("power of a device", Distribution::Triangular(low, mid.min(high), high), "W", source))
+}
 
 /// The same step in every phase.
 pub(in crate::estimate) fn given_step(
@@ -14,6 +34,7 @@ pub(in crate::estimate) fn given_step(
     power_w: Option<f64>,
     device: Option<&Device>,
 ) -> StepSource {
+    let modelled = device.filter(|_| power_w.is_none()).and_then(modelled_power);
     let phase = PhaseStep {
         micro_batch: 1,
         micro_steps: 1.0,
@@ -24,7 +45,7 @@ pub(in crate::estimate) fn given_step(
         least_pass_s: 0.0,
         scale: Distribution::Point(1.0),
         loadings: Vec::new(),
-        power_w: power_w.map(Distribution::Point),
+        power_w: power_w.map(Distribution::Point).or(modelled.as_ref().map(|power| power.distribution)),
         parts: None,
     };
     StepSource {
@@ -32,12 +53,21 @@ pub(in crate::estimate) fn given_step(
         basis: Basis::Given,
         own_scale: Distribution::Point(1.0),
         straggler: Stragglers::NONE,
-        coverage: power_w.map(|_| Coverage::NodeShare),
+        coverage: match (power_w, device) {
+            (Some(_), _) => Some(Coverage::NodeShare),
+            (None, Some(device)) if modelled.is_some() => Some(coverage_of(device)),
+            (None, _) => None,
+        },
         idle_w: device.and_then(Device::idle).map(|idle| idle.0),
         gain_uncertainty: 0.0,
         machine_uncertainty: 0.0,
         power_uncertainty: 0.0,
-        description: "step time given with `--step-time`, the same in every phase".to_owned(),
+        description: match &modelled {
+            Some(power) => {
+                format!("step time given with `--step-time`, the same in every phase; power {}", power.source)
+            }
+            None => "step time given with `--step-time`, the same in every phase".to_owned(),
+        },
         peak_memory_bytes: None,
     }
 }

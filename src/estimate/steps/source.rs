@@ -34,7 +34,7 @@ pub(in crate::estimate) fn step_source(request: &Request<'_>, arch: Arch) -> Res
             local.steps(&Target { software: OWN.into(), ..target(device) }, arch, (record, true))
         }
         Hardware::Catalog(device) => analytic_step(&target(device), arch),
-        Hardware::Given { step_s, power_w, device } => {
+        Hardware::Given { step_s, power_w, device, .. } => {
             for (name, value) in [("--step-time", Some(*step_s)), ("--power", *power_w)] {
                 if let Some(value) = value.filter(|x| !(1e-12..=1e9).contains(x)) {
                     return Err(EstimateError::Number { name, value, allowed: "1e-12 to 1e9" });

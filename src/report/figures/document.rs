@@ -7,7 +7,7 @@ use crate::report::document::{Block, Document, Section};
 use crate::report::markup::clean;
 use crate::report::table::TextTable;
 use crate::report::terminal::{
-    assumptions_table, claims, crossovers_table, estimates_table, profile_table, side_table, use_table, variance_table,
+    answer_table, assumptions_table, claims, crossovers_table, profile_table, side_table, use_table, variance_table,
 };
 
 impl Report {
@@ -36,7 +36,7 @@ impl Report {
         if let Some(reason) = &self.no_estimates {
             blocks.push(Block::Words(format!("Not estimated: {reason}")));
         } else {
-            blocks.push(Block::Table(estimates_table(&self.estimates)));
+            blocks.push(Block::Table(answer_table(&self.estimates, usize::MAX)));
             blocks.push(Block::Table(side_table(&self.estimates)));
         }
         let missing = self.estimates.first().into_iter().flat_map(|e| &e.missing);

@@ -4,7 +4,7 @@ use std::error::Error;
 
 use crate::catalog::{Catalog, Device, DeviceKind, Grid, SoftwareSpec};
 use crate::estimate::{
-    Axes, Cluster, Conditions, ConditionsSpec, Estimate, EstimateError, ModelledCrossovers, Quantity, Request,
+    Axes, Cluster, Conditions, ConditionsSpec, Estimate, EstimateError, ModelledCrossovers, Quantity, Rent, Request,
     Scenario, estimate_without_shares, estimates_of_record, modelled_crossovers, sweep,
 };
 use crate::model::Arch;
@@ -156,6 +156,7 @@ fn market(record: &Record, archs: &[Arch], spec: &ConditionsSpec, catalog: &Cata
         cluster: Cluster::default(),
         software: vec![SoftwareSpec::default()],
         archs: archs.to_vec(),
+        rent: Rent::default(),
         owned: false,
     };
     let mut scenarios = sweep(&record.settings.workload, &axes, None)?.scenarios;

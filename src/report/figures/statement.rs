@@ -12,6 +12,24 @@ pub(super) fn statements(record: &Record, estimates: &[Estimate]) -> Vec<String>
     estimates.iter().filter_map(|e| statement(record, e)).collect()
 }
 
+/// What a run that has been took and emitted, for a paper; `None` where no emissions are known.
+#[must_use]
+pub fn statement_of_past(estimate: &Estimate) -> Option<String> {
+    let energy = estimate.footprint.of(Quantity::FacilityEnergy)?;
+    let co2e = estimate.footprint.of(Quantity::Operational)?;
+    let hours = estimate.footprint.of(Quantity::Wall);
+    let took = hours.map_or_else(String::new, |h| format!("took {}, ", human_hours(h)));
+    let device = estimate.hardware.clone().unwrap_or_else(|| "device".to_owned());
+    let text = format!(
+        "The run on {} x {device} {took}used {} kWh and emitted {} kgCO2e ({})",
+        estimate.devices,
+        interval(energy),
+        interval(co2e),
+        boundary(estimate)
+    );
+    Some(format!("{text}. Worked out with {TOOL}."))
+}
+
 /// `None` where no time is known.
 fn statement(record: &Record, estimate: &Estimate) -> Option<String> {
     let machine = clean(&record.environment.compute.name, NAME);
@@ -29,10 +47,21 @@ fn statement(record: &Record, estimate: &Estimate) -> Option<String> {
         }
         _ => text.push_str("; its energy is not known"),
     }
+    let basis = match estimate.basis {
+        Basis::Measured => "steps measured on that machine",
+        Basis::Scaled => "steps measured at another shape or on another device",
+        Basis::Analytic => "a model of the hardware",
+        Basis::Given => "a step time that was given",
+    };
+    Some(format!("{text} ({}). Estimated before training with {TOOL} from {basis}.", boundary(estimate)))
+}
+
+/// What is counted, and by which numbers.
+fn boundary(estimate: &Estimate) -> String {
     let number = |name: &str| {
         let found = estimate.assumptions.iter().find(|a| a.name == name)?;
         let Value::Number(value) = found.value else { return None };
-        let range = found.range.map(|(low, high)| format!(" [{} to {}]", significant(low), significant(high)));
+        let range = found.range.map(|(low, high)| format!(" [{}, {}]", significant(low), significant(high)));
         Some(format!("{}{}", significant(value), range.unwrap_or_default()))
     };
     let mut boundary = vec!["95 % intervals".to_owned()];
@@ -45,12 +74,9 @@ fn statement(record: &Record, estimate: &Estimate) -> Option<String> {
         Some(kg) => format!("the making of the hardware adds {} kgCO2e", interval(kg)),
         None => "the making of the hardware is not counted".to_owned(),
     });
+    if estimate.assumptions.iter().any(|a| a.name == "power of a device" && a.source.starts_with("modelled")) {
+        boundary.push("power modelled, not measured".to_owned());
+    }
     boundary.push("one run: failed attempts, searches and evaluation beyond the run are not counted".to_owned());
-    let basis = match estimate.basis {
-        Basis::Measured => "steps measured on that machine",
-        Basis::Scaled => "steps measured at another shape or on another device",
-        Basis::Analytic => "a model of the hardware",
-        Basis::Given => "a step time that was given",
-    };
-    Some(format!("{text} ({}). Estimated before training with {TOOL} from {basis}.", boundary.join("; ")))
+    boundary.join("; ")
 }

@@ -1,18 +1,19 @@
-//! What a terminal is shown: tables in 100 columns, with units in the header.
+//! What a terminal is shown: tables with units in the header.
 
+mod answer;
 mod estimates;
 mod paint;
 mod sweep;
 
 use std::fmt::Write;
 
-use crate::estimate::{Comparison, Crossover, Estimate, ModelledCrossovers, Quantity, ThesisClaim, Value};
+use crate::estimate::{Comparison, Crossover, Estimate, ModelledCrossovers, ThesisClaim, Value};
 use crate::model::Arch;
 use crate::record::{CellSummary, Status};
-use crate::report::names::name_of;
-use crate::report::numbers::{narrow, saved, significant, time_unit};
+use crate::report::numbers::{significant, times_dense};
 use crate::report::table::TextTable;
 
+pub use answer::{answer_table, sentence, short_answer, verdict_of_machines};
 pub use estimates::{explanation_table, schedule_text, side_table, variance_table};
 pub use paint::Paint;
 pub use sweep::sweep_table;
@@ -84,37 +85,6 @@ pub(super) fn use_table(cells: &[CellSummary]) -> TextTable {
     table
 }
 
-/// Estimates of whole runs.
-#[must_use]
-pub fn estimates_table(estimates: &[Estimate]) -> TextTable {
-    let longest = estimates.iter().filter_map(|e| e.footprint.of(Quantity::Wall)).map(|h| h.mid).fold(0.0, f64::max);
-    let (unit, per_hour) = time_unit(longest);
-    let time = format!("time {unit}");
-    let mut header = vec!["architecture", &time, "energy kWh", "CO2e kg", "cost USD", "time saved %"];
-    // What they stand on is said where it differs; the heading says it otherwise.
-    let bases: Vec<&str> = estimates.iter().map(|e| e.basis.name()).collect();
-    let differ = bases.windows(2).any(|pair| pair[0] != pair[1]);
-    if differ {
-        header.push("basis");
-    }
-    let mut table = TextTable::new(&header);
-    for (e, basis) in estimates.iter().zip(bases) {
-        let mut row = vec![
-            name_of(e, estimates),
-            or_dash(e.footprint.of(Quantity::Wall), |h| narrow(h.scaled(per_hour))),
-            or_dash(e.footprint.of(Quantity::FacilityEnergy), narrow),
-            or_dash(e.footprint.of(Quantity::Operational), narrow),
-            or_dash(e.footprint.of(Quantity::Cost), narrow),
-            or_dash(e.ratio(Quantity::Wall), saved),
-        ];
-        if differ {
-            row.push(basis.to_owned());
-        }
-        table.row(row);
-    }
-    table
-}
-
 /// What an estimate takes for granted.
 #[must_use]
 pub fn assumptions_table(estimate: &Estimate) -> TextTable {
@@ -124,7 +94,7 @@ pub fn assumptions_table(estimate: &Estimate) -> TextTable {
             (Value::Text(text), _) => text.clone(),
             (Value::Number(x), None) => significant(*x),
             (Value::Number(x), Some((low, high))) => {
-                format!("{} [{} to {}]", significant(*x), significant(low), significant(high))
+                format!("{} [{}, {}]", significant(*x), significant(low), significant(high))
             }
         };
         table.row(vec![a.name.clone(), value, a.unit.clone(), a.source.clone()]);
@@ -134,13 +104,13 @@ pub fn assumptions_table(estimate: &Estimate) -> TextTable {
 
 /// Architectures by sequence length, with winners and crossovers.
 #[must_use]
-pub fn comparison_text(comparison: &Comparison, colour: Paint) -> String {
+pub fn comparison_text(comparison: &Comparison, colour: Paint, width: usize) -> String {
     let mut header = vec!["seq_len", "batch"];
     let dtypes = comparison.lengths.iter().map(|l| l.dtype).collect::<std::collections::BTreeSet<_>>();
     if dtypes.len() > 1 {
         header.push("dtype");
     }
-    header.extend(["architecture", "us/token", "", "time saved %", "energy saved %", "FLOP %", ""]);
+    header.extend(["architecture", "us/token", "", "time / dense", "energy / dense", "FLOP", ""]);
     let mut table = TextTable::new(&header);
     let slowest = comparison.lengths.iter().flat_map(|l| &l.rows).map(|r| r.us_per_token.mid).fold(0.0, f64::max);
     for length in &comparison.lengths {
@@ -158,15 +128,15 @@ pub fn comparison_text(comparison: &Comparison, colour: Paint) -> String {
                 row.arch.label(),
                 significant(row.us_per_token.mid),
                 paint::bar(row.us_per_token.mid, slowest, 6),
-                or_dash(row.time_vs_dense, saved),
-                or_dash(row.energy_vs_dense, saved),
-                or_dash(row.flop_vs_dense, |f| format!("{:.0}", 100.0 * (1.0 - f))),
+                or_dash(row.time_vs_dense, times_dense),
+                or_dash(row.energy_vs_dense, times_dense),
+                or_dash(row.flop_vs_dense, |f| format!("{f:.2}")),
                 fastest.to_owned(),
             ]);
             table.row(cells);
         }
     }
-    let mut text = colour.table(&table.render(), &["first"]);
+    let mut text = colour.table(&table.render(width), &["first"]);
     text.push_str("first: its lead is larger than the uncertainty; tie: the first two cannot be told apart\n");
     // What dense has to do with it is in the table already, unless it is where something takes over.
     let said = |c: &&Crossover| c.seq_len().is_some() || ![c.below, c.above].contains(&Arch::Dense);

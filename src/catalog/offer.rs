@@ -1,0 +1,154 @@
+//! What a provider asks for a device, and for the machine it is in.
+
+use std::fmt;
+
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use super::sourced::{Sourced, Written, check};
+use crate::units::UsdPerHour;
+
+/// An offer to rent a device.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Offer {
+    /// Who rents it out, by the name that its cloud regions begin with where it has some: `aws`, `lambda`.
+    pub provider: Option<String>,
+    /// What the provider calls the machine: `p4d.24xlarge`.
+    pub instance: Option<String>,
+    /// How many devices that machine has.
+    pub devices: u32,
+    /// USD of one device for an hour.
+    pub price: Sourced<UsdPerHour>,
+}
+
+impl Offer {
+    /// What sort of price it is: `on-demand`, `list`, `spot`, `reserved`.
+    #[must_use]
+    pub fn basis(&self) -> &str {
+        self.price.basis.as_deref().unwrap_or("unnamed")
+    }
+
+    /// Whether anyone can have the device for it at any time.
+    #[must_use]
+    pub fn is_usual(&self) -> bool {
+        matches!(self.basis(), "on-demand" | "list")
+    }
+
+    /// Whether its machine is called `name`. Azure's names are known with `Standard_` before them and without.
+    #[must_use]
+    pub fn is_instance(&self, name: &str) -> bool {
+        let bare = |text: &str| text.to_lowercase().trim_start_matches("standard_").to_owned();
+        self.instance.as_deref().is_some_and(|own| bare(own) == bare(name))
+    }
+
+    /// Whether it is of a year before `month`, the month from which it is looked at as year and month.
+    #[must_use]
+    pub fn is_older_than_a_year(&self, (year, month): (i32, u32)) -> bool {
+        let mut parts = self.price.date.split('-').map_while(|part| part.parse::<i32>().ok());
+        let Some(of_year) = parts.next() else { return false };
+        // A year alone holds until its end.
+        let of_month = parts.next().unwrap_or(12);
+        (of_year + 1) * 12 + of_month < year * 12 + i32::try_from(month).unwrap_or(0)
+    }
+}
+
+/// The offer that stands for several: the middle one by price, the cheaper of the two in the middle of an even number.
+#[must_use]
+pub fn median_offer<'a>(offers: impl IntoIterator<Item = &'a Offer>) -> Option<&'a Offer> {
+    let mut sorted: Vec<&Offer> = offers.into_iter().collect();
+    sorted.sort_by(|a, b| a.price.base().total_cmp(&b.price.base()));
+    sorted.get(sorted.len().saturating_sub(1) / 2).copied()
+}
+
+/// Checks while the parser is still inside the offer, so that an error bears its line.
+struct OfferVisitor;
+
+impl<'de> Deserialize<'de> for Offer {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(OfferVisitor)
+    }
+}
+
+impl<'de> de::Visitor<'de> for OfferVisitor {
+    type Value = Offer;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a price as `{value: .., unit: USD/h, year: .., provider: .., source: ..}`")
+    }
+
+    fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Offer, A::Error> {
+        let mut written = Written::deserialize(de::value::MapAccessDeserializer::new(map))?;
+        let (provider, instance, devices) = written.take_offer();
+        let devices = devices.unwrap_or(1);
+        if !(1..=65_536).contains(&devices) {
+            return Err(de::Error::custom(format_args!("`devices` is {devices}: expected 1 to 65536")));
+        }
+        Ok(Offer { provider, instance, devices, price: check(written).map_err(de::Error::custom)? })
+    }
+}
+
+/// As it is read.
+impl Serialize for Offer {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        self.price.each_entry(&mut map)?;
+        if let Some(provider) = &self.provider {
+            map.serialize_entry("provider", provider)?;
+        }
+        if let Some(instance) = &self.instance {
+            map.serialize_entry("instance", instance)?;
+        }
+        map.serialize_entry("devices", &self.devices)?;
+        map.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn offer(text: &str) -> Result<Offer, String> {
+        serde_yaml::from_str(text).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn an_offer_is_a_price_of_a_provider_for_a_machine() {
+        let text = "{value: 4.097, unit: USD/h, date: 2026-05, basis: list, provider: aws, instance: p4d.24xlarge, devices: 8, source: x}";
+        let read = offer(text).expect("valid");
+        assert_eq!((read.provider.as_deref(), read.devices, read.price.base()), (Some("aws"), 8, 4.097));
+        assert!(read.is_usual() && read.is_instance("P4D.24xlarge") && !read.is_instance("p4de.24xlarge"));
+        assert_eq!(offer(&serde_yaml::to_string(&read).expect("written")), Ok(read));
+        let error = offer("{value: 1, unit: USD/h, year: 2026, source: x, devices: 0}").expect_err("none");
+        assert!(error.contains("`devices` is 0: expected 1 to 65536"), "{error}");
+    }
+
+    #[test]
+    fn a_price_is_old_after_a_year_and_a_year_alone_lasts_until_its_end() {
+        let of = |date: &str| offer(&format!("{{value: 1, unit: USD/h, {date}, source: x}}")).expect("valid");
+        for (date, from, is_old) in [
+            ("date: 2024-12", (2025, 12), false),
+            ("date: 2024-12", (2026, 1), true),
+            ("year: 2024", (2025, 12), false),
+            ("year: 2024", (2026, 1), true),
+            ("date: 2026-05-15", (2026, 11), false),
+        ] {
+            assert_eq!(of(date).is_older_than_a_year(from), is_old, "{date} from {from:?}");
+        }
+    }
+
+    #[test]
+    fn azures_machines_have_two_names() {
+        let text = "{value: 1, unit: USD/h, year: 2026, source: x, provider: azure, instance: ND96isr_H100_v5}";
+        assert!(offer(text).expect("valid").is_instance("Standard_ND96isr_H100_v5"));
+    }
+
+    #[test]
+    fn the_middle_of_two_is_the_cheaper() {
+        let of = |usd: f64| offer(&format!("{{value: {usd}, unit: USD/h, year: 2026, source: x}}")).expect("valid");
+        let offers = [of(3.0), of(1.0), of(2.0), of(9.0)];
+        assert_eq!(median_offer(&offers[..3]).map(|o| o.price.base()), Some(2.0));
+        assert_eq!(median_offer(&offers[..2]).map(|o| o.price.base()), Some(1.0));
+        assert_eq!(median_offer(&offers).map(|o| o.price.base()), Some(2.0));
+        assert_eq!(median_offer([]), None);
+    }
+}

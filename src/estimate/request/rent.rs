@@ -1,0 +1,187 @@
+//! What a device rents for: which of the catalog's offers counts.
+
+use super::input::{Assumption, Input};
+use crate::catalog::{Device, Offer, Per, median_offer};
+use crate::estimate::error::EstimateError;
+use crate::record::Warning;
+use crate::stats::Distribution;
+
+const NAME: &str = "price of a device";
+
+/// What was said of prices.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Rent {
+    /// `--usd-per-hour`
+    pub usd_per_hour: Option<f64>,
+    /// `--price`
+    pub basis: Option<String>,
+    /// Who rents the devices out, if anyone was named.
+    pub provider: Option<String>,
+    /// What the provider calls the machine.
+    pub instance: Option<String>,
+    /// The year and month in which it is asked, if old offers are to be said to be old.
+    pub asked_in: Option<(i32, u32)>,
+}
+
+/// A price, or why there is none.
+pub(in crate::estimate) struct Found {
+    pub(in crate::estimate) price: Option<Input>,
+    pub(in crate::estimate) choices: Vec<Assumption>,
+    pub(in crate::estimate) missing: Option<String>,
+    pub(in crate::estimate) warnings: Vec<Warning>,
+}
+
+impl Rent {
+    /// The rent of `device`: what was given; the newest offer of the provider that was named; or the median of all offers,
+    /// anywhere in their range.
+    pub(in crate::estimate) fn of(&self, device: Option<&Device>) -> Result<Found, EstimateError> {
+        let mut found = Found { price: None, choices: Vec::new(), missing: None, warnings: Vec::new() };
+        if let Some(price) = self.usd_per_hour {
+            found.price = Some(Input::given(NAME, price, "USD/h", "--usd-per-hour"));
+            return Ok(found);
+        }
+        let Some(device) = device.filter(|d| d.per == Per::Device) else { return Ok(found) };
+        let offers = self.offers(device)?;
+        let usual = match (&self.provider, &self.basis) {
+            (Some(_), _) => newest(&offers),
+            (None, Some(_)) => median_offer(offers.iter().copied()),
+            (None, None) => device.usual_price(),
+        };
+        let Some(usual) = usual else {
+            found.missing = self.provider.as_ref().map(|provider| self.not_offered(device, provider));
+            return Ok(found);
+        };
+        for offer in &offers {
+            let chosen = if std::ptr::eq(*offer, usual) { ", chosen" } else { "" };
+            let what = offer.price.what.as_deref().unwrap_or("offer");
+            found.choices.push(Assumption::choice(
+                &format!("price offer ({}{chosen})", offer.basis()),
+                format!("{} USD/h, {what}", offer.price.base()),
+                offer.price.provenance(),
+            ));
+        }
+        if self.asked_in.is_some_and(|asked_in| usual.is_older_than_a_year(asked_in)) {
+            found.warnings.push(Warning::new(
+                format!("the price of {} is of {}, more than a year old", device.id, usual.price.date),
+                "the cost may be off by what prices have changed by since",
+                "give `--usd-per-hour`",
+            ));
+        }
+        found.price = Some(self.input(&offers, usual));
+        Ok(found)
+    }
+
+    /// The offers that count.
+    fn offers<'a>(&self, device: &'a Device) -> Result<Vec<&'a Offer>, EstimateError> {
+        let of_provider = |offer: &&Offer| {
+            self.provider.is_none()
+                || offer.provider == self.provider
+                    && self.instance.as_deref().is_none_or(|name| offer.is_instance(name))
+        };
+        let all: Vec<&Offer> = device.prices.iter().filter(of_provider).collect();
+        let Some(basis) = &self.basis else {
+            let usual: Vec<&Offer> = all.iter().copied().filter(|offer| offer.is_usual()).collect();
+            // Only one who names a provider is offered no more than its usual prices.
+            return Ok(if self.provider.is_some() && !usual.is_empty() { usual } else { all });
+        };
+        let offers: Vec<&Offer> = all.iter().copied().filter(|offer| offer.basis() == basis).collect();
+        if offers.is_empty() {
+            let mut allowed: Vec<String> = all.iter().map(|offer| offer.basis().to_owned()).collect();
+            allowed.sort();
+            allowed.dedup();
+            return Err(EstimateError::Price { device: device.id.clone(), basis: basis.clone(), allowed });
+        }
+        Ok(offers)
+    }
+
+    fn input(&self, offers: &[&Offer], usual: &Offer) -> Input {
+        let what = usual.price.what.as_deref().map(|w| format!("{w}; ")).unwrap_or_default();
+        let provenance = usual.price.provenance();
+        if self.provider.is_some() {
+            let source = format!("{what}{provenance}; other regions of the provider may ask more");
+            return Input::new(NAME, Distribution::Point(usual.price.base()), "USD/h", source);
+        }
+        let prices = || offers.iter().map(|o| o.price.base());
+        let (low, high) = (prices().fold(f64::INFINITY, f64::min), prices().fold(0.0, f64::max));
+        let ranked = offers.iter().filter(|o| o.basis() == usual.basis()).count();
+        let place = match ranked {
+            1 => String::new(),
+            2 => format!("the cheaper of 2 {} offers: ", usual.basis()),
+            n => format!("median of {n} {} offers: ", usual.basis()),
+        };
+        let source = format!(
+            "{place}{what}{provenance}; range over {} dated offers of any provider: name one with `--cloud`",
+            offers.len()
+        );
+        Input::new(NAME, Distribution::between(low, usual.price.base(), high), "USD/h", source)
+    }
+
+    fn not_offered(&self, device: &Device, provider: &str) -> String {
+        let mut others: Vec<&str> = device.prices.iter().filter_map(|offer| offer.provider.as_deref()).collect();
+        others.sort_unstable();
+        others.dedup();
+        let others = if others.is_empty() { "nobody".to_owned() } else { others.join(", ") };
+        format!(
+            "the catalog knows no offer of {provider} for {} (of {others} it does): give --usd-per-hour, or another --cloud",
+            self.instance.as_deref().unwrap_or(&device.id)
+        )
+    }
+}
+
+/// The newest offer, the cheapest of several of one date.
+fn newest<'a>(offers: &[&'a Offer]) -> Option<&'a Offer> {
+    let mut sorted = offers.to_vec();
+    sorted.sort_by(|a, b| b.price.date.cmp(&a.price.date).then_with(|| a.price.base().total_cmp(&b.price.base())));
+    sorted.first().copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::Catalog;
+
+    fn device(name: &str) -> Device {
+        Catalog::default().load(name).expect("in the catalog")
+    }
+
+    fn of_provider(name: &str) -> Rent {
+        Rent { provider: Some(name.to_owned()), ..Rent::default() }
+    }
+
+    #[test]
+    fn the_price_is_that_of_the_provider_and_the_newest_of_it() {
+        for (provider, usd) in [("aws", 4.097), ("gcp", 3.673), ("azure", 3.4), ("lambda", 1.99)] {
+            let price = of_provider(provider).of(Some(&device("a100-sxm4-40gb"))).expect("valid").price.expect("known");
+            assert_eq!(price.distribution, Distribution::Point(usd), "{provider}");
+        }
+        let rent = Rent { basis: Some("reserved".to_owned()), ..of_provider("aws") };
+        let price = rent.of(Some(&device("a100-sxm4-40gb"))).expect("valid").price.expect("known");
+        assert_eq!(price.distribution, Distribution::Point(1.844));
+    }
+
+    #[test]
+    fn no_other_providers_price_is_taken() {
+        let found = of_provider("azure").of(Some(&device("tpu-v4"))).expect("valid");
+        assert!(found.price.is_none());
+        let missing = found.missing.expect("said");
+        assert!(missing.starts_with("the catalog knows no offer of azure for tpu-v4 (of gcp it does)"), "{missing}");
+    }
+
+    #[test]
+    fn without_a_provider_the_middle_is_named_as_what_it_is() {
+        let found = Rent::default().of(Some(&device("a100-sxm4-40gb"))).expect("valid").price.expect("known");
+        assert!(found.source.starts_with("the cheaper of 2 on-demand offers: "), "{}", found.source);
+        assert_eq!(found.distribution, Distribution::Halves(1.844, 1.99, 4.097));
+        let found = Rent::default().of(Some(&device("h100-sxm5-80gb"))).expect("valid").price.expect("known");
+        assert!(found.source.starts_with("median of 3 on-demand offers: "), "{}", found.source);
+    }
+
+    #[test]
+    fn an_old_price_says_so_to_one_who_says_when_it_is() {
+        let rent = Rent { asked_in: Some((2026, 11)), ..of_provider("aws") };
+        let old = rent.of(Some(&device("v100-sxm2-16gb"))).expect("valid").warnings;
+        assert_eq!(old[0].fact, "the price of v100-sxm2-16gb is of 2024, more than a year old");
+        assert!(rent.of(Some(&device("a100-sxm4-40gb"))).expect("valid").warnings.is_empty());
+        assert!(of_provider("aws").of(Some(&device("v100-sxm2-16gb"))).expect("valid").warnings.is_empty());
+    }
+}

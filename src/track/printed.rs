@@ -1,0 +1,198 @@
+//! What the command prints: passed on byte by byte, and shown to whoever watches.
+//!
+//! A program that sees a terminal draws bars and colours, so it is given one where this program has one: a pseudo-terminal that
+//! changes no byte. Elsewhere it is given a pipe, as it would be by a shell.
+
+use std::fs::File;
+use std::io::{self, IsTerminal, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::process::Stdio;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Mode, OFlags};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{OptionalActions, OutputModes, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
+
+/// Bytes that are taken at a time.
+const CHUNK: usize = 1 << 16;
+/// How often it is looked whether the command has ended.
+const PATIENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+
+/// Sees what a command prints, and may end it.
+pub trait Watcher: Send {
+    /// Bytes that it printed, to either stream, so many seconds after it started.
+    fn printed(&mut self, bytes: &[u8], at_s: f64);
+    /// What to say of it now, on a line of its own, and whether it is time to end it. Asked some times a second.
+    fn look(&mut self, at_s: f64) -> Look;
+}
+
+/// What a watcher wants.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Look {
+    /// A line for people.
+    pub line: Option<String>,
+    /// Whether the command should end now.
+    pub stop: bool,
+}
+
+/// Which of its own streams a byte goes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stream {
+    Out,
+    Err,
+}
+
+/// An end of a pipe, or of a pseudo-terminal, that the command writes to.
+pub(super) struct Source {
+    from: OwnedFd,
+    to: Stream,
+}
+
+/// The streams of a command that is watched: what it is given, and what is read from them.
+pub(super) struct Streams {
+    pub(super) stdout: Stdio,
+    pub(super) stderr: Stdio,
+    pub(super) sources: Vec<Source>,
+}
+
+impl Streams {
+    pub(super) fn open() -> io::Result<Self> {
+        let (out, err) = (io::stdout().is_terminal(), io::stderr().is_terminal());
+        let mut sources = Vec::new();
+        let mut piped = |to| -> io::Result<Stdio> {
+            let (from, into) = io::pipe()?;
+            sources.push(Source { from: from.into(), to });
+            Ok(into.into())
+        };
+        if !out {
+            return Ok(Self { stdout: piped(Stream::Out)?, stderr: piped(Stream::Err)?, sources });
+        }
+        let (from, stdout) = pseudo_terminal(io::stdout().as_fd())?;
+        // Both on one terminal keep their order.
+        let stderr = if err { stdout.try_clone()?.into() } else { piped(Stream::Err)? };
+        sources.push(Source { from, to: Stream::Out });
+        Ok(Self { stdout: stdout.into(), stderr, sources })
+    }
+}
+
+/// Both ends of a pseudo-terminal of the size of `like`, which passes bytes on as they are.
+fn pseudo_terminal(like: BorrowedFd<'_>) -> io::Result<(OwnedFd, File)> {
+    let from = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)?;
+    grantpt(&from)?;
+    unlockpt(&from)?;
+    let name = ptsname(&from, Vec::new())?;
+    let into = rustix::fs::open(name.as_c_str(), OFlags::RDWR | OFlags::NOCTTY, Mode::empty())?;
+    let mut settings = tcgetattr(&into)?;
+    // The terminal itself makes two characters of a line's end.
+    settings.output_modes.remove(OutputModes::OPOST);
+    tcsetattr(&into, OptionalActions::Now, &settings)?;
+    if let Ok(size) = tcgetwinsize(like) {
+        tcsetwinsize(&into, size)?;
+    }
+    Ok((from, into.into()))
+}
+
+/// The one who writes to this program's own streams, so that a line of its own does not get into the middle of another.
+pub(super) struct Screen {
+    /// Whether a line of its own stands at the end, to be written over.
+    shown: bool,
+    /// Whether the command has ended its line.
+    at_start: bool,
+    /// When a line was last written where none can be written over.
+    said_s: f64,
+    is_terminal: bool,
+}
+
+/// Seconds between two lines where they cannot be written over.
+const BETWEEN_LINES_S: f64 = 30.0;
+/// Takes away what stands in the line (ECMA-48, EL).
+const CLEAR: &[u8] = b"\r\x1b[K";
+
+impl Screen {
+    pub(super) fn new() -> Self {
+        Self { shown: false, at_start: true, said_s: 0.0, is_terminal: io::stderr().is_terminal() }
+    }
+
+    fn pass(&mut self, bytes: &[u8], to: Stream) -> io::Result<()> {
+        if self.shown {
+            io::stderr().write_all(CLEAR)?;
+            self.shown = false;
+        }
+        self.at_start = matches!(bytes.last(), Some(b'\n' | b'\r'));
+        match to {
+            Stream::Out => {
+                let mut out = io::stdout().lock();
+                out.write_all(bytes)?;
+                out.flush()
+            }
+            Stream::Err => io::stderr().write_all(bytes),
+        }
+    }
+
+    /// Shows `line`: over the last one on a terminal, and each half minute elsewhere.
+    pub(super) fn say(&mut self, line: &str, at_s: f64) {
+        let is_due = at_s - self.said_s >= BETWEEN_LINES_S;
+        let written = match (self.is_terminal, self.at_start) {
+            (true, true) => {
+                self.shown = true;
+                write!(io::stderr(), "\r\x1b[K{line}")
+            }
+            // In the middle of a line, as of a bar that is drawn over and over.
+            (true, false) if is_due => write!(io::stderr(), "\r\n{line}\r\n"),
+            (false, _) if is_due => writeln!(io::stderr(), "{line}"),
+            _ => return,
+        };
+        // Nobody looks on: the command goes on.
+        let _ = written;
+        if is_due {
+            self.said_s = at_s;
+        }
+    }
+
+    /// Leaves a line of its own behind as a line.
+    pub(super) fn end(&mut self) {
+        if self.shown {
+            let _ = writeln!(io::stderr());
+            self.shown = false;
+        }
+    }
+}
+
+/// Passes on what comes from `source` until nothing more can come, or the command has ended and nothing is left.
+pub(super) fn pass_on<W: Watcher + ?Sized>(
+    source: &Source,
+    (screen, watcher): (&Mutex<Screen>, &Mutex<&mut W>),
+    started: Instant,
+    ended: &AtomicBool,
+) {
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        let has_ended = ended.load(Ordering::Acquire);
+        let mut waiting = [PollFd::new(&source.from, PollFlags::IN)];
+        match poll(&mut waiting, Some(&PATIENCE)) {
+            Ok(0) if has_ended => return,
+            Ok(0) | Err(rustix::io::Errno::INTR) => continue,
+            Ok(_) => {}
+            Err(_) => return,
+        }
+        // A pseudo-terminal whose other end is closed gives an error, not an end.
+        let read = match rustix::io::read(&source.from, &mut buffer) {
+            Ok(0) => return,
+            Ok(read) => read,
+            Err(rustix::io::Errno::INTR) => continue,
+            Err(_) => return,
+        };
+        let bytes = &buffer[..read];
+        if let Ok(mut watcher) = watcher.lock() {
+            watcher.printed(bytes, started.elapsed().as_secs_f64());
+        }
+        let passed = screen.lock().map(|mut screen| screen.pass(bytes, source.to));
+        if !matches!(passed, Ok(Ok(()))) {
+            // Whoever read it has gone: the command finds its end closed, as it would without this program.
+            return;
+        }
+    }
+}

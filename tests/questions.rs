@@ -1,0 +1,246 @@
+//! Questions as people ask them: whole command lines, on terminals of several widths.
+
+use std::fs;
+use std::path::Path;
+use std::process::Output;
+
+use assert_cmd::Command;
+use serde_json::Value;
+
+fn run(args: &[&str], folder: &Path, columns: u32) -> Output {
+    let mut program = Command::cargo_bin("greenformers").unwrap();
+    // Prices are old or not by this day.
+    program.env("SOURCE_DATE_EPOCH", "1795651200").env("COLUMNS", columns.to_string());
+    program.args(args).current_dir(folder).output().unwrap()
+}
+
+fn answer(line: &str, columns: u32) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let args: Vec<&str> = line.split_whitespace().collect();
+    let output = run(&args, folder.path(), columns);
+    assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn estimates(line: &str) -> Vec<Value> {
+    let text = answer(&format!("{line} --format json"), 80);
+    let all: Value = serde_json::from_str(&text).unwrap();
+    all["estimates"].as_array().cloned().unwrap_or_else(|| vec![all])
+}
+
+fn refused(line: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let args: Vec<&str> = line.split_whitespace().collect();
+    let output = run(&args, folder.path(), 80);
+    assert!(!output.status.success() && output.stdout.is_empty(), "{line}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+fn value<'a>(estimate: &'a Value, assumption: &str) -> &'a Value {
+    let all = estimate["assumptions"].as_array().unwrap();
+    &all.iter().find(|a| a["name"] == assumption).unwrap_or_else(|| panic!("no {assumption}"))["value"]
+}
+
+const JOBS: [&str; 9] = [
+    "estimate bert-large --hardware a100-40gb --devices 8 --cloud aws --region eu-west-1",
+    "estimate --step-time 0.42s --steps 100k --grid poland",
+    "estimate --step-time 0.42s --steps 100k --grid Sweden --hardware h100-sxm5",
+    "estimate gpt2 --hardware a100-sxm4-80gb,h100-sxm5 --arch dense --cloud aws",
+    "estimate gpt2 --instance p4d.24xlarge --tokens 10B --batch-tokens 0.5M",
+    "estimate --hardware 4090 --dtype bfloat16 --arch dense --usd-per-kwh 0.30EUR/kWh --eur-usd 1.08 --grid deu",
+    "footprint --hours 11h40m --devices 8 --hardware a100-sxm4-80gb --cloud aws --region Ireland",
+    "footprint --energy-kwh 120 --grid swe --pue 1.1",
+    "estimate --hardware h100-sxm5 --grid california --arch dense --basis direct",
+];
+
+#[test]
+fn every_answer_fits_its_terminal_and_is_short() {
+    for line in JOBS {
+        for columns in [60, 80, 120] {
+            let text = answer(line, columns);
+            // A command to copy is not broken.
+            let shown: Vec<&str> = text.lines().filter(|l| !l.starts_with("next: ")).collect();
+            let wide: Vec<&&str> = shown.iter().filter(|l| l.chars().count() > columns as usize).collect();
+            assert!(wide.is_empty(), "{line} at {columns}: {wide:#?}");
+            let most = if line.starts_with("footprint") { 34 } else { 22 };
+            assert!(shown.len() <= most, "{line} at {columns}: {} lines\n{text}", shown.len());
+            assert!(text.contains("\nassumed: ") || line.contains("energy-kwh"), "{line}: {text}");
+            assert!(text.contains("next:    greenformers "), "{line}: {text}");
+        }
+    }
+}
+
+#[test]
+fn the_answer_is_a_sentence_a_table_three_assumptions_and_the_next_command() {
+    insta::assert_snapshot!(answer(JOBS[0], 80), @r"
+    bert-large (dense) on 8 x a100-sxm4-40gb, AWS eu-west-1 (Ireland):
+    30.7 [19.2, 64.9] h, 1010 [630, 2130] USD, 118 [68.7, 263] kWh and
+    33.9 [19.8, 75.7] kgCO2e (life-cycle); modelled, not measured.
+
+    architecture                time h   kWh  kgCO2e   USD  / dense
+    dense            30.7 [19.2, 64.9]   118    33.9  1010        -
+    LRT r=341        24.3 [11.6, 68.9]  93.9    27.1   795     0.80
+    Linformer k=128  29.2 [18.2, 58.9]   113    32.4   957     0.95
+
+    assumed: software: unknown (`--software eager`, `compiled` or
+             `optimised`)
+             power of the device (a profile would tell)
+             efficiency of this hardware (a profile would tell, or `--calibration
+             FILE`)
+    next:    greenformers estimate bert-large --hardware a100-40gb --devices 8 --cloud aws --region eu-west-1 --assumptions
+    ");
+    insta::assert_snapshot!(answer(JOBS[3], 120), @r"
+    1 x h100-sxm5-80gb is the fastest, 2.03 x faster than 1 x a100-sxm4-80gb, though the intervals overlap. 1 x
+    a100-sxm4-80gb is the cheapest, 1.18 x cheaper than 1 x h100-sxm5-80gb, though the intervals overlap. 1 x h100-sxm5-80gb
+    is the cleanest, 1.18 x less CO2e than 1 x a100-sxm4-80gb, though the intervals overlap.
+
+    hardware                time days             kWh           kgCO2e                  USD
+    a100-sxm4-80gb  25.0 [11.4, 78.3]  306 [136, 972]  128 [17.4, 488]    3070 [1400, 9630]
+    h100-sxm5-80gb  12.3 [5.39, 42.9]  264 [112, 927]  109 [14.6, 457]  3620 [1590, 12 600]
+
+    assumed: software: unknown (`--software eager`, `compiled` or `optimised`)
+             site: AWS, average (`--site NAME` or `--pue X`)
+             grid: World (world), life-cycle (`--grid NAME`, or `--cloud NAME --region NAME`)
+    next:    greenformers estimate gpt2 --hardware a100-sxm4-80gb,h100-sxm5 --arch dense --cloud aws --assumptions
+    ");
+    insta::assert_snapshot!(answer(JOBS[1], 60), @r"
+    100000 steps, Poland (pol): 12.2 [11.8, 12.8] h.
+
+    architecture             time h  kWh  kgCO2e  USD
+    run           12.2 [11.8, 12.8]    -       -    -
+
+    it_energy_kwh: no power was given: add `--power WATTS`, or
+      `--hardware` for a modelled one
+    assumed: site: Workstation or laboratory machine
+             (`--site NAME` or `--pue X`)
+    next:    greenformers estimate --step-time 0.42s --steps 100k --grid poland --assumptions
+    ");
+}
+
+#[test]
+fn a_cloud_and_its_region_fix_grid_pue_and_price() {
+    let by_region =
+        estimates("estimate bert-large --hardware a100-sxm4-40gb --devices 8 --cloud aws --region eu-west-1");
+    let by_grid = estimates("estimate bert-large --hardware a100-sxm4-40gb --devices 8 --grid aws-eu-west-1");
+    let by_instance = estimates("estimate bert-large --instance p4d.24xlarge --region Ireland");
+    for e in [&by_region[0], &by_grid[0], &by_instance[0]] {
+        assert_eq!((value(e, "price of a device").as_f64(), value(e, "PUE").as_f64()), (Some(4.097), Some(1.11)));
+        assert_eq!((e["devices"].as_u64(), e["hardware"].as_str()), (Some(8), Some("a100-sxm4-40gb")));
+        assert!(value(e, "grid").as_str().unwrap().starts_with("AWS eu-west-1 (Ireland)"));
+    }
+    // Nobody's price is taken for another's.
+    let none = &estimates("estimate --hardware rtx-4090-24gb --arch dense --cloud azure")[0];
+    assert!(none["cost_usd"].is_null());
+    assert!(none["missing"]["cost_usd"].as_str().unwrap().contains("no offer of azure for rtx-4090-24gb"));
+    // A site beside a region keeps what is published of the region.
+    let both = &estimates("estimate --hardware h100-sxm5 --arch dense --grid aws-eu-west-1 --site industry-2020")[0];
+    assert_eq!(value(both, "PUE").as_f64(), None, "the first of that name is the choice: {both}");
+}
+
+#[test]
+fn a_sweep_pairs_hardware_with_clouds_that_rent_it() {
+    let text = answer(
+        "estimate --sweep hardware=tpu-v4,a100-sxm4-40gb,grid=aws-eu-west-1,gcp-europe-north1,fra --dtype bf16 --format csv",
+        80,
+    );
+    let has = |hardware: &str, grid: &str| text.lines().any(|l| l.contains(hardware) && l.contains(grid));
+    assert!(has("tpu-v4", "gcp-europe-north1") && has("tpu-v4", "fra") && has("a100-sxm4-40gb", "aws-eu-west-1"));
+    assert!(!has("tpu-v4", "aws-eu-west-1"), "{text}");
+}
+
+#[test]
+fn grids_are_ranked_on_one_basis() {
+    let of = |line: &str| {
+        let e = estimates(&format!("estimate --hardware h100-sxm5 --arch dense {line}")).remove(0);
+        (value(&e, "grid intensity").as_f64().unwrap(), e["intensity_basis"].as_str().unwrap().to_owned())
+    };
+    // Quebec: 1.15 x 1.5 + 24 x (1 - 1.5 / 900) g.
+    let (quebec, basis) = of("--grid canada-qc");
+    assert!((quebec - 25.685).abs() < 1e-6 && basis == "life-cycle", "{quebec}, {basis}");
+    assert_eq!(of("--grid canada-qc --basis direct"), (1.5, "direct".to_owned()));
+    assert_eq!(of("--grid swe"), (40.7, "life-cycle".to_owned()));
+    // (40.7 - 24) / (1.15 - 24 / 900)
+    let (sweden, basis) = of("--grid swe --basis direct");
+    assert!((sweden - 14.866).abs() < 1e-3 && basis == "direct", "{sweden}, {basis}");
+}
+
+#[test]
+fn a_step_time_alone_is_no_run() {
+    let message = refused("estimate --step-time 0.42");
+    assert!(message.contains("how many steps there are\nhint: `--step-time 0.42 --steps 100k`"), "{message}");
+    let run = &estimates("estimate --step-time 0.42 --steps 100k --grid swe")[0];
+    assert!(run["n_params"].is_null() && run["missing"]["n_params"].as_str().unwrap().contains("--workload"));
+    // 42 000 s, and what is lost to restarts and the rest.
+    let hours = run["wall_h"]["mid"].as_f64().unwrap();
+    assert!((11.67..13.0).contains(&hours), "{hours}");
+}
+
+#[test]
+fn numbers_have_units_and_doubtful_ones_are_asked_about() {
+    let kwh = |line: &str| estimates(line)[0]["it_energy_kwh"]["mid"].as_f64().unwrap();
+    assert!((kwh("footprint --hours 2d --power 300W") - 14.4).abs() < 1e-9);
+    assert!((kwh("footprint --hours 48 --power 0.3kW") - 14.4).abs() < 1e-9);
+    let usd = |line: &str| estimates(line)[0]["cost_usd"]["mid"].as_f64().unwrap();
+    let euros = usd("footprint --energy-kwh 100 --usd-per-kwh 0.30EUR/kWh --eur-usd 1.1 --pue 1 --grid fra");
+    assert!((euros - 33.0).abs() < 1e-9, "{euros}");
+    for (line, part) in [
+        ("footprint --energy-kwh 1 --usd-per-kwh 0.30EUR --grid fra", "give the rate, such as `--eur-usd 1.08`"),
+        ("footprint --energy-kwh 1 --usd-per-kwh 30", "cents? write `0.3`"),
+        ("footprint --energy-kwh 1 --pue 58", "58"),
+        ("estimate --hardware A100", "`a100-sxm4-40gb`, `a100-sxm4-80gb`"),
+        ("estimate --hardware h100-sxm5 --grid frx", "unknown grid `frx`"),
+        ("estimate --hardware h100-sxm5 --cloud nimbus", "unknown cloud `nimbus`: expected"),
+        ("estimate --hardware h100-sxm5 --cloud aws --region mars", "aws has no region `mars`"),
+        ("estimate --instance p9.huge", "unknown instance `p9.huge`: expected"),
+        ("estimate --instance p4d.24xlarge --hardware h100-sxm5", "is a machine with a100-sxm4-40gb, not with"),
+        ("estimate brt --hardware h100-sxm5", "`brt` is no record that is there, and no workload"),
+    ] {
+        let message = refused(line);
+        assert!(message.contains(part), "{line}: `{part}` in {message}");
+    }
+    assert_eq!(estimates("estimate --hardware 4090 --dtype BFloat16 --arch dense")[0]["dtype"], "bf16");
+}
+
+#[test]
+fn cards_for_desks_stand_at_desks_unless_there_are_many() {
+    let site = |line: &str| {
+        let e = estimates(&format!("estimate --arch dense {line}")).remove(0);
+        value(&e, "site").as_str().unwrap().to_owned()
+    };
+    assert_eq!(site("--hardware rtx-4090-24gb"), "Workstation or laboratory machine");
+    assert_eq!(site("--hardware rtx-4090-24gb --devices 64"), "Data-centre industry average, 2025");
+    assert_eq!(site("--hardware h100-sxm5"), "Data-centre industry average, 2025");
+}
+
+#[test]
+fn what_is_written_to_is_tried_before_the_command_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("mine.json"), "{\"learning_rate\": 1}").unwrap();
+    let args = |force: bool| {
+        let mut args = vec!["track", "--quiet", "-o", "mine.json"];
+        args.extend(force.then_some("--force"));
+        args.extend(["--", "touch", "ran"]);
+        args
+    };
+    let output = run(&args(false), folder.path(), 80);
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && message.contains("is no account of a command"), "{message}");
+    assert!(!folder.path().join("ran").exists(), "the command has run");
+    for _ in 0..2 {
+        assert!(run(&args(true), folder.path(), 80).status.success());
+    }
+    assert!(folder.path().join("ran").exists());
+    // Its own account it writes over.
+    assert!(run(&args(false), folder.path(), 80).status.success());
+}
+
+#[test]
+fn a_footprint_without_a_power_takes_the_devices_modelled_one_and_says_so() {
+    let line = "footprint --hours 24 --devices 8 --hardware a100-sxm4-80gb --grid fra";
+    let run = &estimates(line)[0];
+    // 8 x 24 h of 171 to 359 W, a host of 15 to 45 % and a power supply: 30 to 105 kWh.
+    let kwh = &run["it_energy_kwh"];
+    assert!(kwh["low"].as_f64().unwrap() > 30.0 && kwh["high"].as_f64().unwrap() < 105.0, "{kwh}");
+    let text = answer(line, 100);
+    assert!(text.contains("power modelled, not measured") && text.contains("for a paper: The run on 8 x"), "{text}");
+}
