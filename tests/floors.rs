@@ -6,11 +6,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module and its floor; neighbours on a floor do not see each other.
-const FLOORS: [(&str, u32); 16] = [
+const FLOORS: [(&str, u32); 17] = [
     ("alloc", 0),
     ("ffi", 0),
     ("files", 0),
     ("meter", 0),
+    ("progress", 0),
     ("units", 0),
     ("stats", 1),
     ("model", 1),
@@ -52,7 +53,7 @@ const ESTIMATE: [(&str, u32); 6] =
 const INNER: [(&str, &[(&str, u32)]); 2] = [("estimate", &ESTIMATE), ("report", &REPORT)];
 
 /// Outside crates and the modules that may name them.
-const CONFINED: [(&str, &[&str]); 13] = [
+const CONFINED: [(&str, &[&str]); 14] = [
     ("candle_core::", &["nn", "measure", "ffi"]),
     ("libloading::", &["nn"]),
     ("libc::", &["ffi"]),
@@ -62,6 +63,7 @@ const CONFINED: [(&str, &[&str]); 13] = [
     ("serde_yaml::", &["catalog"]),
     ("polars::", &["report"]),
     ("plotters::", &["report"]),
+    ("regex::", &["progress"]),
     ("clap::", &["cli"]),
     ("anyhow::", &["cli"]),
     ("indicatif::", &["cli"]),
