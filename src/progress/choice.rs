@@ -69,13 +69,20 @@ pub(super) struct Facts {
 
 /// How much speaks for a series. None where it is no candidate at all.
 pub(super) fn score(series: &Series, span_s: f64) -> Option<f64> {
-    if series.class != Class::Training || series.rises < 3 || series.counts_epochs {
+    if series.class != Class::Training || series.rises < 3 {
         return None;
     }
+    // A number that goes up and down counts nothing. Ranks that lag behind fall back a little only.
+    let restless = series.total.is_none() && !series.epoch_inside && series.lengths.len() as u64 * 4 > series.rises;
+    if restless || !series.bar && series.falls * 4 > series.frames {
+        return None;
+    }
+    // Epochs are counted where nothing finer is.
+    let epochs = if series.counts_epochs { -100.0 } else { 0.0 };
     let form = match series.form {
         Form::Pair if series.total.is_some() => 8.0,
         Form::Pair | Form::Range | Form::Endless => 4.0,
-        Form::Named => 0.0,
+        Form::Named | Form::Column => 0.0,
         Form::Bare => 2.0,
     };
     // A pair of changing numbers is no count of a whole.
@@ -86,7 +93,7 @@ pub(super) fn score(series: &Series, span_s: f64) -> Option<f64> {
     let long = if span_s > 0.0 { (series.seen_s - series.first.at_s) / span_s } else { 1.0 };
     let named = f64::from(series.named);
     let named = if series.form == Form::Named { named } else { named / 2.0 };
-    Some(form + often + named + 8.0 * long)
+    Some(epochs + form + often + named + 8.0 * long)
 }
 
 /// The counts of a series as steps of the run.
@@ -250,13 +257,19 @@ fn epochs(series: &Series, facts: &Facts) -> Option<u64> {
 /// Counts that jump at the start are no work: a resumed run skips what was done.
 fn skip_jump(run: &mut Run, points: &mut Vec<Point>) {
     let Some(middle) = usual_pace(points, &run.steps) else { return };
-    let jump = (1..points.len().min(4)).rev().find(|&at| {
-        let (n, s) = (run.steps[at].saturating_sub(run.steps[at - 1]), points[at].at_s - points[at - 1].at_s);
-        n > 20 && s < 0.02 * middle * n as f64
+    let time = |two: &[Point]| match (two[0].stamp.zip(two[1].stamp), two[0].elapsed.zip(two[1].elapsed)) {
+        (Some((from, to)), _) => to - from,
+        (_, Some((from, to))) if two[0].round == two[1].round => to - from,
+        _ => two[1].at_s - two[0].at_s,
+    };
+    let jumps = points.windows(2).zip(run.steps.windows(2)).enumerate().filter(|(_, (two, steps))| {
+        let n = steps[1].saturating_sub(steps[0]);
+        n > 20 && time(two) < 0.02 * middle * n as f64
     });
-    if let Some(at) = jump
-        && points.len() - at > 2
-    {
+    let Some((last, _)) = jumps.last() else { return };
+    // Jumps all over the run are lines that a buffer held back.
+    let at = last + 1;
+    if at * 2 < points.len() + 1 && points.len() - at > 2 {
         run.start = run.steps[at];
         run.steps.drain(..at);
         points.drain(..at);

@@ -13,6 +13,8 @@ mod pace;
 mod reader;
 mod scan;
 mod series;
+#[cfg(test)]
+mod tests;
 mod tokens;
 mod words;
 

@@ -101,6 +101,33 @@ impl Reader {
         lines.end(&mut |frame: &str, at_s| state.frame(frame, at_s, hints));
     }
 
+    #[cfg(test)]
+    pub(super) fn debug(&self) -> String {
+        let span = self.state.end_s - self.state.begin_s.unwrap_or(0.0);
+        let mut all: Vec<_> = self.state.series.values().map(|s| (score(s, span), s)).collect();
+        all.sort_by(|a, b| b.0.partial_cmp(&a.0).expect("x"));
+        let mut t = format!("{:?}\n", self.state.facts);
+        for (sc, s) in all.iter().take(8) {
+            t += &format!(
+                "{sc:?} {:?} {:?} rises {} frames {} torn {} last {:?} total {:?} lens {:?} ep {:?} first {:?} runs_on {} tail {:?} '{}'\n",
+                s.form,
+                s.class,
+                s.rises,
+                s.frames,
+                s.torn,
+                s.last,
+                s.total,
+                s.lengths,
+                s.epoch,
+                s.first_epoch,
+                s.runs_on,
+                s.tail,
+                s.shown
+            );
+        }
+        t
+    }
+
     /// How often the pattern has matched. None where there is no pattern.
     #[must_use]
     pub fn pattern_matches(&self) -> Option<u64> {
@@ -159,7 +186,8 @@ impl State {
             }
             let around = if counter.epoch { None } else { self.around };
             // The number of epochs may stand in an earlier line only.
-            let inside = frame.epoch.filter(|_| !counter.epoch).map(|epoch| match (epoch.total, around) {
+            let own = counter.own_epoch.map(|n| Epoch { n, total: None, bar: false });
+            let inside = own.or(frame.epoch).filter(|_| !counter.epoch).map(|epoch| match (epoch.total, around) {
                 (None, Some(Epoch { n, total, bar: false })) if n <= epoch.n => Epoch { total, ..epoch },
                 _ => epoch,
             });
@@ -273,6 +301,7 @@ fn named_by_user(n: u64, total: Option<u64>, text: &str, elapsed: Option<f64>) -
         name,
         elapsed,
         epoch: false,
+        own_epoch: None,
         wordless: false,
         shown,
     }

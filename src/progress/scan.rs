@@ -19,6 +19,8 @@ pub(super) enum Form {
     Endless,
     /// A number at the start of a line.
     Bare,
+    /// A number in one of the first columns of a table.
+    Column,
 }
 
 /// A number that may count steps.
@@ -38,6 +40,8 @@ pub(super) struct Counter {
     pub(super) elapsed: Option<f64>,
     /// Whether it counts epochs.
     pub(super) epoch: bool,
+    /// The epoch that is written into the counter itself.
+    pub(super) own_epoch: Option<u64>,
     /// Whether it has no words at all, so that only the total tells one such counter from another.
     pub(super) wordless: bool,
     /// The text that it was read from.
@@ -106,6 +110,7 @@ pub(super) fn scan(text: &str) -> Frame {
         at += used.max(1);
     }
     epochs(text, &all, &mut frame);
+    columns(text, &all, &mut frame);
     frame
 }
 
@@ -245,6 +250,7 @@ fn counter(text: &str, all: &[Token], at: usize, body: usize, bar: bool, frame: 
         name: if step_name(word) > 0 { word.to_ascii_lowercase() } else { behind.to_ascii_lowercase() },
         elapsed: None,
         epoch: counts_epochs && form != Form::Range,
+        own_epoch: None,
         wordless: form == Form::Pair && !head.bytes().any(|byte| byte.is_ascii_alphabetic()),
         shown: text[token.start.saturating_sub(24).max(body)..end.min(token.end + 24)].trim().to_owned(),
     };
@@ -253,6 +259,18 @@ fn counter(text: &str, all: &[Token], at: usize, body: usize, bar: bool, frame: 
     }
     if counter.form == Form::Named && !counter.epoch {
         frame.facts.push(Fact::Told(n));
+    }
+    // `Batch 0/100`: some write the epoch, a slash and the batch. Which of both it is, only time tells.
+    if let (Form::Pair, Some(m), true) = (form, total, counter.named > 0 && !drawn) {
+        let key = counter.key ^ 1;
+        frame.counters.push(Counter {
+            form: Form::Named,
+            key,
+            n: m,
+            total: None,
+            own_epoch: Some(n),
+            ..counter.clone()
+        });
     }
     frame.counters.push(counter);
     if used == 1 {
@@ -372,5 +390,34 @@ fn epochs(text: &str, all: &[Token], frame: &mut Frame) {
             frame.epoch = Some(Epoch { n: value, total: None, bar: false });
             return;
         }
+    }
+}
+
+/// Rows of a table: numbers alone, of which one of the first two may be the step.
+fn columns(text: &str, all: &[Token], frame: &mut Frame) {
+    if all.len() < 4 || !frame.counters.is_empty() || text.bytes().filter(u8::is_ascii_alphabetic).count() > all.len() {
+        return;
+    }
+    let numbers = text.bytes().all(|byte| byte.is_ascii_digit() || b" .-+|eEnaif".contains(&byte));
+    if !numbers {
+        return;
+    }
+    for (at, token) in all.iter().enumerate().take(2) {
+        let Some(n) = token.int() else { continue };
+        frame.counters.push(Counter {
+            key: 2 + 2 * at as u64 + 64 * all.len() as u64,
+            form: Form::Column,
+            class: Class::Training,
+            bar: false,
+            n,
+            total: None,
+            named: 0,
+            name: String::new(),
+            elapsed: None,
+            epoch: false,
+            own_epoch: None,
+            wordless: false,
+            shown: text.trim().chars().take(32).collect(),
+        });
     }
 }

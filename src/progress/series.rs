@@ -46,6 +46,8 @@ pub(super) struct Series {
     /// How often the total was another one, without a new round.
     pub(super) torn: u32,
     pub(super) frames: u64,
+    /// How often the count was lower than before, without a new round.
+    pub(super) falls: u64,
     /// Counts that are higher than all before, or in a new round.
     pub(super) rises: u64,
     pub(super) points: Vec<Point>,
@@ -105,6 +107,7 @@ impl Series {
             total: counter.total,
             torn: 0,
             frames: 1,
+            falls: 0,
             rises: 1,
             points: vec![point],
             last: point,
@@ -185,6 +188,7 @@ impl Series {
             self.epoch = epoch;
         }
         if !again && n <= before {
+            self.falls += u64::from(n < before);
             return false;
         }
         self.rises += 1;
