@@ -72,6 +72,10 @@ pub(super) fn score(series: &Series, span_s: f64) -> Option<f64> {
     if series.class != Class::Training || series.rises < 3 {
         return None;
     }
+    // Little speaks for a number without a name.
+    if matches!(series.form, Form::Bare | Form::Column) && series.rises < 6 {
+        return None;
+    }
     // A number that goes up and down counts nothing. Ranks that lag behind fall back a little only.
     let restless = series.total.is_none() && !series.epoch_inside && series.lengths.len() as u64 * 4 > series.rises;
     if restless || !series.bar && series.falls * 4 > series.frames {
@@ -196,8 +200,18 @@ fn steps(series: &Series, points: &[Point], facts: &Facts) -> Run {
         if zero && total.is_some_and(|total| total % 10 == 9) {
             total = total.map(|total| total + 1);
         }
-        if total.is_none() {
-            total = facts.steps.iter().copied().filter(|&total| total >= series.last.n && total > 1).next_back();
+        // An epoch's batches, of nobody knows how many epochs.
+        let within =
+            series.epoch_inside && series.epoch.is_some_and(|epoch| epoch.before) && !of_run && !series.runs_on;
+        if within && epochs != Some(1) && total.is_some() && total == series.total {
+            total = None;
+        } else if total.is_none() {
+            total = facts
+                .steps
+                .iter()
+                .copied()
+                .filter(|&total| total > series.last.n && points.iter().all(|point| point.n != total))
+                .next_back();
         }
         let early = series.early.filter(|&n| n + step >= first_n && n > 0);
         let start = if series.bar && first_n > 0 && series.first.elapsed.is_none_or(|elapsed| elapsed < 2.0) {
@@ -309,16 +323,33 @@ fn best_pace(series: &Series, points: &[Point], run: &Run) -> (Clock, Option<Pac
     let lines = ticks(&|point| point.stamp, false);
     let lines = if lines.len() * 5 >= points.len() * 4 || lines.len() > 8 { pace(&lines, series.fine_s) } else { None };
     let elapsed = pace(&ticks(&|point| point.elapsed, true), 1.0);
+    let told = told_clock(series, arrival.as_ref(), run.divided);
     let mut best = (Clock::Arrival, arrival);
-    for (clock, pace) in [(Clock::Elapsed, elapsed), (Clock::Lines, lines)] {
+    for (clock, pace) in [(Clock::Elapsed, elapsed), (Clock::Lines, lines), (Clock::Elapsed, told)] {
         let Some(pace) = pace else { continue };
         // A clock of its own is better than arrival, which a buffer may delay, unless it is too coarse to tell.
-        let better = best.1.as_ref().is_none_or(|best| pace.unsure < best.unsure.max(0.006));
+        let better = best.1.as_ref().is_none_or(|best| pace.coarse < 0.01 || pace.unsure < best.unsure);
         if better {
             best = (clock, Some(pace));
         }
     }
     best
+}
+
+/// The pace by a number beside the counter that rises with it as time does: seconds since the start.
+fn told_clock(series: &Series, arrival: Option<&Pace>, divided: bool) -> Option<Pace> {
+    if !series.lengths.is_empty() || divided {
+        return None;
+    }
+    let rises = |values: &[(u64, f64)]| values.len() >= 5 && values.windows(2).all(|two| two[1].1 > two[0].1);
+    let fields = series.fields.iter().filter(|field| field.digits >= 4 && rises(&field.values));
+    let paces = fields.filter_map(|field| {
+        let ticks: Vec<Tick> = field.values.iter().map(|&(step, s)| Tick { step, s, part: 0 }).collect();
+        let whole = field.values.iter().all(|(_, value)| value.fract() == 0.0);
+        pace(&ticks, if whole { 1.0 } else { 0.02 })
+    });
+    let near = |pace: &Pace| arrival.is_some_and(|arrival| (pace.step_s / arrival.step_s - 1.0).abs() < 0.3);
+    paces.filter(near).min_by(|a, b| a.unsure.total_cmp(&b.unsure))
 }
 
 /// The pace by the program's own times of a step, where they are finer and agree.
@@ -330,8 +361,8 @@ fn refined(series: &Series, pace: &Pace, divided: bool) -> f64 {
     let interval = series.typical_step() as f64;
     let mut best: Option<(f64, f64)> = None;
     for field in series.fields.iter().filter(|field| field.digits >= 3 && field.values.len() >= 3) {
-        let values = &field.values[1..];
-        let Some(middle) = median(values) else { continue };
+        let values: Vec<f64> = field.values[1..].iter().map(|(_, value)| *value).collect();
+        let Some(middle) = median(&values) else { continue };
         let forms = [middle, middle * 1e-3, 1.0 / middle, middle / interval];
         let Some(step_s) = forms.into_iter().find(|form| (form / pace.step_s - 1.0).abs() < allowed) else { continue };
         let off: Vec<f64> = values.iter().map(|value| (value / middle - 1.0).abs()).collect();

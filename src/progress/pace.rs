@@ -6,6 +6,8 @@ pub(super) struct Pace {
     pub(super) step_s: f64,
     /// By how much the pace may be off, as a share of it.
     pub(super) unsure: f64,
+    /// By how much it may be off because the clock is coarse.
+    pub(super) coarse: f64,
     /// What else took time: the count before it, and seconds.
     pub(super) pauses: Vec<(u64, f64)>,
 }
@@ -68,9 +70,9 @@ pub(super) fn pace(ticks: &[Tick], fine_s: f64) -> Option<Pace> {
         .map(|(_, span)| (span.from, span.s - step_s * span.steps))
         .filter(|(_, seconds)| *seconds > 2.0 * fine_s)
         .collect();
-    let unsure =
-        (0.5 * fine_s * f64::sqrt(runs)) / s + 0.7 * spread / f64::sqrt(kept) + if kept < 2.0 { 0.05 } else { 0.0 };
-    Some(Pace { step_s, unsure, pauses })
+    let coarse = 0.5 * fine_s * f64::sqrt(runs) / s;
+    let unsure = coarse + 0.7 * spread / f64::sqrt(kept) + if kept < 2.0 { 0.05 } else { 0.0 };
+    Some(Pace { step_s, unsure, coarse, pauses })
 }
 
 /// Spans between counts, each at least so long.

@@ -171,7 +171,11 @@ impl State {
             }
             return;
         }
-        let counting = frame.counters.iter().any(|counter| !counter.epoch);
+        // A number that a launcher puts in front of a line is no counter beside an epoch.
+        let counting = frame
+            .counters
+            .iter()
+            .any(|counter| !counter.epoch && (counter.form != Form::Bare || frame.epoch.is_none()));
         if counting {
             self.current.clear();
         } else if let Some(epoch) = frame.epoch {
@@ -186,9 +190,9 @@ impl State {
             }
             let around = if counter.epoch { None } else { self.around };
             // The number of epochs may stand in an earlier line only.
-            let own = counter.own_epoch.map(|n| Epoch { n, total: None, bar: false });
+            let own = counter.own_epoch.map(|n| Epoch { n, total: None, before: true, bar: false });
             let inside = own.or(frame.epoch).filter(|_| !counter.epoch).map(|epoch| match (epoch.total, around) {
-                (None, Some(Epoch { n, total, bar: false })) if n <= epoch.n => Epoch { total, ..epoch },
+                (None, Some(Epoch { n, total, bar: false, .. })) if n <= epoch.n => Epoch { total, ..epoch },
                 _ => epoch,
             });
             let beside = Beside { at_s, stamp: frame.stamp, inside, around, told: &told };

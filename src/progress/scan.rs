@@ -76,6 +76,8 @@ pub(super) enum Fact {
 pub(super) struct Epoch {
     pub(super) n: u64,
     pub(super) total: Option<u64>,
+    /// Whether it stands in front of the counter, so that the counter may be one within the epoch.
+    pub(super) before: bool,
     /// Whether it is a bar of epochs, whose total is their number and not the last one's name.
     pub(super) bar: bool,
 }
@@ -161,11 +163,10 @@ fn key(head: &str, form: Form) -> u64 {
 /// Reads a counter that starts at a token, and says how many tokens it took.
 fn counter(text: &str, all: &[Token], at: usize, body: usize, bar: bool, frame: &mut Frame) -> usize {
     let token = &all[at];
-    let Some(n) = token.int().filter(|_| token.start >= body) else { return 0 };
     let rest = &text[token.end..];
-    let words = phrase(text, token.start);
-    let word = last_word(words);
+    let Some(n) = token.int().filter(|_| token.start >= body && !rest.starts_with('%')) else { return 0 };
     let head = &text[body..token.start];
+    let word = last_word(name_of(text, token.start));
     let mut found = None;
     let mut used = 1;
     let mut end = token.end;
@@ -204,7 +205,7 @@ fn counter(text: &str, all: &[Token], at: usize, body: usize, bar: bool, frame: 
             || rest.starts_with(" it [")
             || rest.starts_with("batches [")
             || rest.starts_with(" steps [");
-        let first = head.bytes().all(|byte| matches!(byte, b' ' | b'[' | b'|' | b'(' | b'#' | b'-' | b']'));
+        let first = is_prefix(head);
         // `12 | loss`, `[190] loss=`, `12: loss`.
         let mut after = rest.trim_start_matches([']', ')']).trim_start_matches(' ');
         let set_off = rest.starts_with(']') || after.starts_with(['|', ':', ',', ';']);
@@ -277,6 +278,50 @@ fn counter(text: &str, all: &[Token], at: usize, body: usize, bar: bool, frame: 
         plain_number(text, token, frame);
     }
     used
+}
+
+/// The words that name a counter. The name of a bar stands before what it has drawn: `Epoch:  33%|###   | 1/3`.
+fn name_of(text: &str, at: usize) -> &str {
+    let near = phrase(text, at);
+    match text[..at].rfind("%|") {
+        Some(drawn) if near.is_empty() => {
+            let digits = text[..drawn].bytes().rev().take_while(u8::is_ascii_digit).count();
+            phrase(text, drawn - digits)
+        }
+        _ => near,
+    }
+}
+
+/// Whether a text is only what launchers and loggers put in front of a line: `[rank0]: `, `3: `, `(pid=7) `.
+fn is_prefix(head: &str) -> bool {
+    let mut rest = head.trim_start_matches(|sign: char| {
+        !sign.is_ascii_digit() && !sign.is_ascii_alphabetic() && !"[(<".contains(sign)
+    });
+    for _ in 0..8 {
+        rest = rest.trim_start_matches([' ', '|', '-', ':', '#', 'Z', ']', ')']);
+        let close = match rest.bytes().next() {
+            None => return true,
+            Some(b'[') => ']',
+            Some(b'(') => ')',
+            Some(b'<') => '>',
+            Some(_) => {
+                let word =
+                    rest.bytes().take_while(|&byte| byte.is_ascii_alphanumeric() || b"_.,-/".contains(&byte)).count();
+                let after = rest[word..].trim_start();
+                if word == 0 || !after.starts_with([':', '|', '-', '<']) {
+                    return false;
+                }
+                rest = after;
+                continue;
+            }
+        };
+        match rest.find(close) {
+            Some(end) => rest = &rest[end + 1..],
+            // `[190] loss`: the bracket is the counter's own.
+            None => return rest.len() == 1,
+        }
+    }
+    false
 }
 
 /// What stands behind a bar's counter: the time that has passed, and the unit of its rate.
@@ -362,10 +407,14 @@ fn epochs(text: &str, all: &[Token], frame: &mut Frame) {
         }
     }
     if frame.counters.iter().any(|counter| counter.epoch) {
-        let best = frame.counters.iter().filter(|counter| counter.epoch).max_by_key(|counter| counter.total.is_some());
-        frame.epoch = best.map(|counter| Epoch {
+        let best = (0..frame.counters.len())
+            .filter(|&at| frame.counters[at].epoch)
+            .max_by_key(|&at| (frame.counters[at].total.is_some(), std::cmp::Reverse(at)));
+        let before = best.is_some_and(|at| frame.counters[at..].iter().any(|counter| !counter.epoch));
+        frame.epoch = best.map(|at| &frame.counters[at]).map(|counter| Epoch {
             n: counter.n,
             total: counter.total,
+            before,
             bar: counter.bar && counter.elapsed.is_some(),
         });
         return;
@@ -378,7 +427,7 @@ fn epochs(text: &str, all: &[Token], frame: &mut Frame) {
         // `Train: 1 [ 250/740`: the number in front of a bracket with a pair.
         let word = last_word(phrase(text, token.start)).to_ascii_lowercase();
         if rest.starts_with('[') && matches!(word.as_str(), "train" | "training") {
-            frame.epoch = Some(Epoch { n: value, total: None, bar: false });
+            frame.epoch = Some(Epoch { n: value, total: None, before: true, bar: false });
             return;
         }
         // `1|95|Loss: ..`: the second number is the bar's own.
@@ -387,7 +436,7 @@ fn epochs(text: &str, all: &[Token], frame: &mut Frame) {
             && all.get(1).is_some_and(|next| next.int() == Some(n) && next.start == token.end + 1)
             && all.len() > 3
         {
-            frame.epoch = Some(Epoch { n: value, total: None, bar: false });
+            frame.epoch = Some(Epoch { n: value, total: None, before: true, bar: false });
             return;
         }
     }

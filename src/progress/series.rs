@@ -26,7 +26,8 @@ pub(super) struct Point {
 #[derive(Debug, Clone)]
 pub(super) struct Values {
     pub(super) key: u64,
-    pub(super) values: Vec<f64>,
+    /// Each with the count that it belongs to.
+    pub(super) values: Vec<(u64, f64)>,
     pub(super) digits: u8,
     stride: u32,
     seen: u32,
@@ -242,7 +243,7 @@ impl Series {
             known.seen += 1;
             if known.seen >= known.stride {
                 known.seen = 0;
-                known.values.push(field.value);
+                known.values.push((self.last.n, field.value));
                 if known.values.len() >= VALUES {
                     halve(&mut known.values);
                     known.stride *= 2;

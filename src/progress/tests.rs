@@ -535,3 +535,177 @@ fn a_pattern_of_the_user_is_all_that_is_read() {
     assert_eq!(reader.pattern_matches(), Some(10));
     assert!(Hints::default().with_pattern("step").is_err() && Hints::default().with_pattern("(").is_err());
 }
+
+#[test]
+fn iso_times_and_bare_numbers() {
+    out()
+        .each((400..900).step_by(10), 81.0, |n, s| {
+            format!("2024-01-01T{:0>8}.500Z {n} | loss 5.2594 | lr 2.0e-04 | 8100.00ms | mfu 0.19%", clock(s + 36000.0))
+        })
+        .reads(390, 890, None, 8.1);
+}
+
+#[test]
+fn hugging_face_progress_callback_in_notebooks_prints_pairs() {
+    out()
+        .each((1..=60).map(|n| n * 5), 3.0, |n, s| {
+            format!(" [{n:4}/1200 {} < {}, 1.66 it/s, Epoch 0.5/3]", clock(s), clock(700.0 - s))
+        })
+        .reads(0, 300, Some(1200), 0.6);
+}
+
+#[test]
+fn fairseq2_and_metric_bars_with_pipes() {
+    out().each((100..=3000).step_by(100), 40.0, |n, s| format!("[{}] INFO fairseq2 - Train Metrics (step {n}) - CTC Loss: 2.1 | Elapsed Time: 40s | Wall Time: {s:.0}s | Elements Per Second: 4,000", day(s)))
+        .reads(0, 3000, None, 0.4);
+}
+
+#[test]
+fn allennlp_bar_with_loss_in_front() {
+    let mut o = out();
+    for e in 0..2 {
+        o.line(&format!("2024-05-01 10:00:00,000 - INFO - allennlp.training.trainer - Epoch {e}/4"));
+        for n in 0..=90 {
+            o.wait(0.7).raw(&bar(
+                &format!("accuracy: 0.5{}, loss: 0.6{} ||: ", n % 9, n % 7),
+                n,
+                90,
+                n as f64 * 0.7,
+                0.7,
+            ));
+        }
+        o.line("");
+        for n in 0..=9 {
+            o.wait(0.4).raw(&bar(&format!("accuracy: 0.5{n}, loss: 0.6{n} ||: "), n, 9, n as f64 * 0.4, 0.4));
+        }
+        o.line("");
+    }
+    o.reads(0, 180, Some(450), 0.7);
+}
+
+#[test]
+fn iterations_with_a_percentage_and_hours_left() {
+    out()
+        .each((50..=2000).step_by(50), 60.0, |n, _| {
+            format!("Iteration {n} / 40000 ({:.1}%) | loss 1.93 | 1.20 s/iter | ETA 12h 40m", n as f64 / 400.0)
+        })
+        .reads(0, 2000, Some(40_000), 1.2);
+}
+
+#[test]
+fn glued_names_and_numbers() {
+    out().each((10..=500).step_by(10), 3.0, |n, _| format!("epoch1 iter{n} loss:0.5 acc:0.9")).reads(0, 500, None, 0.3);
+}
+
+#[test]
+fn yaml_blocks_of_ray() {
+    let mut o = out();
+    for n in 1..=12 {
+        o.wait(30.0)
+            .line("Result for PPO_env_0:")
+            .line("  episode_reward_mean: 20.1")
+            .line(&format!("  timesteps_total: {}", n * 4000))
+            .line(&format!("  time_total_s: {:.3}", n as f64 * 30.0 + 0.123))
+            .line(&format!("  training_iteration: {n}"));
+    }
+    o.reads(0, 12, None, 30.0);
+}
+
+#[test]
+fn total_is_in_the_configuration_and_the_counter_has_none() {
+    out()
+        .line("Namespace(lr=0.001, max_steps=8000, warmup_steps=100, save_steps=500, eval_steps=250)")
+        .each((10..=700).step_by(10), 4.0, |n, _| format!("| step {n:6} | loss 2.1 | lr 1e-3 |"))
+        .reads(0, 700, Some(8000), 0.4);
+}
+
+#[test]
+fn micro_batches_and_steps_in_one_line() {
+    out().each(1..=160, 0.5, |n, _| format!("micro_step {n} global_step {} loss 1.0", n / 8)).reads(0, 20, None, 4.0);
+}
+
+#[test]
+fn rich_bars_without_colour() {
+    let mut o = out();
+    for n in 0..=200u64 {
+        let s = n as f64 * 0.9;
+        o.wait(0.9).raw(&format!(
+            "\r\x1b[2KTraining ━━━━╸━━━━ {n}/5000 • 0:{:02}:{:02} • 1:10:00 • loss 1.2",
+            (s as u64) / 60,
+            (s as u64) % 60
+        ));
+    }
+    o.reads(0, 200, Some(5000), 0.9);
+}
+
+#[test]
+fn steps_in_thousands_of_a_bar() {
+    let mut o = out();
+    for n in (0..=20_000u64).step_by(100) {
+        o.wait(2.0).raw(&format!(
+            "\r{:3}%|█  | {:.1}k/100k [{}<1:00:00, 50.0it/s, loss=1.2]",
+            n / 1000,
+            n as f64 / 1000.0,
+            clock(n as f64 * 0.02)
+        ));
+    }
+    o.reads(0, 20_000, Some(100_000), 0.02);
+}
+
+#[test]
+fn evaluation_harness_and_sweeps_of_hyperparameters_are_nothing() {
+    let mut o = out();
+    for n in 1..=20 {
+        o.wait(4.0).line(&format!("Evaluating batch {n}/20: accuracy 0.51"));
+    }
+    for n in 1..=20 {
+        o.wait(4.0).line(&format!("validation step {n}/20 loss 1.1"));
+    }
+    o.reads_nothing();
+}
+
+#[test]
+fn server_logs_are_nothing() {
+    out()
+        .each(1..=50, 1.0, |n, s| {
+            format!("{} INFO: 10.0.0.{}:5000 - \"GET /v1/health HTTP/1.1\" 200 OK {}ms", day(s), n % 5, n % 11)
+        })
+        .reads_nothing();
+}
+
+#[test]
+fn any_bytes_are_taken() {
+    let mut seed = 7u64;
+    let mut reader = Reader::new(Hints::default());
+    let words: [&[u8]; 16] = [
+        b"step ",
+        b"1",
+        b"/",
+        b"2:3",
+        b"[",
+        b"\x1b[",
+        b"\xff",
+        b"\n",
+        b"\r",
+        b"%|",
+        b"99999999999999999999",
+        b"epoch",
+        b"18446744073709551615/18446744073709551615",
+        b"<",
+        b"it/s",
+        b" 1-1-1 ",
+    ];
+    for at in 0..60_000u32 {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        reader.push(words[(seed >> 60) as usize], f64::from(at));
+        if at % 5000 == 0 {
+            let _ = reader.progress();
+        }
+    }
+    for s in [f64::NAN, f64::INFINITY, -1.0, 0.0] {
+        reader.push(b"step 5/7\nstep 6/7\nstep 7/7\n", s);
+        let _ = reader.progress();
+    }
+    reader.finish();
+    let _ = reader.progress();
+}

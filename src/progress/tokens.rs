@@ -71,6 +71,8 @@ pub(super) fn tokens(text: &str) -> Vec<Token> {
 fn glued(bytes: &[u8], at: usize) -> bool {
     match bytes[at - 1] {
         b'_' | b'.' => true,
+        // `2024-05-01T10:00:00`
+        b'T' if at > 1 && bytes[at - 2].is_ascii_digit() => false,
         byte if byte.is_ascii_alphabetic() => {
             let word = bytes[..at].iter().rev().take(12).take_while(|byte| byte.is_ascii_alphabetic()).count();
             let word = &bytes[at - word..at];
