@@ -59,7 +59,8 @@ pub struct Progress {
 /// What lines outside the counters said about the whole run.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Facts {
-    pub(super) steps: Vec<u64>,
+    /// Steps of the run, each with a hash of the words that said so.
+    pub(super) steps: Vec<(u64, u64)>,
     pub(super) epochs: Vec<u64>,
     pub(super) accumulation: Option<u64>,
     pub(super) samples: Option<u64>,
@@ -95,9 +96,11 @@ pub(super) fn score(series: &Series, span_s: f64) -> Option<f64> {
     }
     let often = 2.0 * (series.frames.max(series.rises).min(64) as f64).log2();
     let long = if span_s > 0.0 { (series.seen_s - series.first.at_s) / span_s } else { 1.0 };
+    // Between two frames of a validation's bar little time passes, however many there are.
+    let busy = if span_s > 0.0 { series.busy_s / span_s } else { 1.0 };
     let named = f64::from(series.named);
     let named = if series.form == Form::Named { named } else { named / 2.0 };
-    Some(epochs + form + often + named + 8.0 * long)
+    Some(epochs + form + often + named + 4.0 * long + 8.0 * busy)
 }
 
 /// The counts of a series as steps of the run.
@@ -170,7 +173,7 @@ fn steps(series: &Series, points: &[Point], facts: &Facts) -> Run {
     let length = series.total.map(|total| total.saturating_sub(tail)).or_else(|| series.lengths.last().copied());
     let wrapped = !series.lengths.is_empty();
     let epochs = epochs(series, facts);
-    let of_run = series.total.is_some_and(|total| facts.steps.contains(&total)) && !wrapped;
+    let of_run = series.total.is_some_and(|total| facts.steps.iter().any(|(steps, _)| *steps == total)) && !wrapped;
     let told_epochs = series.epoch.is_some_and(|epoch| epoch.total.is_some()) || series.epoch_inside;
     let in_epoch = wrapped
         || (!series.runs_on && !of_run && series.total.is_some() && told_epochs && epochs.is_some_and(|n| n > 1));
@@ -209,7 +212,7 @@ fn steps(series: &Series, points: &[Point], facts: &Facts) -> Run {
             total = facts
                 .steps
                 .iter()
-                .copied()
+                .map(|(steps, _)| *steps)
                 .filter(|&total| total > series.last.n && points.iter().all(|point| point.n != total))
                 .next_back();
         }
@@ -226,7 +229,7 @@ fn steps(series: &Series, points: &[Point], facts: &Facts) -> Run {
     // Batches that are accumulated, where the head counts optimizer steps.
     if let (true, Some(k), Some(all)) = (in_epoch, facts.accumulation.filter(|&k| k > 1), total) {
         let close = |steps: u64| (all as f64 / (steps as f64 * k as f64) - 1.0).abs() < 0.02;
-        if let Some(&steps) = facts.steps.iter().find(|&&steps| steps > 0 && close(steps)) {
+        if let Some(steps) = facts.steps.iter().map(|(steps, _)| *steps).find(|&steps| steps > 0 && close(steps)) {
             let steps_of = |n: u64| n / k;
             return Run {
                 steps: raw.into_iter().map(steps_of).collect(),

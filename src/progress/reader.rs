@@ -222,7 +222,7 @@ impl State {
     fn key(&self, counter: &Counter) -> u64 {
         let key = counter.key.max(1);
         let other = |total: u64| self.series.get(&key).and_then(|series| series.total).is_some_and(|old| old != total);
-        match counter.total.filter(|&total| counter.wordless && other(total)) {
+        match counter.total.filter(|&total| (counter.wordless || counter.bar) && other(total)) {
             Some(total) => key.wrapping_mul(31).wrapping_add(total).max(1),
             None => key,
         }
@@ -262,7 +262,15 @@ impl State {
     fn learn(&mut self, fact: Fact) {
         let facts = &mut self.facts;
         match fact {
-            Fact::Steps(n) if !facts.steps.contains(&n) && facts.steps.len() < 16 => facts.steps.push(n),
+            // The same words with another number are a counter of something.
+            Fact::Steps(n, words) => {
+                let known = facts.steps.iter().position(|(_, known)| *known == words);
+                match known {
+                    Some(at) if facts.steps[at].0 != n => facts.steps[at].0 = 0,
+                    None if facts.steps.len() < 16 => facts.steps.push((n, words)),
+                    _ => {}
+                }
+            }
             Fact::Epochs(n) if !facts.epochs.contains(&n) && facts.epochs.len() < 16 => facts.epochs.push(n),
             Fact::Accumulation(n) if facts.accumulation.is_none() => facts.accumulation = Some(n),
             Fact::Samples(n) if facts.samples.is_none() => facts.samples = Some(n),

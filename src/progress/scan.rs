@@ -59,8 +59,8 @@ pub(super) struct Field {
 /// What a line says beside its counters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fact {
-    /// Steps of the whole run.
-    Steps(u64),
+    /// Steps of the whole run, and a hash of the words that say so.
+    Steps(u64, u64),
     /// Epochs of the whole run.
     Epochs(u64),
     /// Batches of one optimizer step.
@@ -133,7 +133,8 @@ fn stamp(text: &str, all: &[Token]) -> (Option<(f64, f64)>, usize) {
         let plain = !matches!(text.as_bytes().get(token.end), Some(b'<')) && !text[..token.start].ends_with('<');
         if long && plain && (day.is_some() || named || first) {
             let fine = if token.digits == 0 { 1.0 } else { 10f64.powi(-i32::from(token.digits)).max(1e-4) };
-            let body = if named { 0 } else { token.end };
+            // A line that follows a bar without a break has its time in the middle.
+            let body = if named || text[..token.start].contains("%|") { 0 } else { token.end };
             return (Some((day.unwrap_or(0) as f64 * 86400.0 + seconds, fine)), body);
         }
     }
@@ -164,13 +165,19 @@ fn key(head: &str, form: Form) -> u64 {
 fn counter(text: &str, all: &[Token], at: usize, body: usize, bar: bool, frame: &mut Frame) -> usize {
     let token = &all[at];
     let rest = &text[token.end..];
-    let Some(n) = token.int().filter(|_| token.start >= body && !rest.starts_with('%')) else { return 0 };
+    let scaled = if bar && token.start >= body { scaled_pair(text, token, all.get(at + 1)) } else { None };
+    let plain = token.int().filter(|_| token.start >= body && !rest.starts_with('%'));
+    let Some(n) = scaled.map(|(n, _)| n).or(plain) else { return 0 };
     let head = &text[body..token.start];
     let word = last_word(name_of(text, token.start));
     let mut found = None;
     let mut used = 1;
     let mut end = token.end;
-    if let Some(next) = all.get(at + 1)
+    if let (Some((n, m)), Some(next)) = (scaled, all.get(at + 1)) {
+        used = 2;
+        end = next.end + 1;
+        found = (n <= m && m > 0).then_some((Form::Pair, n, Some(m)));
+    } else if let Some(next) = all.get(at + 1)
         && let Some(m) = next.int()
     {
         let between = text[token.end..next.start].trim();
@@ -280,6 +287,23 @@ fn counter(text: &str, all: &[Token], at: usize, body: usize, bar: bool, frame: 
     used
 }
 
+/// A bar's pair that is written in thousands or millions: `1.2k/100k`.
+fn scaled_pair(text: &str, token: &Token, next: Option<&Token>) -> Option<(u64, u64)> {
+    let scale = |at: usize| match text.as_bytes().get(at) {
+        Some(b'k' | b'K') => Some(1e3),
+        Some(b'M') => Some(1e6),
+        _ => None,
+    };
+    let next = next?;
+    let times = scale(token.end);
+    let gap = text.get(token.end + usize::from(times.is_some())..next.start)?;
+    let of = next.number()? * scale(next.end)?;
+    let n = token.number()? * times.unwrap_or(1.0);
+    let free = !matches!(text.as_bytes().get(next.end + 1), Some(byte) if byte.is_ascii_alphanumeric());
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "Rounded, and below 1e15.")]
+    (gap == "/" && free && of < 1e15 && n < 1e15).then(|| (n.round() as u64, of.round() as u64))
+}
+
 /// The words that name a counter. The name of a bar stands before what it has drawn: `Epoch:  33%|###   | 1/3`.
 fn name_of(text: &str, at: usize) -> &str {
     let near = phrase(text, at);
@@ -377,7 +401,9 @@ fn plain_number(text: &str, token: &Token, frame: &mut Frame) {
         if matches!(behind, "" | "ba" | "steps" | "iterations")
             || !behind.is_empty() && text[token.end..].starts_with(' ')
         {
-            frame.facts.push(Fact::Steps(n));
+            let mut hasher = DefaultHasher::new();
+            lower.hash(&mut hasher);
+            frame.facts.push(Fact::Steps(n, hasher.finish()));
         }
     } else if (lower.contains("epochs") || behind == "epochs") && !other && !has(&["saving", "checkpoint"]) {
         frame.facts.push(Fact::Epochs(n));

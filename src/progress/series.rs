@@ -56,6 +56,8 @@ pub(super) struct Series {
     pub(super) first: Point,
     /// When it was last told.
     pub(super) seen_s: f64,
+    /// Seconds between its frames, those between two rounds left out.
+    pub(super) busy_s: f64,
     /// Lengths of the rounds that have ended.
     pub(super) lengths: Vec<u64>,
     pub(super) epoch: Option<Epoch>,
@@ -114,6 +116,7 @@ impl Series {
             last: point,
             first: point,
             seen_s: beside.at_s,
+            busy_s: 0.0,
             lengths: Vec::new(),
             epoch,
             first_epoch: epoch,
@@ -131,6 +134,7 @@ impl Series {
     /// Takes the counter's next frame, and says whether it is a new count.
     pub(super) fn observe(&mut self, counter: &Counter, beside: &Beside) -> bool {
         self.frames += 1;
+        let since_s = beside.at_s - self.seen_s;
         self.seen_s = beside.at_s;
         if counter.class == Class::Preparation {
             self.class = Class::Preparation;
@@ -167,6 +171,9 @@ impl Series {
             if !again && self.total.is_some_and(|old| old != total) {
                 self.torn += 1;
             }
+        }
+        if !again {
+            self.busy_s += since_s;
         }
         if again {
             let step = self.typical_step();
