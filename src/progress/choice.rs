@@ -1,7 +1,7 @@
 //! Which of the counters counts training steps, and what it says about the run.
 
+use super::frame::{Class, Form};
 use super::pace::{Pace, Tick, median, pace};
-use super::scan::{Class, Form};
 use super::series::{Point, Series};
 
 /// Where the times of a run are from.
@@ -132,7 +132,7 @@ pub(super) fn progress(series: &Series, facts: &Facts, pinned: Option<u64>) -> P
     let done = run.total.map_or(done, |total| done.min(total.max(run.start)));
     let unit = unit(series, facts);
     Progress {
-        recognised_as: format!("{unit}s, read from '{}'", series.shown),
+        recognised_as: format!("{unit}{}, read from '{}'", if unit == "batch" { "es" } else { "s" }, series.shown),
         unit,
         start_step: run.start,
         steps_done: done,
@@ -153,18 +153,7 @@ fn unit(series: &Series, facts: &Facts) -> String {
     if series.total.is_some() && facts.samples == series.total {
         return "sample".to_owned();
     }
-    let name = series.name.as_str();
-    let is = |parts: &[&str]| parts.iter().any(|part| name.contains(part));
-    if is(&["batch"]) || name == "ba" {
-        "batch"
-    } else if is(&["iter"]) {
-        "iteration"
-    } else if is(&["update", "up"]) {
-        "update"
-    } else {
-        "step"
-    }
-    .to_owned()
+    series.name.to_owned()
 }
 
 /// Turns epochs and batches into steps of the run.
@@ -213,8 +202,7 @@ fn steps(series: &Series, points: &[Point], facts: &Facts) -> Run {
                 .steps
                 .iter()
                 .map(|(steps, _)| *steps)
-                .filter(|&total| total > series.last.n && points.iter().all(|point| point.n != total))
-                .next_back();
+                .rfind(|&total| total > series.last.n && points.iter().all(|point| point.n != total));
         }
         let early = series.early.filter(|&n| n + step >= first_n && n > 0);
         let start = if series.bar && first_n > 0 && series.first.elapsed.is_none_or(|elapsed| elapsed < 2.0) {
@@ -279,11 +267,11 @@ fn skip_jump(run: &mut Run, points: &mut Vec<Point>) {
         (_, Some((from, to))) if two[0].round == two[1].round => to - from,
         _ => two[1].at_s - two[0].at_s,
     };
-    let jumps = points.windows(2).zip(run.steps.windows(2)).enumerate().filter(|(_, (two, steps))| {
+    let mut jumps = points.windows(2).zip(run.steps.windows(2)).enumerate().filter(|(_, (two, steps))| {
         let n = steps[1].saturating_sub(steps[0]);
         n > 20 && time(two) < 0.02 * middle * n as f64
     });
-    let Some((last, _)) = jumps.last() else { return };
+    let Some((last, _)) = jumps.next_back() else { return };
     // Jumps all over the run are lines that a buffer held back.
     let at = last + 1;
     if at * 2 < points.len() + 1 && points.len() - at > 2 {
@@ -345,10 +333,10 @@ fn told_clock(series: &Series, arrival: Option<&Pace>, divided: bool) -> Option<
         return None;
     }
     let rises = |values: &[(u64, f64)]| values.len() >= 5 && values.windows(2).all(|two| two[1].1 > two[0].1);
-    let fields = series.fields.iter().filter(|field| field.digits >= 4 && rises(&field.values));
+    let fields = series.fields.iter().filter(|field| field.digits >= 4 && rises(&field.told));
     let paces = fields.filter_map(|field| {
-        let ticks: Vec<Tick> = field.values.iter().map(|&(step, s)| Tick { step, s, part: 0 }).collect();
-        let whole = field.values.iter().all(|(_, value)| value.fract() == 0.0);
+        let ticks: Vec<Tick> = field.told.iter().map(|&(step, s)| Tick { step, s, part: 0 }).collect();
+        let whole = field.told.iter().all(|(_, value)| value.fract() == 0.0);
         pace(&ticks, if whole { 1.0 } else { 0.02 })
     });
     let near = |pace: &Pace| arrival.is_some_and(|arrival| (pace.step_s / arrival.step_s - 1.0).abs() < 0.3);
@@ -363,8 +351,8 @@ fn refined(series: &Series, pace: &Pace, divided: bool) -> f64 {
     let allowed = (2.0 * pace.unsure).clamp(0.03, 0.2);
     let interval = series.typical_step() as f64;
     let mut best: Option<(f64, f64)> = None;
-    for field in series.fields.iter().filter(|field| field.digits >= 3 && field.values.len() >= 3) {
-        let values: Vec<f64> = field.values[1..].iter().map(|(_, value)| *value).collect();
+    for field in series.fields.iter().filter(|field| field.digits >= 3 && field.told.len() >= 3) {
+        let values: Vec<f64> = field.told[1..].iter().map(|(_, value)| *value).collect();
         let Some(middle) = median(&values) else { continue };
         let forms = [middle, middle * 1e-3, 1.0 / middle, middle / interval];
         let Some(step_s) = forms.into_iter().find(|form| (form / pace.step_s - 1.0).abs() < allowed) else { continue };

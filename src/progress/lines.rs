@@ -11,7 +11,7 @@ enum Escape {
     Started,
     Csi,
     Osc,
-    OscEscape,
+    OscEnd,
 }
 
 /// Frames from bytes, which may be split anywhere.
@@ -50,16 +50,13 @@ impl Lines {
     /// Takes a byte of a control sequence, and says whether the sequence moves the cursor to another line.
     fn in_escape(&mut self, byte: u8) -> bool {
         let (next, moves) = match (self.escape, byte) {
-            (Escape::Started, b'[') => (Escape::Csi, false),
-            (Escape::Started, b']') => (Escape::Osc, false),
-            (Escape::Started, 0x20..=0x2f) => (Escape::Started, false),
-            (Escape::Csi, b'A' | b'B' | b'E' | b'F' | b'G' | b'H' | b'f' | b'J' | b'K') => (Escape::None, true),
-            (Escape::Csi, 0x40..=0x7e) | (Escape::Osc, 0x07) => (Escape::None, false),
             // A broken sequence ends where the line ends.
-            (_, b'\n' | b'\r') => (Escape::None, true),
-            (Escape::Csi, _) => (Escape::Csi, false),
-            (Escape::Osc, 0x1b) => (Escape::OscEscape, false),
-            (Escape::Osc, _) => (Escape::Osc, false),
+            (_, b'\n' | b'\r') | (Escape::Csi, b'A' | b'B' | b'E'..=b'H' | b'f' | b'J' | b'K') => (Escape::None, true),
+            (Escape::Started, 0x20..=0x2f) => (Escape::Started, false),
+            (Escape::Started, b'[') | (Escape::Csi, ..=0x3f | 0x7f..=0xff) => (Escape::Csi, false),
+            (Escape::Osc, 0x1b) => (Escape::OscEnd, false),
+            (Escape::Osc, 0x07) => (Escape::None, false),
+            (Escape::Started, b']') | (Escape::Osc, _) => (Escape::Osc, false),
             _ => (Escape::None, false),
         };
         self.escape = next;
@@ -74,9 +71,13 @@ impl Lines {
 
     /// Ends the open frame.
     pub(super) fn end(&mut self, each: &mut impl FnMut(&str, f64)) {
-        // A frame without a digit tells no progress, but its words may say what the next lines belong to.
         if !self.frame.is_empty() {
-            each(&plain(&self.frame), self.at_s);
+            // A frame without a digit tells no more than that time has passed.
+            let simple = if self.digits { std::str::from_utf8(&self.frame) } else { Ok("") };
+            match simple.ok().filter(|text| text.is_ascii() && !text.contains('\t')) {
+                Some(text) => each(text, self.at_s),
+                None => each(&plain(&self.frame), self.at_s),
+            }
             self.frame.clear();
         }
         self.digits = false;
@@ -120,7 +121,7 @@ mod tests {
     #[test]
     fn frames_do_not_depend_on_how_the_bytes_are_split() {
         let bytes = "a 1\r\x1b[37m2/2\x1b[0m 0:01 • 0:02\x1b[2K\u{8}\u{8}x\x1b]0;title\x07y\n\x1b[Az".as_bytes();
-        let expected = vec!["a 1", "2/2 0:01 < 0:02", "xy", "z"];
+        let expected = vec!["a 1", "2/2 0:01 < 0:02", "", ""];
         for piece in 1..7 {
             let got: Vec<_> = frames(bytes, piece).into_iter().map(|(frame, _)| frame).collect();
             assert_eq!(got, expected, "pieces of {piece}");

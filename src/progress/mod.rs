@@ -8,7 +8,11 @@
 //! Nothing here reads a file or a clock, memory is bounded, and no bytes make it panic.
 
 mod choice;
+mod counters;
+mod epochs;
+mod frame;
 mod lines;
+mod numbers;
 mod pace;
 mod reader;
 mod scan;

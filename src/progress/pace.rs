@@ -39,30 +39,26 @@ pub(super) fn pace(ticks: &[Tick], fine_s: f64) -> Option<Pace> {
     if !(middle.is_finite() && middle > 0.0) {
         return None;
     }
-    let mut off: Vec<Span> = all.clone();
-    for span in &mut off {
-        span.s = (span.s - middle * span.steps).abs() / middle;
-        // A share of the span is weighted by its steps.
-        span.s = span.s / span.steps * span.steps;
-    }
+    let off: Vec<Span> =
+        all.iter().map(|span| Span { s: (span.s - middle * span.steps).abs() / middle, ..*span }).collect();
     let spread = weighted_median(&off)? * 1.5;
     let allowed = |span: &Span| (span.steps * middle * (4.0 * spread).clamp(0.04, 0.5)).max(1.6 * fine_s);
     let steady = |span: &Span| (span.s - middle * span.steps).abs() <= allowed(span);
-    let (mut steps, mut s, mut runs, mut kept, mut after_kept) = (0.0, 0.0, 0.0, 0.0, false);
+    let (mut all_steps, mut all_s, mut runs, mut kept, mut after_kept) = (0.0, 0.0, 0.0, 0.0, false);
     for span in &all {
         let keep = steady(span);
         if keep {
-            steps += span.steps;
-            s += span.s;
+            all_steps += span.steps;
+            all_s += span.s;
             kept += 1.0;
             runs += f64::from(u8::from(!(after_kept && span.follows)));
         }
         after_kept = keep;
     }
-    if steps < 1.0 || s <= 0.0 {
+    if all_steps < 1.0 || all_s <= 0.0 {
         return None;
     }
-    let step_s = s / steps;
+    let step_s = all_s / all_steps;
     let pauses = all
         .iter()
         .enumerate()
@@ -70,7 +66,7 @@ pub(super) fn pace(ticks: &[Tick], fine_s: f64) -> Option<Pace> {
         .map(|(_, span)| (span.from, span.s - step_s * span.steps))
         .filter(|(_, seconds)| *seconds > 2.0 * fine_s)
         .collect();
-    let coarse = 0.5 * fine_s * f64::sqrt(runs) / s;
+    let coarse = 0.5 * fine_s * f64::sqrt(runs) / all_s;
     let unsure = coarse + 0.7 * spread / f64::sqrt(kept) + if kept < 2.0 { 0.05 } else { 0.0 };
     Some(Pace { step_s, unsure, coarse, pauses })
 }
@@ -118,5 +114,5 @@ pub(super) fn median(values: &[f64]) -> Option<f64> {
     sorted.sort_by(f64::total_cmp);
     let at = sorted.len() / 2;
     let upper = *sorted.get(at)?;
-    Some(if sorted.len() % 2 == 0 { f64::midpoint(sorted[at - 1], upper) } else { upper })
+    Some(if sorted.len().is_multiple_of(2) { f64::midpoint(sorted[at - 1], upper) } else { upper })
 }

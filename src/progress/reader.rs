@@ -5,8 +5,10 @@ use std::collections::HashMap;
 use regex::Regex;
 
 use super::choice::{Facts, Progress, progress, score};
+use super::frame::{Class, Counter, Epoch, Fact, Form};
 use super::lines::Lines;
-use super::scan::{Class, Counter, Epoch, Fact, Form, scan};
+use super::numbers::Memo;
+use super::scan::scan;
 use super::series::{Beside, Series};
 
 /// Counters that are followed at the same time.
@@ -69,6 +71,7 @@ pub struct Reader {
 /// What the frames so far have told.
 #[derive(Debug, Clone, Default)]
 struct State {
+    memo: Memo,
     series: HashMap<u64, Series>,
     facts: Facts,
     around: Option<Epoch>,
@@ -156,7 +159,7 @@ impl State {
         if !text.bytes().any(|byte| byte.is_ascii_digit()) {
             return;
         }
-        let frame = scan(text);
+        let frame = scan(text, &mut self.memo);
         if let Some(pattern) = &hints.step_pattern {
             let found = pattern.captures(text).and_then(|found| Some((number(found.get(1)?.as_str())?, found.get(2))));
             if let Some((n, total)) = found {
@@ -166,7 +169,7 @@ impl State {
                 self.observe(
                     PATTERN,
                     &counter,
-                    &Beside { at_s, stamp: frame.stamp, inside: None, around: None, told: &[] },
+                    &Beside { text, at_s, stamp: frame.stamp, inside: None, around: None, told: &[] },
                 );
             }
             return;
@@ -195,7 +198,7 @@ impl State {
                 (None, Some(Epoch { n, total, bar: false, .. })) if n <= epoch.n => Epoch { total, ..epoch },
                 _ => epoch,
             });
-            let beside = Beside { at_s, stamp: frame.stamp, inside, around, told: &told };
+            let beside = Beside { text, at_s, stamp: frame.stamp, inside, around, told: &told };
             let key = self.key(counter);
             if self.observe(key, counter, &beside) && !counter.epoch {
                 self.current.push(key);
@@ -300,8 +303,8 @@ fn number(text: &str) -> Option<u64> {
 /// The counter that a user's pattern found.
 fn named_by_user(n: u64, total: Option<u64>, text: &str, elapsed: Option<f64>) -> Counter {
     let form = if total.is_some() { Form::Pair } else { Form::Named };
-    let shown = text.trim().chars().take(48).collect();
-    let (class, name) = (Class::Training, "step".to_owned());
+    let shown = (0, text.len().min(48));
+    let (class, name) = (Class::Training, "step");
     Counter {
         key: PATTERN,
         form,

@@ -1,6 +1,6 @@
 //! One counter over time: how it rises, where it starts again, and the times that are told beside it.
 
-use super::scan::{Class, Counter, Epoch, Field, Form};
+use super::frame::{Class, Counter, Epoch, Field, Form};
 
 /// Marks of one series that are kept. Of more, every second is left out.
 const MARKS: usize = 2048;
@@ -27,7 +27,7 @@ pub(super) struct Point {
 pub(super) struct Values {
     pub(super) key: u64,
     /// Each with the count that it belongs to.
-    pub(super) values: Vec<(u64, f64)>,
+    pub(super) told: Vec<(u64, f64)>,
     pub(super) digits: u8,
     stride: u32,
     seen: u32,
@@ -35,12 +35,13 @@ pub(super) struct Values {
 
 /// A counter that is followed.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "Each is a fact of its own, and all combinations occur.")]
 pub(super) struct Series {
     pub(super) form: Form,
     pub(super) class: Class,
     pub(super) bar: bool,
     pub(super) named: u8,
-    pub(super) name: String,
+    pub(super) name: &'static str,
     pub(super) shown: String,
     pub(super) counts_epochs: bool,
     pub(super) total: Option<u64>,
@@ -79,6 +80,8 @@ pub(super) struct Series {
 /// What is known beside the counter itself when it is told.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Beside<'a> {
+    /// The frame.
+    pub(super) text: &'a str,
     pub(super) at_s: f64,
     pub(super) stamp: Option<(f64, f64)>,
     /// The epoch that stands in the same frame.
@@ -104,8 +107,8 @@ impl Series {
             class: counter.class,
             bar: counter.bar,
             named: counter.named,
-            name: counter.name.clone(),
-            shown: counter.shown.clone(),
+            name: counter.name,
+            shown: shown(counter, beside.text),
             counts_epochs: counter.epoch,
             total: counter.total,
             torn: 0,
@@ -167,10 +170,8 @@ impl Series {
         if advanced && n > before {
             self.runs_on = true;
         }
-        if let Some(total) = counter.total {
-            if !again && self.total.is_some_and(|old| old != total) {
-                self.torn += 1;
-            }
+        if !again && counter.total.is_some() && self.total.is_some() && self.total != counter.total {
+            self.torn += 1;
         }
         if !again {
             self.busy_s += since_s;
@@ -200,7 +201,7 @@ impl Series {
             return false;
         }
         self.rises += 1;
-        self.shown.clone_from(&counter.shown);
+        self.shown = shown(counter, beside.text);
         let stamp = beside.stamp.map(|(stamp, _)| match self.last.stamp {
             // A clock without a date starts again at midnight.
             Some(before) if stamp + 43_200.0 < before => stamp + 86_400.0 * ((before - stamp) / 86_400.0).ceil(),
@@ -240,7 +241,7 @@ impl Series {
             let known = match at {
                 Some(at) => &mut self.fields[at],
                 None if self.fields.len() < FIELDS => {
-                    self.fields.push(Values { key: field.key, values: Vec::new(), digits: 0, stride: 1, seen: 0 });
+                    self.fields.push(Values { key: field.key, told: Vec::new(), digits: 0, stride: 1, seen: 0 });
                     let last = self.fields.len() - 1;
                     &mut self.fields[last]
                 }
@@ -250,9 +251,9 @@ impl Series {
             known.seen += 1;
             if known.seen >= known.stride {
                 known.seen = 0;
-                known.values.push((self.last.n, field.value));
-                if known.values.len() >= VALUES {
-                    halve(&mut known.values);
+                known.told.push((self.last.n, field.value));
+                if known.told.len() >= VALUES {
+                    halve(&mut known.told);
                     known.stride *= 2;
                 }
             }
@@ -282,4 +283,9 @@ fn halve<T>(values: &mut Vec<T>) {
         at += 1;
         at % 2 == odd
     });
+}
+
+/// The text that a counter was read from.
+fn shown(counter: &Counter, text: &str) -> String {
+    text.get(counter.shown.0..counter.shown.1).unwrap_or("").trim().to_owned()
 }

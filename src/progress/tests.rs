@@ -191,7 +191,7 @@ fn estimator_with_step_behind_the_loss() {
         .each((1..20).map(|n| n * 100), 8.1, |n, s| {
             format!(
                 "INFO:tensorflow:global_step/sec: 12.3457\nINFO:tensorflow:loss = 0.1{}, step = {n} (8.100 sec)",
-                (s as i64) % 7
+                s.trunc() % 7.0
             )
         })
         .reads(0, 1900, None, 0.081);

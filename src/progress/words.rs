@@ -140,7 +140,7 @@ pub(super) fn class(head: &str, bar: bool) -> Class {
         }
         if TRAINING.contains(&word) {
             class = Class::Training;
-        } else if EVALUATION.contains(&word) && !(word.starts_with("map") && !bar) {
+        } else if (bar || !word.starts_with("map")) && EVALUATION.contains(&word) {
             class = Class::Evaluation;
         } else if bar && PREPARATION.contains(&word) {
             // `train: Scanning labels`: what is done stands behind what it is done for, and `train dataset` before it.
