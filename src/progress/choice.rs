@@ -1,6 +1,6 @@
 //! Which of the counters counts training steps, and what it says about the run.
 
-use super::frame::{Class, Form};
+use super::frame::{Class, Form, SHARES};
 use super::pace::{Pace, Tick, median, pace};
 use super::series::{Point, Series};
 
@@ -69,7 +69,7 @@ pub(super) struct Facts {
 }
 
 /// How much speaks for a series. None where it is no candidate at all.
-pub(super) fn score(series: &Series, span_s: f64) -> Option<f64> {
+pub(super) fn score(series: &Series, facts: &Facts, span_s: f64) -> Option<f64> {
     if series.class != Class::Training || series.rises < 3 {
         return None;
     }
@@ -84,10 +84,14 @@ pub(super) fn score(series: &Series, span_s: f64) -> Option<f64> {
     }
     // Epochs are counted where nothing finer is.
     let epochs = if series.counts_epochs { -100.0 } else { 0.0 };
+    if series.form == Form::Share && steps_of_epoch(facts).is_none() {
+        return None;
+    }
     let form = match series.form {
         Form::Pair if series.total.is_some() => 8.0,
         Form::Pair | Form::Range | Form::Endless => 4.0,
         Form::Named | Form::Column => 0.0,
+        Form::Share => -50.0,
         Form::Bare => 2.0,
     };
     // A pair of changing numbers is no count of a whole.
@@ -156,14 +160,32 @@ fn unit(series: &Series, facts: &Facts) -> String {
     series.name.to_owned()
 }
 
+/// Steps of an epoch and of the run, where head lines tell the run's steps and epochs.
+fn steps_of_epoch(facts: &Facts) -> Option<(f64, u64)> {
+    let steps = facts.steps.iter().map(|(steps, _)| *steps).find(|&steps| steps > 1)?;
+    let epochs = facts.epochs.iter().copied().find(|&epochs| epochs > 0)?;
+    Some((steps as f64 / epochs as f64, steps))
+}
+
 /// Turns epochs and batches into steps of the run.
 fn steps(series: &Series, points: &[Point], facts: &Facts) -> Run {
+    if let (Form::Share, Some((of_epoch, total))) = (series.form, steps_of_epoch(facts)) {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "A number of steps below the total."
+        )]
+        let raw =
+            points.iter().map(|point| (point.n as f64 / SHARES * of_epoch).round().min(total as f64) as u64).collect();
+        return Run { steps: raw, start: 0, total: Some(total), divided: true };
+    }
     let tail = series.tail.filter(|(_, votes)| *votes > 0).map_or(0, |(tail, _)| tail);
     let length = series.total.map(|total| total.saturating_sub(tail)).or_else(|| series.lengths.last().copied());
     let wrapped = !series.lengths.is_empty();
     let epochs = epochs(series, facts);
     let of_run = series.total.is_some_and(|total| facts.steps.iter().any(|(steps, _)| *steps == total)) && !wrapped;
-    let told_epochs = series.epoch.is_some_and(|epoch| epoch.total.is_some()) || series.epoch_inside;
+    // An epoch that is told after the bar was first drawn is not what the bar is within.
+    let told_epochs = series.first_epoch.is_some_and(|epoch| epoch.total.is_some()) || series.epoch_inside;
     let in_epoch = wrapped
         || (!series.runs_on && !of_run && series.total.is_some() && told_epochs && epochs.is_some_and(|n| n > 1));
     let first_n = series.first.n;

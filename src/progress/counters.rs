@@ -29,7 +29,7 @@ pub(super) fn counter(text: &str, all: &[Token], at: usize, line: &Line, memo: &
     let mut end = token.end;
     if let (Some((n, m)), Some(next)) = (scaled, all.get(at + 1)) {
         used = 2;
-        end = next.end + 1;
+        end = next.end;
         found = (n <= m && m > 0).then_some((Form::Pair, n, Some(m)));
     } else if let Some(next) = all.get(at + 1)
         && let Some(m) = next.int()
@@ -147,17 +147,26 @@ pub(super) fn counter(text: &str, all: &[Token], at: usize, line: &Line, memo: &
 
 /// A bar's pair that is written in thousands or millions: `1.2k/100k`.
 fn scaled_pair(text: &str, token: &Token, next: Option<&Token>) -> Option<(u64, u64)> {
-    let scale = |at: usize| match text.as_bytes().get(at) {
-        Some(b'k' | b'K') => Some(1e3),
-        Some(b'M') => Some(1e6),
-        _ => None,
+    // The scale, and how long it is written: `k`, `M`, `it`, `kit`.
+    let suffix = |at: usize| {
+        let rest = text.get(at..).unwrap_or("");
+        let scale = match rest.bytes().next() {
+            Some(b'k' | b'K') => 1e3,
+            Some(b'M') => 1e6,
+            _ => 1.0,
+        };
+        let len = usize::from(scale > 1.0);
+        (scale, len + if rest[len..].starts_with("it") { 2 } else { 0 })
     };
     let next = next?;
-    let times = scale(token.end);
-    let gap = text.get(token.end + usize::from(times.is_some())..next.start)?;
-    let of = next.number()? * scale(next.end)?;
-    let n = token.number()? * times.unwrap_or(1.0);
-    let free = !matches!(text.as_bytes().get(next.end + 1), Some(byte) if byte.is_ascii_alphanumeric());
+    let (times, len) = suffix(token.end);
+    let (of_times, of_len) = suffix(next.end);
+    let gap = text.get(token.end + len..next.start)?;
+    let of = next.number()? * of_times;
+    let n = token.number()? * times;
+    let free =
+        !matches!(text.as_bytes().get(next.end + of_len), Some(byte) if byte.is_ascii_alphanumeric() || *byte == b'/');
+    let free = free && of_len > 0 && (len > 0 || of_times > 1.0);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "Rounded, and below 1e15.")]
     (gap == "/" && free && of < 1e15 && n < 1e15).then(|| (n.round() as u64, of.round() as u64))
 }
@@ -214,7 +223,9 @@ fn pace_of_bar(text: &str, rest: &[Token], counter: &mut Counter) {
             Kind::Int(_) if text[token.end..].trim_start().starts_with('/') => break,
             Kind::Time(seconds) if counter.elapsed.is_none() => {
                 let before = &text[..token.start];
-                let free = before.ends_with('[') || phrase(text, token.start).is_empty() && !before.ends_with('<');
+                let free = before.ends_with('[')
+                    || phrase(text, token.start).ends_with("elapsed")
+                    || phrase(text, token.start).is_empty() && !before.ends_with('<');
                 if free {
                     counter.elapsed = Some(seconds);
                 }

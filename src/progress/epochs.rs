@@ -20,6 +20,14 @@ pub(super) fn epochs(text: &str, all: &[Token], frame: &mut Frame) {
             frame.counters[first].epoch = true;
         }
     }
+    // `Epoch (1/3): 33%|###   | 1/3`: the bar tells the same again.
+    if let Some((n, total)) =
+        frame.counters.iter().find(|counter| counter.epoch).map(|counter| (counter.n, counter.total))
+    {
+        for counter in frame.counters.iter_mut().filter(|counter| counter.bar && counter.total == total) {
+            counter.epoch |= counter.n.abs_diff(n) <= 1;
+        }
+    }
     if frame.counters.iter().any(|counter| counter.epoch) {
         let best = (0..frame.counters.len())
             .filter(|&at| frame.counters[at].epoch)

@@ -2,6 +2,9 @@
 
 pub(super) use super::words::Class;
 
+/// Parts of an epoch that are told apart where it is told with a fraction.
+pub(super) const SHARES: f64 = 1e4;
+
 /// How a counter is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Form {
@@ -17,6 +20,8 @@ pub(super) enum Form {
     Bare,
     /// A number in one of the first columns of a table.
     Column,
+    /// Epochs with a fraction, in ten thousandths.
+    Share,
 }
 
 /// A number that may count steps.
@@ -86,6 +91,8 @@ pub(super) struct Frame {
     pub(super) epoch: Option<Epoch>,
     /// The line's own time in seconds from an arbitrary moment, and how fine it is.
     pub(super) stamp: Option<(f64, f64)>,
+    /// Epochs that are done, with a fraction: `'epoch': 0.52`.
+    pub(super) epochs_done: Option<f64>,
     pub(super) fields: Vec<Field>,
     pub(super) facts: Vec<Fact>,
 }

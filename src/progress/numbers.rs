@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::frame::{Class, Fact, Field, Frame};
-use super::tokens::{Token, phrase, unit};
+use super::tokens::{Kind, Token, phrase, unit};
 use super::words::{class, timely};
 
 /// Words whose meaning is kept. Beyond them all are forgotten.
@@ -96,6 +96,9 @@ pub(super) fn plain_number(text: &str, token: &Token, memo: &mut Memo, frame: &m
     let words = phrase(text, token.start);
     let behind = unit(text, token.end);
     let named = text[..token.start].ends_with(['_', '-']);
+    if words == "epoch" && matches!(token.kind, Kind::Float(_)) && (0.0..1e6).contains(&value) {
+        frame.epochs_done = Some(value);
+    }
     if words.is_empty() && behind.is_empty() && !named {
         // The mean in `0.388 (0.395)` has no name of its own.
         if !text[..token.start].ends_with('(') {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use regex::Regex;
 
 use super::choice::{Facts, Progress, progress, score};
-use super::frame::{Class, Counter, Epoch, Fact, Form};
+use super::frame::{Class, Counter, Epoch, Fact, Form, SHARES};
 use super::lines::Lines;
 use super::numbers::Memo;
 use super::scan::scan;
@@ -17,6 +17,8 @@ const SERIES: usize = 256;
 const TOLD: usize = 32;
 /// The key of the counter that a pattern names.
 const PATTERN: u64 = 0;
+/// The key of epochs that are told with a fraction.
+const EPOCHS_DONE: u64 = u64::MAX;
 
 /// Why a pattern cannot find steps.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -107,7 +109,7 @@ impl Reader {
     #[cfg(test)]
     pub(super) fn debug(&self) -> String {
         let span = self.state.end_s - self.state.begin_s.unwrap_or(0.0);
-        let mut all: Vec<_> = self.state.series.values().map(|s| (score(s, span), s)).collect();
+        let mut all: Vec<_> = self.state.series.values().map(|s| (score(s, &self.state.facts, span), s)).collect();
         all.sort_by(|a, b| b.0.partial_cmp(&a.0).expect("x"));
         let mut t = format!("{:?}\n", self.state.facts);
         for (sc, s) in all.iter().take(8) {
@@ -204,6 +206,18 @@ impl State {
                 self.current.push(key);
             }
         }
+        if frame
+            .counters
+            .iter()
+            .any(|counter| counter.class == Class::Training && counter.total.is_some() && !counter.epoch)
+        {
+            self.validation = None;
+        }
+        if let Some(share) = frame.epochs_done.filter(|_| !counting) {
+            let counter = epochs_done(share, text);
+            let beside = Beside { text, at_s, stamp: frame.stamp, inside: None, around: None, told: &[] };
+            self.observe(EPOCHS_DONE, &counter, &beside);
+        }
         self.told = told;
         for fact in &frame.facts {
             self.learn(*fact);
@@ -290,9 +304,30 @@ impl State {
         let best = self
             .series
             .iter()
-            .filter_map(|(key, series)| score(series, span_s).map(|score| (score, *key, series)))
+            .filter_map(|(key, series)| score(series, &self.facts, span_s).map(|score| (score, *key, series)))
             .max_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
         best.map(|(_, _, series)| progress(series, &self.facts, hints.total_steps))
+    }
+}
+
+/// The counter of epochs that are told with a fraction.
+fn epochs_done(epochs: f64, text: &str) -> Counter {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "Checked where it is read.")]
+    let n = (epochs * SHARES).round() as u64;
+    Counter {
+        key: EPOCHS_DONE,
+        form: Form::Share,
+        class: Class::Training,
+        bar: false,
+        n,
+        total: None,
+        named: 0,
+        name: "step",
+        elapsed: None,
+        epoch: false,
+        own_epoch: None,
+        wordless: false,
+        shown: (0, text.len().min(48)),
     }
 }
 

@@ -674,6 +674,117 @@ fn server_logs_are_nothing() {
 }
 
 #[test]
+fn epoch_lines_beside_a_bar_of_the_whole_run() {
+    let mut o = out();
+    o.raw("\rsteps:   0%|          | 0/1600 [00:00<?, ?it/s]\n").line("epoch 1/10");
+    for n in 1..=120 {
+        o.wait(0.8).raw(&bar("steps: ", n, 1600, n as f64 * 0.8, 0.8));
+    }
+    o.reads(0, 120, Some(1600), 0.8);
+}
+
+#[test]
+fn tables_of_names_and_numbers_between_bars() {
+    let mut o = out();
+    for n in 1..=12 {
+        o.wait(15.0)
+            .line("-----------------------------")
+            .line("| time/              |      |")
+            .line(&format!("|    fps             | {} |", 1300 + n % 5))
+            .line(&format!("|    iterations      | {n}    |"))
+            .line(&format!("|    time_elapsed    | {}   |", n * 15))
+            .line(&format!("|    total_timesteps | {} |", n * 2048));
+    }
+    o.reads(0, 12, None, 15.0);
+}
+
+#[test]
+fn progress_in_its_and_thousands_of_its() {
+    let mut o = out();
+    for n in (0..900u64).step_by(3) {
+        o.wait(1.5).line(&format!(
+            "I0501 10:00:00 Progress on:train {n}it/10.0kit rate:2.0it/s remaining:1:20:10 elapsed:{} postfix:loss:5.1",
+            clock(n as f64 * 0.5)
+        ));
+    }
+    o.reads(0, 897, Some(10_000), 0.5);
+}
+
+#[test]
+fn icefall_batches_with_frames() {
+    let mut o = out();
+    for e in 1..=2 {
+        o.each((0..1000).step_by(50), 20.0, |n, s| format!("{},123 INFO [train.py:901] (0/4) Epoch {e}, batch {n}, loss[loss=0.51, over 12345.00 frames. ], tot_loss[loss=0.55, over 123456.78 frames. ], batch size: 70, lr: 4.9e-02, grad_scale: 1.0", day(s)));
+        o.line(&format!("{},123 INFO [train.py:930] (0/4) Computing validation loss", day(o.now_s)));
+    }
+    let got = o.read().expect("steps");
+    assert!((got.step_s.expect("pace") / 0.4 - 1.0).abs() < 0.03 && got.steps_total.is_none(), "{got:?}");
+    assert!(got.steps_done.abs_diff(1950) <= 52, "{}", got.steps_done);
+}
+
+#[test]
+fn paddle_in_brackets() {
+    let mut o = out();
+    for e in 1..=2 {
+        o.each((0..500).step_by(10), 3.5, |n, s| format!("[{}] ppcls INFO: [Train][Epoch {e}/120][Iter: {n}/500]lr(Momentum): 0.1, loss: 6.9, batch_cost: 0.35000s, ips: 182.0 samples/s, eta: 5:50:00", day(s)));
+        o.each((0..50).step_by(10), 1.0, |n, s| {
+            format!("[{}] ppcls INFO: [Eval][Epoch {e}][Iter: {n}/50]loss: 6.8, batch_cost: 0.1s", day(s))
+        });
+    }
+    o.reads(0, 991, Some(60_000), 0.35);
+}
+
+#[test]
+fn object_detection_with_per_step_time() {
+    out()
+        .each((100..=3000).step_by(100), 56.7, |n, _| {
+            format!("I0101 10:00:00.000000 140 model_lib_v2.py:705] Step {n} per-step time 0.567s loss=0.812")
+        })
+        .reads(0, 3000, None, 0.567);
+}
+
+#[test]
+fn the_outer_bar_with_dots() {
+    let mut o = out();
+    o.raw("\rEpoch ... (1/3):   0%|          | 0/3 [00:00<?, ?it/s]\n");
+    for e in 0..2 {
+        for n in 0..=100 {
+            o.wait(0.6).raw(&bar("Training...: ", n, 100, n as f64 * 0.6, 0.6));
+        }
+        o.line("");
+        for n in 0..=10 {
+            o.wait(0.2).raw(&bar("Evaluating ...: ", n, 10, n as f64 * 0.2, 0.2));
+        }
+        o.line("").raw(&format!("\rEpoch ... ({}/3):  33%|███       | {}/3 [01:00<02:00, 60.0s/it]\n", e + 1, e + 1));
+    }
+    o.reads(0, 200, Some(300), 0.6);
+}
+
+#[test]
+fn json_of_a_fraction_of_updates_and_quoted_numbers() {
+    out().each((100..=2500).step_by(100), 30.0, |n, s| format!("{} | INFO | train_inner | {{\"epoch\": 1, \"update\": {:.3}, \"loss\": \"9.1\", \"ups\": \"3.33\", \"num_updates\": \"{n}\", \"lr\": \"1e-05\", \"wall\": \"{s:.0}\"}}", day(s), n as f64 / 8000.0))
+        .reads(0, 2500, None, 0.3);
+}
+
+#[test]
+fn current_and_total_steps_in_json() {
+    out().each((10..=400).step_by(10), 8.0, |n, s| format!("{{\"current_steps\": {n}, \"total_steps\": 3000, \"loss\": 1.1, \"epoch\": 0.4, \"percentage\": 3.3, \"elapsed_time\": \"{}\", \"remaining_time\": \"0:40:00\"}}", clock(s)))
+        .reads(0, 400, Some(3000), 0.8);
+}
+
+#[test]
+fn fractions_of_epochs_are_steps_where_the_head_tells_the_total() {
+    out()
+        .line("***** Running training *****")
+        .line("  Num Epochs = 3")
+        .line("  Total optimization steps = 1,200")
+        .each((10..=300).step_by(10), 5.0, |n, _| {
+            format!("{{'loss': 1.3, 'learning_rate': 2e-05, 'epoch': {:.3}}}", n as f64 / 400.0)
+        })
+        .reads(0, 300, Some(1200), 0.5);
+}
+
+#[test]
 fn any_bytes_are_taken() {
     let mut seed = 7u64;
     let mut reader = Reader::new(Hints::default());

@@ -192,7 +192,7 @@ pub(super) fn phrase(text: &str, at: usize) -> &str {
     let bytes = text.as_bytes();
     let mut end = at;
     while end > 0
-        && matches!(bytes[end - 1], b' ' | b':' | b'=' | b'"' | b'\'' | b'[' | b'(' | b'#' | b'.' | b'>' | b'-')
+        && matches!(bytes[end - 1], b' ' | b':' | b'=' | b'|' | b'"' | b'\'' | b'[' | b'(' | b'#' | b'.' | b'>' | b'-')
     {
         end -= 1;
     }
@@ -210,7 +210,9 @@ pub(super) fn phrase(text: &str, at: usize) -> &str {
 
 /// The last word of a phrase, without the sign that ends an abbreviation.
 pub(super) fn last_word(phrase: &str) -> &str {
-    phrase.rsplit(' ').next().unwrap_or("").trim_matches(|sign: char| !sign.is_ascii_alphabetic())
+    let bare = |word: &'_ str| !word.bytes().any(|byte| byte.is_ascii_alphabetic());
+    let word = phrase.rsplit(' ').find(|word| !bare(word)).unwrap_or("");
+    word.trim_matches(|sign: char| !sign.is_ascii_alphabetic())
 }
 
 /// The unit behind a place: `ms`, `s/it`, `examples/s`. At most one blank stands before it.
