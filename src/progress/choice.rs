@@ -77,6 +77,11 @@ pub(super) fn score(series: &Series, facts: &Facts, span_s: f64) -> Option<f64> 
     if matches!(series.form, Form::Bare | Form::Column) && series.rises < 6 {
         return None;
     }
+    // `[3/12] nvcc`, `worker 3/12`, `trial 3/12`: a pair without a name has to have something of training beside it.
+    let unnamed = series.form == Form::Pair && series.named == 0 && !series.bar && !series.epoch_inside;
+    if unnamed && !series.learns && series.last.elapsed.is_none() && series.first_epoch.is_none() {
+        return None;
+    }
     // A number that goes up and down counts nothing. Ranks that lag behind fall back a little only.
     let restless = series.total.is_none() && !series.epoch_inside && series.lengths.len() as u64 * 4 > series.rises;
     if restless || !series.bar && series.falls * 4 > series.frames {
@@ -104,7 +109,8 @@ pub(super) fn score(series: &Series, facts: &Facts, span_s: f64) -> Option<f64> 
     let busy = if span_s > 0.0 { series.busy_s / span_s } else { 1.0 };
     let named = f64::from(series.named);
     let named = if series.form == Form::Named { named } else { named / 2.0 };
-    Some(epochs + form + often + named + 4.0 * long + 8.0 * busy)
+    let learns = if series.learns { 3.0 } else { 0.0 };
+    Some(epochs + learns + form + often + named + 4.0 * long + 8.0 * busy)
 }
 
 /// The counts of a series as steps of the run.

@@ -44,6 +44,8 @@ pub(super) struct Series {
     pub(super) name: &'static str,
     pub(super) shown: String,
     pub(super) counts_epochs: bool,
+    /// Whether a loss or a learning rate was seen beside it.
+    pub(super) learns: bool,
     pub(super) total: Option<u64>,
     /// How often the total was another one, without a new round.
     pub(super) torn: u32,
@@ -110,6 +112,7 @@ impl Series {
             name: counter.name,
             shown: shown(counter, beside.text),
             counts_epochs: counter.epoch,
+            learns: learns(beside.text),
             total: counter.total,
             torn: 0,
             frames: 1,
@@ -137,6 +140,7 @@ impl Series {
     /// Takes the counter's next frame, and says whether it is a new count.
     pub(super) fn observe(&mut self, counter: &Counter, beside: &Beside) -> bool {
         self.frames += 1;
+        self.learns = self.learns || learns(beside.text);
         let since_s = beside.at_s - self.seen_s;
         self.seen_s = beside.at_s;
         if counter.class == Class::Preparation {
@@ -288,4 +292,9 @@ fn halve<T>(values: &mut Vec<T>) {
 /// The text that a counter was read from.
 fn shown(counter: &Counter, text: &str) -> String {
     text.get(counter.shown.0..counter.shown.1).unwrap_or("").trim().to_owned()
+}
+
+/// Whether a text tells what only training tells.
+fn learns(text: &str) -> bool {
+    ["loss", "Loss", "lr", "LR", "grad", "perplexity", "ppl", "train", "Train"].iter().any(|word| text.contains(word))
 }

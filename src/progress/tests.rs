@@ -785,6 +785,61 @@ fn fractions_of_epochs_are_steps_where_the_head_tells_the_total() {
 }
 
 #[test]
+fn builds_workers_trials_and_layers_are_nothing() {
+    let mut o = out();
+    o.each(1..=12, 3.0, |n, _| {
+        format!("[{n}/12] /usr/local/cuda/bin/nvcc -DTORCH_EXTENSION_NAME=cpu_adam -c custom_{n}.cu")
+    });
+    o.each(1..=8, 1.0, |n, _| format!("worker {n}/8 is ready"));
+    o.each(1..=32, 2.0, |n, _| format!("quantized layer {n}/32"));
+    o.each((100..=1000).step_by(100), 2.0, |n, _| format!("Processed {n}/1000 prompts, 310.2 tok/s"));
+    o.reads_nothing();
+}
+
+#[test]
+fn a_build_before_the_training_is_not_the_training() {
+    let mut o = out();
+    o.each(1..=60, 3.0, |n, _| format!("[{n}/60] Building CUDA object {n}.o"));
+    o.each((5..=200).step_by(5), 2.5, |n, _| format!("train step {n} loss 1.2"));
+    o.reads(0, 200, None, 0.5);
+}
+
+#[test]
+fn an_inner_bar_of_every_step_is_not_the_run() {
+    let mut o = out();
+    for step in 1..=20 {
+        for n in 0..=8 {
+            o.wait(0.5).raw(&bar("accumulate: ", n, 8, n as f64 * 0.5, 0.5));
+        }
+        o.line("").line(&format!("step {step}/400 loss 1.0"));
+    }
+    o.reads(0, 20, Some(400), 4.5);
+}
+
+#[test]
+fn a_program_that_starts_again_after_a_crash_counts_on() {
+    let mut o = out();
+    o.each((10..=500).step_by(10), 2.0, |n, _| format!("step {n}/2000 loss 1.1"));
+    o.wait(60.0).line("RuntimeError: NCCL timeout").line("loading checkpoint of step 400");
+    o.each((410..=700).step_by(10), 2.0, |n, _| format!("step {n}/2000 loss 1.1"));
+    o.reads(0, 700, Some(2000), 0.2);
+}
+
+#[test]
+fn blocks_with_a_time_below_the_counter() {
+    let mut o = out();
+    for n in 1..=15 {
+        o.wait(6.2)
+            .line(&format!("--- iteration {n} of 600 ---"))
+            .line("  policy loss   0.012")
+            .line("  value loss    0.51")
+            .line("  time          6.200 s")
+            .line(&format!("  eta           {} s", (600 - n) * 6));
+    }
+    o.reads(0, 15, Some(600), 6.2);
+}
+
+#[test]
 fn any_bytes_are_taken() {
     let mut seed = 7u64;
     let mut reader = Reader::new(Hints::default());
