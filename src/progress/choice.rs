@@ -74,7 +74,8 @@ pub(super) fn score(series: &Series, facts: &Facts, span_s: f64) -> Option<f64> 
         return None;
     }
     // Little speaks for a number without a name.
-    if matches!(series.form, Form::Bare | Form::Column) && series.rises < 6 {
+    let bare = matches!(series.form, Form::Bare | Form::Column);
+    if bare && (series.rises < 6 || !series.lengths.is_empty() && !series.epoch_inside) {
         return None;
     }
     // `[3/12] nvcc`, `worker 3/12`, `trial 3/12`: a pair without a name has to have something of training beside it.

@@ -224,7 +224,7 @@ fn pace_of_bar(text: &str, rest: &[Token], counter: &mut Counter) {
             Kind::Time(seconds) if counter.elapsed.is_none() => {
                 let before = &text[..token.start];
                 let free = before.ends_with('[')
-                    || phrase(text, token.start).ends_with("elapsed")
+                    || phrase(text, token.start).to_ascii_lowercase().contains("elapsed")
                     || phrase(text, token.start).is_empty() && !before.ends_with('<');
                 if free {
                     counter.elapsed = Some(seconds);

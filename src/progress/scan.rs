@@ -46,8 +46,10 @@ fn stamp(text: &str, all: &[Token]) -> (Option<(f64, f64)>, usize) {
         let plain = !matches!(text.as_bytes().get(token.end), Some(b'<')) && !text[..token.start].ends_with('<');
         if long && plain && (day.is_some() || named || first) {
             let fine = if token.digits == 0 { 1.0 } else { 10f64.powi(-i32::from(token.digits)).max(1e-4) };
-            // A line that follows a bar without a break has its time in the middle.
-            let body = if named || text[..token.start].contains("%|") { 0 } else { token.end };
+            // Within an object, behind a bar, or far into the line, counters stand in front of the time as well.
+            let before = &text[..token.start];
+            let within = named || token.start > 96 || before.contains(['{', '"', '=']) || before.contains("%|");
+            let body = if within { 0 } else { token.end };
             return (Some((day.unwrap_or(0) as f64 * 86400.0 + seconds, fine)), body);
         }
     }

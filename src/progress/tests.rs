@@ -840,6 +840,91 @@ fn blocks_with_a_time_below_the_counter() {
 }
 
 #[test]
+fn containers_wrap_lines_into_objects_with_a_time_behind() {
+    out().each((10..=400).step_by(10), 5.0, |n, s| format!("{{\"log\":\"step {n}/4000 loss 1.2\\n\",\"stream\":\"stdout\",\"time\":\"2024-05-01T{:0>8}.123456789Z\"}}", clock(s + 36000.0)))
+        .reads(0, 400, Some(4000), 0.5);
+    out()
+        .each((10..=400).step_by(10), 5.0, |n, s| {
+            format!("{{\"step\": {n}, \"time\": \"{}\", \"loss\": 1.25}}", day(s))
+        })
+        .reads(0, 400, None, 0.5);
+}
+
+#[test]
+fn tasks_with_labels_that_say_nothing_are_nothing() {
+    let mut o = out();
+    for round in 0..10 {
+        for task in 0..8 {
+            o.wait(1.0).line(&format!("{task}: NCCL INFO Channel {round} connected, loss of nothing"));
+        }
+    }
+    o.reads_nothing();
+}
+
+#[test]
+fn boosting_rounds_in_front() {
+    out()
+        .each(0..200, 0.4, |n, _| format!("[{n}]\ttrain-logloss:0.51234\teval-logloss:0.53211"))
+        .reads(0, 200, None, 0.4);
+    out()
+        .each(0..200, 0.4, |n, _| format!("{n}:\tlearn: 0.5123456\ttotal: {}ms\tremaining: 10s", n * 400))
+        .reads(0, 200, None, 0.4);
+}
+
+#[test]
+fn catalyst_with_the_epoch_in_front_of_the_bar() {
+    let mut o = out();
+    for e in 1..=2 {
+        for n in 0..=80 {
+            o.wait(0.5).raw(&bar(&format!("{e}/5 * Epoch (train): "), n, 80, n as f64 * 0.5, 0.5));
+        }
+        for n in 0..=10 {
+            o.wait(0.2).raw(&bar(&format!("{e}/5 * Epoch (valid): "), n, 10, n as f64 * 0.2, 0.2));
+        }
+    }
+    o.reads(0, 160, Some(400), 0.5);
+}
+
+#[test]
+fn a_bar_with_of_and_elapsed_in_words() {
+    let mut o = out();
+    for n in (0..=600u64).step_by(5) {
+        o.wait(2.0).raw(&format!(
+            "\r{}% ({n} of 2000) |####     | Elapsed Time: 0:{:02}:{:02} ETA:   0:10:00",
+            n / 20,
+            n * 2 / 5 / 60,
+            n * 2 / 5 % 60
+        ));
+    }
+    o.reads(0, 600, Some(2000), 0.4);
+}
+
+#[test]
+fn lightning_that_goes_on_in_epoch_three() {
+    let mut o = out();
+    o.line("`Trainer.fit` resumed, max_epochs=10");
+    for e in 3..5 {
+        for n in 0..=100 {
+            o.wait(0.5).raw(&bar(&format!("Epoch {e}: "), n, 100, n as f64 * 0.5, 0.5));
+        }
+        o.line("");
+    }
+    o.reads(300, 500, Some(1000), 0.5);
+}
+
+#[test]
+fn a_warning_in_the_middle_of_a_bar_changes_nothing() {
+    let mut o = out();
+    for n in 0..150u64 {
+        o.wait(0.4).raw(&bar("", n, 900, n as f64 * 0.4, 0.4));
+        if n % 40 == 7 {
+            o.line("/usr/lib/python3.10/site-packages/torch/utils/checkpoint.py:295: FutureWarning: step 3/4 of 12 is deprecated");
+        }
+    }
+    o.reads(0, 149, Some(900), 0.4);
+}
+
+#[test]
 fn any_bytes_are_taken() {
     let mut seed = 7u64;
     let mut reader = Reader::new(Hints::default());
