@@ -46,7 +46,7 @@ pub struct Progress {
     pub steps_total: Option<u64>,
     /// Seconds a step in steady training, without start-up, evaluation and checkpoints.
     pub step_s: Option<f64>,
-    /// Where the times are from.
+    /// Where the pace is from. The marks are by the same clock, unless it starts again in every epoch: then by arrival.
     pub clock: Clock,
     /// When each number of steps was reached, oldest first. Of very many, some are left out.
     pub marks: Vec<Mark>,
@@ -344,6 +344,8 @@ fn best_pace(series: &Series, points: &[Point], run: &Run) -> (Clock, Option<Pac
     let lines = if lines.len() * 5 >= points.len() * 4 || lines.len() > 8 { pace(&lines, series.fine_s) } else { None };
     let elapsed = pace(&ticks(&|point| point.elapsed, true), 1.0);
     let told = told_clock(series, arrival.as_ref(), run.divided);
+    // A bar's clock that starts again in every epoch does not see what is between two epochs.
+    let between = arrival.as_ref().filter(|_| !series.lengths.is_empty()).map(|arrival| arrival.pauses.clone());
     let mut best = (Clock::Arrival, arrival);
     for (clock, pace) in [(Clock::Elapsed, elapsed), (Clock::Lines, lines), (Clock::Elapsed, told)] {
         let Some(pace) = pace else { continue };
@@ -352,6 +354,9 @@ fn best_pace(series: &Series, points: &[Point], run: &Run) -> (Clock, Option<Pac
         if better {
             best = (clock, Some(pace));
         }
+    }
+    if let ((Clock::Elapsed, Some(pace)), Some(between)) = (&mut best, between) {
+        pace.pauses = between;
     }
     best
 }

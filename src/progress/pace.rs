@@ -42,7 +42,7 @@ pub(super) fn pace(ticks: &[Tick], fine_s: f64) -> Option<Pace> {
     let off: Vec<Span> =
         all.iter().map(|span| Span { s: (span.s - middle * span.steps).abs() / middle, ..*span }).collect();
     let spread = weighted_median(&off)? * 1.5;
-    let allowed = |span: &Span| (span.steps * middle * (4.0 * spread).clamp(0.04, 0.5)).max(1.6 * fine_s);
+    let allowed = |span: &Span| (span.steps * middle * (4.0 * spread).clamp(0.02, 0.5)).max(1.6 * fine_s);
     let steady = |span: &Span| (span.s - middle * span.steps).abs() <= allowed(span);
     let (mut all_steps, mut all_s, mut runs, mut kept, mut after_kept) = (0.0, 0.0, 0.0, 0.0, false);
     for span in &all {

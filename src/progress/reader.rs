@@ -106,33 +106,6 @@ impl Reader {
         lines.end(&mut |frame: &str, at_s| state.frame(frame, at_s, hints));
     }
 
-    #[cfg(test)]
-    pub(super) fn debug(&self) -> String {
-        let span = self.state.end_s - self.state.begin_s.unwrap_or(0.0);
-        let mut all: Vec<_> = self.state.series.values().map(|s| (score(s, &self.state.facts, span), s)).collect();
-        all.sort_by(|a, b| b.0.partial_cmp(&a.0).expect("x"));
-        let mut t = format!("{:?}\n", self.state.facts);
-        for (sc, s) in all.iter().take(8) {
-            t += &format!(
-                "{sc:?} {:?} {:?} rises {} frames {} torn {} last {:?} total {:?} lens {:?} ep {:?} first {:?} runs_on {} tail {:?} '{}'\n",
-                s.form,
-                s.class,
-                s.rises,
-                s.frames,
-                s.torn,
-                s.last,
-                s.total,
-                s.lengths,
-                s.epoch,
-                s.first_epoch,
-                s.runs_on,
-                s.tail,
-                s.shown
-            );
-        }
-        t
-    }
-
     /// How often the pattern has matched. None where there is no pattern.
     #[must_use]
     pub fn pattern_matches(&self) -> Option<u64> {

@@ -46,11 +46,7 @@ impl Output {
             reader.push(text.as_bytes(), *at_s);
         }
         reader.finish();
-        let progress = reader.progress();
-        if std::env::var("DEBUG").is_ok() {
-            eprintln!("{}", reader.debug());
-        }
-        progress
+        reader.progress()
     }
 
     /// Start, done and total, and the pace within three in a hundred.
