@@ -4,9 +4,14 @@ use std::{fmt::Write as _, fs, path::PathBuf};
 
 use greenformers::progress::{Hints, Progress, Reader};
 
+#[expect(clippy::print_stderr, reason = "Whoever runs the tests is told what was left out.")]
 fn folder() -> Option<PathBuf> {
     let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data/progress"));
-    folder.join("index.csv").is_file().then_some(folder)
+    let here = folder.join("index.csv").is_file();
+    if !here {
+        eprintln!("skipped: ../shared/data/progress is not here");
+    }
+    here.then_some(folder)
 }
 
 /// Fields of a line of CSV, in which quotes hold commas.
@@ -70,7 +75,6 @@ fn misses(case: &Case, got: Option<&Progress>) -> String {
     if row[4] == "none" {
         return format!("{} of {:?} steps were read, by {}", got.steps_done, got.steps_total, got.recognised_as);
     }
-    // Where a second counting is as right, the pace is compared in the index's own.
     let off = |what: &str, got: f64, right: f64, by: f64, miss: &mut String| {
         if (got - right).abs() > by {
             write!(miss, "{what} {got} instead of {right}; ").unwrap();
@@ -97,10 +101,7 @@ fn misses(case: &Case, got: Option<&Progress>) -> String {
 
 #[test]
 fn every_output_is_read_as_its_index_says() {
-    let Some(folder) = folder() else {
-        eprintln!("skipped: ../shared/data/progress is not here");
-        return;
-    };
+    let Some(folder) = folder() else { return };
     let mut table = String::new();
     for case in cases(&folder) {
         let got = replay(&folder, &case.name, &case.arrivals, usize::MAX);
@@ -114,10 +115,7 @@ fn every_output_is_read_as_its_index_says() {
 
 #[test]
 fn how_the_bytes_are_split_changes_nothing() {
-    let Some(folder) = folder() else {
-        eprintln!("skipped: ../shared/data/progress is not here");
-        return;
-    };
+    let Some(folder) = folder() else { return };
     for case in cases(&folder) {
         let whole = replay(&folder, &case.name, &case.arrivals, usize::MAX);
         for piece in [1, 7] {

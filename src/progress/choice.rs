@@ -141,7 +141,7 @@ pub(super) fn progress(series: &Series, facts: &Facts, pinned: Option<u64>) -> P
     let marks = points.iter().zip(&run.steps).map(|(point, &step)| Mark { step, at_s: at_s(point) }).collect();
     let done = run.steps.last().copied().unwrap_or(0);
     let done = run.total.map_or(done, |total| done.min(total.max(run.start)));
-    let unit = unit(series, facts);
+    let unit = if run.divided { "step".to_owned() } else { unit(series, facts) };
     Progress {
         recognised_as: format!("{unit}{}, read from '{}'", if unit == "batch" { "es" } else { "s" }, series.shown),
         unit,

@@ -3,7 +3,7 @@
 use super::frame::{Class, Counter, Epoch, Field, Form};
 
 /// Marks of one series that are kept. Of more, every second is left out.
-const MARKS: usize = 2048;
+const MARKS: usize = 1024;
 /// Values of one field that are kept.
 const VALUES: usize = 256;
 /// Fields of one series that are kept.
@@ -216,7 +216,7 @@ impl Series {
         }
         self.last = Point { round: self.lengths.len(), n, at_s: beside.at_s, stamp, elapsed: counter.elapsed };
         self.skipped += 1;
-        if self.skipped >= self.stride {
+        if self.skipped >= self.stride && self.class == Class::Training {
             self.skipped = 0;
             self.points.push(self.last);
             if self.points.len() >= MARKS {
@@ -240,6 +240,9 @@ impl Series {
 
     /// Takes numbers that may be times or rates of the last count.
     pub(super) fn measure(&mut self, fields: &[Field]) {
+        if self.class != Class::Training {
+            return;
+        }
         for field in fields {
             let at = self.fields.iter().position(|known| known.key == field.key);
             let known = match at {
