@@ -49,8 +49,29 @@ const REPORT: [(&str, u32); 15] = [
 const ESTIMATE: [(&str, u32); 6] =
     [("error", 0), ("request", 1), ("steps", 2), ("ledger", 3), ("answers", 4), ("mod", 5)];
 
+/// The floors inside `progress`: bytes and numbers, what a frame tells, a counter over time, the choice among counters.
+const PROGRESS: [(&str, u32); 17] = [
+    ("hints", 0),
+    ("lines", 0),
+    ("pace", 0),
+    ("tokens", 0),
+    ("words", 0),
+    ("frame", 1),
+    ("epochs", 2),
+    ("numbers", 2),
+    ("series", 2),
+    ("counters", 3),
+    ("run", 3),
+    ("clocks", 4),
+    ("scan", 4),
+    ("choice", 5),
+    ("reader", 6),
+    ("mod", 7),
+    ("tests", 8),
+];
+
 /// The rooms that have floors of their own.
-const INNER: [(&str, &[(&str, u32)]); 2] = [("estimate", &ESTIMATE), ("report", &REPORT)];
+const INNER: [(&str, &[(&str, u32)]); 3] = [("estimate", &ESTIMATE), ("progress", &PROGRESS), ("report", &REPORT)];
 
 /// Outside crates and the modules that may name them.
 const CONFINED: [(&str, &[&str]); 14] = [

@@ -8,13 +8,16 @@
 //! Nothing here reads a file or a clock, memory is bounded, and no bytes make it panic.
 
 mod choice;
+mod clocks;
 mod counters;
 mod epochs;
 mod frame;
+mod hints;
 mod lines;
 mod numbers;
 mod pace;
 mod reader;
+mod run;
 mod scan;
 mod series;
 #[cfg(test)]
@@ -22,5 +25,7 @@ mod tests;
 mod tokens;
 mod words;
 
-pub use choice::{Clock, Mark, Pause, Progress};
-pub use reader::{Hints, PatternError, Reader};
+pub use choice::{Mark, Pause, Progress};
+pub use clocks::Clock;
+pub use hints::{Hints, PatternError};
+pub use reader::Reader;

@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 
-use regex::Regex;
-
-use super::choice::{Facts, Progress, progress, score};
+use super::choice::{Progress, progress, score};
 use super::frame::{Class, Counter, Epoch, Fact, Form, SHARES};
+use super::hints::Hints;
 use super::lines::Lines;
 use super::numbers::Memo;
+use super::run::Facts;
 use super::scan::scan;
 use super::series::{Beside, Series};
 
@@ -19,48 +19,6 @@ const TOLD: usize = 32;
 const PATTERN: u64 = 0;
 /// The key of epochs that are told with a fraction.
 const EPOCHS_DONE: u64 = u64::MAX;
-
-/// Why a pattern cannot find steps.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum PatternError {
-    /// It is no regular expression.
-    #[error("not a regular expression: {0}")]
-    Syntax(String),
-    /// It has no group that could hold the step.
-    #[error("the pattern has no group in parentheses; the first has to hold the step, a second may hold the total")]
-    NoGroup,
-}
-
-/// What a user knows about the output.
-#[derive(Debug, Clone, Default)]
-pub struct Hints {
-    step_pattern: Option<Regex>,
-    total_steps: Option<u64>,
-}
-
-impl Hints {
-    /// Steps are what the first group of a pattern matches; a second may hold the total. Only these are read then.
-    ///
-    /// # Errors
-    ///
-    /// The text is no regular expression, or has no group.
-    pub fn with_pattern(mut self, pattern: &str) -> Result<Self, PatternError> {
-        let regex = Regex::new(pattern).map_err(|err| PatternError::Syntax(err.to_string()))?;
-        if regex.captures_len() < 2 {
-            return Err(PatternError::NoGroup);
-        }
-        self.step_pattern = Some(regex);
-        Ok(self)
-    }
-
-    /// The whole run has so many steps, whatever the program says.
-    #[must_use]
-    pub fn with_total(mut self, steps: u64) -> Self {
-        self.total_steps = Some(steps);
-        self
-    }
-}
 
 /// Reads the output of one program.
 #[derive(Debug, Clone, Default)]
