@@ -140,7 +140,7 @@ impl Series {
     /// Takes the counter's next frame, and says whether it is a new count.
     pub(super) fn observe(&mut self, counter: &Counter, beside: &Beside) -> bool {
         self.frames += 1;
-        self.learns = self.learns || learns(beside.text);
+        self.learns = self.learns || self.frames < 64 && learns(beside.text);
         let since_s = beside.at_s - self.seen_s;
         self.seen_s = beside.at_s;
         if counter.class == Class::Preparation {

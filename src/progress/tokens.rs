@@ -210,6 +210,9 @@ pub(super) fn phrase(text: &str, at: usize) -> &str {
 
 /// The last word of a phrase, without the sign that ends an abbreviation.
 pub(super) fn last_word(phrase: &str) -> &str {
+    if phrase.is_empty() {
+        return "";
+    }
     let bare = |word: &'_ str| !word.bytes().any(|byte| byte.is_ascii_alphabetic());
     let word = phrase.rsplit(' ').find(|word| !bare(word)).unwrap_or("");
     word.trim_matches(|sign: char| !sign.is_ascii_alphabetic())

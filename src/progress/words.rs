@@ -159,6 +159,9 @@ pub(super) fn foreign_rate(unit: &str) -> bool {
 
 /// How surely a word names training steps: 0 for not at all.
 pub(super) fn step_name(word: &str) -> u8 {
+    if word.is_empty() {
+        return 0;
+    }
     // Only the last part of `training/global_step` or `num_updates` counts, unless the first makes another thing of it.
     let lower = word.to_ascii_lowercase();
     let barred = [
@@ -196,6 +199,9 @@ pub(super) fn step_name(word: &str) -> u8 {
 
 /// Whether a word names epochs.
 pub(super) fn epoch_name(word: &str) -> bool {
+    if word.is_empty() {
+        return false;
+    }
     let lower = word.to_ascii_lowercase();
     matches!(lower.rsplit(['_', '/', '-']).next().unwrap_or(""), "epoch" | "ep" | "epochs" | "epoch_idx" | "epo")
 }
