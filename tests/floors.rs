@@ -6,11 +6,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module and its floor; neighbours on a floor do not see each other.
-const FLOORS: [(&str, u32); 16] = [
+const FLOORS: [(&str, u32); 17] = [
     ("alloc", 0),
     ("ffi", 0),
     ("files", 0),
     ("meter", 0),
+    ("progress", 0),
     ("units", 0),
     ("stats", 1),
     ("model", 1),
@@ -48,11 +49,32 @@ const REPORT: [(&str, u32); 15] = [
 const ESTIMATE: [(&str, u32); 6] =
     [("error", 0), ("request", 1), ("steps", 2), ("ledger", 3), ("answers", 4), ("mod", 5)];
 
+/// The floors inside `progress`: bytes and numbers, what a frame tells, a counter over time, the choice among counters.
+const PROGRESS: [(&str, u32); 17] = [
+    ("hints", 0),
+    ("lines", 0),
+    ("pace", 0),
+    ("tokens", 0),
+    ("words", 0),
+    ("frame", 1),
+    ("epochs", 2),
+    ("numbers", 2),
+    ("series", 2),
+    ("counters", 3),
+    ("run", 3),
+    ("clocks", 4),
+    ("scan", 4),
+    ("choice", 5),
+    ("reader", 6),
+    ("mod", 7),
+    ("tests", 8),
+];
+
 /// The rooms that have floors of their own.
-const INNER: [(&str, &[(&str, u32)]); 2] = [("estimate", &ESTIMATE), ("report", &REPORT)];
+const INNER: [(&str, &[(&str, u32)]); 3] = [("estimate", &ESTIMATE), ("progress", &PROGRESS), ("report", &REPORT)];
 
 /// Outside crates and the modules that may name them.
-const CONFINED: [(&str, &[&str]); 13] = [
+const CONFINED: [(&str, &[&str]); 14] = [
     ("candle_core::", &["nn", "measure", "ffi"]),
     ("libloading::", &["nn"]),
     ("libc::", &["ffi"]),
@@ -62,6 +84,7 @@ const CONFINED: [(&str, &[&str]); 13] = [
     ("serde_yaml::", &["catalog"]),
     ("polars::", &["report"]),
     ("plotters::", &["report"]),
+    ("regex::", &["progress"]),
     ("clap::", &["cli"]),
     ("anyhow::", &["cli"]),
     ("indicatif::", &["cli"]),

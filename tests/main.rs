@@ -17,6 +17,7 @@ mod late_binding;
 mod nn;
 mod ops;
 mod package;
+mod progress;
 mod properties;
 mod questions;
 mod reliability;
