@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use greenformers::model::{
-    Arch, Config, LoraTargets, NoteKind, active_params, count_params, embedding_params, known_types, lora_params,
-    read_hugging_face,
+    Arch, AttentionKernel, Config, LoraTargets, NoteKind, Operator, StepShape, active_params, count_params,
+    embedding_params, known_types, lora_params, operators, read_hugging_face,
 };
 use serde_json::{Value, json};
 
@@ -117,4 +117,33 @@ fn real_files_are_counted_to_the_unit_or_refused_in_the_terms_that_are_expected(
         csv::Reader::from_path(folder.join("index.csv")).unwrap().deserialize().collect::<Result<_, _>>().unwrap();
     let faults: Vec<String> = rows.iter().flat_map(|row| faults(&folder, row)).collect();
     assert!(faults.is_empty() && rows.len() >= 50, "{} rows\n{}", rows.len(), faults.join("\n"));
+}
+
+#[test]
+fn a_forward_pass_multiplies_what_torch_counts() {
+    // torch.utils.flop_counter.FlopCounterMode of torch 2.11.0 around transformers' models with eager attention, which computes
+    // every score: 2 sequences of 24 tokens, 8 heads of 8, 3 layers, 96 wide feed-forward blocks, 100 tokens in the vocabulary.
+    let sizes = r#""hidden_size": 64, "num_attention_heads": 8, "num_hidden_layers": 3, "intermediate_size": 96, "vocab_size": 100"#;
+    let latent = r#""num_key_value_heads": 8, "q_lora_rank": 24, "kv_lora_rank": 16, "qk_nope_head_dim": 8, "qk_rope_head_dim": 4,
+        "v_head_dim": 10, "first_k_dense_replace": 3"#;
+    let experts = r#""num_key_value_heads": 2, "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 24,
+        "shared_expert_intermediate_size": 40"#;
+    for (name, more, flop) in [
+        ("bert", r#""pad_token_id": 0"#, 10_149_888),
+        ("gpt2", r#""n_inner": 256"#, 15_654_912),
+        ("albert", r#""embedding_size": 32"#, 9_842_688),
+        ("opt", r#""word_embed_proj_dim": 32, "ffn_dim": 96"#, 9_842_688),
+        ("llama", r#""num_key_value_heads": 2"#, 9_756_672),
+        ("gemma2", r#""num_key_value_heads": 2, "head_dim": 16"#, 13_590_528),
+        ("modernbert", r#""local_attention": 8"#, 11_919_360),
+        ("deepseek_v3", latent, 10_752_000),
+        ("mixtral", r#""num_key_value_heads": 2, "num_local_experts": 4"#, 15_138_816),
+        ("qwen2_moe", experts, 9_406_464),
+    ] {
+        let json = format!(r#"{{"model_type": "{name}", {sizes}, {more}}}"#);
+        let (model, _) = read_hugging_face(json.as_bytes()).unwrap();
+        let shape = StepShape { batch_size: 2, seq_len: 24, masked_per_seq: 24 };
+        let list = operators(&model, Arch::Dense, shape, AttentionKernel::Composed);
+        assert_eq!(list.iter().map(Operator::flop).sum::<u128>(), flop, "{name}");
+    }
 }

@@ -14,6 +14,7 @@ mod operators;
 mod ops;
 mod params;
 mod read;
+mod said;
 mod shape;
 
 pub use arch::{Arch, ArchError, Order, Share};

@@ -175,6 +175,14 @@ mod tests {
     }
 
     #[test]
+    fn llama_3_1_has_its_published_number_of_parameters() {
+        let details = Details { n_kv_heads: Some(8), ..Details::default() };
+        let sizes =
+            Config { n_layers: 32, d_model: 4096, n_heads: 32, d_ff: 14336, vocab_size: 128_256, ..llama(details) };
+        assert_eq!(count_params(&sizes, Arch::Dense), 8_030_261_248);
+    }
+
+    #[test]
     fn a_token_visits_the_experts_that_it_is_sent_to_and_those_that_all_share() {
         let experts =
             Experts { count: 5, active: 2, d_ff: 3, layers: Some(1), shared_d_ff: 2, shared_gate: true, bias: false };

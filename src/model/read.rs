@@ -7,10 +7,9 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use super::config::{Config, Family};
-use super::extra::Extra;
 use super::hugging_face::config_of;
-use super::shape::{Bias, Details, Experts, Heads, Latent, Norm, NormPlace, Positions, QkNorm, Window};
-use crate::units::{whole, whole_or_none};
+use super::said::{SAID, Said};
+use crate::units::whole;
 
 /// The dimensions, by their names here and elsewhere.
 const DIMENSIONS: [(&str, &[&str]); 7] = [
@@ -86,100 +85,6 @@ const CHANGES: [&str; 18] = [
     "mlp_bias",
     "quantization_config",
 ];
-
-/// What may be said of a model beside its dimensions, as a file writes it.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Said {
-    family: Option<Family>,
-    gated_mlp: Option<bool>,
-    heads: Option<Heads>,
-    tied_head: Option<bool>,
-    #[serde(default, deserialize_with = "whole_or_none")]
-    n_kv_heads: Option<usize>,
-    #[serde(default, deserialize_with = "whole_or_none")]
-    head_dim: Option<usize>,
-    latent: Option<Latent>,
-    activation: Option<String>,
-    norm: Option<Norm>,
-    norm_place: Option<NormPlace>,
-    #[serde(default, deserialize_with = "whole_or_none")]
-    norms_per_layer: Option<usize>,
-    embedding_norm: Option<bool>,
-    final_norm: Option<bool>,
-    qk_norm: Option<QkNorm>,
-    positions: Option<Positions>,
-    #[serde(default, deserialize_with = "whole_or_none")]
-    n_positions: Option<usize>,
-    biases: Option<Vec<Bias>>,
-    fused_qkv: Option<bool>,
-    fused_gate: Option<bool>,
-    sliding_window: Option<Window>,
-    experts: Option<Experts>,
-    #[serde(default, deserialize_with = "whole_or_none")]
-    d_embedding: Option<usize>,
-    #[serde(default, deserialize_with = "whole_or_none")]
-    distinct_layers: Option<usize>,
-    extra: Option<Vec<Extra>>,
-}
-
-/// The names of these.
-const SAID: [&str; 24] = [
-    "family",
-    "gated_mlp",
-    "heads",
-    "tied_head",
-    "n_kv_heads",
-    "head_dim",
-    "latent",
-    "activation",
-    "norm",
-    "norm_place",
-    "norms_per_layer",
-    "embedding_norm",
-    "final_norm",
-    "qk_norm",
-    "positions",
-    "n_positions",
-    "biases",
-    "fused_qkv",
-    "fused_gate",
-    "sliding_window",
-    "experts",
-    "d_embedding",
-    "distinct_layers",
-    "extra",
-];
-
-impl Said {
-    /// What it says that is not so anyway.
-    fn details(self, n_heads: usize, d_model: usize) -> Details {
-        Details {
-            heads: self.heads,
-            tied_head: self.tied_head.filter(|tied| !tied),
-            n_kv_heads: self.n_kv_heads.filter(|n| *n != n_heads),
-            head_dim: self.head_dim.filter(|d| d.checked_mul(n_heads) != Some(d_model)),
-            latent: self.latent,
-            activation: self.activation,
-            norm: self.norm,
-            norm_place: self.norm_place,
-            norms_per_layer: self.norms_per_layer,
-            embedding_norm: self.embedding_norm,
-            final_norm: self.final_norm,
-            qk_norm: self.qk_norm,
-            positions: self.positions,
-            n_positions: self.n_positions,
-            biases: self.biases,
-            fused_qkv: self.fused_qkv.unwrap_or(false),
-            fused_gate: self.fused_gate.unwrap_or(false),
-            sliding_window: self.sliding_window,
-            experts: self.experts,
-            d_embedding: self.d_embedding.filter(|d| *d != d_model),
-            distinct_layers: self.distinct_layers,
-            extra: self.extra.unwrap_or_default(),
-        }
-    }
-}
 
 impl<'de> Deserialize<'de> for Config {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

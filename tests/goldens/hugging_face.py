@@ -56,7 +56,9 @@ def defaults():
             value = field.default
             if field.name in keys and (isinstance(value, (bool, int, str)) or isinstance(value, float) and value.is_integer()):
                 values[renamed.get(field.name, field.name)] = value
-        values.setdefault("tie_word_embeddings", bool(getattr(config(), "tie_word_embeddings", True)))
+        # Text models leave it to the whole, which is tied as the model of text alone is.
+        alone = CONFIG_MAPPING[TEXTS.get(name, name)]()
+        values.setdefault("tie_word_embeddings", bool(getattr(config(), "tie_word_embeddings", alone.tie_word_embeddings)))
         found[name] = {"class": class_of(name), **({"names": renamed} if renamed else {}), "values": values}
     # Not in transformers: the published configuration_deepseek.py of deepseek-moe-16b.
     found["deepseek"] = {

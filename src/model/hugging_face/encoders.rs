@@ -3,9 +3,11 @@
 use super::super::config::{Config, Family};
 use super::super::extra::{Extra, ExtraKind, Place};
 use super::super::shape::{Bias, Details, Heads, Norm, NormPlace, Positions};
+use super::deberta::{deberta, table, values};
 use super::error::HuggingFaceError;
 use super::gpt::no_cross_attention;
 use super::keys::Keys;
+use super::narrow::narrow;
 use super::sizes::{layers, model};
 
 /// The types that are read here.
@@ -168,62 +170,6 @@ pub(super) fn read(keys: &Keys) -> Result<Config, HuggingFaceError> {
     Ok(config)
 }
 
-fn values(name: &str, size: [usize; 2], times: usize) -> Extra {
-    Extra::new(name, Place::Layer, ExtraKind::Values, size, times)
-}
-
-fn table(name: &str, rows: usize, width: usize) -> Extra {
-    Extra::new(name, Place::Embedding, ExtraKind::Table, [rows, width], 1)
-}
-
-/// Embeddings that are narrower than the layers, and what else these types do to positions.
-fn narrow(keys: &Keys, d: usize, details: &mut Details) -> Result<(), HuggingFaceError> {
-    let key = if keys.model_type == "rembert" { "input_embedding_size" } else { "embedding_size" };
-    let width = keys.number(key)?.unwrap_or(d);
-    details.d_embedding = Some(width).filter(|width| *width != d);
-    let project = |kind| Extra::new("projection of the embeddings", Place::Embedding, kind, [width, d], 1);
-    match keys.model_type {
-        "albert" => details.extra.push(project(ExtraKind::LinearWithBias)),
-        "rembert" => {
-            details.extra.push(project(ExtraKind::LinearWithBias));
-            rembert_head(keys, d, width, details)?;
-        }
-        "electra" | "roformer" if width != d => details.extra.push(project(ExtraKind::LinearWithBias)),
-        "deberta" | "deberta-v2" if width != d => {
-            details.extra.push(project(ExtraKind::Linear));
-            // The sum of the embeddings is normalised after it.
-            details.embedding_norm = Some(false);
-            details.extra.push(Extra::new("norm of the embeddings", Place::Embedding, ExtraKind::Values, [2, d], 1));
-        }
-        _ => {}
-    }
-    if keys.model_type == "roformer" {
-        // Computed, and yet a parameter of transformers' own: a row of a head's width for each position.
-        details.positions = Some(Positions::Sinusoidal);
-        let head = d / keys.need("num_attention_heads")?.max(1);
-        details.extra.push(table("rotary positions", keys.need("max_position_embeddings")?, head));
-    }
-    Ok(())
-}
-
-/// RemBERT's head has a width of its own, and is not tied.
-fn rembert_head(keys: &Keys, d: usize, width: usize, details: &mut Details) -> Result<(), HuggingFaceError> {
-    let (own, vocab) = (keys.need("output_embedding_size")?, keys.need("vocab_size")?);
-    let of = |name, kind, size| Extra::new(name, Place::Head, kind, size, 1);
-    details.heads = Some(Heads::Causal);
-    details.biases = Some(vec![Bias::Qkv, Bias::Output, Bias::Mlp]);
-    details.extra.push(of("masked-LM transform", ExtraKind::LinearWithBias, [d, own]));
-    details.extra.push(of("norm of the masked-LM transform", ExtraKind::Values, [2, own]));
-    // The decoder: as wide as the table where both are, or counted as what it is wider by.
-    details.tied_head = Some(false);
-    details.extra.push(of(
-        "wider LM decoder and its biases",
-        ExtraKind::LinearWithBias,
-        [own.saturating_sub(width), vocab],
-    ));
-    Ok(())
-}
-
 fn esm(keys: &Keys, n_layers: usize, details: &mut Details) -> Result<(), HuggingFaceError> {
     // Contacts between residues are predicted from the attention of every head.
     let maps = n_layers.saturating_mul(keys.need("num_attention_heads")?);
@@ -280,61 +226,6 @@ fn more(keys: &Keys, n_layers: usize, d: usize, details: &mut Details) -> Result
         }
         "deberta" | "deberta-v2" => deberta(keys, n_layers, d, details)?,
         _ => {}
-    }
-    Ok(())
-}
-
-/// DeBERTa's relative positions (He et al. 2021, arXiv 2006.03654 and 2111.09543).
-fn deberta(keys: &Keys, n_layers: usize, d: usize, details: &mut Details) -> Result<(), HuggingFaceError> {
-    let rows = keys.need("max_position_embeddings")?;
-    let is_first = keys.model_type == "deberta";
-    if is_first {
-        // Keys have no bias, and the three are one matrix.
-        details.fused_qkv = true;
-        details.biases = Some(vec![Bias::Output, Bias::Mlp, Bias::Transform, Bias::Head]);
-        details.extra.push(values("biases of queries and values", [2, d], n_layers));
-    }
-    if !keys.flag("position_biased_input")? {
-        details.positions = Some(Positions::Relative);
-    }
-    let norms = keys.text("norm_rel_ebd").unwrap_or("none");
-    if !is_first && norms.to_lowercase().split('|').any(|n| n.trim() == "layer_norm") {
-        details.extra.push(values("norm of relative positions", [2, d], 1));
-    }
-    if let Some(kernel) = keys.number("conv_kernel_size")?.filter(|n| !is_first && *n > 0) {
-        let groups = keys.number("conv_groups")?.unwrap_or(1).max(1);
-        let size = [kernel.saturating_mul(d / groups), d];
-        details.extra.push(Extra::new(
-            "convolution of the first layer",
-            Place::Layer,
-            ExtraKind::LinearWithBias,
-            size,
-            1,
-        ));
-        details.extra.push(values("norm of the convolution", [2, d], 1));
-    }
-    if !keys.flag("relative_attention")? {
-        return Ok(());
-    }
-    // -1 stands for none.
-    let positive = |key: &str| keys.number(key).unwrap_or(None).filter(|n| *n > 0);
-    let span = positive("max_relative_positions").unwrap_or(rows);
-    let span = if is_first { span } else { positive("position_buckets").unwrap_or(span) };
-    details.extra.push(table("relative position embedding", span.saturating_mul(2), d));
-    let kinds = match keys.list("pos_att_type") {
-        Some(list) => list.iter().filter_map(|kind| kind.as_str()).collect::<Vec<_>>(),
-        None => keys.text("pos_att_type").unwrap_or_default().split('|').map(str::trim).collect(),
-    };
-    let has = |kind: &str| kinds.iter().any(|k| k.eq_ignore_ascii_case(kind));
-    let linear = |name, kind| Extra::new(name, Place::Layer, kind, [d, d], n_layers);
-    if is_first || !keys.flag("share_att_key")? {
-        if has("c2p") {
-            let kind = if is_first { ExtraKind::Linear } else { ExtraKind::LinearWithBias };
-            details.extra.push(linear("keys of positions", kind));
-        }
-        if has("p2c") {
-            details.extra.push(linear("queries of positions", ExtraKind::LinearWithBias));
-        }
     }
     Ok(())
 }

@@ -42,10 +42,13 @@ pub(super) fn read(keys: &Keys) -> Result<Config, HuggingFaceError> {
         ..Details::default()
     };
     let four_times = d.saturating_mul(4);
-    let mut d_ff = match keys.number("intermediate_size")? {
-        Some(d_ff) if !matches!(keys.model_type, "bloom" | "mpt" | "falcon" | "openai-gpt") => d_ff,
-        _ => four_times,
+    let inner = match keys.model_type {
+        "gpt_neo" | "biogpt" => keys.number("intermediate_size")?,
+        "gpt2" | "gpt-sw3" | "gpt_bigcode" | "gptj" | "codegen" => keys.number("n_inner")?,
+        // The others have keys of their own, or none.
+        _ => None,
     };
+    let mut d_ff = inner.unwrap_or(four_times);
     match keys.model_type {
         "gpt2" | "gpt-sw3" => {
             details.fused_qkv = true;

@@ -1,6 +1,7 @@
 //! Hugging Face's `config.json`, as it is: each type of model by its own keys and defaults.
 
 mod dbrx;
+mod deberta;
 mod defaults;
 mod encoders;
 mod error;
@@ -11,10 +12,12 @@ mod likes;
 mod llama;
 mod mixtures;
 mod modern;
+mod narrow;
 mod nested;
 mod refused;
 mod sizes;
 mod special;
+mod types;
 mod windows;
 
 #[cfg(test)]
@@ -25,11 +28,15 @@ use serde_json::{Map, Value};
 pub use error::{HuggingFaceError, Note, NoteKind};
 
 use super::config::Config;
-use defaults::{defaults_of, known, type_of_class};
+use defaults::{defaults_of, known};
 use keys::Keys;
+use types::type_of;
 
 /// No description is longer: those of the largest models with all their labels are a hundredth of it.
 const MOST_BYTES: usize = 4_000_000;
+
+/// Whether the head is the token embedding.
+const TIED: &str = "tie_word_embeddings";
 
 /// Types with latent attention.
 const LATENT: [&str; 6] = ["deepseek_v2", "deepseek_v3", "glm4_moe_lite", "minicpm3", "sarvam_mla", "youtu"];
@@ -132,53 +139,12 @@ pub(super) fn config_of(object: &Map<String, Value>) -> Result<(Config, Vec<Note
             nested::built_as(&text.model_type)
         ),
     });
-    counted(&text.model_type, text.object, notes)
-}
-
-/// The type that a file says, or whose class it names.
-fn type_of(object: &Map<String, Value>, notes: &mut Vec<Note>) -> Result<String, HuggingFaceError> {
-    match object.get("model_type") {
-        Some(Value::String(name)) if !name.is_empty() => return Ok(name.chars().take(60).collect()),
-        None | Some(Value::Null | Value::String(_)) => {}
-        Some(other) => {
-            let got = error::shown(other);
-            return Err(HuggingFaceError::Value {
-                key: "model_type".to_owned(),
-                got,
-                expected: "a text such as `llama`",
-            });
-        }
-    }
-    let has = |key: &str| object.contains_key(key);
-    for (keys, what) in [
-        (&["added_tokens", "model", "pre_tokenizer"][..], "a tokenizer (`tokenizer.json`)"),
-        (&["added_tokens_decoder", "tokenizer_class", "model_max_length"], "a tokenizer (`tokenizer_config.json`)"),
-        (&["weight_map", "metadata"], "where weights are stored (`model.safetensors.index.json`)"),
-        (&["base_model_name_or_path", "peft_type"], "an adapter (`adapter_config.json`)"),
-        (&["_class_name", "_diffusers_version"], "a pipeline of diffusers"),
-    ] {
-        if keys.iter().filter(|key| has(key)).count() >= 2 && !has("architectures") {
-            return Err(HuggingFaceError::OtherFile(what));
-        }
-    }
-    if !has("hidden_size") && !has("architectures") && (has("do_sample") || has("eos_token_id") && object.len() < 12) {
-        return Err(HuggingFaceError::OtherFile("how text is generated (`generation_config.json`)"));
-    }
-    let class = object.get("architectures").and_then(|list| list.get(0)).and_then(Value::as_str);
-    let Some((class, found)) = class.and_then(|class| Some((class, type_of_class(class)?))) else {
-        if let Some(reason) = refused::reason_by_keys(object) {
-            return Err(HuggingFaceError::Refused {
-                model_type: class.unwrap_or("no `model_type`").to_owned(),
-                reason,
-            });
-        }
-        return Err(HuggingFaceError::NoType { known: known() });
-    };
-    notes.push(Note {
-        kind: NoteKind::Other,
-        text: format!("there is no `model_type`: read as `{found}`, after `architectures`, `{class}`"),
-    });
-    Ok(found.to_owned())
+    // Whether the head is tied may be said of the whole alone.
+    let tied = object.get(TIED).filter(|tied| text.is_inner && tied.is_boolean() && !text.object.contains_key(TIED));
+    let Some(tied) = tied else { return counted(&text.model_type, text.object, notes) };
+    let mut inner = text.object.clone();
+    inner.insert(TIED.to_owned(), tied.clone());
+    counted(&text.model_type, &inner, notes)
 }
 
 /// The shape of a text model.

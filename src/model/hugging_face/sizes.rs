@@ -31,7 +31,7 @@ pub(super) fn model(
     let head_dim = match details.head_dim {
         Some(d) => Some(d),
         // These alone have heads that need not divide the width, and are narrower then.
-        None if matches!(keys.model_type, "glm4_moe" | "sarvam_moe") => {
+        None if matches!(keys.model_type, "glm4_moe" | "glm4v_moe_text" | "sarvam_moe") => {
             Some(keys.number("head_dim")?.unwrap_or(d_model / n_heads.max(1)))
         }
         None => keys.number("head_dim")?,

@@ -1,5 +1,6 @@
 use super::super::shape::{Experts, Positions, Window};
 use super::super::{Arch, Family, active_params, count_params};
+use super::defaults::type_of_class;
 use super::*;
 
 fn read(json: &str) -> Result<(Config, Vec<Note>), String> {
@@ -65,6 +66,9 @@ fn the_text_model_of_a_larger_one_is_counted_and_that_is_said() {
     assert_eq!(config, read(&text).expect("valid").0);
     assert_eq!(notes[0].kind, NoteKind::Nested);
     assert!(notes[0].text.contains("`llava` is not a text model") && notes[0].text.contains("`text_config`"));
+    // Whether its head is tied, where the whole alone says so: 16 x 100 fewer parameters.
+    let tied = json.replace(r#""vision_config""#, r#""tie_word_embeddings": true, "vision_config""#);
+    assert_eq!(params(&text) - params(&tied), 1600);
     // Its keys at the top, and a type that nobody knows around a text model that is known.
     let flat = small("qwen2_vl", r#", "vision_config": {"depth": 2}"#);
     assert_eq!(read(&flat).expect("flat").1[0].kind, NoteKind::Nested);
