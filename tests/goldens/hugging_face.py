@@ -40,7 +40,8 @@ for listed in re.findall(r"types: &\[(.*?)\]", SOURCE["likes.rs"] + SOURCE["llam
 
 
 def class_of(name):
-    return (MASKED if name in ENCODERS else CAUSAL)[TEXTS.get(name, name)]
+    name = TEXTS.get(name, name)
+    return MASKED[name] if name in ENCODERS and name in MASKED else CAUSAL[name]
 
 
 def defaults():

@@ -3,6 +3,7 @@
 use super::super::config::{Config, Family};
 use super::super::extra::{Extra, ExtraKind, Place};
 use super::super::shape::{Bias, Details, Heads, Norm, NormPlace, Positions};
+use super::convbert::convolutions;
 use super::deberta::{deberta, table, values};
 use super::error::HuggingFaceError;
 use super::gpt::no_cross_attention;
@@ -11,11 +12,13 @@ use super::narrow::narrow;
 use super::sizes::{layers, model};
 
 /// The types that are read here.
-pub(super) const ENCODERS: [&str; 27] = [
+pub(super) const ENCODERS: [&str; 29] = [
     "albert",
     "bert",
+    "bert-generation",
     "big_bird",
     "camembert",
+    "convbert",
     "data2vec-text",
     "deberta",
     "deberta-v2",
@@ -57,12 +60,13 @@ const OFFSET: [&str; 10] = [
 /// Norms stand before their blocks.
 const PRE: [&str; 5] = ["megatron-bert", "xlm-roberta-xl", "roberta-prelayernorm", "esm", "eurobert"];
 /// No table of segments.
-const WITHOUT_SEGMENTS: [&str; 4] = ["distilbert", "mpnet", "esm", "eurobert"];
+const WITHOUT_SEGMENTS: [&str; 5] = ["bert-generation", "distilbert", "mpnet", "esm", "eurobert"];
 
 /// Heads whose bias is tied to that of their decoder, as its matrix is to the embedding.
-const TWO_BIASES: [&str; 21] = [
+const TWO_BIASES: [&str; 22] = [
     "albert",
     "bert",
+    "bert-generation",
     "big_bird",
     "camembert",
     "data2vec-text",
@@ -116,7 +120,10 @@ pub(super) fn read(keys: &Keys) -> Result<Config, HuggingFaceError> {
         ));
     }
     match of {
-        "albert" | "electra" | "rembert" | "roformer" | "deberta" | "deberta-v2" => narrow(keys, d, &mut details)?,
+        "albert" | "convbert" | "electra" | "rembert" | "roformer" | "deberta" | "deberta-v2" => {
+            narrow(keys, d, &mut details)?
+        }
+        "bert-generation" => details.heads = Some(Heads::Causal),
         "nomic_bert" => {
             gated = true;
             details.biases = Some(vec![Bias::Transform, Bias::Head]);
@@ -158,6 +165,9 @@ pub(super) fn read(keys: &Keys) -> Result<Config, HuggingFaceError> {
         details.distinct_layers = Some(own);
     }
     let mut config = model(keys, Family::Encoder, n_layers, d_ff, details)?;
+    if of == "convbert" {
+        convolutions(keys, &mut config)?;
+    }
     config.gated_mlp = gated;
     config.type_vocab_size =
         if WITHOUT_SEGMENTS.contains(&of) { 0 } else { keys.number("type_vocab_size")?.unwrap_or(0) };

@@ -1,5 +1,6 @@
 //! Hugging Face's `config.json`, as it is: each type of model by its own keys and defaults.
 
+mod convbert;
 mod dbrx;
 mod deberta;
 mod defaults;

@@ -18,7 +18,7 @@ pub(super) fn narrow(keys: &Keys, d: usize, details: &mut Details) -> Result<(),
             details.extra.push(project(ExtraKind::LinearWithBias));
             rembert_head(keys, d, width, details)?;
         }
-        "electra" | "roformer" if width != d => details.extra.push(project(ExtraKind::LinearWithBias)),
+        "convbert" | "electra" | "roformer" if width != d => details.extra.push(project(ExtraKind::LinearWithBias)),
         "deberta" | "deberta-v2" if width != d => {
             details.extra.push(project(ExtraKind::Linear));
             // The sum of the embeddings is normalised after it.

@@ -220,7 +220,6 @@ const NO_TRANSFORMERS: &[&str] = &[
 
 /// Transformers whose layers this program's shapes do not describe.
 const OTHER: &[(&str, &str)] = &[
-    ("convbert", "half of its attention is convolutions"),
     ("deci", "its layers differ in heads and width"),
     ("nemotron-nas", "its layers differ in heads and width"),
     ("openelm", "its layers differ in heads and width"),
