@@ -91,6 +91,14 @@ impl Arch {
         if let Self::Lrt { rank } = self { Some(rank) } else { None }
     }
 
+    /// The inner width that LRT gives a linear of this model: its own, or the smaller side of a linear that is narrower than the
+    /// model's layers and blocks, such as that of keys of few heads.
+    #[must_use]
+    pub fn rank_of(self, config: &Config, (d_in, d_out): (usize, usize)) -> Option<usize> {
+        let (rank, side) = (self.rank()?, d_in.min(d_out));
+        Some(if side < largest_rank(config) { rank.min(side) } else { rank })
+    }
+
     /// The projected length of Linformer.
     #[must_use]
     pub fn k(self) -> Option<usize> {
@@ -152,8 +160,7 @@ impl Arch {
     pub fn check_sizes(self, config: &Config) -> Result<(), ArchError> {
         let (name, value, max) = match self {
             Self::Dense => return Ok(()),
-            // Keys and values of fewer heads, and narrow experts, have a smaller rank of their own.
-            Self::Lrt { rank } => ("rank", rank, config.d_model.min(inner_width(config))),
+            Self::Lrt { rank } => ("rank", rank, largest_rank(config)),
             Self::Linformer { k, .. } => ("k", k, config.max_seq_len),
         };
         if value > max {
@@ -163,10 +170,10 @@ impl Arch {
     }
 }
 
-/// The width of the feed-forward blocks that the model has: of a mixture in each layer, that of an expert.
-fn inner_width(config: &Config) -> usize {
+/// The largest rank: the width of the model, or of the feed-forward blocks that it has; of a mixture in each layer, of an expert.
+fn largest_rank(config: &Config) -> usize {
     let all_sparse = config.sparse().filter(|(layers, _)| *layers == config.n_layers);
-    all_sparse.map_or(config.d_ff, |(_, experts)| experts.d_ff)
+    config.d_model.min(all_sparse.map_or(config.d_ff, |(_, experts)| experts.d_ff))
 }
 
 impl fmt::Display for Arch {

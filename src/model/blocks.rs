@@ -6,16 +6,19 @@ use super::shape::{Heads, Latent};
 use super::{Arch, Config, Order};
 
 /// A linear of `count` runs over `rows`, or the two skinny products that LRT has instead.
-fn linear(arch: Arch, name: &'static str, count: usize, rows: usize, (d_in, d_out): (usize, usize)) -> Vec<Operator> {
+fn linear(
+    (config, arch): (&Config, Arch),
+    name: &'static str,
+    count: usize,
+    rows: usize,
+    (d_in, d_out): (usize, usize),
+) -> Vec<Operator> {
     let count = count as u64;
-    match arch {
-        Arch::Lrt { rank } => {
-            let rank = rank.min(d_in).min(d_out);
-            let product = |(n, k)| Operator::batched(name, OperatorKind::LowRankGemm, count, 1, (rows, n, k));
-            [(rank, d_in), (d_out, rank)].map(product).to_vec()
-        }
-        Arch::Dense | Arch::Linformer { .. } => vec![Operator::gemm(name, count, rows, d_out, d_in)],
+    if let Some(rank) = arch.rank_of(config, (d_in, d_out)) {
+        let product = |(n, k)| Operator::batched(name, OperatorKind::LowRankGemm, count, 1, (rows, n, k));
+        return [(rank, d_in), (d_out, rank)].map(product).to_vec();
     }
+    vec![Operator::gemm(name, count, rows, d_out, d_in)]
 }
 
 /// The linears of attention. Keys and values see fewer rows in a Linformer that shortens its input.
@@ -27,7 +30,7 @@ pub(super) fn projections(config: &Config, arch: Arch, shape: StepShape) -> Vec<
         Arch::Dense | Arch::Lrt { .. } | Arch::Linformer { .. } => tokens,
     };
     let (queries, values) = (config.n_heads * config.d_head(), config.n_heads * config.d_value());
-    let of = |name, count: usize, rows, size| linear(arch, name, count.saturating_mul(layers), rows, size);
+    let of = |name, count: usize, rows, size| linear((config, arch), name, count.saturating_mul(layers), rows, size);
     if let Some(Latent { q_rank, kv_rank, nope, rope, value }) = config.details.latent {
         let mut list = match q_rank {
             Some(rank) => {
@@ -57,8 +60,8 @@ const DENSE: [&str; 2] = ["feed-forward in", "feed-forward out"];
 pub(super) fn feed_forward(config: &Config, arch: Arch, tokens: usize) -> Vec<Operator> {
     let (d, ways_in) = (config.d_model, 1 + usize::from(config.gated_mlp));
     let block = |[name_in, name_out]: [&'static str; 2], layers: usize, rows, d_ff| {
-        let mut list = linear(arch, name_in, ways_in.saturating_mul(layers), rows, (d, d_ff));
-        list.extend(linear(arch, name_out, layers, rows, (d_ff, d)));
+        let mut list = linear((config, arch), name_in, ways_in.saturating_mul(layers), rows, (d, d_ff));
+        list.extend(linear((config, arch), name_out, layers, rows, (d_ff, d)));
         list
     };
     let Some((sparse, experts)) = config.sparse() else {

@@ -50,8 +50,7 @@ impl Item {
         Self { name: name.to_owned(), place, form, times, active: times, is_factorised: false }
     }
 
-    /// Parameters of one of them. With a `rank`, a factorised linear is D (E x) + b of that inner width, or of the smaller of
-    /// its own sides where that is less.
+    /// Parameters of one of them; with a `rank`, a factorised linear is D (E x) + b of that inner width.
     #[must_use]
     pub fn params(&self, rank: Option<usize>) -> u128 {
         match (self.form, rank.filter(|_| self.is_factorised)) {
@@ -60,7 +59,7 @@ impl Item {
             (Form::Linear { d_in, d_out, bias }, rank) => {
                 let (d_in, d_out) = (d_in as u128, d_out as u128);
                 let sides = d_in + d_out;
-                let matrix = rank.map_or(d_in * d_out, |r| (r as u128).min(d_in).min(d_out).saturating_mul(sides));
+                let matrix = rank.map_or(d_in * d_out, |r| (r as u128).saturating_mul(sides));
                 matrix.saturating_add(if bias { d_out } else { 0 })
             }
         }

@@ -95,12 +95,15 @@ fn layer_bytes(config: &Config, arch: Arch, seq_len: usize, width: u128, saving:
         config.details.latent.map_or(0, |l| width * (2 * l.q_rank.unwrap_or(0) + 2 * l.kv_rank + l.rope) as u128);
     let keys = arch.k().unwrap_or(seq_len) as u128;
     let scores = if saving.fused_attention { 0 } else { per_score * heads * keys };
-    let rank = arch.rank().unwrap_or(0) as u128;
-    let ranks = 2 * rank.min(heads * score).min(d) + 2 * rank.min(groups * score).min(d);
+    let rank = |d_in: u128, d_out: u128| {
+        let side = |d: u128| usize::try_from(d).unwrap_or(usize::MAX);
+        arch.rank_of(config, (side(d_in), side(d_out))).unwrap_or(0) as u128
+    };
+    let ranks = 2 * rank(d, heads * score) + 2 * rank(d, groups * score);
     let rest = (per_element - 6 * width) * d + attention + norms + qk_norm + latent + scores + ranks * width;
     let block = |d_ff: usize| {
         let d_ff = d_ff as u128;
-        (1 + gate) * per_inner * d_ff + (2 + gate) * rank.min(d_ff).min(d) * width
+        (1 + gate) * per_inner * d_ff + (2 + gate) * rank(d, d_ff) * width
     };
     let sparse = config.sparse().map_or(0, |(_, experts)| {
         let active = experts.active as u128;

@@ -27,7 +27,11 @@ pub fn embedding_params(config: &Config) -> u64 {
 
 fn sum(config: &Config, arch: Arch, times: fn(&Item) -> u64) -> u64 {
     let items = parameters(config);
-    let counts = items.iter().map(|item| item.params(arch.rank()).saturating_mul(u128::from(times(item))));
+    let rank = |item: &Item| match item.form {
+        Form::Linear { d_in, d_out, .. } => arch.rank_of(config, (d_in, d_out)),
+        Form::Table { .. } | Form::Values(_) => None,
+    };
+    let counts = items.iter().map(|item| item.params(rank(item)).saturating_mul(u128::from(times(item))));
     narrowed(counts.chain([u128::from(linformer_params(config, arch))]))
 }
 

@@ -121,7 +121,7 @@ pub(super) fn read(keys: &Keys) -> Result<Config, HuggingFaceError> {
     }
     match of {
         "albert" | "convbert" | "electra" | "rembert" | "roformer" | "deberta" | "deberta-v2" => {
-            narrow(keys, d, &mut details)?
+            narrow(keys, d, &mut details)?;
         }
         "bert-generation" => details.heads = Some(Heads::Causal),
         "nomic_bert" => {
