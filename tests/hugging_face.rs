@@ -108,6 +108,7 @@ fn faults(folder: &Path, row: &Row) -> Vec<String> {
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "a test that is skipped says so")]
 fn real_files_are_counted_to_the_unit_or_refused_in_the_terms_that_are_expected() {
     let Some(folder) = files() else {
         println!("skipped: there are no files in ../shared/data/configs");

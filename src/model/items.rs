@@ -1,5 +1,7 @@
 //! A model's parameters as a list: each is in exactly one item.
 
+use std::borrow::Cow;
+
 use super::extra::{Extra, ExtraKind, Place};
 use super::shape::{Bias, Experts, Heads, Latent, Positions, QkNorm};
 use super::{Config, Family};
@@ -31,7 +33,7 @@ pub enum Form {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
     /// What they are, for people.
-    pub name: String,
+    pub name: Cow<'static, str>,
     /// Where they are.
     pub place: Place,
     /// What they are.
@@ -45,9 +47,9 @@ pub struct Item {
 }
 
 impl Item {
-    fn new(name: &str, place: Place, times: usize, form: Form) -> Self {
+    fn new(name: impl Into<Cow<'static, str>>, place: Place, times: usize, form: Form) -> Self {
         let times = times as u64;
-        Self { name: name.to_owned(), place, form, times, active: times, is_factorised: false }
+        Self { name: name.into(), place, form, times, active: times, is_factorised: false }
     }
 
     /// Parameters of one of them; with a `rank`, a factorised linear is D (E x) + b of that inner width.
@@ -92,10 +94,10 @@ fn of_extra(extra: &Extra) -> Item {
         }
         ExtraKind::Values => Form::Values(first.saturating_mul(second)),
     };
-    Item::new(&extra.name, extra.place, extra.times, form)
+    Item::new(extra.name.clone(), extra.place, extra.times, form)
 }
 
-fn norm(config: &Config, name: &str, place: Place, times: usize, width: usize) -> Item {
+fn norm(config: &Config, name: &'static str, place: Place, times: usize, width: usize) -> Item {
     Item::new(name, place, times, Form::Values(config.norm().params(width)))
 }
 
@@ -117,7 +119,7 @@ fn embeddings(config: &Config) -> Vec<Item> {
 }
 
 /// A linear of each of `layers` layers.
-fn linear(name: &str, layers: usize, (d_in, d_out): (usize, usize), bias: bool) -> Item {
+fn linear(name: &'static str, layers: usize, (d_in, d_out): (usize, usize), bias: bool) -> Item {
     Item { is_factorised: true, ..Item::new(name, Place::Layer, layers, Form::Linear { d_in, d_out, bias }) }
 }
 
@@ -171,7 +173,7 @@ const DENSE: [&str; 3] = ["feed-forward in", "feed-forward gate", "feed-forward 
 
 fn feed_forward(config: &Config) -> Vec<Item> {
     let (d, mlp) = (config.d_model, config.has_bias(Bias::Mlp));
-    let block = |[up, gate, down]: [&str; 3], layers: usize, d_ff: usize, bias: bool| {
+    let block = |[up, gate, down]: [&'static str; 3], layers: usize, d_ff: usize, bias: bool| {
         let mut list = vec![linear(up, layers, (d, d_ff), bias)];
         if config.gated_mlp {
             list.push(linear(gate, layers, (d, d_ff), bias));
