@@ -78,6 +78,15 @@ impl<'a> Keys<'a> {
         self.value(key).map(|(name, value)| whole(&name, value)).transpose()
     }
 
+    /// A whole number, or one that is as good as any where the file and its type say none.
+    pub(super) fn number_or(&self, key: &str, usual: usize) -> Result<usize> {
+        let number = self.number(key)?;
+        if number.is_none() {
+            self.defaulted.borrow_mut().insert(key.to_owned(), usual.to_string());
+        }
+        Ok(number.unwrap_or(usual))
+    }
+
     /// A whole number that has to be there.
     pub(super) fn need(&self, key: &str) -> Result<usize> {
         let missing = || HuggingFaceError::Missing { key: key.to_owned(), model_type: self.model_type.to_owned() };

@@ -43,7 +43,7 @@ pub(super) fn model(
         n_heads,
         d_ff,
         vocab_size: keys.need("vocab_size")?,
-        max_seq_len: keys.number("max_position_embeddings")?.unwrap_or(2048),
+        max_seq_len: keys.number_or("max_position_embeddings", 2048)?,
         type_vocab_size: 0,
         gated_mlp: false,
         details: Details {
