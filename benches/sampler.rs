@@ -14,7 +14,7 @@ use candle_core::{DType, Device};
 use greenformers::catalog::{Catalog, DeviceKind};
 use greenformers::machine::{host_parts, machine_facts};
 use greenformers::measure::CountingAllocator;
-use greenformers::model::{Arch, Config, Family, StepShape};
+use greenformers::model::{Arch, Config, Details, Family, StepShape};
 use greenformers::nn::{AdamW, AdamWConfig, Batch, BertForPreTraining, Ops, Params, PassConfig, Tape};
 use greenformers::sensor::{DEFAULT_POWERCAP_ROOT, Meter, Sampler};
 use greenformers::stats::{batch_means, median};
@@ -104,6 +104,7 @@ fn effect_on_steps(seconds: f64) {
         max_seq_len: 128,
         type_vocab_size: 2,
         gated_mlp: false,
+        details: Details::default(),
     };
     let device = Device::Cpu;
     let params = Params::random(0, DType::F32, &device);

@@ -8,7 +8,7 @@ use assert_cmd::Command;
 use greenformers::catalog::{Catalog, Device, DeviceKind, Optimizer, Phase, SoftwareSpec};
 use greenformers::estimate::{Cluster, ConditionsBuilder, Hardware, Quantity, Request, estimate};
 use greenformers::meter::Coverage;
-use greenformers::model::{Arch, Config, Family};
+use greenformers::model::{Arch, Config, Details, Family};
 use greenformers::record::Workload;
 use greenformers::units::DType;
 use proptest::prelude::*;
@@ -416,6 +416,7 @@ proptest! {
                 max_seq_len: seq_len,
                 type_vocab_size: 2,
                 gated_mlp: gated,
+                details: Details::default(),
             },
             optimizer: Optimizer::AdamW,
             phases: vec![Phase { steps, batch_size: batch, seq_len, masked_per_seq: None }],

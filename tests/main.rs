@@ -12,6 +12,7 @@ mod fields;
 mod floors;
 #[cfg(feature = "cuda")]
 mod gpu;
+mod hugging_face;
 #[cfg(late_binding)]
 mod late_binding;
 mod nn;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use candle_core::{DType, Device, Tensor};
-use greenformers::model::{Arch, Config, Family, StepShape, count_params};
+use greenformers::model::{Arch, Config, Details, Family, StepShape, count_params};
 use greenformers::nn::{AdamW, AdamWConfig, Batch, BertForPreTraining, Gradients, Ops, Params, PassConfig, Tape};
 
 pub(crate) const ARCHS: [&str; 6] = [
@@ -29,6 +29,7 @@ pub(crate) fn tiny() -> Config {
         max_seq_len: 11,
         type_vocab_size: 2,
         gated_mlp: false,
+        details: Details::default(),
     }
 }
 

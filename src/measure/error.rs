@@ -61,6 +61,11 @@ pub enum MeasureError {
         "`{0}` has a gated feed-forward block: it is estimated but not profiled\nhint: `greenformers estimate --workload {0}`"
     )]
     Gated(String),
+    /// Nor is what is built otherwise than BERT.
+    #[error(
+        "`{0}` is built otherwise than BERT: it is estimated but not profiled\nhint: `greenformers estimate --workload {0}`"
+    )]
+    Unlike(String),
     /// A sequence is empty or absurdly long.
     #[error("`--seq-len {seq_len}`: expected 1 to {max}")]
     SeqLen {

@@ -102,6 +102,9 @@ impl Plan {
         if workload.model.gated_mlp {
             return Err(MeasureError::Gated(workload.name.clone()));
         }
+        if !workload.model.is_bert() {
+            return Err(MeasureError::Unlike(workload.name.clone()));
+        }
         if let Some(&seq_len) = seq_lens.iter().find(|s| !(1..=LONGEST).contains(*s)) {
             return Err(MeasureError::SeqLen { seq_len, max: LONGEST });
         }

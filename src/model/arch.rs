@@ -91,6 +91,14 @@ impl Arch {
         if let Self::Lrt { rank } = self { Some(rank) } else { None }
     }
 
+    /// The inner width that LRT gives a linear of this model: its own, or the smaller side of a linear that is narrower than the
+    /// model's layers and blocks, such as that of keys of few heads.
+    #[must_use]
+    pub fn rank_of(self, config: &Config, (d_in, d_out): (usize, usize)) -> Option<usize> {
+        let (rank, side) = (self.rank()?, d_in.min(d_out));
+        Some(if side < largest_rank(config) { rank.min(side) } else { rank })
+    }
+
     /// The projected length of Linformer.
     #[must_use]
     pub fn k(self) -> Option<usize> {
@@ -135,6 +143,12 @@ impl Arch {
     fn check_causality(self, config: &Config) -> Result<(), ArchError> {
         match (self, config.family) {
             (Self::Linformer { .. }, Family::Decoder) => Err(ArchError::NotCausal(self.to_string())),
+            (Self::Linformer { .. }, Family::Encoder) if config.windowed().is_some() => {
+                Err(ArchError::Windowed(self.to_string()))
+            }
+            (Self::Linformer { .. }, Family::Encoder) if config.details.latent.is_some() => {
+                Err(ArchError::Latent(self.to_string()))
+            }
             _ => Ok(()),
         }
     }
@@ -146,7 +160,7 @@ impl Arch {
     pub fn check_sizes(self, config: &Config) -> Result<(), ArchError> {
         let (name, value, max) = match self {
             Self::Dense => return Ok(()),
-            Self::Lrt { rank } => ("rank", rank, config.d_model.min(config.d_ff)),
+            Self::Lrt { rank } => ("rank", rank, largest_rank(config)),
             Self::Linformer { k, .. } => ("k", k, config.max_seq_len),
         };
         if value > max {
@@ -154,6 +168,12 @@ impl Arch {
         }
         Ok(())
     }
+}
+
+/// The largest rank: the width of the model, or of the feed-forward blocks that it has; of a mixture in each layer, of an expert.
+fn largest_rank(config: &Config) -> usize {
+    let all_sparse = config.sparse().filter(|(layers, _)| *layers == config.n_layers);
+    config.d_model.min(all_sparse.map_or(config.d_ff, |(_, experts)| experts.d_ff))
 }
 
 impl fmt::Display for Arch {
@@ -212,6 +232,16 @@ pub enum ArchError {
         "`{0}` cannot be a causal decoder (`family: decoder`): it adds up the keys and values of all positions, later ones too, so that each token would see those it is to predict\nhint: give `dense` or `lrt:rank=N`, or a workload with `family: encoder`"
     )]
     NotCausal(String),
+    /// What is added up over all positions has no window.
+    #[error(
+        "`{0}` adds up the keys and values of all positions, and some layers of this model see a window of them only\nhint: give `dense` or `lrt:rank=N`"
+    )]
+    Windowed(String),
+    /// Keys that come from a latent are not those that a Linformer shortens.
+    #[error(
+        "`{0}` shortens keys and values, and those of this model come from a latent\nhint: give `dense` or `lrt:rank=N`"
+    )]
+    Latent(String),
     /// Separate matrices for each head cannot shorten the shared input.
     #[error("`{0}`: matrices of their own for each head need `order=projected`, since all heads share one input")]
     HeadwiseInput(String),
@@ -330,6 +360,34 @@ mod tests {
         assert!(check("lrt:rank=769").is_err());
         assert!(check("linformer:k=512").is_ok());
         assert!(check("linformer:k=513").is_err());
+    }
+
+    #[test]
+    fn what_adds_up_all_positions_is_neither_causal_nor_has_it_windows_or_latents() {
+        use crate::model::{Details, Latent, Window};
+        let bert = crate::model::config::tests::bert_base();
+        let linformer = |config: &Config| "linformer:k=64".parse::<Arch>().expect("valid").check(config);
+        assert_eq!(linformer(&bert), Ok(()));
+        let decoder = Config { family: Family::Decoder, ..bert.clone() };
+        assert!(matches!(linformer(&decoder), Err(ArchError::NotCausal(_))));
+        let details = Details { sliding_window: Some(Window { length: 9, layers: 1 }), ..Details::default() };
+        assert!(matches!(linformer(&Config { details, ..bert.clone() }), Err(ArchError::Windowed(_))));
+        let latent = Latent { q_rank: None, kv_rank: 5, nope: 4, rope: 2, value: 1 };
+        let details = Details { latent: Some(latent), ..Details::default() };
+        assert!(matches!(linformer(&Config { details, ..bert }), Err(ArchError::Latent(_))));
+    }
+
+    #[test]
+    fn the_rank_is_at_most_the_width_of_experts_where_all_layers_have_them() {
+        use crate::model::{Details, Experts};
+        let of = |layers| {
+            let experts =
+                Experts { count: 4, active: 2, d_ff: 100, layers, shared_d_ff: 0, shared_gate: false, bias: false };
+            let details = Details { experts: Some(experts), ..Details::default() };
+            let config = Config { details, ..crate::model::config::tests::bert_base() };
+            "lrt:rank=101".parse::<Arch>().expect("valid").check(&config).is_ok()
+        };
+        assert_eq!([of(None), of(Some(12)), of(Some(11))], [false, false, true]);
     }
 
     #[test]

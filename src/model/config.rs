@@ -2,11 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::shape::{Bias, Details, Experts, Heads, Norm, NormPlace, Positions, Window};
+
 /// No model has more layers.
 pub const MAX_LAYERS: usize = 10_000;
 /// Nor more heads, nor a larger width: far above any model.
 pub(super) const MAX_HEADS: usize = 10_000;
 pub(super) const MAX_WIDTH: usize = 1_000_000;
+/// Nor more experts.
+pub(super) const MAX_EXPERTS: usize = 100_000;
 /// Nor more rows in an embedding, and so no longer sequence.
 pub const MAX_ROWS: usize = 10_000_000;
 
@@ -23,7 +27,7 @@ pub enum Family {
 /// The shape of a transformer. Hugging Face's names are accepted as well.
 ///
 /// ```
-/// use greenformers::model::{Arch, Config, Family, count_params};
+/// use greenformers::model::{Arch, Config, Details, Family, count_params};
 ///
 /// let bert_base = Config {
 ///     family: Family::Encoder,
@@ -35,6 +39,7 @@ pub enum Family {
 ///     max_seq_len: 512,
 ///     type_vocab_size: 2,
 ///     gated_mlp: false,
+///     details: Details::default(),
 /// };
 /// assert_eq!(bert_base.d_head(), 64);
 /// // With both pre-training heads, whose decoder is the embedding's matrix.
@@ -49,31 +54,167 @@ pub struct Config {
     pub n_layers: usize,
     /// Width of the residual stream.
     pub d_model: usize,
-    /// Number of attention heads; divides `d_model`.
+    /// Number of attention heads; divides `d_model`, unless `head_dim` is given.
     pub n_heads: usize,
     /// Inner width of the feed-forward block.
     pub d_ff: usize,
     /// Number of tokens in the vocabulary.
     pub vocab_size: usize,
-    /// Number of position embeddings, and so the longest sequence.
+    /// The longest sequence, and so the number of position embeddings where they are learned.
     pub max_seq_len: usize,
-    /// Number of segment embeddings (2 in BERT).
+    /// Number of segment embeddings (2 in BERT); a decoder has none.
     pub type_vocab_size: usize,
     /// Whether the feed-forward block has a third matrix that gates it (Shazeer 2020). Estimated, not profiled.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub gated_mlp: bool,
+    /// What it has beyond its sizes.
+    #[serde(flatten)]
+    pub details: Details,
 }
 
 impl Config {
-    /// Width of one head.
+    /// Width of one head's queries and keys.
     #[must_use]
     pub fn d_head(&self) -> usize {
-        self.d_model / self.n_heads
+        let usual = || self.d_model / self.n_heads;
+        let latent = self.details.latent.map(|l| l.nope.saturating_add(l.rope));
+        latent.or(self.details.head_dim).unwrap_or_else(usual)
     }
 
-    /// The same model with another number of layers.
+    /// Width of one head's values.
+    #[must_use]
+    pub fn d_value(&self) -> usize {
+        self.details.latent.map_or_else(|| self.d_head(), |l| l.value)
+    }
+
+    /// Heads of keys and values.
+    #[must_use]
+    pub fn n_kv_heads(&self) -> usize {
+        self.details.n_kv_heads.unwrap_or(self.n_heads)
+    }
+
+    /// What turns the last layer into scores of tokens.
+    #[must_use]
+    pub fn heads(&self) -> Heads {
+        let usual = if self.family == Family::Encoder { Heads::Pretraining } else { Heads::Causal };
+        self.details.heads.unwrap_or(usual)
+    }
+
+    /// Whether the linear over the vocabulary is the token embedding.
+    #[must_use]
+    pub fn is_tied(&self) -> bool {
+        self.details.tied_head.unwrap_or(true)
+    }
+
+    /// The kind of its norms.
+    #[must_use]
+    pub fn norm(&self) -> Norm {
+        self.details.norm.unwrap_or(Norm::Layer)
+    }
+
+    /// Where the norms of a layer stand.
+    #[must_use]
+    pub fn norm_place(&self) -> NormPlace {
+        let usual = if self.family == Family::Encoder { NormPlace::Post } else { NormPlace::Pre };
+        self.details.norm_place.unwrap_or(usual)
+    }
+
+    /// Norms of the residual stream in a layer.
+    #[must_use]
+    pub fn norms_per_layer(&self) -> usize {
+        self.details.norms_per_layer.unwrap_or(2)
+    }
+
+    /// Whether the sum of the embeddings is normalised.
+    #[must_use]
+    pub fn has_embedding_norm(&self) -> bool {
+        let usual = self.family == Family::Encoder && self.norm_place() == NormPlace::Post;
+        self.details.embedding_norm.unwrap_or(usual)
+    }
+
+    /// Whether the output of the last layer is normalised.
+    #[must_use]
+    pub fn has_final_norm(&self) -> bool {
+        self.details.final_norm.unwrap_or(self.norm_place() == NormPlace::Pre)
+    }
+
+    /// How it knows where a token stands.
+    #[must_use]
+    pub fn positions(&self) -> Positions {
+        self.details.positions.unwrap_or(Positions::Learned)
+    }
+
+    /// Whether linears of this kind have a bias.
+    #[must_use]
+    pub fn has_bias(&self, of: Bias) -> bool {
+        let usual = || self.family == Family::Encoder || of != Bias::Head;
+        self.details.biases.as_ref().map_or_else(usual, |biases| biases.contains(&of))
+    }
+
+    /// Width of the table of tokens.
+    #[must_use]
+    pub fn d_embedding(&self) -> usize {
+        self.details.d_embedding.unwrap_or(self.d_model)
+    }
+
+    /// Layers that have weights of their own.
+    #[must_use]
+    pub fn distinct_layers(&self) -> usize {
+        self.details.distinct_layers.unwrap_or(self.n_layers).min(self.n_layers)
+    }
+
+    /// Layers with experts, and these.
+    #[must_use]
+    pub fn sparse(&self) -> Option<(usize, Experts)> {
+        self.details.experts.map(|e| (e.layers.unwrap_or(self.n_layers).min(self.n_layers), e))
+    }
+
+    /// Layers whose attention has a window, and this.
+    #[must_use]
+    pub fn windowed(&self) -> Option<Window> {
+        let layers = |w: Window| Window { layers: w.layers.min(self.n_layers), ..w };
+        self.details.sliding_window.map(layers).filter(|w| w.layers > 0)
+    }
+
+    /// Whether it is built as BERT is, which this program's own layers compute. Which of the heads it has, and how many rows of
+    /// positions, makes no difference to a step.
+    #[must_use]
+    pub fn is_bert(&self) -> bool {
+        let own = Details {
+            heads: self.details.heads.filter(|heads| *heads == Heads::Causal),
+            n_kv_heads: self.details.n_kv_heads.filter(|n| *n != self.n_heads),
+            head_dim: self.details.head_dim.filter(|_| self.d_head() * self.n_heads != self.d_model),
+            positions: self.details.positions.filter(|p| *p != Positions::Learned),
+            norm: self.details.norm.filter(|n| *n != Norm::Layer),
+            norm_place: self.details.norm_place.filter(|p| *p != NormPlace::Post),
+            norms_per_layer: self.details.norms_per_layer.filter(|n| *n != 2),
+            embedding_norm: self.details.embedding_norm.filter(|has| !has),
+            final_norm: self.details.final_norm.filter(|has| *has),
+            tied_head: self.details.tied_head.filter(|tied| !tied),
+            activation: None,
+            n_positions: None,
+            ..self.details.clone()
+        };
+        self.family == Family::Encoder && !self.gated_mlp && self.type_vocab_size > 0 && own == Details::default()
+    }
+
+    /// The same model with another number of layers, of which as large a share has windows, experts or other extras.
     #[must_use]
     pub fn with_layers(mut self, n_layers: usize) -> Self {
+        let of = self.n_layers.max(1);
+        let share = |layers: usize| {
+            let scaled = (layers as u128 * n_layers as u128 + of as u128 / 2) / of as u128;
+            usize::try_from(scaled).unwrap_or(usize::MAX)
+        };
+        if let Some(window) = &mut self.details.sliding_window {
+            window.layers = share(window.layers);
+        }
+        if let Some(layers) = self.details.experts.as_mut().and_then(|e| e.layers.as_mut()) {
+            *layers = share(*layers);
+        }
+        for extra in self.details.extra.iter_mut().filter(|e| e.place == super::extra::Place::Layer) {
+            extra.times = share(extra.times);
+        }
         self.n_layers = n_layers;
         self
     }
@@ -81,6 +222,8 @@ impl Config {
     /// The same model with position embeddings for sequences of `seq_len`, where it has too few.
     #[must_use]
     pub fn with_room_for(mut self, seq_len: usize) -> Self {
+        let longer = seq_len.saturating_sub(self.max_seq_len);
+        self.details.n_positions = self.details.n_positions.map(|rows| rows.saturating_add(longer));
         self.max_seq_len = self.max_seq_len.max(seq_len);
         self
     }
@@ -91,29 +234,6 @@ impl Config {
 #[must_use]
 pub fn masked_per_seq(seq_len: usize) -> usize {
     (seq_len * 15).div_ceil(100)
-}
-
-/// A shape that cannot be.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ConfigError {
-    /// A dimension is 0 or absurd.
-    #[error("`{name}` is {value}: expected 1 to {most}")]
-    Dimension {
-        /// The field.
-        name: &'static str,
-        /// What it was.
-        value: usize,
-        /// The most that it may be.
-        most: usize,
-    },
-    /// The heads do not share the width evenly.
-    #[error("`n_heads` is {n_heads} and does not divide `d_model`, {d_model}")]
-    Heads {
-        /// The heads.
-        n_heads: usize,
-        /// The width.
-        d_model: usize,
-    },
 }
 
 #[cfg(test)]
@@ -131,6 +251,7 @@ pub(super) mod tests {
             max_seq_len: 512,
             type_vocab_size: 2,
             gated_mlp: false,
+            details: Details::default(),
         }
     }
 
@@ -161,5 +282,38 @@ pub(super) mod tests {
         assert_eq!(bert.clone().with_room_for(513), Config { max_seq_len: 513, ..bert_base() });
         assert_eq!(bert.clone().with_room_for(511), bert);
         assert_eq!([0, 1, 100, 128, 512].map(masked_per_seq), [0, 1, 15, 20, 77]);
+    }
+
+    #[test]
+    fn fewer_layers_keep_their_share_of_windows_and_experts_and_more_positions_their_offset() {
+        let mut model = bert_base();
+        model.details.sliding_window = Some(Window { length: 64, layers: 8 });
+        model.details.n_positions = Some(514);
+        let small = model.with_layers(3).with_room_for(600);
+        assert_eq!(small.windowed(), Some(Window { length: 64, layers: 2 }));
+        assert_eq!((small.max_seq_len, small.details.n_positions), (600, Some(602)));
+    }
+
+    #[test]
+    fn a_model_is_bert_whatever_its_heads_and_rows_of_positions_and_no_other_is() {
+        let mut model = bert_base();
+        assert!(model.is_bert());
+        model.details = Details {
+            heads: Some(Heads::MaskedLm),
+            n_positions: Some(514),
+            norm: Some(Norm::Layer),
+            n_kv_heads: Some(12),
+            ..Details::default()
+        };
+        assert!(model.is_bert());
+        for details in [
+            Details { n_kv_heads: Some(4), ..Details::default() },
+            Details { positions: Some(Positions::Rotary), ..Details::default() },
+            Details { heads: Some(Heads::Causal), ..Details::default() },
+            Details { final_norm: Some(true), ..Details::default() },
+        ] {
+            assert!(!Config { details, ..bert_base() }.is_bert());
+        }
+        assert!(!Config { family: Family::Decoder, ..bert_base() }.is_bert());
     }
 }

@@ -43,7 +43,8 @@ pub fn training_memory(config: &Config, arch: Arch, shape: StepShape, dtype: DTy
 /// Memory of a train step on one device, after Korthikanti et al. 2022 (arXiv 2205.05198, equation 1):
 /// `s b d (34 + 5 a s / d)` bytes a layer with 16-bit activations and 1-byte dropout masks, and
 /// `s b d (66 + 9 a s / d)` with 32-bit ones, of which a feed-forward block of width 4 d has 16 and 32. A
-/// Linformer keeps k columns of scores instead of s; LRT keeps an inner activation of `rank` for each linear.
+/// Linformer keeps k columns of scores instead of s; LRT keeps an inner activation of `rank` for each linear. Of a mixture of
+/// experts a token keeps what the experts that it visits compute; a window saves no scores where they are written at all.
 #[must_use]
 pub fn training_memory_with(
     config: &Config,
@@ -55,20 +56,61 @@ pub fn training_memory_with(
     let StepShape { batch_size, seq_len, masked_per_seq } = shape;
     // What is asked about need not be possible, and does not overflow.
     let tokens = (batch_size * seq_len) as u128;
-    let (d, d_ff, layers) = (config.d_model as u128, config.d_ff as u128, config.n_layers as u128);
+    let (d, layers) = (config.d_model as u128, config.n_layers as u128);
     let width = u128::from(dtype.bytes());
-    let gate = u128::from(config.gated_mlp);
-    let (per_element, per_inner, per_score) = if width == 2 { (18, 4, 5) } else { (34, 8, 9) };
-    let keys = arch.k().unwrap_or(seq_len) as u128;
-    let scores = if saving.fused_attention { 0 } else { per_score * config.n_heads as u128 * keys };
-    let ranks = (6 + gate) * arch.rank().unwrap_or(0) as u128 * width;
-    let layer = tokens * (per_element * d + (1 + gate) * per_inner * d_ff + scores + ranks);
-    let kept = if saving.grad_checkpointing { layers * tokens * d * width + layer } else { layers * layer };
+    let (sparse, dense) = layer_bytes(config, arch, seq_len, width, saving);
+    let n_sparse = config.sparse().map_or(0, |(layers, _)| layers as u128);
+    let (of_dense, of_sparse) = (tokens.saturating_mul(dense), tokens.saturating_mul(sparse));
+    let kept = if saving.grad_checkpointing {
+        let largest = if n_sparse == layers {
+            of_sparse
+        } else if n_sparse == 0 {
+            of_dense
+        } else {
+            of_dense.max(of_sparse)
+        };
+        layers * tokens * d * width + largest
+    } else {
+        ((layers - n_sparse).saturating_mul(of_dense)).saturating_add(n_sparse.saturating_mul(of_sparse))
+    };
     MemoryEstimate {
         state: count_params(config, arch).saturating_mul(16),
-        activations: bytes(kept + tokens * d * (2 * width + 1)),
+        activations: bytes(kept.saturating_add(tokens * d * (2 * width + 1))),
         logits: bytes(2 * 4 * (batch_size * masked_per_seq) as u128 * config.vocab_size as u128),
     }
+}
+
+/// Bytes that a sparse and a dense layer keep for each token. Of the `34 d` of the equation 8 are queries, keys, values and the
+/// input of the output's linear, which are narrower or wider with heads of their own size and number, and 4 the inputs of two
+/// norms. A token's input is copied to each expert that it visits, and what comes back from it is kept to weigh it.
+fn layer_bytes(config: &Config, arch: Arch, seq_len: usize, width: u128, saving: Saving) -> (u128, u128) {
+    let (d, gate) = (config.d_model as u128, u128::from(config.gated_mlp));
+    let (per_element, per_inner, per_score) = if width == 2 { (18, 4, 5) } else { (34, 8, 9) };
+    let (heads, groups) = (config.n_heads as u128, config.n_kv_heads() as u128);
+    let (score, value) = (config.d_head() as u128, config.d_value() as u128);
+    let attention = width * (heads * (score + value) + groups * (score + value));
+    let norms = width * d * config.norms_per_layer() as u128;
+    let qk_norm = if config.details.qk_norm.is_some() { width * (heads + groups) * score } else { 0 };
+    let latent =
+        config.details.latent.map_or(0, |l| width * (2 * l.q_rank.unwrap_or(0) + 2 * l.kv_rank + l.rope) as u128);
+    let keys = arch.k().unwrap_or(seq_len) as u128;
+    let scores = if saving.fused_attention { 0 } else { per_score * heads * keys };
+    let rank = |d_in: u128, d_out: u128| {
+        let side = |d: u128| usize::try_from(d).unwrap_or(usize::MAX);
+        arch.rank_of(config, (side(d_in), side(d_out))).unwrap_or(0) as u128
+    };
+    let ranks = 2 * rank(d, heads * score) + 2 * rank(d, groups * score);
+    let rest = (per_element - 6 * width) * d + attention + norms + qk_norm + latent + scores + ranks * width;
+    let block = |d_ff: usize| {
+        let d_ff = d_ff as u128;
+        (1 + gate) * per_inner * d_ff + (2 + gate) * rank(d, d_ff) * width
+    };
+    let sparse = config.sparse().map_or(0, |(_, experts)| {
+        let active = experts.active as u128;
+        let visits = active.saturating_mul(block(experts.d_ff) + 2 * width * d);
+        visits.saturating_add(block(experts.shared_d_ff) + width * experts.count as u128)
+    });
+    (rest.saturating_add(sparse), rest.saturating_add(block(config.d_ff)))
 }
 
 /// Most bytes that a train step of this program's fused operations has allocated at a time: weights and the two moments of AdamW,
@@ -115,6 +157,7 @@ fn bytes(count: u128) -> u64 {
 mod tests {
     use super::*;
     use crate::model::config::tests::bert_base;
+    use crate::model::{Details, Experts};
 
     #[test]
     fn a_bert_base_layer_of_32_by_128_takes_132_mib_in_16_bits() {
@@ -216,6 +259,38 @@ mod tests {
             // Two times 4 bytes of 6 masked positions x 10.
             assert_eq!((found.activations, found.logits), (activations, 480), "{arch}, {dtype}");
         }
+    }
+
+    #[test]
+    fn grouped_heads_and_experts_keep_the_bytes_counted_by_hand() {
+        // Without experts: 2 layers, d 4, 2 heads of 2 that one head of keys serves, gated d_ff 6; 3 tokens.
+        let details = Details { n_kv_heads: Some(1), ..Details::default() };
+        let config = Config {
+            n_layers: 2,
+            d_model: 4,
+            n_heads: 2,
+            d_ff: 6,
+            vocab_size: 10,
+            max_seq_len: 3,
+            gated_mlp: true,
+            details,
+            ..bert_base()
+        };
+        let shape = StepShape { batch_size: 1, seq_len: 3, masked_per_seq: 3 };
+        let of = |config: &Config, fused_attention| {
+            let saving = Saving { fused_attention, ..Saving::default() };
+            training_memory_with(config, Arch::Dense, shape, DType::F32, saving).activations
+        };
+        // A token: 34 x 4 less keys and values of one head, 2 x 2 x 4 = 16, and 2 x 8 x 6 = 216; embeddings of 3 x 4 x 9.
+        assert_eq!(of(&config, true), 3 * 2 * 216 + 108);
+        // Scores of both heads: 9 x 2 x 3.
+        assert_eq!(of(&config, false), 3 * 2 * 270 + 108);
+        let experts =
+            Experts { count: 5, active: 2, d_ff: 3, layers: Some(1), shared_d_ff: 1, shared_gate: false, bias: false };
+        let mut mixture = config;
+        mixture.details.experts = Some(experts);
+        // The sparse layer: 120, two experts of 2 x 8 x 3 and copies of 2 x 4 x 4, shared 16, scores of the router 20.
+        assert_eq!(of(&mixture, true), 3 * (216 + 120 + 2 * (48 + 32) + 16 + 20) + 108);
     }
 
     #[test]

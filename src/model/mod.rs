@@ -1,20 +1,33 @@
 //! What is computed: model shapes, and exact counts of parameters, FLOPs and bytes. No tensors.
 
 mod arch;
+mod attention;
+mod blocks;
+mod check;
 mod config;
+mod extra;
+mod hugging_face;
+mod items;
 mod memory;
+mod operator;
 mod operators;
 mod ops;
 mod params;
 mod read;
+mod said;
+mod shape;
 
 pub use arch::{Arch, ArchError, Order, Share};
-pub use config::{Config, ConfigError, Family, MAX_LAYERS, MAX_ROWS, masked_per_seq};
+pub use check::ConfigError;
+pub use config::{Config, Family, MAX_LAYERS, MAX_ROWS, masked_per_seq};
+pub use extra::{Extra, ExtraKind, Place};
+pub use hugging_face::{HuggingFaceError, Note, NoteKind, known_types, read_hugging_face};
+pub use items::{Form, Item, parameters};
 pub use memory::{
     MemoryEstimate, Saving, peak_of_forward_pass, peak_of_train_step, training_memory, training_memory_with,
 };
-pub use operators::{
-    AttentionKernel, Operator, OperatorKind, StepShape, forward_operators, operators, train_step_flop,
-};
+pub use operator::{AttentionKernel, Operator, OperatorKind, StepShape};
+pub use operators::{forward_operators, operators, train_step_flop};
 pub use ops::{Ops, UnknownOps};
-pub use params::count_params;
+pub use params::{LoraTargets, NoValueLinear, active_params, count_params, embedding_params, lora_params};
+pub use shape::{Bias, Details, Experts, Heads, Latent, Norm, NormPlace, Positions, QkNorm, Window};

@@ -3,142 +3,11 @@
 //! FLOPs are counted from the products alone, a multiply-add as two (PaLM appendix B; Korthikanti et al.
 //! 2022 §A); element-wise work counts as traffic. Backward is twice forward.
 
-use serde::{Deserialize, Serialize};
-
-use super::{Arch, Config, Family, Order, Share};
-
-/// What an operator does, and so what bounds it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OperatorKind {
-    /// A matrix product with a weight.
-    Gemm,
-    /// One of the two skinny products of a low-rank linear: one of its sides is the rank.
-    LowRankGemm,
-    /// The shortening of a sequence by a Linformer.
-    Projection,
-    /// Products of activations with activations, one for each head.
-    Attention,
-    /// Scores, softmax and values in one kernel, which keeps the scores on the chip.
-    FusedAttention,
-    /// Softmax over scores, with its mask and dropout.
-    Softmax,
-    /// Layer normalisation.
-    LayerNorm,
-    /// The activation function of the feed-forward block.
-    Gelu,
-    /// Dropout and the residual sum.
-    Residual,
-    /// Gathering rows of the embeddings.
-    Embedding,
-    /// Softmax and loss over the vocabulary.
-    CrossEntropy,
-}
-
-impl OperatorKind {
-    /// Whether it multiplies matrices; everything else is bounded by memory traffic.
-    #[must_use]
-    pub fn multiplies(self) -> bool {
-        use OperatorKind::{Attention, FusedAttention, Gemm, LowRankGemm, Projection};
-        matches!(self, Gemm | LowRankGemm | Projection | Attention | FusedAttention)
-    }
-}
-
-/// How attention is computed, which decides what is multiplied and what goes through memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AttentionKernel {
-    /// Only what the mathematics needs: a causal model multiplies half of its scores.
-    Counted,
-    /// Separate kernels: scores go through memory, and a causal mask saves nothing.
-    Composed,
-    /// One kernel (Dao et al. 2022): scores stay on the chip, and a causal mask halves the work.
-    Fused,
-}
-
-/// The input of one step on one device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StepShape {
-    /// Sequences in the step.
-    pub batch_size: usize,
-    /// Tokens in a sequence.
-    pub seq_len: usize,
-    /// Positions of a sequence that have a loss.
-    pub masked_per_seq: usize,
-}
-
-/// One operator of a forward pass, or of its gradient.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Operator {
-    /// What it is, for people.
-    pub name: &'static str,
-    /// What it does.
-    pub kind: OperatorKind,
-    /// How many independent products (1 for a plain matrix product).
-    pub products: u64,
-    /// Rows of the result.
-    pub m: u64,
-    /// Columns of the result.
-    pub n: u64,
-    /// Inner length; 0 for element-wise work.
-    pub k: u64,
-    /// How often it runs in a step.
-    pub count: u64,
-    /// Elements read and written in one run.
-    pub elements: u64,
-}
-
-impl Operator {
-    /// FLOPs of all its runs in a forward pass.
-    #[must_use]
-    pub fn flop(&self) -> u128 {
-        [self.products, self.m, self.n, self.k, self.count]
-            .iter()
-            .fold(2, |flop: u128, x| flop.saturating_mul(u128::from(*x)))
-    }
-
-    /// Elements that one run reads and writes in forward and backward: the gradient of an element-wise operator
-    /// reads two tensors where the operator reads one.
-    #[must_use]
-    pub fn train_elements(&self) -> u64 {
-        self.elements.saturating_mul(3)
-    }
-
-    /// The two products of the gradient of `C = A B`: `dA = dC B'` and `dB = A' dC`.
-    #[must_use]
-    pub fn gradients(&self) -> [Self; 2] {
-        [Self { n: self.k, k: self.n, ..self.clone() }, Self { m: self.k, k: self.m, ..self.clone() }]
-    }
-
-    fn gemm(name: &'static str, count: u64, m: usize, n: usize, k: usize) -> Self {
-        Self::batched(name, OperatorKind::Gemm, count, 1, (m, n, k))
-    }
-
-    fn batched(
-        name: &'static str,
-        kind: OperatorKind,
-        count: u64,
-        products: usize,
-        (m, n, k): (usize, usize, usize),
-    ) -> Self {
-        let (products, m, n, k) = (products as u64, m as u64, n as u64, k as u64);
-        Self {
-            name,
-            kind,
-            products,
-            m,
-            n,
-            k,
-            count,
-            elements: products
-                .saturating_mul(m.saturating_mul(k).saturating_add(k * n).saturating_add(m.saturating_mul(n))),
-        }
-    }
-
-    fn element_wise(kind: OperatorKind, name: &'static str, count: u64, size: (usize, usize), passes: u64) -> Self {
-        let (m, n) = (size.0 as u64, size.1 as u64);
-        Self { name, kind, products: 1, m, n, k: 0, count, elements: m.saturating_mul(n).saturating_mul(passes) }
-    }
-}
+use super::attention::attention;
+use super::blocks::{feed_forward, heads, others, projections};
+use super::operator::{AttentionKernel, Operator, OperatorKind, StepShape};
+use super::shape::QkNorm;
+use super::{Arch, Config};
 
 /// The operators of one forward pass of pre-training, embeddings to losses, as they are counted.
 #[must_use]
@@ -148,93 +17,48 @@ pub fn forward_operators(config: &Config, arch: Arch, shape: StepShape) -> Vec<O
 
 /// The operators of one forward pass as they are run with this kind of attention.
 #[must_use]
-pub fn operators(config: &Config, arch: Arch, shape: StepShape, attention: AttentionKernel) -> Vec<Operator> {
+pub fn operators(config: &Config, arch: Arch, shape: StepShape, kernel: AttentionKernel) -> Vec<Operator> {
     let layers = config.n_layers as u64;
-    let (d, d_ff) = (config.d_model, config.d_ff);
+    let (d, norms) = (config.d_model, config.norms_per_layer() as u64);
     let tokens = shape.batch_size * shape.seq_len;
     let mut list = vec![
         Operator::element_wise(OperatorKind::Embedding, "embeddings", 1, (tokens, d), 5),
-        Operator::element_wise(OperatorKind::LayerNorm, "layer norm", 2 * layers + 1, (tokens, d), 3),
+        Operator::element_wise(OperatorKind::LayerNorm, "layer norm", norms * layers + 1, (tokens, d), 3),
         Operator::element_wise(OperatorKind::Residual, "dropout and residual", 2 * layers, (tokens, d), 4),
-        Operator::element_wise(OperatorKind::Gelu, "gelu", layers, (tokens, d_ff), 2 + u64::from(config.gated_mlp)),
     ];
-    list.extend(linears(config, arch, shape));
-    list.extend(attention_products(config, arch, shape, attention));
-    if let Arch::Linformer { k, share, order } = arch {
-        // With one matrix for keys and values, the shortened input serves both.
-        let shared_input = order == Order::Input && matches!(share, Share::Model | Share::Kv);
-        let runs = layers * if shared_input { 1 } else { 2 };
-        let size = (k, d, shape.seq_len);
-        list.push(Operator::batched("linformer projection", OperatorKind::Projection, runs, shape.batch_size, size));
+    list.extend(activations(config, tokens));
+    if config.details.qk_norm.is_some_and(|of| matches!(of, QkNorm::Head | QkNorm::Width)) {
+        let width = (config.n_heads + config.n_kv_heads()) * config.d_head();
+        list.push(Operator::element_wise(
+            OperatorKind::LayerNorm,
+            "norm of queries and keys",
+            layers,
+            (tokens, width),
+            3,
+        ));
     }
+    list.extend(projections(config, arch, shape));
+    list.extend(feed_forward(config, arch, tokens));
+    list.extend(others(config, shape));
+    list.extend(attention(config, arch, shape, kernel));
     list.extend(heads(config, shape));
+    list.retain(|operator| operator.m > 0 && operator.count > 0);
     list
 }
 
-/// The linears of the layers. Keys and values see fewer rows in a Linformer that shortens its input.
-fn linears(config: &Config, arch: Arch, shape: StepShape) -> Vec<Operator> {
-    let layers = config.n_layers as u64;
-    let (d, d_ff) = (config.d_model, config.d_ff);
-    let tokens = shape.batch_size * shape.seq_len;
-    let kv_rows = match arch {
-        Arch::Linformer { k, order: Order::Input, .. } => shape.batch_size * k,
-        Arch::Dense | Arch::Lrt { .. } | Arch::Linformer { .. } => tokens,
+/// The activation functions of the feed-forward blocks, dense and of experts.
+fn activations(config: &Config, tokens: usize) -> Vec<Operator> {
+    let passes = 2 + u64::from(config.gated_mlp);
+    let of = |name, layers: usize, size| Operator::element_wise(OperatorKind::Gelu, name, layers as u64, size, passes);
+    let Some((sparse, experts)) = config.sparse() else {
+        return vec![of("gelu", config.n_layers, (tokens, config.d_ff))];
     };
-    let mut list = Vec::new();
-    let mut linear = |name, count: u64, rows, d_in, d_out| match arch {
-        Arch::Lrt { rank } => {
-            for (n, k) in [(rank, d_in), (d_out, rank)] {
-                list.push(Operator::batched(name, OperatorKind::LowRankGemm, count * layers, 1, (rows, n, k)));
-            }
-        }
-        Arch::Dense | Arch::Linformer { .. } => {
-            list.push(Operator::gemm(name, count * layers, rows, d_out, d_in));
-        }
-    };
-    linear("query, output", 2, tokens, d, d);
-    linear("key, value", 2, kv_rows, d, d);
-    linear("feed-forward in", 1 + u64::from(config.gated_mlp), tokens, d, d_ff);
-    linear("feed-forward out", 1, tokens, d_ff, d);
-    list
-}
-
-/// Scores, softmax and values. A causal model needs half of the products (Narayanan et al. 2021, appendix).
-fn attention_products(config: &Config, arch: Arch, shape: StepShape, attention: AttentionKernel) -> Vec<Operator> {
-    let layers = config.n_layers as u64;
-    let StepShape { batch_size, seq_len, .. } = shape;
-    let keys = arch.k().unwrap_or(seq_len);
-    let causal = matches!((config.family, arch), (Family::Decoder, Arch::Dense | Arch::Lrt { .. }));
-    let seen = if causal && attention != AttentionKernel::Composed { keys.div_ceil(2) } else { keys };
-    let (heads, d_head) = (batch_size * config.n_heads, config.d_head());
-    if attention == AttentionKernel::Fused {
-        let size = (seq_len, seen, 2 * d_head);
-        let mut fused = Operator::batched("fused attention", OperatorKind::FusedAttention, layers, heads, size);
-        // Queries and result, keys and values: the scores stay on the chip.
-        fused.elements = ((heads * 2) as u64).saturating_mul(((seq_len + keys) * d_head) as u64);
-        return vec![fused];
-    }
-    let product = |name, size| Operator::batched(name, OperatorKind::Attention, layers, heads, size);
+    let visited = tokens.saturating_mul(experts.active);
     vec![
-        product("attention scores", (seq_len, seen, d_head)),
-        product("attention values", (seq_len, d_head, seen)),
-        Operator::element_wise(OperatorKind::Softmax, "softmax and dropout", layers, (heads * seq_len, keys), 4),
+        of("gelu", config.n_layers - sparse, (tokens, config.d_ff)),
+        of("gelu of experts", sparse, (visited, experts.d_ff)),
+        of("gelu of shared experts", sparse.min(experts.shared_d_ff), (tokens, experts.shared_d_ff)),
     ]
-}
-
-/// What turns the last layer into losses. A model without losses over the vocabulary is fine-tuned.
-fn heads(config: &Config, shape: StepShape) -> Vec<Operator> {
-    let (d, vocab) = (config.d_model, config.vocab_size);
-    let masked = shape.batch_size * shape.masked_per_seq;
-    let mut list = Vec::new();
-    if config.family == Family::Encoder {
-        list.push(Operator::gemm("pooler", 1, shape.batch_size, d, d));
-        list.push(Operator::gemm("next-sentence head", 1, shape.batch_size, 2, d));
-        list.push(Operator::gemm("masked-LM transform", 1, masked, d, d));
-    }
-    list.push(Operator::gemm("LM decoder", 1, masked, vocab, d));
-    list.push(Operator::element_wise(OperatorKind::CrossEntropy, "cross-entropy", 1, (masked, vocab), 3));
-    list.retain(|operator| operator.m > 0);
-    list
 }
 
 /// FLOPs of one train step: forward and backward, 3 times the forward products.
@@ -247,6 +71,7 @@ pub fn train_step_flop(config: &Config, arch: Arch, shape: StepShape) -> f64 {
 mod tests {
     use super::*;
     use crate::model::config::tests::bert_base;
+    use crate::model::{Details, Experts, Family, Latent, Window};
 
     /// Train FLOPs per token of BERT-base, in millions.
     fn mflop_per_token(spec: &str, seq_len: usize, masked_per_seq: usize) -> f64 {
@@ -403,6 +228,112 @@ mod tests {
         assert_eq!(listed(&tuned), dense[..13]);
         let gpt = of(&decoder, "dense", AttentionKernel::Counted);
         assert!(gpt[11].starts_with("LM decoder"), "{gpt:#?}");
+    }
+
+    /// Two tiny layers as those of Llama: 2 heads of 3 that one head of keys serves, experts in one layer, an untied head.
+    fn tiny_llama() -> Config {
+        let details = Details {
+            n_kv_heads: Some(1),
+            head_dim: Some(3),
+            tied_head: Some(false),
+            experts: Some(Experts {
+                count: 5,
+                active: 2,
+                d_ff: 3,
+                layers: Some(1),
+                shared_d_ff: 2,
+                shared_gate: true,
+                bias: false,
+            }),
+            ..Details::default()
+        };
+        Config {
+            family: Family::Decoder,
+            n_layers: 2,
+            d_model: 4,
+            n_heads: 2,
+            d_ff: 6,
+            vocab_size: 10,
+            max_seq_len: 8,
+            gated_mlp: true,
+            details,
+            ..bert_base()
+        }
+    }
+
+    #[test]
+    fn grouped_heads_and_experts_have_the_operators_listed_by_hand() {
+        let shape = StepShape { batch_size: 1, seq_len: 8, masked_per_seq: 8 };
+        let found = listed(&operators(&tiny_llama(), Arch::Dense, shape, AttentionKernel::Fused));
+        for line in [
+            "gelu: 1 of 1 x 8 x 6 x 0, 144",
+            "gelu of experts: 1 of 1 x 16 x 3 x 0, 144",
+            "gelu of shared experts: 1 of 1 x 8 x 2 x 0, 48",
+            "query: 2 of 1 x 8 x 6 x 4, 104",
+            "output: 2 of 1 x 8 x 4 x 6, 104",
+            "key, value: 4 of 1 x 8 x 3 x 4, 68",
+            "feed-forward in: 2 of 1 x 8 x 6 x 4, 104",
+            "router: 1 of 1 x 8 x 5 x 4, 92",
+            // 16 visits: 64 + 48 elements of tokens, and the matrices of all five, 12 each.
+            "expert in: 2 of 1 x 16 x 3 x 4, 172",
+            "expert out: 1 of 1 x 16 x 4 x 3, 172",
+            "shared expert in: 2 of 1 x 8 x 2 x 4, 56",
+            "gate of shared experts: 1 of 1 x 8 x 1 x 4, 44",
+            // Queries and results 2 x 8 x 6, keys and values 8 x 6; half of the keys are seen.
+            "fused attention: 2 of 2 x 8 x 4 x 6, 144",
+            "LM decoder: 1 of 1 x 8 x 10 x 4, 152",
+        ] {
+            assert!(found.iter().any(|l| l == line), "{line} is not in {found:#?}");
+        }
+        // Multiply-adds: attention's linears 2 x (192 + 192 + 2 x 96); a dense block 3 x 192; router 160, experts 3 x 192,
+        // shared 3 x 64, its gate 32; scores and values 2 x 2 x 2 x 96; head 320. Times 2 and 3.
+        let sum = 1152 + 576 + 160 + 576 + 192 + 32 + 768 + 320;
+        assert_eq!(train_step_flop(&tiny_llama(), Arch::Dense, shape), f64::from(6 * sum));
+        // Keys of one head have a rank of 3 at most: 8 x (4 + 3) x 3, where queries have 8 x (4 + 6) x 4.
+        let lrt = listed(&forward_operators(&tiny_llama(), Arch::Lrt { rank: 4 }, shape));
+        assert!(lrt.iter().any(|l| l == "key, value: 4 of 1 x 8 x 3 x 4, 68"), "{lrt:#?}");
+        assert!(lrt.iter().any(|l| l == "key, value: 4 of 1 x 8 x 3 x 3, 57"), "{lrt:#?}");
+    }
+
+    #[test]
+    fn windows_multiply_their_band_in_the_layers_that_have_them() {
+        let mut model = tiny_llama();
+        model.details.sliding_window = Some(Window { length: 2, layers: 1 });
+        let shape = StepShape { batch_size: 1, seq_len: 8, masked_per_seq: 8 };
+        let of = |kernel| {
+            let list = listed(&operators(&model, Arch::Dense, shape, kernel));
+            list.into_iter().filter(|l| l.starts_with("attention scores")).collect::<Vec<_>>()
+        };
+        // 2 x 8 less half of 2 x 2, over 8: 1.75.
+        let counted = ["attention scores: 1 of 2 x 8 x 4 x 3, 136", "attention scores: 1 of 2 x 8 x 2 x 3, 92"];
+        assert_eq!(of(AttentionKernel::Counted), counted);
+        // Scores that are written are all computed.
+        assert_eq!(of(AttentionKernel::Composed), ["attention scores: 2 of 2 x 8 x 8 x 3, 224"]);
+        model.details.sliding_window = Some(Window { length: 8, layers: 2 });
+        let whole = forward_operators(&model, Arch::Dense, shape);
+        assert_eq!(whole, forward_operators(&tiny_llama(), Arch::Dense, shape), "a window that sees all");
+    }
+
+    #[test]
+    fn latent_attention_multiplies_by_way_of_its_latents() {
+        let mut model = tiny_llama();
+        model.details = Details {
+            latent: Some(Latent { q_rank: Some(3), kv_rank: 5, nope: 4, rope: 2, value: 1 }),
+            ..Details::default()
+        };
+        let shape = StepShape { batch_size: 1, seq_len: 8, masked_per_seq: 8 };
+        let found = listed(&operators(&model, Arch::Dense, shape, AttentionKernel::Composed));
+        for line in [
+            "latent of queries: 2 of 1 x 8 x 3 x 4, 68",
+            "query: 2 of 1 x 8 x 12 x 3, 156",
+            "latent of keys and values: 2 of 1 x 8 x 7 x 4, 116",
+            "key and value: 2 of 1 x 8 x 10 x 5, 170",
+            "output: 2 of 1 x 8 x 4 x 2, 56",
+            "attention scores: 2 of 2 x 8 x 8 x 6, 320",
+            "attention values: 2 of 2 x 8 x 1 x 8, 160",
+        ] {
+            assert!(found.iter().any(|l| l == line), "{line} is not in {found:#?}");
+        }
     }
 
     #[test]

@@ -41,8 +41,11 @@ impl BertForPreTraining {
     /// Builds the model out of `params`.
     ///
     /// # Errors
-    /// If the architecture does not fit the model, a checkpoint lacks a weight, or memory runs out.
+    /// If the model is not built as BERT is, the architecture does not fit it, a checkpoint lacks a weight, or memory runs out.
     pub fn new(config: &Config, arch: Arch, mut params: Params) -> Result<Self, NnError> {
+        if !config.is_bert() {
+            return Err(NnError::Unlike);
+        }
         arch.check(config)?;
         let d = config.d_model;
         let p = &mut params;

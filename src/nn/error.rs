@@ -12,6 +12,9 @@ pub enum NnError {
     /// The architecture does not fit the model.
     #[error(transparent)]
     Arch(#[from] ArchError),
+    /// The model is no BERT.
+    #[error("only encoders that are built as BERT is are computed here: others are estimated")]
+    Unlike,
     /// The sequences are longer than the model takes.
     #[error("sequences of {seq_len} tokens: the model takes at most {max}")]
     SeqLen {

@@ -321,7 +321,9 @@ fn warnings(request: &Request<'_>, source: &StepSource, fits: Option<bool>) -> V
         ));
     }
     let model = &request.workload.model;
-    if model.family == Family::Decoder && model.gated_mlp {
+    // Unless it says so itself.
+    let is_silent = model.details.tied_head.is_none() && model.details.positions.is_none();
+    if model.family == Family::Decoder && model.gated_mlp && is_silent {
         list.push(Warning::new(
             format!(
                 "decoders with a gated feed-forward block, such as Llama, mostly have an output matrix of their own ({} M \

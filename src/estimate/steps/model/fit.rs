@@ -10,7 +10,7 @@ use super::power::fit_busy_power;
 use super::step_time::{Work, step_time};
 use crate::catalog::{Catalog, Device, PublishedRun, Software, SoftwareClass, SoftwareSpec, published_runs};
 use crate::estimate::error::EstimateError;
-use crate::model::{Arch, Config, Family, StepShape, count_params};
+use crate::model::{Arch, Config, Details, Family, StepShape, count_params};
 use crate::stats::{Component, Fit, fit_robust, mixture_quantile, weighted_quantile};
 
 /// Relative scatter of a published run that no constant explains: rounding to two digits, other settings of the same
@@ -144,6 +144,7 @@ fn config_of(run: &PublishedRun, seq_len: usize) -> Config {
         max_seq_len: seq_len.max(512),
         type_vocab_size: 2,
         gated_mlp: run.gated_mlp,
+        details: Details::default(),
     }
 }
 

@@ -255,7 +255,7 @@ mod tests {
     use super::*;
     use crate::catalog::{Catalog, Device};
     use crate::estimate::request::cluster::Cluster;
-    use crate::model::Family;
+    use crate::model::{Details, Family};
     use crate::stats::Interval;
 
     const NOMINAL: Factors = Factors { links: 1.0, network: 1.0, hidden: 0.0, machines: 1.0 };
@@ -412,6 +412,7 @@ mod tests {
             max_seq_len: 512,
             type_vocab_size: 2,
             gated_mlp: family == Family::Decoder,
+            details: Details::default(),
         }
     }
 

@@ -4,7 +4,7 @@ use super::efficiency::Efficiency;
 use super::figures::DeviceFigures;
 use super::step_time::Work;
 use crate::catalog::{Catalog, Device, PublishedRun};
-use crate::model::{Arch, Config, Family, StepShape};
+use crate::model::{Arch, Config, Details, Family, StepShape};
 use crate::stats::median;
 
 /// Relative standard deviation of the power of another design or another workload than the metered ones: the error of
@@ -84,6 +84,7 @@ fn metered(model: &Efficiency, catalog: &Catalog, run: &PublishedRun) -> Option<
         max_seq_len: seq_len,
         type_vocab_size: 2,
         gated_mlp: false,
+        details: Details::default(),
     };
     let shape = StepShape { batch_size: run.micro_batch, seq_len, masked_per_seq: run.losses_per_seq };
     let work = Work::new(&config, Arch::Dense, shape, run.dtype, run.software(), false);

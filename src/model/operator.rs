@@ -1,0 +1,142 @@
+//! One operator of a step: what it multiplies, and what it reads and writes.
+
+use serde::{Deserialize, Serialize};
+
+/// What an operator does, and so what bounds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OperatorKind {
+    /// A matrix product with a weight.
+    Gemm,
+    /// One of the two skinny products of a low-rank linear: one of its sides is the rank.
+    LowRankGemm,
+    /// The shortening of a sequence by a Linformer.
+    Projection,
+    /// Products of activations with activations, one for each head.
+    Attention,
+    /// Scores, softmax and values in one kernel, which keeps the scores on the chip.
+    FusedAttention,
+    /// Softmax over scores, with its mask and dropout.
+    Softmax,
+    /// Layer normalisation.
+    LayerNorm,
+    /// The activation function of the feed-forward block.
+    Gelu,
+    /// Dropout and the residual sum.
+    Residual,
+    /// Gathering rows of the embeddings.
+    Embedding,
+    /// Softmax and loss over the vocabulary.
+    CrossEntropy,
+}
+
+impl OperatorKind {
+    /// Whether it multiplies matrices; everything else is bounded by memory traffic.
+    #[must_use]
+    pub fn multiplies(self) -> bool {
+        use OperatorKind::{Attention, FusedAttention, Gemm, LowRankGemm, Projection};
+        matches!(self, Gemm | LowRankGemm | Projection | Attention | FusedAttention)
+    }
+}
+
+/// How attention is computed, which decides what is multiplied and what goes through memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AttentionKernel {
+    /// Only what the mathematics needs: a causal model multiplies half of its scores.
+    Counted,
+    /// Separate kernels: scores go through memory, and a causal mask saves nothing.
+    Composed,
+    /// One kernel (Dao et al. 2022): scores stay on the chip, and a causal mask halves the work.
+    Fused,
+}
+
+/// The input of one step on one device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepShape {
+    /// Sequences in the step.
+    pub batch_size: usize,
+    /// Tokens in a sequence.
+    pub seq_len: usize,
+    /// Positions of a sequence that have a loss.
+    pub masked_per_seq: usize,
+}
+
+/// One operator of a forward pass, or of its gradient.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Operator {
+    /// What it is, for people.
+    pub name: &'static str,
+    /// What it does.
+    pub kind: OperatorKind,
+    /// How many independent products (1 for a plain matrix product).
+    pub products: u64,
+    /// Rows of the result.
+    pub m: u64,
+    /// Columns of the result.
+    pub n: u64,
+    /// Inner length; 0 for element-wise work.
+    pub k: u64,
+    /// How often it runs in a step.
+    pub count: u64,
+    /// Elements read and written in one run.
+    pub elements: u64,
+}
+
+impl Operator {
+    /// FLOPs of all its runs in a forward pass.
+    #[must_use]
+    pub fn flop(&self) -> u128 {
+        [self.products, self.m, self.n, self.k, self.count]
+            .iter()
+            .fold(2, |flop: u128, x| flop.saturating_mul(u128::from(*x)))
+    }
+
+    /// Elements that one run reads and writes in forward and backward: the gradient of an element-wise operator
+    /// reads two tensors where the operator reads one.
+    #[must_use]
+    pub fn train_elements(&self) -> u64 {
+        self.elements.saturating_mul(3)
+    }
+
+    /// The two products of the gradient of `C = A B`: `dA = dC B'` and `dB = A' dC`.
+    #[must_use]
+    pub fn gradients(&self) -> [Self; 2] {
+        [Self { n: self.k, k: self.n, ..self.clone() }, Self { m: self.k, k: self.m, ..self.clone() }]
+    }
+
+    pub(super) fn gemm(name: &'static str, count: u64, m: usize, n: usize, k: usize) -> Self {
+        Self::batched(name, OperatorKind::Gemm, count, 1, (m, n, k))
+    }
+
+    pub(super) fn batched(
+        name: &'static str,
+        kind: OperatorKind,
+        count: u64,
+        products: usize,
+        (m, n, k): (usize, usize, usize),
+    ) -> Self {
+        let (products, m, n, k) = (products as u64, m as u64, n as u64, k as u64);
+        Self {
+            name,
+            kind,
+            products,
+            m,
+            n,
+            k,
+            count,
+            elements: products
+                .saturating_mul(m.saturating_mul(k).saturating_add(k * n).saturating_add(m.saturating_mul(n))),
+        }
+    }
+
+    pub(super) fn element_wise(
+        kind: OperatorKind,
+        name: &'static str,
+        count: u64,
+        size: (usize, usize),
+        passes: u64,
+    ) -> Self {
+        let (m, n) = (size.0 as u64, size.1 as u64);
+        Self { name, kind, products: 1, m, n, k: 0, count, elements: m.saturating_mul(n).saturating_mul(passes) }
+    }
+}
