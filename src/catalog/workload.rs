@@ -60,7 +60,8 @@ pub struct Workload<M> {
     pub model: M,
     /// How weights are updated.
     pub optimizer: Optimizer,
-    /// The phases, in order.
+    /// The phases, in order; a model whose recipe is not published has none.
+    #[serde(default)]
     pub phases: Vec<Phase>,
     /// Whether activations are computed again in the backward pass instead of being kept.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -116,9 +117,6 @@ impl<M: Shape> Entry for Workload<M> {
     fn check(&self) -> Result<(), (&'static str, String)> {
         if self.source.trim().is_empty() {
             return Err(("source", "`source` is empty: say where the recipe is published".to_owned()));
-        }
-        if self.phases.is_empty() {
-            return Err(("phases", "expected at least one phase".to_owned()));
         }
         if self.phases.len() > MAX_PHASES {
             return Err(("phases", format!("{} phases: expected at most {MAX_PHASES}", self.phases.len())));

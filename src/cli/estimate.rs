@@ -23,13 +23,14 @@ use super::common::{
     ConditionsArgs, Format, command_with, paint, parse_seconds, print, print_json, warnings_text, width,
 };
 use super::sweep::{self, SweepArgs};
-use super::workload::WorkloadArgs;
+use super::workload::{WorkloadArgs, model_file};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   greenformers estimate reports/mine                         the machine that was measured
   greenformers estimate bert-large --hardware a100-sxm4-40gb --devices 8 --cloud aws --region eu-west-1
   greenformers estimate gpt2 --instance p4d.24xlarge --tokens 50B
+  greenformers estimate config.json --hardware h100-sxm5 --devices 8 --tokens 10B --batch-tokens 0.5M --seq-len 4096
   greenformers estimate --hardware a100-sxm4-80gb --devices 8 --grid aws-eu-north-1
   greenformers estimate --hardware h100-sxm5 --devices 64 --network 8xinfiniband-ndr
   greenformers estimate --hardware rtx-4090-24gb --workload my-model.yaml --arch dense --arch lrt:rank=128
@@ -37,7 +38,7 @@ use super::workload::WorkloadArgs;
   greenformers estimate --hardware h100-sxm5 --grid hours.csv --start-within 48h --explain
   greenformers estimate --step-time 0.42 --steps 100k --power 350W --grid poland --usd-per-hour 1.10")]
 pub(super) struct Args {
-    /// A record.json, the folder that holds one, or the name of a workload
+    /// A record.json, the folder that holds one, the name of a workload, or a Hugging Face config.json
     #[arg(value_name = "RECORD|WORKLOAD")]
     what: Option<String>,
     #[command(flatten)]
@@ -166,6 +167,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
 fn asked(args: &Args, context: &Context) -> Result<Asked> {
     let (record, named) = match args.what.as_deref() {
         None => (None, None),
+        Some(path) if model_file(Path::new(path)).is_some() => (None, Some(path)),
         // A folder of this name counts more than a workload of it.
         Some(path) if Path::new(path).exists() => (Some(Record::load(Path::new(path))?), None),
         Some(name) => match context.catalog.load::<Workload>(name) {
@@ -209,7 +211,7 @@ fn estimates(args: &Args, asked: &Asked, device: Option<Device>, context: &Conte
             step_s,
             power_w: args.power.map(|power| power.0),
             device,
-            model_is_known: asked.workload.name().is_some(),
+            model_is_known: asked.workload.names_model(),
         },
         None => Hardware::choose(record, device)?,
     };

@@ -1,18 +1,30 @@
 //! What is trained, as several commands are told it.
 
-use anyhow::Result;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
 use greenformers::estimate::Recipe;
+use greenformers::files::{read_head, read_text};
+use greenformers::model::{Config, Details, Family, read_hugging_face};
 use greenformers::record::Workload;
 use greenformers::units::{parse_count, parse_whole_count};
 
 use super::Context;
 use super::common::DEFAULT_WORKLOAD;
 
+/// No description of a model is larger.
+const MOST_BYTES: u64 = 4 << 20;
+/// Tokens of BERT's vocabulary, and of GPT-2's.
+const VOCABULARIES: (usize, usize) = (30_522, 50_257);
+/// Width of a head, where the number of heads is not said.
+const HEAD: usize = 64;
+
 /// A workload, and what replaces parts of it.
-#[derive(Debug, Clone, clap::Args)]
+#[derive(Debug, Clone, Default, clap::Args)]
 pub(super) struct WorkloadArgs {
-    /// What is trained: a name or a YAML file [default: the record's, or bert-base]
-    #[arg(long, value_name = "NAME|FILE", help_heading = "Workload")]
+    /// What is trained: a name (`bert-large`, `llama-2-7b`), a YAML file, or a Hugging Face config.json [default: the record's, or
+    /// bert-base]
+    #[arg(long, visible_alias = "model", value_name = "NAME|FILE", help_heading = "Workload")]
     workload: Option<String>,
     /// Optimizer steps of the whole run (`50k`)
     #[arg(long, value_name = "N", value_parser = parse_count, conflicts_with = "tokens", help_heading = "Workload")]
@@ -24,7 +36,9 @@ pub(super) struct WorkloadArgs {
     #[arg(long, value_name = "N", value_parser = parse_count, requires = "tokens", help_heading = "Workload")]
     epochs: Option<f64>,
     /// Sequences in a step, over all devices
-    #[arg(long, value_name = "N", value_parser = parse_whole_count, conflicts_with = "batch_tokens", help_heading = "Workload")]
+    #[arg(
+        long, value_name = "N", value_parser = parse_whole_count, conflicts_with = "batch_tokens", help_heading = "Workload"
+    )]
     batch_size: Option<u64>,
     /// Tokens in a step, over all devices (`0.5M`)
     #[arg(long, value_name = "N", value_parser = parse_count, help_heading = "Workload")]
@@ -32,12 +46,30 @@ pub(super) struct WorkloadArgs {
     /// Tokens in a sequence
     #[arg(long, value_name = "N", value_parser = parse_whole_count, help_heading = "Workload")]
     seq_len: Option<u64>,
+    /// Layers of a model without a file
+    #[arg(long, value_name = "N", value_parser = parse_whole_count, conflicts_with = "workload", help_heading = "A model without a file")]
+    layers: Option<u64>,
+    /// Its width
+    #[arg(long, value_name = "N", value_parser = parse_whole_count, requires = "layers", help_heading = "A model without a file")]
+    width: Option<u64>,
+    /// Its attention heads [default: width / 64]
+    #[arg(long, value_name = "N", value_parser = parse_whole_count, requires = "layers", help_heading = "A model without a file")]
+    heads: Option<u64>,
+    /// Inner width of its feed-forward block [default: 4 x width]
+    #[arg(long, value_name = "N", value_parser = parse_whole_count, requires = "layers", help_heading = "A model without a file")]
+    ff: Option<u64>,
+    /// Tokens of its vocabulary [default: BERT's, or GPT-2's of a decoder]
+    #[arg(long, value_name = "N", value_parser = parse_whole_count, requires = "layers", help_heading = "A model without a file")]
+    vocab: Option<u64>,
+    /// It is a decoder, built like GPT-2, and not an encoder like BERT
+    #[arg(long, requires = "layers", help_heading = "A model without a file")]
+    decoder: bool,
 }
 
 impl WorkloadArgs {
-    /// The name or file that was given.
-    pub(super) fn name(&self) -> Option<&str> {
-        self.workload.as_deref()
+    /// Whether a model was named or described.
+    pub(super) fn names_model(&self) -> bool {
+        self.workload.is_some() || self.layers.is_some()
     }
 
     /// The same with `name`, where none was given.
@@ -45,13 +77,12 @@ impl WorkloadArgs {
         Self { workload: self.workload.clone().or(name.map(str::to_owned)), ..self.clone() }
     }
 
-    /// Whether the length of the run was said in steps, or can be worked out.
+    /// Whether the number of steps was said, or can be worked out.
     pub(super) fn says_how_long(&self) -> bool {
-        self.workload.is_some() || self.steps.is_some()
+        self.names_model() || self.steps.is_some()
     }
 
     fn recipe(&self) -> Recipe {
-        let size = |n: Option<u64>| n.and_then(|n| usize::try_from(n).ok());
         Recipe {
             steps: self.steps,
             tokens: self.tokens,
@@ -62,12 +93,84 @@ impl WorkloadArgs {
         }
     }
 
-    /// What is trained: what was named, or `usual`, or BERT-base, by the recipe that was given.
+    /// What is trained: what was named or described, or `usual`, or BERT-base, by the recipe that was given.
     pub(super) fn load(&self, usual: Option<&Workload>, context: &Context) -> Result<Workload> {
+        let recipe = self.recipe();
+        if let Some(layers) = size(self.layers) {
+            let (name, model) = self.described(layers)?;
+            return Ok(recipe.of_model(&name, model)?);
+        }
         let workload = match (&self.workload, usual) {
             (None, Some(usual)) => usual.clone(),
+            (Some(path), _) if model_file(Path::new(path)).is_some() => {
+                let (name, model) = read_model(path, context)?;
+                return Ok(recipe.of_model(&name, model)?);
+            }
             (name, _) => context.catalog.load(name.as_deref().unwrap_or(DEFAULT_WORKLOAD))?,
         };
-        Ok(self.recipe().over(workload)?)
+        Ok(recipe.over(workload)?)
     }
+
+    /// A model of these sizes, and what to call it.
+    fn described(&self, n_layers: usize) -> Result<(String, Config)> {
+        let Some(d_model) = size(self.width) else {
+            bail!("`--layers` describes a model, whose width is not said\nhint: `--layers 24 --width 1024 --heads 16`");
+        };
+        let family = if self.decoder { Family::Decoder } else { Family::Encoder };
+        let vocabulary = if self.decoder { VOCABULARIES.1 } else { VOCABULARIES.0 };
+        let model = Config {
+            family,
+            n_layers,
+            d_model,
+            n_heads: size(self.heads).unwrap_or((d_model / HEAD).max(1)),
+            d_ff: size(self.ff).unwrap_or(d_model.saturating_mul(4)),
+            vocab_size: size(self.vocab).unwrap_or(vocabulary),
+            max_seq_len: size(self.seq_len).unwrap_or(1),
+            type_vocab_size: if self.decoder { 0 } else { 2 },
+            gated_mlp: false,
+            details: Details::default(),
+        };
+        model.check()?;
+        let kind = if self.decoder { "decoder" } else { "encoder" };
+        Ok((format!("{kind} of {n_layers} x {d_model}"), model))
+    }
+}
+
+fn size(n: Option<u64>) -> Option<usize> {
+    n.and_then(|n| usize::try_from(n).ok())
+}
+
+/// So much of a file tells what it is.
+const HEAD_BYTES: usize = 512;
+
+/// The file that describes a model as Hugging Face does, if `path` is one or is the folder of one.
+pub(super) fn model_file(path: &Path) -> Option<PathBuf> {
+    if path.is_dir() {
+        // A folder with a record is that of a campaign.
+        let inside = path.join("config.json");
+        return (inside.is_file() && !path.join(greenformers::record::RECORD_FILE).exists()).then_some(inside);
+    }
+    let is_json = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("json"));
+    if !is_json || !path.is_file() {
+        return None;
+    }
+    // What this program writes names its schema at the top.
+    let (head, _) = read_head(path, HEAD_BYTES).ok()?;
+    let head = String::from_utf8_lossy(&head);
+    (!head.contains("\"schema\":") && !head.contains("\"phases\"")).then(|| path.to_owned())
+}
+
+/// The model that a file describes, and what to call it; what its count rests on is said.
+fn read_model(named: &str, context: &Context) -> Result<(String, Config)> {
+    let path = model_file(Path::new(named)).unwrap_or_else(|| PathBuf::from(named));
+    let text = read_text(&path, MOST_BYTES)?;
+    let read = read_hugging_face(text.as_bytes());
+    let (model, notes) = read.with_context(|| format!("`{}` is not read", path.display()))?;
+    let folder = path.parent().and_then(Path::file_name);
+    let stem = path.file_stem().filter(|stem| *stem != "config");
+    let name = stem.or(folder).map_or_else(|| "config".to_owned(), |name| name.to_string_lossy().into_owned());
+    for note in notes {
+        context.note(format_args!("{name}: {note}"));
+    }
+    Ok((name, model))
 }

@@ -22,6 +22,10 @@ pub struct Recipe {
     pub seq_len: Option<usize>,
 }
 
+/// What a model alone lacks, as options.
+const ALL: [&str; 3] =
+    ["`--tokens 10B` or `--steps 100k`", "`--batch-tokens 0.5M` or `--batch-size 256`", "`--seq-len 2048`"];
+
 impl Recipe {
     /// Whether it says how long the run is.
     #[must_use]
@@ -39,6 +43,10 @@ impl Recipe {
     /// # Errors
     /// If the recipe contradicts itself, or makes no step.
     pub fn over(&self, mut workload: Workload) -> Result<Workload, EstimateError> {
+        if workload.phases.is_empty() {
+            let source = workload.source.clone();
+            return Ok(Workload { source, ..self.of_model(&workload.name, workload.model)? });
+        }
         if self.is_empty() {
             return Ok(workload);
         }
@@ -74,16 +82,10 @@ impl Recipe {
     /// # Errors
     /// If the recipe does not say how long it trains, or on what.
     pub fn of_model(&self, name: &str, model: Config) -> Result<Workload, EstimateError> {
-        let mut missing = Vec::new();
-        if !self.has_length() {
-            missing.push("`--tokens 10B` or `--steps 100k`");
-        }
-        if self.batch_size.is_none() && self.batch_tokens.is_none() {
-            missing.push("`--batch-tokens 0.5M` or `--batch-size 256`");
-        }
-        if self.seq_len.is_none() {
-            missing.push("`--seq-len 2048`");
-        }
+        let said =
+            [self.has_length(), self.batch_size.is_some() || self.batch_tokens.is_some(), self.seq_len.is_some()];
+        let missing: Vec<&'static str> =
+            ALL.into_iter().zip(said).filter_map(|(o, said)| (!said).then_some(o)).collect();
         if !missing.is_empty() {
             return Err(EstimateError::NoRecipe { model: name.to_owned(), missing });
         }
@@ -109,6 +111,11 @@ impl Recipe {
             grad_accumulation: None,
         })
     }
+}
+
+/// A model of which nothing is said of how long it is trained.
+pub(super) fn no_recipe(model: &str) -> EstimateError {
+    EstimateError::NoRecipe { model: model.to_owned(), missing: ALL.to_vec() }
 }
 
 /// Steps to take for so many: a last one that is not whole is one too.

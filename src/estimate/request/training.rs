@@ -3,6 +3,7 @@
 use super::cluster::Cluster;
 use super::conditions::Conditions;
 use super::own_software::OwnSoftware;
+use super::recipe::no_recipe;
 use crate::catalog::{Device, DeviceKind, SoftwareSpec};
 use crate::estimate::error::EstimateError;
 use crate::model::Arch;
@@ -171,6 +172,9 @@ pub(in crate::estimate) fn check(
 ) -> Result<(), EstimateError> {
     if devices == 0 {
         return Err(EstimateError::NoDevices);
+    }
+    if workload.phases.is_empty() {
+        return Err(no_recipe(&workload.name));
     }
     cluster.check()?;
     for phase in &workload.phases {
