@@ -1,10 +1,10 @@
 //! How long a loop takes as a whole.
 
 use super::level::{block_paces, levels, noises, wander};
-use super::pauses::{LoopPause, find, limit};
+use super::pauses::{Limit, LoopPause, find};
 use super::scenarios::{Place, pauses_to_come};
 use super::spans::{Span, watched};
-use super::warm_up::warm_up;
+use super::warm_up::{long_start, truncation};
 use crate::stats::{Component, Interval, batch_means, drift, mixture_quantile};
 
 /// Marks below which nothing is said.
@@ -57,12 +57,13 @@ pub fn loop_forecast(marks: &[(u64, f64)], total_steps: u64) -> Option<LoopForec
     }
     // The last quarter tells the usual pace: what comes first may all be warm-up.
     let last = (seen.spans.len() / 4).max(FEWEST_MARKS).min(seen.spans.len());
-    let (usual, limit_s) = limit(&seen.spans[seen.spans.len() - last..])?;
-    let (warm, steady) = seen.spans.split_at(warm_up(&seen.spans, usual, limit_s));
-    let found = find(steady);
-    let paces: Vec<f64> = found.spans.iter().map(Span::pace).collect();
-    let steps: f64 = found.spans.iter().map(|span| span.steps).sum();
-    let pace = found.spans.iter().map(|span| span.seconds).sum::<f64>() / steps;
+    let limit = Limit::of(&seen.spans[seen.spans.len() - last..])?;
+    let (start, rest) = seen.spans.split_at(long_start(&seen.spans, limit));
+    let found = find(rest, limit);
+    let (slow, steady) = found.spans.split_at(truncation(&found.spans));
+    let paces: Vec<f64> = steady.iter().map(Span::pace).collect();
+    let steps: f64 = steady.iter().map(|span| span.steps).sum();
+    let pace = steady.iter().map(|span| span.seconds).sum::<f64>() / steps;
     let first = seen.spans.first()?.from;
     let done = seen.done as f64;
     let place = Place { first: first as f64, done, total: (total_steps as f64).max(done) };
@@ -71,17 +72,18 @@ pub fn loop_forecast(marks: &[(u64, f64)], total_steps: u64) -> Option<LoopForec
     let remaining_s = if ahead > 0.0 {
         // Steps that no clock has timed cost what those to come cost.
         let steps = ahead + seen.untimed_steps;
-        let levels = levels(&found.spans, place, &noises(&found.spans), wander());
+        let levels = levels(steady, place, &noises(steady), wander());
         remaining(&levels, &pauses_to_come(&found.pauses, place, pace), steps)?
     } else {
         Interval::point(0.0)
     };
-    let warm_steps: f64 = warm.iter().map(|span| span.steps).sum();
+    let warm = start.iter().chain(slow);
+    let (warm_steps, warm_s) = warm.fold((0.0, 0.0), |(n, s), span| (n + span.steps, s + span.seconds));
     let forecast = LoopForecast {
         step_s: Interval { mid: pace, low: (pace - spread).max(0.0), high: pace + spread },
-        warm_up_steps: warm.last().map_or(0, |_| steady.first().map_or(0, |span| span.from - first)),
-        warm_up_s: warm.iter().map(|span| span.seconds).sum::<f64>() - pace * warm_steps,
-        drifts: drift(&block_paces(&found.spans)).is_some_and(|drift| drift.significant),
+        warm_up_steps: if warm_steps > 0.0 { steady.first()?.from - first } else { 0 },
+        warm_up_s: warm_s - pace * warm_steps,
+        drifts: drift(&block_paces(steady)).is_some_and(|drift| drift.significant),
         pauses: found.pauses,
         total_s: Interval {
             mid: seen.elapsed_s + remaining_s.mid,

@@ -8,7 +8,7 @@ use crate::stats::{Cholesky, Component};
 /// Blocks into which the spans are grouped.
 const BLOCKS: usize = 16;
 /// Standard deviation of the change of pace over a whole loop, as a part of it: longer sequences, warmer machines.
-const DRIFT: f64 = 0.125;
+const DRIFT: f64 = 0.15;
 /// How far a pace may wander over a whole loop beside that: standard deviation of a random walk, as a part of the pace,
 /// with how likely each is. Only what was seen makes the large ones likely: a pace that moved in steps.
 const WANDER: [(f64, f64); 6] = [(0.0, 0.9), (0.03, 0.06), (0.1, 0.02), (0.3, 0.01), (1.0, 0.007), (3.0, 0.003)];

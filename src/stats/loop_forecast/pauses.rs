@@ -39,11 +39,25 @@ pub(super) struct Found {
     pub(super) spans: Vec<Span>,
 }
 
-/// The usual pace, and the seconds beyond it from which on a span holds a pause.
-pub(super) fn limit(spans: &[Span]) -> Option<(f64, f64)> {
-    let pace = median(&spans.iter().map(Span::pace).collect::<Vec<_>>())?;
-    let off: Vec<f64> = spans.iter().map(|span| (span.seconds - pace * span.steps).abs()).collect();
-    Some((pace, (LEAST_SDS * 1.4826 * median(&off)?).max(LEAST_STEPS * pace)))
+/// How long a span may be.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Limit {
+    pace: f64,
+    beyond_s: f64,
+}
+
+impl Limit {
+    /// By the usual pace of `spans`, and how far they are off it.
+    pub(super) fn of(spans: &[Span]) -> Option<Self> {
+        let pace = median(&spans.iter().map(Span::pace).collect::<Vec<_>>())?;
+        let off: Vec<f64> = spans.iter().map(|span| (span.seconds - pace * span.steps).abs()).collect();
+        Some(Self { pace, beyond_s: (LEAST_SDS * 1.4826 * median(&off)?).max(LEAST_STEPS * pace) })
+    }
+
+    /// Whether a span is longer than steps alone are.
+    pub(super) fn is_exceeded(self, span: &Span) -> bool {
+        span.seconds - self.pace * span.steps > self.beyond_s
+    }
 }
 
 /// A span that is too long.
@@ -65,10 +79,9 @@ struct Rhythm {
 
 /// Tells pauses from slow steps. Long spans at equal distances recur. One that is alone, or three times as long as what
 /// else is long, was seen once. The others are steps that are slow now and then, and stay among the spans.
-pub(super) fn find(spans: &[Span]) -> Found {
+pub(super) fn find(spans: &[Span], limit: Limit) -> Found {
     let nothing = Found { pauses: Vec::new(), spans: spans.to_vec() };
-    let Some((middle, limit_s)) = limit(spans) else { return nothing };
-    let is_long = |span: &Span| span.seconds - middle * span.steps > limit_s;
+    let is_long = |span: &Span| limit.is_exceeded(span);
     let (count, steps, seconds) = spans
         .iter()
         .filter(|span| !is_long(span))
@@ -168,8 +181,8 @@ fn rhythm(long: &[Long], i: usize, j: usize, (start, end): (f64, f64)) -> Option
     }
     if hits.len() == 2 {
         let (a, b) = (long[i].seconds, long[j].seconds);
-        let larger_elsewhere = (0..long.len()).any(|k| k != i && k != j && long[k].seconds > a.max(b));
-        if foretold > 2.0 || larger_elsewhere || a.max(b) > 4.0 * a.min(b) {
+        let larger_elsewhere = (0..long.len()).any(|k| k != i && k != j && long[k].seconds > a.min(b));
+        if foretold > 2.0 || larger_elsewhere || a.max(b) > 2.0 * a.min(b) {
             return None;
         }
     }

@@ -1,5 +1,6 @@
 //! Where a loop's start ends: compilation, caches and the first data.
 
+use super::pauses::Limit;
 use super::spans::Span;
 use crate::stats::batch_means::lag1;
 use crate::stats::median;
@@ -11,20 +12,19 @@ const LEAST: usize = 4;
 /// Spans a batch, once there are enough of them.
 const BATCH: usize = 5;
 
-/// How many of the first spans are warm-up.
+/// How many of the first spans are far longer than steady ones: a start that few steps pay for.
+pub(super) fn long_start(spans: &[Span], limit: Limit) -> usize {
+    let long = spans.iter().take_while(|span| limit.is_exceeded(span)).count();
+    if spans.len() - long < LEAST { 0 } else { long }
+}
+
+/// How many of the first spans are slower than the rest; pauses have to be left out.
 ///
 /// The marginal standard error rule on batches of five (MSER-5: White, Simulation 69, 1997; White, Cobb and Spratt,
 /// WSC 2000): the cut that leaves the mean of the rest with the least standard error. Before, each span takes the median
-/// of itself and its neighbours, so that a single pause decides nothing. What is cut has to be slower than the rest by
-/// three standard errors that allow for correlation; a pace that rises is drift. First spans that are far longer than
-/// `limit_s` allows are warm-up in any case: they are a start that one step pays for all.
-pub(super) fn warm_up(spans: &[Span], pace: f64, limit_s: f64) -> usize {
-    let first = spans.iter().take_while(|span| span.seconds - pace * span.steps > limit_s).count();
-    let first = if spans.len() - first < LEAST { 0 } else { first };
-    first + truncation(&spans[first..])
-}
-
-fn truncation(spans: &[Span]) -> usize {
+/// of itself and its neighbours, so that no single one decides. What is cut has to be slower than the rest by three
+/// standard errors that allow for correlation; a pace that rises is drift.
+pub(super) fn truncation(spans: &[Span]) -> usize {
     let paces: Vec<f64> = spans.iter().map(Span::pace).collect();
     let smooth: Vec<f64> = (0..paces.len())
         .map(|i| median(&paces[i.saturating_sub(1)..(i + 2).min(paces.len())]).unwrap_or(paces[i]))

@@ -62,8 +62,8 @@ const SCALE: f64 = 0.2;
 pub(super) struct Run {
     kind: Kind,
     cv: f64,
-    warm: u64,
-    pause_s: f64,
+    pub(super) warm: u64,
+    pub(super) pause_s: f64,
     watched: u64,
     stride: u64,
     /// When each step was done.
