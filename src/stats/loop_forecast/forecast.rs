@@ -34,9 +34,14 @@ pub struct LoopForecast {
 ///
 /// Warm-up counts in the total and not in the pace; pauses go on in their rhythm; one that was seen once, or may come
 /// yet, is in the interval with how likely that is. The pace to come has the uncertainty of noise that resembles its
-/// neighbours, of drift, and of a level that moves. What cannot be seen yet is as wide as the priors, which are: a change
-/// of pace over the whole loop of 12.5 % (one standard deviation), and pauses in every second loop that take 6 % of the
-/// time (a factor of 3, one geometric standard deviation) at a rhythm that is log-uniform up to the whole loop.
+/// neighbours, of drift, and of a level that moves. What cannot be seen yet is as wide as what is taken for it:
+///
+/// - over a whole loop, the pace changes by 15 % (one standard deviation);
+/// - three loops of five pause regularly, log-normally every 500 steps (times or over 4) for the time of 80 steps (times
+///   or over 2.5), geometric means and standard deviations;
+/// - a pause that was seen once recurs in half of all cases at multiples of the steps before it.
+///
+/// None of this is asked of a clock: time goes in as it was seen. Work is bounded, whatever the number of marks.
 ///
 /// ```
 /// use greenformers::stats::loop_forecast;

@@ -12,8 +12,9 @@ const DRIFT: f64 = 0.15;
 /// How far a pace may wander over a whole loop beside that: standard deviation of a random walk, as a part of the pace,
 /// with how likely each is. Only what was seen makes the large ones likely: a pace that moved in steps.
 const WANDER: [(f64, f64); 6] = [(0.0, 0.9), (0.03, 0.06), (0.1, 0.02), (0.3, 0.01), (1.0, 0.007), (3.0, 0.003)];
-/// Factors of the noise of the spans, evenly spaced in their logarithm, and how far off that noise may be.
-const FACTORS: [f64; 7] = [0.16, 0.25, 0.4, 0.63, 1.0, 1.6, 2.5];
+/// Factors of the noise of the spans, evenly spaced in their logarithm, and how far off that noise may be however many
+/// spans there are.
+const FACTORS: [f64; 8] = [0.16, 0.25, 0.4, 0.63, 1.0, 1.6, 2.5, 4.0];
 const FACTOR_LN_SD: f64 = 0.5;
 /// Levels that are handed on.
 const LEVELS: usize = 5;
@@ -43,7 +44,8 @@ pub(super) fn noises(spans: &[Span]) -> Vec<Noise> {
     // The estimate is low by (1 + 3 r) / n, and by more after a line is taken out (Kendall, Biometrika 41, 1954).
     let (r, error) = ((r + (2.0 + 4.0 * r) / n).min(0.95), ((1.0 - r * r) / n).sqrt());
     let lags = [(r - 1.2 * error, 0.3), (r, 0.4), (r + 1.2 * error, 0.3)];
-    let of = |factor: f64| (-0.5 * (factor.ln() / FACTOR_LN_SD).powi(2)).exp();
+    let spread = FACTOR_LN_SD.powi(2) + 0.5 / (n - 2.0).max(1.0);
+    let of = |factor: f64| (-0.5 * factor.ln().powi(2) / spread).exp();
     let all = FACTORS.into_iter().flat_map(|f| lags.into_iter().map(move |(lag1, weight)| (f, lag1, weight)));
     all.map(|(f, lag1, weight)| Noise { weight: weight * of(f), sd: f * sd, lag1: lag1.clamp(0.0, 0.95) }).collect()
 }
@@ -143,8 +145,7 @@ fn predict(blocks: &[Block], ahead: &Ahead, noise: &Noise, walk: f64) -> Option<
     let precision: f64 = ones.iter().sum();
     let mean = blocks.iter().zip(&ones).map(|(block, one)| block.pace * one).sum::<f64>() / precision;
     let off = factor.solve(&blocks.iter().map(|block| block.pace - mean).collect::<Vec<_>>());
-    let common: Vec<f64> =
-        blocks.iter().map(|b| slope * (b.at - origin) * middle + walk * (b.at - origin)).collect();
+    let common: Vec<f64> = blocks.iter().map(|b| slope * (b.at - origin) * middle + walk * (b.at - origin)).collect();
     let known = factor.solve(&common);
     let squares: f64 = blocks.iter().zip(&off).map(|(block, x)| (block.pace - mean) * x).sum();
     let ln_determinant: f64 = factor.rows().iter().filter_map(|row| row.last()).map(|x| 2.0 * x.ln()).sum();

@@ -1,10 +1,10 @@
 //! Loops that are made up, and what who knows how they are made would say of them.
 
 use super::super::forecast::remaining;
-use super::super::level::{Noise, levels};
+use super::super::level::{Noise, levels, noises, wander};
 use super::super::pauses::LoopPause;
 use super::super::scenarios::{Place, pauses_to_come};
-use super::super::spans::watched;
+use super::super::spans::{Span, watched};
 use crate::stats::{Component, Interval, Stream};
 
 /// How a loop goes.
@@ -25,15 +25,8 @@ pub(super) struct Kind {
     pub(super) heavy: bool,
 }
 
-const CLEAN: Kind = Kind {
-    name: "clean",
-    warms: false,
-    drift: 0.0,
-    pauses: false,
-    bimodal: false,
-    correlated: false,
-    heavy: false,
-};
+const CLEAN: Kind =
+    Kind { name: "clean", warms: false, drift: 0.0, pauses: false, bimodal: false, correlated: false, heavy: false };
 
 pub(super) const KINDS: [Kind; 8] = [
     CLEAN,
@@ -43,15 +36,7 @@ pub(super) const KINDS: [Kind; 8] = [
     Kind { name: "bimodal", bimodal: true, ..CLEAN },
     Kind { name: "correlated", correlated: true, ..CLEAN },
     Kind { name: "heavy tails", heavy: true, ..CLEAN },
-    Kind {
-        name: "all together",
-        warms: true,
-        drift: 0.2,
-        pauses: true,
-        bimodal: true,
-        correlated: true,
-        heavy: true,
-    },
+    Kind { name: "all together", warms: true, drift: 0.2, pauses: true, bimodal: true, correlated: true, heavy: true },
 ];
 
 /// Shape of the Pareto part, and how large its scale is.
@@ -62,8 +47,7 @@ const SCALE: f64 = 0.2;
 pub(super) struct Run {
     kind: Kind,
     cv: f64,
-    pub(super) warm: u64,
-    pub(super) pause_s: f64,
+    warm: u64,
     watched: u64,
     stride: u64,
     /// When each step was done.
@@ -105,7 +89,7 @@ impl Run {
         }
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 50 000")]
         let watched = ((steps as f64 * part) as u64).max(warm + 60);
-        Self { kind, cv, warm, pause_s, watched, stride: 1 + 9 * (seed / 6 % 2), times }
+        Self { kind, cv, warm, watched, stride: 1 + 9 * (seed / 6 % 2), times }
     }
 
     pub(super) fn steps(&self) -> u64 {
@@ -122,41 +106,60 @@ impl Run {
         steps.zip(self.times.iter().step_by(usize::try_from(self.stride).expect("1 or 10")).copied()).collect()
     }
 
-    /// Seconds of the whole loop for one who knows how it is made: which steps are warm-up, where pauses are and how
-    /// long, how steps scatter and resemble each other. Only what nobody can know is left: the pace itself, which has
-    /// to be read from the marks; how it drifts on; steps to come; and pauses of which fewer than two have been seen.
-    /// For drift and pauses the prior is the estimator's.
+    /// Whether a span holds a pause.
+    fn pauses_in(&self, span: &Span) -> bool {
+        let after = |step: u64| step > 0 && step % 500 == 0;
+        self.kind.pauses && (span.from..span.from + self.stride).any(after)
+    }
+
+    /// The spans that are neither warm-up nor hold a pause, and where the loop is.
+    fn steady(&self) -> (Vec<Span>, Place) {
+        let seen = watched(&self.marks());
+        let steady = seen.spans.into_iter().filter(|span| span.from >= self.warm && !self.pauses_in(span)).collect();
+        (steady, Place { first: 0.0, done: seen.done as f64, total: self.steps() as f64 })
+    }
+
+    /// Seconds of the whole loop for one who knows how it is made: which steps are warm-up, where pauses are and how they
+    /// scatter, how steps scatter and resemble each other, and that drift is a line. Only what nobody can know is left:
+    /// how long a step and a pause are on average, which has to be read from the marks; how the pace drifts; chance in
+    /// the steps to come; and the rhythm of pauses of which fewer than two have been seen. For drift and for such pauses
+    /// the prior is the estimator's.
     pub(super) fn oracle(&self) -> Interval {
-        let marks = self.marks();
-        let seen = watched(&marks);
-        let holds = |from: u64, steps: u64| self.kind.pauses && (from..from + steps).any(|s| s > 0 && s % 500 == 0);
-        let steady: Vec<_> = seen
-            .spans
-            .iter()
-            .filter(|span| span.from >= self.warm && !holds(span.from, self.stride))
-            .copied()
-            .collect();
-        let pace = steady.iter().map(|s| s.seconds).sum::<f64>() / steady.iter().map(|s| s.steps).sum::<f64>();
-        let place = Place { first: 0.0, done: seen.done as f64, total: self.steps() as f64 };
+        let (steady, place) = self.steady();
+        let pace = mean_pace(&steady);
         let levels = levels(&steady, place, &[self.noise(pace)], &[(0.0, 1.0)]);
-        let past = if self.kind.pauses { (seen.done - 1) / 500 } else { 0 };
-        let once = LoopPause {
-            after_step: 500,
-            every_steps: None,
-            seconds: self.pause_s,
-            spread_s: 0.2 * self.pause_s,
-            seen: 1,
-        };
-        let pauses = match past {
-            0 => pauses_to_come(&[], place, pace),
-            1 => pauses_to_come(&[once], place, pace),
+        let excess = |span: &Span| span.seconds - pace * span.steps;
+        let spans = watched(&self.marks()).spans;
+        let seen: Vec<f64> = spans.iter().filter(|span| self.pauses_in(span)).map(excess).collect();
+        let pauses = match seen[..] {
+            [] => pauses_to_come(&[], place, pace),
+            [seconds] => {
+                let spread_s = 0.2 * seconds;
+                let once = LoopPause { after_step: 500, every_steps: None, seconds, spread_s, seen: 1 };
+                pauses_to_come(&[once], place, pace)
+            }
             _ => {
-                let count = ((self.steps() - 1) / 500 - past) as f64;
-                vec![Component { weight: 1.0, mean: count * self.pause_s, sd: 0.1 * count.sqrt() * self.pause_s }]
+                let (n, count) = (seen.len() as f64, ((self.steps() - 1) / 500) as f64 - seen.len() as f64);
+                let mean = seen.iter().sum::<f64>() / n;
+                vec![Component { weight: 1.0, mean: count * mean, sd: 0.1 * mean * (count + count * count / n).sqrt() }]
             }
         };
-        let left = remaining(&levels, &pauses, place.total - place.done).expect("a forecast");
-        let past_s = self.times[usize::try_from(seen.done).expect("at most 50 000")];
+        self.whole(&levels, &pauses, place)
+    }
+
+    /// What the estimator says of the steady spans as if there were no pauses, and what the oracle says.
+    pub(super) fn of_pace_alone(&self) -> (Interval, Interval) {
+        let (steady, place) = self.steady();
+        let none = [Component { weight: 1.0, mean: 0.0, sd: 0.0 }];
+        let levels = |noises: &[Noise], walks: &[(f64, f64)]| levels(&steady, place, noises, walks);
+        let oracle = levels(&[self.noise(mean_pace(&steady))], &[(0.0, 1.0)]);
+        (self.whole(&levels(&noises(&steady), wander()), &none, place), self.whole(&oracle, &none, place))
+    }
+
+    fn whole(&self, levels: &[Component], pauses: &[Component], place: Place) -> Interval {
+        let left = remaining(levels, pauses, place.total - place.done).expect("a forecast");
+        let watched = self.watched - self.watched % self.stride;
+        let past_s = self.times[usize::try_from(watched).expect("at most 50 000")];
         Interval { mid: past_s + left.mid, low: past_s + left.low, high: past_s + left.high }
     }
 
@@ -181,4 +184,8 @@ impl Run {
         let ratio = (rough + smooth * (1.0 + r) / (1.0 - r)) / m / span;
         Noise { weight: 1.0, sd: pace * span.sqrt(), lag1: ((ratio - 1.0) / (ratio + 1.0)).max(0.0) }
     }
+}
+
+fn mean_pace(spans: &[Span]) -> f64 {
+    spans.iter().map(|span| span.seconds).sum::<f64>() / spans.iter().map(|span| span.steps).sum::<f64>()
 }
