@@ -1,6 +1,6 @@
 //! The pace of the steps to come, from the pace of those that were seen.
 
-use super::scenarios::Place;
+use super::scenarios::Reach;
 use super::spans::Span;
 use crate::stats::batch_means::lag1;
 use crate::stats::{Cholesky, Component};
@@ -61,18 +61,18 @@ struct Block {
 
 /// The paces of the blocks, in their order.
 pub(super) fn block_paces(spans: &[Span]) -> Vec<f64> {
-    blocks(spans, Place { first: 0.0, done: 1.0, total: 1.0 }).iter().map(|block| block.pace).collect()
+    blocks(spans, Reach { first: 0.0, done: 1.0, total: 1.0 }).iter().map(|block| block.pace).collect()
 }
 
-fn blocks(spans: &[Span], place: Place) -> Vec<Block> {
+fn blocks(spans: &[Span], reach: Reach) -> Vec<Block> {
     let count = spans.len().min(BLOCKS);
-    let length = (place.total - place.first).max(1.0);
+    let length = (reach.total - reach.first).max(1.0);
     (0..count)
         .map(|i| {
             let part = &spans[i * spans.len() / count..(i + 1) * spans.len() / count];
             let (steps, seconds) = part.iter().fold((0.0, 0.0), |(n, s), span| (n + span.steps, s + span.seconds));
-            let place_of = |span: &Span| (span.from as f64 + 0.5 * span.steps - place.first) / length * span.steps;
-            let at = part.iter().map(place_of).sum::<f64>() / steps;
+            let middle_of = |span: &Span| (span.from as f64 + 0.5 * span.steps - reach.first) / length * span.steps;
+            let at = part.iter().map(middle_of).sum::<f64>() / steps;
             Block { pace: seconds / steps, at, spans: part.len() as f64 }
         })
         .collect()
@@ -84,14 +84,14 @@ fn blocks(spans: &[Span], place: Place) -> Vec<Block> {
 /// their spans. Each noise and each walk is weighed by its restricted likelihood (Patterson and Thompson, Biometrika 58,
 /// 1971), and under each the steps to come have their best linear prediction with the variance of universal kriging
 /// (Cressie, Statistics for Spatial Data, 1993, §3.4). What the data do not tell thus stays as wide as the prior.
-pub(super) fn levels(spans: &[Span], place: Place, noises: &[Noise], wander: &[(f64, f64)]) -> Vec<Component> {
-    let blocks = blocks(spans, place);
+pub(super) fn levels(spans: &[Span], reach: Reach, noises: &[Noise], wander: &[(f64, f64)]) -> Vec<Component> {
+    let blocks = blocks(spans, reach);
     let steps = spans.iter().map(|span| span.steps).sum::<f64>();
     let pace = spans.iter().map(|span| span.seconds).sum::<f64>() / steps;
-    let length = (place.total - place.first).max(1.0);
+    let length = (reach.total - reach.first).max(1.0);
     let ahead = Ahead {
-        from: (place.done - place.first) / length,
-        spans: ((place.total - place.done) * spans.len() as f64 / steps).max(1.0),
+        from: (reach.done - reach.first) / length,
+        spans: ((reach.total - reach.done) * spans.len() as f64 / steps).max(1.0),
         pace,
     };
     let mut found: Vec<(f64, Component)> = noises

@@ -24,7 +24,7 @@ const FIFTH_SPREAD: f64 = 0.35;
 const RECURS: (f64, f64) = (0.5, 0.15);
 /// How far a loop is.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Place {
+pub(super) struct Reach {
     /// The first step that was seen.
     pub(super) first: f64,
     /// The last step that was reached.
@@ -38,11 +38,11 @@ pub(super) struct Place {
 /// A rhythm goes on as it was. A pause that was seen once recurs or not. Where none was seen, one may come whose rhythm
 /// is longer than what was seen: what is not there in 500 steps may come every 1000, and the longer nothing comes the
 /// less is to be feared.
-pub(super) fn pauses_to_come(pauses: &[LoopPause], place: Place, pace: f64) -> Vec<Component> {
+pub(super) fn pauses_to_come(pauses: &[LoopPause], reach: Reach, pace: f64) -> Vec<Component> {
     match pauses {
-        [] => unseen(place, pace),
-        [once] if once.every_steps.is_none() => seen_once(once, place, pace),
-        rhythms => vec![rhythms.iter().map(|pause| at_rhythm(pause, place)).fold(
+        [] => unseen(reach, pace),
+        [once] if once.every_steps.is_none() => seen_once(once, reach, pace),
+        rhythms => vec![rhythms.iter().map(|pause| at_rhythm(pause, reach)).fold(
             Component { weight: 1.0, mean: 0.0, sd: 0.0 },
             |sum, next| Component { mean: sum.mean + next.mean, sd: sum.sd.hypot(next.sd), ..sum },
         )],
@@ -50,10 +50,10 @@ pub(super) fn pauses_to_come(pauses: &[LoopPause], place: Place, pace: f64) -> V
 }
 
 /// Pauses every so many steps after the last one, up to the end. Whether one comes at the very end is open.
-fn at_rhythm(pause: &LoopPause, place: Place) -> Component {
+fn at_rhythm(pause: &LoopPause, reach: Reach) -> Component {
     let every = pause.every_steps.unwrap_or(f64::INFINITY);
     let since = |step: f64| ((step - 1.0 - pause.after_step as f64) / every).floor().max(0.0);
-    several(pause, since(place.total) - since(place.done))
+    several(pause, since(reach.total) - since(reach.done))
 }
 
 fn several(pause: &LoopPause, count: f64) -> Component {
@@ -63,34 +63,34 @@ fn several(pause: &LoopPause, count: f64) -> Component {
     Component { weight: 1.0, mean: count * pause.seconds, sd: chance.hypot(mean).hypot(0.2 * pause.seconds) }
 }
 
-fn seen_once(pause: &LoopPause, place: Place, pace: f64) -> Vec<Component> {
-    let (at, steps_since) = (pause.after_step as f64, place.done - pause.after_step as f64);
-    let own = at - place.first.min(at);
+fn seen_once(pause: &LoopPause, reach: Reach, pace: f64) -> Vec<Component> {
+    let (at, steps_since) = (pause.after_step as f64, reach.done - pause.after_step as f64);
+    let own = at - reach.first.min(at);
     // Had it the rhythm of its own step, it would have come again by now.
     let own_weight = if own > 0.0 && steps_since <= own { RECURS.0 } else { 0.0 };
     let never = 1.0 - RECURS.0 - RECURS.1;
     // What does not recur was a step that was slow for once, and pauses are still to be seen.
     let mut ways: Vec<Component> =
-        unseen(place, pace).into_iter().map(|way| Component { weight: never * way.weight, ..way }).collect();
+        unseen(reach, pace).into_iter().map(|way| Component { weight: never * way.weight, ..way }).collect();
     let with = |every: f64, weight: f64| Component {
         weight,
-        ..at_rhythm(&LoopPause { every_steps: Some(every), ..*pause }, place)
+        ..at_rhythm(&LoopPause { every_steps: Some(every), ..*pause }, reach)
     };
     if own_weight > 0.0 {
         ways.push(with(own, own_weight));
     }
-    ways.extend(rhythms(own.max(steps_since), place).map(|every| with(every, RECURS.1 / FIFTHS.len() as f64)));
+    ways.extend(rhythms(own.max(steps_since), reach).map(|every| with(every, RECURS.1 / FIFTHS.len() as f64)));
     let all: f64 = ways.iter().map(|way| way.weight).sum();
     ways.into_iter().map(|way| Component { weight: way.weight / all, ..way }).collect()
 }
 
-fn unseen(place: Place, pace: f64) -> Vec<Component> {
-    let (seen, total) = (place.done - place.first, place.total - place.first);
+fn unseen(reach: Reach, pace: f64) -> Vec<Component> {
+    let (seen, total) = (reach.done - reach.first, reach.total - reach.first);
     let open = (below(total) - below(seen)).max(0.0);
     let come = PAUSES * open / (1.0 - PAUSES + PAUSES * open);
     let mut ways = vec![Component { weight: 1.0 - come, mean: 0.0, sd: 1e-6 * pace }];
     let each = come / (FIFTHS.len() * FIFTHS.len()) as f64;
-    for every in rhythms(seen, place) {
+    for every in rhythms(seen, reach) {
         let count = ((total - 1.0) / every).floor();
         ways.extend(FIFTHS.iter().map(|q| {
             let length = LENGTH * LENGTH_GSD.powf(Normal::standard().inverse_cdf(*q));
@@ -107,8 +107,8 @@ fn below(steps: f64) -> f64 {
 }
 
 /// Rhythms between `least` steps and the whole loop.
-fn rhythms(least: f64, place: Place) -> impl Iterator<Item = f64> {
-    let total = (place.total - place.first).max(1.0);
+fn rhythms(least: f64, reach: Reach) -> impl Iterator<Item = f64> {
+    let total = (reach.total - reach.first).max(1.0);
     let (low, high) = (below(least), below(total));
     FIFTHS.into_iter().map(move |q| {
         // Where hardly any is left, quantiles of it are not to be had.

@@ -3,7 +3,7 @@
 use super::super::forecast::remaining;
 use super::super::level::{Noise, levels, noises, wander};
 use super::super::pauses::LoopPause;
-use super::super::scenarios::{Place, pauses_to_come};
+use super::super::scenarios::{Reach, pauses_to_come};
 use super::super::spans::{Span, watched};
 use crate::stats::{Component, Interval, Stream};
 
@@ -61,11 +61,11 @@ impl Run {
         let between = |low: f64, high: f64, u: f64| low * (high / low).powf(u);
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 50 000")]
         let steps = between(2000.0, 50_000.0, draw.uniform()) as u64;
-        let step_s = between(0.02, 20.0, draw.uniform());
+        let usual_s = between(0.02, 20.0, draw.uniform());
         let warm = if kind.warms { [1, 20, 200][(seed % 3) as usize] } else { 0 };
         let slow = between(1.5, 30.0, draw.uniform());
         let fades = seed % 2 == 1;
-        let pause_s = step_s * (30.0 + 170.0 * draw.uniform()) * if kind.bimodal { 1.4 } else { 1.0 };
+        let pause_s = usual_s * (30.0 + 170.0 * draw.uniform()) * if kind.bimodal { 1.4 } else { 1.0 };
         let (r, cv) = if kind.correlated { (0.8f64, 0.1 + 0.2 * draw.uniform()) } else { (0.0, 0.02) };
         let (mut state, mut now, mut times) = (draw.standard_normal(), 0.0, vec![0.0]);
         for step in 0..steps {
@@ -81,7 +81,7 @@ impl Run {
                 let left = if fades { 1.0 - step as f64 / warm as f64 } else { 1.0 };
                 this *= 1.0 + (slow - 1.0) * left;
             }
-            now += this * step_s;
+            now += this * usual_s;
             if kind.pauses && step > 0 && step % 500 == 0 {
                 now += pause_s * (1.0 + 0.1 * draw.standard_normal());
             }
@@ -113,10 +113,10 @@ impl Run {
     }
 
     /// The spans that are neither warm-up nor hold a pause, and where the loop is.
-    fn steady(&self) -> (Vec<Span>, Place) {
+    fn steady(&self) -> (Vec<Span>, Reach) {
         let seen = watched(&self.marks());
         let steady = seen.spans.into_iter().filter(|span| span.from >= self.warm && !self.pauses_in(span)).collect();
-        (steady, Place { first: 0.0, done: seen.done as f64, total: self.steps() as f64 })
+        (steady, Reach { first: 0.0, done: seen.done as f64, total: self.steps() as f64 })
     }
 
     /// Seconds of the whole loop for one who knows how it is made: which steps are warm-up, where pauses are and how they
@@ -125,18 +125,18 @@ impl Run {
     /// the steps to come; and the rhythm of pauses of which fewer than two have been seen. For drift and for such pauses
     /// the prior is the estimator's.
     pub(super) fn oracle(&self) -> Interval {
-        let (steady, place) = self.steady();
+        let (steady, reach) = self.steady();
         let pace = mean_pace(&steady);
-        let levels = levels(&steady, place, &[self.noise(pace)], &[(0.0, 1.0)]);
+        let levels = levels(&steady, reach, &[self.noise(pace)], &[(0.0, 1.0)]);
         let excess = |span: &Span| span.seconds - pace * span.steps;
         let spans = watched(&self.marks()).spans;
         let seen: Vec<f64> = spans.iter().filter(|span| self.pauses_in(span)).map(excess).collect();
         let pauses = match seen[..] {
-            [] => pauses_to_come(&[], place, pace),
+            [] => pauses_to_come(&[], reach, pace),
             [seconds] => {
                 let spread_s = 0.2 * seconds;
                 let once = LoopPause { after_step: 500, every_steps: None, seconds, spread_s, seen: 1 };
-                pauses_to_come(&[once], place, pace)
+                pauses_to_come(&[once], reach, pace)
             }
             _ => {
                 let (n, count) = (seen.len() as f64, ((self.steps() - 1) / 500) as f64 - seen.len() as f64);
@@ -144,20 +144,20 @@ impl Run {
                 vec![Component { weight: 1.0, mean: count * mean, sd: 0.1 * mean * (count + count * count / n).sqrt() }]
             }
         };
-        self.whole(&levels, &pauses, place)
+        self.whole(&levels, &pauses, reach)
     }
 
     /// What the estimator says of the steady spans as if there were no pauses, and what the oracle says.
     pub(super) fn of_pace_alone(&self) -> (Interval, Interval) {
-        let (steady, place) = self.steady();
+        let (steady, reach) = self.steady();
         let none = [Component { weight: 1.0, mean: 0.0, sd: 0.0 }];
-        let levels = |noises: &[Noise], walks: &[(f64, f64)]| levels(&steady, place, noises, walks);
+        let levels = |noises: &[Noise], walks: &[(f64, f64)]| levels(&steady, reach, noises, walks);
         let oracle = levels(&[self.noise(mean_pace(&steady))], &[(0.0, 1.0)]);
-        (self.whole(&levels(&noises(&steady), wander()), &none, place), self.whole(&oracle, &none, place))
+        (self.whole(&levels(&noises(&steady), wander()), &none, reach), self.whole(&oracle, &none, reach))
     }
 
-    fn whole(&self, levels: &[Component], pauses: &[Component], place: Place) -> Interval {
-        let left = remaining(levels, pauses, place.total - place.done).expect("a forecast");
+    fn whole(&self, levels: &[Component], pauses: &[Component], reach: Reach) -> Interval {
+        let left = remaining(levels, pauses, reach.total - reach.done).expect("a forecast");
         let watched = self.watched - self.watched % self.stride;
         let past_s = self.times[usize::try_from(watched).expect("at most 50 000")];
         Interval { mid: past_s + left.mid, low: past_s + left.low, high: past_s + left.high }
