@@ -71,13 +71,13 @@ pub fn loop_forecast(marks: &[(u64, f64)], total_steps: u64) -> Option<LoopForec
     let pace = steady.iter().map(|span| span.seconds).sum::<f64>() / steps;
     let first = seen.spans.first()?.from;
     let done = seen.done as f64;
-    let reach = Reach { first: first as f64, done, total: (total_steps as f64).max(done) };
+    let reach = Reach { first: first as f64, done, total: (total_steps as f64).max(done), tick_s: seen.tick_s };
     let ahead = reach.total - done;
     let spread = batch_means(&paces).map_or(0.0, |mean| mean.interval().high - mean.mean);
     let remaining_s = if ahead > 0.0 {
         // Steps that no clock has timed cost what those to come cost.
         let steps = ahead + seen.untimed_steps;
-        let levels = levels(steady, reach, &noises(steady), wander());
+        let levels = levels(steady, reach, &noises(steady, seen.tick_s), wander());
         remaining(&levels, &pauses_to_come(&found.pauses, reach, pace), steps)?
     } else {
         Interval::point(0.0)

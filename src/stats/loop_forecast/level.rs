@@ -31,7 +31,7 @@ pub(super) struct Noise {
 }
 
 /// What the noise of the spans may be.
-pub(super) fn noises(spans: &[Span]) -> Vec<Noise> {
+pub(super) fn noises(spans: &[Span], tick_s: f64) -> Vec<Noise> {
     let paces: Vec<f64> = spans.iter().map(Span::pace).collect();
     let n = paces.len() as f64;
     let middle = (n - 1.0) / 2.0;
@@ -39,7 +39,10 @@ pub(super) fn noises(spans: &[Span]) -> Vec<Noise> {
     let squares: f64 = (0..paces.len()).map(|i| (i as f64 - middle).powi(2)).sum();
     let slope = paces.iter().enumerate().map(|(i, p)| (i as f64 - middle) * (p - mean)).sum::<f64>() / squares.max(1.0);
     let rest: Vec<f64> = paces.iter().enumerate().map(|(i, p)| p - mean - slope * (i as f64 - middle)).collect();
-    let sd = (rest.iter().map(|x| x * x).sum::<f64>() / (n - 2.0).max(1.0)).sqrt().max(1e-5 * mean);
+    let variance = rest.iter().map(|x| x * x).sum::<f64>() / (n - 2.0).max(1.0);
+    // What the clock adds is no noise of the loop.
+    let rounding = rounding(tick_s) * 2.0 * spans.iter().map(|span| span.steps.powi(-2)).sum::<f64>() / n;
+    let sd = (variance - rounding).max(0.1 * variance).sqrt().max(1e-5 * mean);
     let r = lag1(&rest);
     // The estimate is low by (1 + 3 r) / n, and by more after a line is taken out (Kendall, Biometrika 41, 1954).
     let (r, error) = ((r + (2.0 + 4.0 * r) / n).min(0.95), ((1.0 - r * r) / n).sqrt());
@@ -50,6 +53,11 @@ pub(super) fn noises(spans: &[Span]) -> Vec<Noise> {
     all.map(|(f, lag1, weight)| Noise { weight: weight * of(f), sd: f * sd, lag1: lag1.clamp(0.0, 0.95) }).collect()
 }
 
+/// The variance of a time that is told in ticks.
+fn rounding(tick_s: f64) -> f64 {
+    tick_s * tick_s / 12.0
+}
+
 /// Consecutive spans.
 #[derive(Debug, Clone, Copy)]
 struct Block {
@@ -57,11 +65,12 @@ struct Block {
     /// Where its middle lies, from 0 at the first span to 1 at the end of the loop.
     at: f64,
     spans: f64,
+    steps: f64,
 }
 
 /// The paces of the blocks, in their order.
 pub(super) fn block_paces(spans: &[Span]) -> Vec<f64> {
-    blocks(spans, Reach { first: 0.0, done: 1.0, total: 1.0 }).iter().map(|block| block.pace).collect()
+    blocks(spans, Reach { first: 0.0, done: 1.0, total: 1.0, tick_s: 0.0 }).iter().map(|block| block.pace).collect()
 }
 
 fn blocks(spans: &[Span], reach: Reach) -> Vec<Block> {
@@ -73,7 +82,7 @@ fn blocks(spans: &[Span], reach: Reach) -> Vec<Block> {
             let (steps, seconds) = part.iter().fold((0.0, 0.0), |(n, s), span| (n + span.steps, s + span.seconds));
             let middle_of = |span: &Span| (span.from as f64 + 0.5 * span.steps - reach.first) / length * span.steps;
             let at = part.iter().map(middle_of).sum::<f64>() / steps;
-            Block { pace: seconds / steps, at, spans: part.len() as f64 }
+            Block { pace: seconds / steps, at, spans: part.len() as f64, steps }
         })
         .collect()
 }
@@ -93,6 +102,7 @@ pub(super) fn levels(spans: &[Span], reach: Reach, noises: &[Noise], wander: &[(
         from: (reach.done - reach.first) / length,
         spans: ((reach.total - reach.done) * spans.len() as f64 / steps).max(1.0),
         pace,
+        rounding: rounding(reach.tick_s),
     };
     let mut found: Vec<(f64, Component)> = noises
         .iter()
@@ -117,6 +127,7 @@ struct Ahead {
     from: f64,
     spans: f64,
     pace: f64,
+    rounding: f64,
 }
 
 /// The logarithm of the likelihood of the blocks' paces, and the mean pace of the steps to come.
@@ -134,8 +145,14 @@ fn predict(blocks: &[Block], ahead: &Ahead, noise: &Noise, walk: f64) -> Option<
                 let near = |m: f64| (1.0 - r.powf(m)) / (1.0 - r) / m;
                 r * r.powf(between) * near(a.spans) * near(b.spans)
             };
+            // Two blocks share the mark between them: what it gives to one it takes from the other.
+            let clock = match i - j {
+                0 => 2.0 * ahead.rounding,
+                1 => -ahead.rounding,
+                _ => 0.0,
+            };
             let common = slope * (a.at - origin) * (b.at - origin) + walk * (b.at - origin);
-            matrix[i * n + j] = variance * scatter + common;
+            matrix[i * n + j] = variance * scatter + clock / (a.steps * b.steps) + common;
             matrix[j * n + i] = matrix[i * n + j];
         }
     }

@@ -31,6 +31,8 @@ pub(super) struct Reach {
     pub(super) done: f64,
     /// Steps of the whole loop.
     pub(super) total: f64,
+    /// Seconds in which the clock ticks.
+    pub(super) tick_s: f64,
 }
 
 /// Seconds of the pauses to come. Weights add up to 1.

@@ -3,6 +3,9 @@
 /// Spans that are kept at most: what is asked of them stays cheap however long the loop has run.
 const SPANS: usize = 4096;
 
+/// Ticks of clocks that are told apart, in seconds.
+const TICKS_S: [f64; 3] = [1.0, 0.1, 0.01];
+
 /// Steps that were done between two marks.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Span {
@@ -32,16 +35,19 @@ pub(super) struct Watched {
     pub(super) untimed_steps: f64,
     /// Seconds of all spans.
     pub(super) elapsed_s: f64,
+    /// Seconds in which the clock ticks; 0 if it is finer than a hundredth.
+    pub(super) tick_s: f64,
 }
 
 /// The spans between marks, of which some are left out if there are very many. A mark that does not come after the one
 /// before it, in steps and in time, ends no span: a clock that ticks in seconds tells only when it ticks. A time that
 /// goes back is a clock that was set, from which on the spans begin anew.
 pub(super) fn watched(marks: &[(u64, f64)]) -> Watched {
-    let mut seen = Watched { spans: Vec::new(), done: 0, untimed_steps: 0.0, elapsed_s: 0.0 };
+    let mut seen = Watched { spans: Vec::new(), done: 0, untimed_steps: 0.0, elapsed_s: 0.0, tick_s: 0.0 };
     let stride = marks.len().div_ceil(SPANS).max(1);
     let last = marks.len().saturating_sub(1);
     let mut from: Option<(u64, f64)> = None;
+    let mut ticks = TICKS_S.to_vec();
     for (_, &(step, at_s)) in marks.iter().enumerate().filter(|(i, _)| i % stride == 0 || *i == last) {
         if !at_s.is_finite() {
             continue;
@@ -54,6 +60,7 @@ pub(super) fn watched(marks: &[(u64, f64)]) -> Watched {
         if step <= seen.done {
             continue;
         }
+        ticks.retain(|tick| (at_s / tick - (at_s / tick).round()).abs() < 1e-3);
         let seconds = at_s - from_s;
         if seconds < 0.0 {
             seen.untimed_steps += (step - from_step) as f64;
@@ -68,5 +75,6 @@ pub(super) fn watched(marks: &[(u64, f64)]) -> Watched {
     if let Some((step, _)) = from {
         seen.untimed_steps += (seen.done - step) as f64;
     }
+    seen.tick_s = ticks.first().copied().unwrap_or(0.0);
     seen
 }

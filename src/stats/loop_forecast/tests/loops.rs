@@ -9,6 +9,7 @@ use crate::stats::{Component, Interval, Stream};
 
 /// How a loop goes.
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "Each is a trait of its own, and they occur together.")]
 pub(super) struct Kind {
     pub(super) name: &'static str,
     /// Steps that are slower at first: 1, 20 or 200, by 1.5 to 30 x; in every second loop the slowness fades.
@@ -23,12 +24,22 @@ pub(super) struct Kind {
     pub(super) correlated: bool,
     /// A Pareto part with a shape of 2.5.
     pub(super) heavy: bool,
+    /// Marks are in whole seconds.
+    pub(super) coarse: bool,
 }
 
-const CLEAN: Kind =
-    Kind { name: "clean", warms: false, drift: 0.0, pauses: false, bimodal: false, correlated: false, heavy: false };
+const CLEAN: Kind = Kind {
+    name: "clean",
+    warms: false,
+    drift: 0.0,
+    pauses: false,
+    bimodal: false,
+    correlated: false,
+    heavy: false,
+    coarse: false,
+};
 
-pub(super) const KINDS: [Kind; 8] = [
+pub(super) const KINDS: [Kind; 9] = [
     CLEAN,
     Kind { name: "warm-up", warms: true, ..CLEAN },
     Kind { name: "drift of 20 %", drift: 0.2, ..CLEAN },
@@ -36,7 +47,17 @@ pub(super) const KINDS: [Kind; 8] = [
     Kind { name: "bimodal", bimodal: true, ..CLEAN },
     Kind { name: "correlated", correlated: true, ..CLEAN },
     Kind { name: "heavy tails", heavy: true, ..CLEAN },
-    Kind { name: "all together", warms: true, drift: 0.2, pauses: true, bimodal: true, correlated: true, heavy: true },
+    Kind { name: "whole seconds", coarse: true, ..CLEAN },
+    Kind {
+        name: "all together",
+        warms: true,
+        drift: 0.2,
+        pauses: true,
+        bimodal: true,
+        correlated: true,
+        heavy: true,
+        coarse: false,
+    },
 ];
 
 /// Shape of the Pareto part, and how large its scale is.
@@ -61,7 +82,7 @@ impl Run {
         let between = |low: f64, high: f64, u: f64| low * (high / low).powf(u);
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 50 000")]
         let steps = between(2000.0, 50_000.0, draw.uniform()) as u64;
-        let usual_s = between(0.02, 20.0, draw.uniform());
+        let usual_s = between(if kind.coarse { 0.2 } else { 0.02 }, 20.0, draw.uniform());
         let warm = if kind.warms { [1, 20, 200][(seed % 3) as usize] } else { 0 };
         let slow = between(1.5, 30.0, draw.uniform());
         let fades = seed % 2 == 1;
@@ -82,7 +103,7 @@ impl Run {
                 this *= 1.0 + (slow - 1.0) * left;
             }
             now += this * usual_s;
-            if kind.pauses && step > 0 && step % 500 == 0 {
+            if kind.pauses && step > 0 && step.is_multiple_of(500) {
                 now += pause_s * (1.0 + 0.1 * draw.standard_normal());
             }
             times.push(now);
@@ -102,21 +123,24 @@ impl Run {
 
     /// The marks of what is watched, each step or each ten steps.
     pub(super) fn marks(&self) -> Vec<(u64, f64)> {
-        let steps = (0..=self.watched).filter(|step| step % self.stride == 0);
-        steps.zip(self.times.iter().step_by(usize::try_from(self.stride).expect("1 or 10")).copied()).collect()
+        let told = |s: f64| if self.kind.coarse { s.floor() } else { s };
+        let stride = usize::try_from(self.stride).expect("1 or 10");
+        let times = self.times.iter().map(|s| told(*s)).step_by(stride);
+        (0..=self.watched).filter(|step| step.is_multiple_of(self.stride)).zip(times).collect()
     }
 
     /// Whether a span holds a pause.
     fn pauses_in(&self, span: &Span) -> bool {
-        let after = |step: u64| step > 0 && step % 500 == 0;
+        let after = |step: u64| step > 0 && step.is_multiple_of(500);
         self.kind.pauses && (span.from..span.from + self.stride).any(after)
     }
 
     /// The spans that are neither warm-up nor hold a pause, and where the loop is.
     fn steady(&self) -> (Vec<Span>, Reach) {
         let seen = watched(&self.marks());
-        let steady = seen.spans.into_iter().filter(|span| span.from >= self.warm && !self.pauses_in(span)).collect();
-        (steady, Reach { first: 0.0, done: seen.done as f64, total: self.steps() as f64 })
+        let steady =
+            seen.spans.iter().copied().filter(|span| span.from >= self.warm && !self.pauses_in(span)).collect();
+        (steady, Reach { first: 0.0, done: seen.done as f64, total: self.steps() as f64, tick_s: seen.tick_s })
     }
 
     /// Seconds of the whole loop for one who knows how it is made: which steps are warm-up, where pauses are and how they
@@ -153,7 +177,7 @@ impl Run {
         let none = [Component { weight: 1.0, mean: 0.0, sd: 0.0 }];
         let levels = |noises: &[Noise], walks: &[(f64, f64)]| levels(&steady, reach, noises, walks);
         let oracle = levels(&[self.noise(mean_pace(&steady))], &[(0.0, 1.0)]);
-        (self.whole(&levels(&noises(&steady), wander()), &none, reach), self.whole(&oracle, &none, reach))
+        (self.whole(&levels(&noises(&steady, reach.tick_s), wander()), &none, reach), self.whole(&oracle, &none, reach))
     }
 
     fn whole(&self, levels: &[Component], pauses: &[Component], reach: Reach) -> Interval {
