@@ -21,7 +21,8 @@ pub struct LoopForecast {
     pub warm_up_s: f64,
     /// Pauses, those that explain most time first.
     pub pauses: Vec<LoopPause>,
-    /// Whether the pace rose or fell over what was seen, beyond chance.
+    /// Whether the pace rose or fell over what was seen, by the t test of [`drift`] on up to sixteen blocks. The intervals
+    /// do not depend on it.
     pub drifts: bool,
     /// From the first mark to the last step.
     pub total_s: Interval,
@@ -34,14 +35,16 @@ pub struct LoopForecast {
 ///
 /// Warm-up counts in the total and not in the pace; pauses go on in their rhythm; one that was seen once, or may come
 /// yet, is in the interval with how likely that is. The pace to come has the uncertainty of noise that resembles its
-/// neighbours, of drift, and of a level that moves. What cannot be seen yet is as wide as what is taken for it:
+/// neighbours, of drift, and of a level that moves. What cannot be seen yet is as wide as what is taken for it,
+/// by judgement and not by measurement:
 ///
 /// - over a whole loop, the pace changes by 15 % (one standard deviation);
 /// - three loops of five pause regularly, log-normally every 500 steps (times or over 4) for the time of 80 steps (times
 ///   or over 2.5), geometric means and standard deviations;
 /// - a pause that was seen once recurs in half of all cases at multiples of the steps before it.
 ///
-/// None of this is asked of a clock: time goes in as it was seen. Work is bounded, whatever the number of marks.
+/// A rhythm that is seen is taken to be all there is. A clock that ticks in seconds, tenths or hundredths is recognised,
+/// and a clock that was set costs one span. Work is bounded: of very many marks some are left out.
 ///
 /// ```
 /// use greenformers::stats::loop_forecast;

@@ -22,6 +22,7 @@ const FIFTH_SPREAD: f64 = 0.35;
 /// How likely it is that a pause which was seen once recurs at the steps that are multiples of its own, as evaluation
 /// does, and that it recurs less often. Else it stays the only one.
 const RECURS: (f64, f64) = (0.5, 0.15);
+
 /// How far a loop is.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Reach {
