@@ -61,7 +61,7 @@ pub fn batch_means(values: &[f64]) -> Option<Mean> {
 }
 
 /// Correlation between neighbours, from 0 to 0.95.
-fn lag1(values: &[f64]) -> f64 {
+pub(super) fn lag1(values: &[f64]) -> f64 {
     let mean = values.iter().sum::<f64>() / values.len() as f64;
     let squares: f64 = values.iter().map(|x| (x - mean).powi(2)).sum();
     let products: f64 = values.windows(2).map(|pair| (pair[0] - mean) * (pair[1] - mean)).sum();
