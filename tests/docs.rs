@@ -134,6 +134,14 @@ fn desk(args: &[&str]) -> TempDir {
          h100-sxm5-80gb,decoder,24,2048,16,50304,2048,8,bf16,25000,compiled,fused\n",
     )
     .unwrap();
+    let gpt2 = r#"{"model_type": "gpt2", "n_layer": 12}"#;
+    fs::write(path.join("config.json"), gpt2).unwrap();
+    let (seconds, kwh) = (r#"{"mid": 9.0, "low": 8.0, "high": 10.0}"#, r#"{"mid": 1e-3, "low": 5e-4, "high": 2e-3}"#);
+    let forecast = format!(
+        r#"{{"schema": 1, "command": ["./train"], "forecast": {{"start_step": 0, "steps_total": 100, "whole_s": {seconds},
+        "whole": {{"it_energy_kwh": {kwh}}}}}}}"#
+    );
+    fs::write(path.join("forecast.json"), forecast).unwrap();
     if args.contains(&"--calibration") {
         assert!(program().current_dir(path).args(["catalog", "calibrate", "runs.csv"]).status().unwrap().success());
     }
@@ -189,7 +197,7 @@ fn every_command_line_of_the_pages_does_what_it_is_for() {
         }
         let output = run(&args);
         assert!(output.status.success(), "{command}\n{}{}", text(&output.stdout), text(&output.stderr));
-        let silent = args[0] == "track" || args.contains(&"-o");
+        let silent = args[0] == "track" || args[0] == "forecast" || args.contains(&"-o");
         assert!(silent || !output.stdout.is_empty(), "{command} prints nothing");
     }
     assert!(ONLY_PARSED.iter().all(|(what, _)| not_run.contains(what)), "no page has it: {ONLY_PARSED:?}");

@@ -27,7 +27,7 @@ const FLOORS: [(&str, u32); 17] = [
 ];
 
 /// The floors inside `report`.
-const REPORT: [(&str, u32); 15] = [
+const REPORT: [(&str, u32); 16] = [
     ("error", 0),
     ("markup", 0),
     ("names", 0),
@@ -36,6 +36,7 @@ const REPORT: [(&str, u32); 15] = [
     ("charts", 1),
     ("terminal", 1),
     ("document", 2),
+    ("forecasted", 1),
     ("tracked", 2),
     ("figures", 3),
     ("page", 4),

@@ -10,6 +10,7 @@ mod docs;
 mod estimates;
 mod fields;
 mod floors;
+mod forecast;
 #[cfg(feature = "cuda")]
 mod gpu;
 mod hugging_face;

@@ -187,7 +187,13 @@ proptest! {
     ) {
         let (step_s, power, hours) = (10f64.powf(step_s), 10f64.powf(power), 10f64.powf(hours));
         let conditions = conditions(&device, Some(grid), None, None, None);
-        let given = Hardware::Given { step_s, power_w: Some(power), device: Some(device.clone()), model_is_known: true };
+        let given = Hardware::Given {
+            step_s: Interval::point(step_s),
+            power_w: Some(Interval::point(power)),
+            device: Some(device.clone()),
+            model_is_known: true,
+            is_forecast: false,
+        };
         let archs = [Arch::Dense];
         for estimate in estimate(&request(&workload, given, &conditions, &archs)).unwrap_or_default() {
             sound(&estimate)?;

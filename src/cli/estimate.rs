@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use greenformers::catalog::{AttentionUse, Device, SoftwareSpec};
 use greenformers::estimate::{
-    Cluster, ConditionsSpec, Estimate, EstimateError, Hardware, Network, OwnSoftware, Request, estimate,
+    Cluster, ConditionsSpec, Estimate, EstimateError, Hardware, Network, OwnSoftware, Recipe, Request, estimate,
     parse_devices_per_node, recommend_architecture, unused_record,
 };
 use greenformers::files::{JSON_SCHEMA, read_text};
@@ -15,6 +15,7 @@ use greenformers::report::{
     assumptions_table, estimates_frame, explanation_table, schedule_text, short_answer, side_table, to_csv,
     variance_table, verdict_of_machines, wrapped,
 };
+use greenformers::stats::Interval;
 use greenformers::units::{DType, Watts, parse_power};
 use serde::Serialize;
 
@@ -22,6 +23,7 @@ use super::Context;
 use super::common::{
     ConditionsArgs, Format, command_with, paint, parse_seconds, print, print_json, warnings_text, width,
 };
+use super::forecast_file::ForecastFile;
 use super::sweep::{self, SweepArgs};
 use super::workload::{WorkloadArgs, model_file};
 
@@ -38,7 +40,7 @@ use super::workload::{WorkloadArgs, model_file};
   greenformers estimate --hardware h100-sxm5 --grid hours.csv --start-within 48h --explain
   greenformers estimate --step-time 0.42 --steps 100k --power 350W --grid poland --usd-per-hour 1.10")]
 pub(super) struct Args {
-    /// A record.json, the folder that holds one, the name of a workload, or a Hugging Face config.json
+    /// A record.json, the folder that holds one, a file of `forecast -o`, the name of a workload, or a Hugging Face config.json
     #[arg(value_name = "RECORD|WORKLOAD")]
     what: Option<String>,
     #[command(flatten)]
@@ -128,6 +130,7 @@ impl Args {
 /// What was asked for, with names looked up.
 struct Asked {
     record: Option<Record>,
+    forecast: Option<ForecastFile>,
     workload: WorkloadArgs,
     hardware: Vec<Device>,
     devices: u32,
@@ -165,8 +168,13 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
 }
 
 fn asked(args: &Args, context: &Context) -> Result<Asked> {
+    let mut forecast = None;
     let (record, named) = match args.what.as_deref() {
         None => (None, None),
+        Some(path) if ForecastFile::is_one(Path::new(path)) => {
+            forecast = Some(ForecastFile::read(Path::new(path))?);
+            (None, None)
+        }
         Some(path) if model_file(Path::new(path)).is_some() => (None, Some(path)),
         // A folder of this name counts more than a workload of it.
         Some(path) if Path::new(path).exists() => (Some(Record::load(Path::new(path))?), None),
@@ -194,12 +202,20 @@ fn asked(args: &Args, context: &Context) -> Result<Asked> {
         devices = devices.or(Some(count));
         hardware = vec![device];
     }
-    Ok(Asked { record, workload: args.workload.or_named(named), hardware, devices: devices.unwrap_or(1), spec })
+    Ok(Asked {
+        record,
+        forecast,
+        workload: args.workload.or_named(named),
+        hardware,
+        devices: devices.unwrap_or(1),
+        spec,
+    })
 }
 
 fn estimates(args: &Args, asked: &Asked, device: Option<Device>, context: &Context) -> Result<Vec<Estimate>> {
     let record = asked.record.as_ref();
     let hardware = match args.step_time {
+        None if asked.forecast.is_some() => given_by_forecast(asked, device)?,
         Some(_) if record.is_some() => {
             bail!("`--step-time` is a step that you measured, and so is the record: leave out one of them")
         }
@@ -208,16 +224,22 @@ fn estimates(args: &Args, asked: &Asked, device: Option<Device>, context: &Conte
              for a run that the catalog knows"
         ),
         Some(step_s) => Hardware::Given {
-            step_s,
-            power_w: args.power.map(|power| power.0),
+            step_s: Interval::point(step_s),
+            power_w: args.power.map(|power| Interval::point(power.0)),
             device,
             model_is_known: asked.workload.names_model(),
+            is_forecast: false,
         },
         None => Hardware::choose(record, device)?,
     };
     let used = hardware.record();
     let mut workload = asked.workload.load(used.map(|record| &record.settings.workload), context)?;
-    if let Hardware::Given { model_is_known: false, .. } = hardware {
+    if let Some(forecast) = &asked.forecast {
+        let steps = Recipe { steps: Some(forecast.steps as f64), ..Recipe::default() };
+        workload = steps.over(workload)?;
+        workload.name.clone_from(&forecast.command);
+        "forecast while it ran".clone_into(&mut workload.source);
+    } else if let Hardware::Given { model_is_known: false, .. } = hardware {
         let steps: u64 = workload.phases.iter().map(|phase| phase.steps).sum();
         workload.name = format!("{steps} steps");
         "given with `--steps`".clone_into(&mut workload.source);
@@ -242,6 +264,21 @@ fn estimates(args: &Args, asked: &Asked, device: Option<Device>, context: &Conte
         estimates.iter_mut().for_each(|e| e.warnings.push(unused_record(record)));
     }
     Ok(estimates)
+}
+
+/// The machine of a forecast: its own time and power.
+fn given_by_forecast(asked: &Asked, device: Option<Device>) -> Result<Hardware<'_>> {
+    let Some(forecast) = &asked.forecast else { bail!("no forecast was given") };
+    if let Some(device) = device {
+        bail!(
+            "`--hardware {}`: the forecast is of a program whose model is not known, so that its time elsewhere is not\nhint: \
+             `greenformers estimate --workload config.json --hardware {}` models it",
+            device.id,
+            device.id
+        );
+    }
+    let (step_s, power_w) = (forecast.step_s, forecast.power_w);
+    Ok(Hardware::Given { step_s, power_w, device: None, model_is_known: false, is_forecast: true })
 }
 
 /// A program of the user's, as `catalog calibrate` wrote it.

@@ -7,6 +7,9 @@ mod completions;
 mod devices;
 mod estimate;
 mod footprint;
+mod forecast;
+mod forecast_file;
+mod forecasting;
 mod man;
 mod profile;
 mod progress;
@@ -63,6 +66,8 @@ enum Command {
     Footprint(footprint::Args),
     /// Run any command and account for its energy, CO2e and cost
     Track(track::Args),
+    /// Run a training program, read its progress, and say what the whole of it will take, cost and emit
+    Forecast(Box<forecast::Args>),
     /// Predict a run on this machine from a short profile, do the run, and print both errors
     Validate(validate::Args),
     /// Write the report of a record: tables, charts, HTML, Markdown
@@ -103,6 +108,7 @@ pub(crate) fn main() -> ExitCode {
     let result = match cli.command {
         // The exit code is the command's.
         Command::Track(args) => return track::run(&args, &context).unwrap_or_else(|error| failed(&error)),
+        Command::Forecast(args) => return forecast::run(&args, &context).unwrap_or_else(|error| failed(&error)),
         Command::Run(args) => run::run(&args, &context),
         Command::Devices(args) => devices::run(&args, &context),
         Command::Profile(args) => profile::run(&args, &context),

@@ -11,17 +11,19 @@ use greenformers::estimate::{Account, MeteredPart, account};
 use greenformers::machine::{self, MachineFacts, hardware_share};
 use greenformers::report::TrackedRun;
 use greenformers::sensor::DEFAULT_POWERCAP_ROOT;
-use greenformers::track::{TrackPlan, Tracked, Tracking, track};
+use greenformers::track::{TrackPlan, Tracked, Tracking, Watcher, track};
 use greenformers::units::Seconds;
 
 use super::Context;
 use super::common::{ConditionsArgs, parse_seconds, width};
+use super::forecasting::Forecasting;
 use super::track_output::Destination;
 
 /// Readings further apart than a minute could miss that a counter has wrapped, or what a GPU did in between.
 const INTERVALS: (f64, f64) = (0.1, 60.0);
 
 #[derive(Debug, clap::Args)]
+#[group(id = "tracking")]
 #[command(after_help = "The command's output, signals and exit code pass through; what it took is printed on stderr.
 What it leaves running in the background is not waited for.
 
@@ -93,6 +95,11 @@ fn parse_address(text: &str) -> Result<SocketAddr, String> {
 
 /// Runs the command; the code to exit with is the command's.
 pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
+    run_watched(args, context, None)
+}
+
+/// The same with what watches the command.
+pub(super) fn run_watched(args: &Args, context: &Context, watching: Option<Forecasting>) -> Result<ExitCode> {
     // All that can be wrong with the options is found before the command runs.
     let destination = args.output.as_deref().map(|path| Destination::open(path, args.force)).transpose()?;
     let facts = machine::machine_facts();
@@ -133,7 +140,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
             );
         }
     };
-    let mut tracked = match track(&plan, &facts, cpu.as_ref(), serving) {
+    let mut watching = watching.map(|watching| watching.under(&conditions, share, args.seed));
+    let watcher = watching.as_mut().map(|w| w as &mut dyn Watcher);
+    let mut tracked = match track(&plan, &facts, cpu.as_ref(), serving, watcher) {
         Ok(tracked) => tracked,
         Err(error) => {
             let Some(code) = error.shell_code() else { return Err(error.into()) };
@@ -146,6 +155,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     tracked.warnings.extend(conditions.warnings.iter().cloned());
     let account = account_for(&tracked, share, &conditions, args, &facts);
     let started = started.to_rfc3339_opts(chrono::SecondsFormat::Millis, false);
+    let forecast = watching.as_mut().and_then(|w| w.finish(&tracked, &account));
     let run = TrackedRun {
         command: &args.command,
         project: args.project.as_deref(),
@@ -156,8 +166,14 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
         conditions: &conditions,
         grid: grid.as_ref(),
         facts: &facts,
+        forecast: forecast.as_ref(),
     };
     context.note(run.text(width()).trim_end());
+    match (&watching, &forecast) {
+        (Some(_), Some(forecast)) => context.note(format_args!("\n{}", forecast.text(width()).trim_end())),
+        (Some(watching), None) => super::say(format_args!("\n{}", watching.nothing())),
+        (None, _) => {}
+    }
     if let Some(destination) = destination
         && let Err(error) = destination.write(&run)
     {
@@ -166,6 +182,10 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
         if tracked.exit.shell_code() == 0 {
             return Ok(ExitCode::FAILURE);
         }
+    }
+    // A command that was ended because enough was seen has not failed.
+    if watching.is_some_and(|w| w.has_stopped()) && forecast.is_some() {
+        return Ok(ExitCode::SUCCESS);
     }
     Ok(ExitCode::from(tracked.exit.shell_code()))
 }

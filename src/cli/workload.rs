@@ -155,7 +155,10 @@ pub(super) fn model_file(path: &Path) -> Option<PathBuf> {
         return None;
     }
     // What this program writes names its schema at the top.
-    let (head, _) = read_head(path, HEAD_BYTES).ok()?;
+    let (head, bytes) = read_head(path, HEAD_BYTES).ok()?;
+    if bytes > MOST_BYTES {
+        return None;
+    }
     let head = String::from_utf8_lossy(&head);
     (!head.contains("\"schema\":") && !head.contains("\"phases\"")).then(|| path.to_owned())
 }

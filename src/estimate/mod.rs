@@ -23,6 +23,7 @@ pub use answers::sweep::{Axes, Scenario, Sweep, sweep};
 pub use answers::thesis::{ThesisClaim, thesis_claims};
 pub use answers::training::{estimate, estimate_without_shares, estimates_of_record};
 pub use answers::variance::VarianceShare;
+pub use answers::whole_run::whole_run;
 pub use error::EstimateError;
 pub use ledger::quantity::{Compared, Footprint, Quantity};
 pub use ledger::traced::Derivation;

@@ -16,6 +16,7 @@ mod document;
 mod error;
 mod figures;
 mod files;
+mod forecasted;
 mod markup;
 mod names;
 mod numbers;
@@ -33,6 +34,7 @@ pub use files::{
     CODECARBON_HEADER, CodecarbonRow, NamedScenario, cells_frame, comparison_frame, estimates_frame, named_scenarios,
     sweep_frame, to_csv, to_parquet, write_report,
 };
+pub use forecasted::{ForecastOfRun, UNDERSTOOD};
 pub use markup::Markup;
 pub use names::TOOL;
 pub use numbers::{human_hours, interval, percent_saved, significant};

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 
 use serde::Serialize;
 
+use super::forecasted::ForecastOfRun;
 use super::numbers::{interval, significant};
 use super::table::TextTable;
 use crate::catalog::Grid;
@@ -35,6 +36,8 @@ pub struct TrackedRun<'a> {
     pub grid: Option<&'a Grid>,
     /// The machine.
     pub facts: &'a MachineFacts,
+    /// What the whole of it would come to, where that was forecast.
+    pub forecast: Option<&'a ForecastOfRun>,
 }
 
 #[derive(Serialize)]
@@ -54,6 +57,8 @@ struct Output<'a> {
     #[serde(flatten)]
     account: &'a Account,
     warnings: &'a [Warning],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    forecast: Option<&'a ForecastOfRun>,
 }
 
 impl TrackedRun<'_> {
@@ -83,6 +88,7 @@ impl TrackedRun<'_> {
             partial: self.is_partial(),
             account: self.account,
             warnings: &tracked.warnings,
+            forecast: self.forecast,
         };
         Ok(serde_json::to_string_pretty(&output)? + "\n")
     }

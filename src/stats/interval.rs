@@ -58,6 +58,16 @@ impl Interval {
         Self { mid: self.mid * factor, low: a.min(b), high: a.max(b) }
     }
 
+    /// The product with another, independent of it; both above 0: squares of logarithms add up (JCGM 100, §5.1.6).
+    #[must_use]
+    pub fn times(self, other: Self) -> Self {
+        let apart = |a: f64, b: f64| if a == b { 0.0 } else { (a / b).ln() };
+        let mid = self.mid * other.mid;
+        let below = apart(self.mid, self.low).hypot(apart(other.mid, other.low));
+        let above = apart(self.high, self.mid).hypot(apart(other.high, other.mid));
+        Self { mid, low: mid * (-below).exp(), high: mid * above.exp() }
+    }
+
     /// Half the width over the middle; 0 for a point at 0.
     #[must_use]
     pub fn relative_half_width(self) -> f64 {
@@ -108,6 +118,16 @@ mod tests {
         let interval = Interval { mid: 2.0, low: 1.0, high: 4.0 };
         assert_eq!(interval.scaled(-3.0), Interval { mid: -6.0, low: -12.0, high: -3.0 });
         assert_eq!(interval.scaled(0.5), Interval { mid: 1.0, low: 0.5, high: 2.0 });
+    }
+
+    #[test]
+    fn a_product_has_the_intervals_of_both() {
+        // Factors of exp(0.3) and exp(0.4) make exp(0.5).
+        let of = |mid: f64, ln: f64| Interval { mid, low: mid * (-ln).exp(), high: mid * ln.exp() };
+        let product = of(2.0, 0.3).times(of(5.0, 0.4));
+        assert!((product.low - 6.065_307).abs() < 1e-6 && (product.high - 16.487_213).abs() < 1e-6, "{product:?}");
+        assert_eq!(product.mid, 10.0);
+        assert_eq!(Interval::point(2.0).times(Interval::point(3.0)), Interval::point(6.0));
     }
 
     #[test]

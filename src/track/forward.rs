@@ -3,6 +3,31 @@
 #[cfg(unix)]
 pub(super) use unix::Caught;
 
+use sysinfo::Signal;
+
+/// What a command can be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wish {
+    /// As Ctrl-C does.
+    Interrupt,
+    /// To end.
+    Terminate,
+}
+
+/// Asks a process, if it is there.
+pub(super) fn wish(pid: u32, wish: Wish) {
+    send(pid, if wish == Wish::Interrupt { Signal::Interrupt } else { Signal::Term });
+}
+
+fn send(pid: u32, signal: Signal) {
+    let pid = sysinfo::Pid::from_u32(pid);
+    let mut system = sysinfo::System::new();
+    system.refresh_processes(sysinfo::ProcessesToUpdate::Some(&[pid]), true);
+    if let Some(process) = system.process(pid) {
+        let _ = process.kill_with(signal);
+    }
+}
+
 #[cfg(unix)]
 mod unix {
     use std::io::IsTerminal;
@@ -10,8 +35,9 @@ mod unix {
 
     use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
     use signal_hook::iterator::{Handle, Signals};
-    use sysinfo::{Pid, ProcessesToUpdate, Signal, System};
+    use sysinfo::Signal;
 
+    use super::send;
     use crate::machine::caught;
 
     /// Takes the signals that are meant for the command, from before it starts.
@@ -55,15 +81,6 @@ mod unix {
                 // A thread that panicked has already shown its message.
                 let _ = thread.join();
             }
-        }
-    }
-
-    fn send(pid: u32, signal: Signal) {
-        let pid = Pid::from_u32(pid);
-        let mut system = System::new();
-        system.refresh_processes(ProcessesToUpdate::Some(&[pid]), true);
-        if let Some(process) = system.process(pid) {
-            let _ = process.kill_with(signal);
         }
     }
 

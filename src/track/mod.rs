@@ -1,27 +1,41 @@
 //! Runs any command and accounts for its energy: its output, its signals and its exit code pass through.
 
 mod exporter;
+mod forecast;
 mod forward;
 mod gpus;
 mod part;
+#[cfg(unix)]
+mod printed;
+#[cfg(not(unix))]
+#[path = "printed_nowhere.rs"]
+mod printed;
 mod process;
 mod start;
+mod stop;
+mod watcher;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitStatus;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+pub use forecast::{Forecaster, RunForecast, Said, StopAfter, UnknownStop};
 pub use part::TrackedPart;
+pub use watcher::{Look, Watcher};
 
 use self::exporter::Exporter;
 use self::gpus::Watched;
 use self::part::{PartReadings, Seen};
+use self::printed::{Screen, Streams, pass_on};
 use self::process::{Tree, waited_for_cpu_s};
+use self::stop::Stopping;
 use crate::catalog::Device;
 use crate::ffi::adopt_orphans;
 use crate::machine::{MachineFacts, Part, host_parts};
@@ -31,6 +45,9 @@ use crate::units::Seconds;
 
 /// All processes are gone through at each look at the command, which costs more than a reading of its meters.
 const LEAST_BETWEEN_LOOKS_S: f64 = 1.0;
+
+/// How often whoever watches is asked.
+const BETWEEN_QUESTIONS: Duration = Duration::from_millis(250);
 
 /// Whose energy is accounted for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -193,7 +210,8 @@ struct Snapshot {
     host_cpu_s: f64,
 }
 
-/// Runs the command of `plan` to its end. `ready` is told the address that is served.
+/// Runs the command of `plan` to its end. `ready` is told the address that is served; `watcher` sees what the command prints,
+/// which is passed on as it is, and may end it.
 ///
 /// # Errors
 /// If it cannot be run, or what was asked for cannot be had. Nothing has run then.
@@ -202,10 +220,11 @@ pub fn track(
     facts: &MachineFacts,
     cpu: Option<&Device>,
     ready: impl FnOnce(SocketAddr),
+    watcher: Option<&mut dyn Watcher>,
 ) -> Result<Tracked, TrackError> {
     let mut warnings = Vec::new();
     let mut parts = host_parts(&plan.powercap, facts, cpu);
-    let watched = gpus::add(&mut parts, plan.gpus.as_deref(), &mut warnings)?;
+    let on_gpus = gpus::add(&mut parts, plan.gpus.as_deref(), &mut warnings)?;
     if plan.tracking == Tracking::Process && Tree::of(std::process::id(), None).snapshot().is_none() {
         return Err(TrackError::NoProc);
     }
@@ -233,7 +252,7 @@ pub fn track(
     if let Some(address) = address {
         ready(address);
     }
-    let run = run(plan, &sampler, epoch, watched)?;
+    let run = run(plan, &sampler, epoch, on_gpus, watcher)?;
     let (traces, facts_of) = (sampler.take(), sampler.meters());
     let metered = |place: usize| {
         let (trace, meter) = (traces[place].clone(), facts_of[place].clone());
@@ -273,11 +292,12 @@ fn run(
     plan: &TrackPlan,
     sampler: &Sampler,
     epoch: Instant,
-    mut watched: Vec<Watched>,
+    mut on_gpus: Vec<Watched>,
+    watcher: Option<&mut dyn Watcher>,
 ) -> Result<TrackingLog, TrackError> {
     let name = plan.command[0].to_string_lossy().into_owned();
     let now = || epoch.elapsed().as_secs_f64();
-    for gpu in &mut watched {
+    for gpu in &mut on_gpus {
         gpu.before();
     }
     let mut clocks = (CpuClock::of_machine(), CpuClock::of_host());
@@ -290,18 +310,35 @@ fn run(
     let start_s = now();
     // A command may end before what it started: those processes stay below this one, where they are found.
     let adopter = (plan.tracking == Tracking::Process && adopt_orphans()).then(std::process::id);
-    let mut child = start::start(&plan.command)?;
+    let (streams, sources) = match &watcher {
+        Some(_) => Streams::open().map_err(|source| TrackError::Spawn { command: name.clone(), source })?,
+        None => Default::default(),
+    };
+    let mut child = start::start(&plan.command, &streams)?;
+    // Only the command keeps its ends.
+    drop(streams);
+    let (pid, started, has_ended) = (child.id(), Instant::now(), AtomicBool::new(false));
+    let watcher = watcher.map(Mutex::new);
+    let screen = Mutex::new(Screen::new());
     #[cfg(unix)]
     let forwarding = signals.map(|s| s.forward_to(child.id()));
     let mut tree = Tree::of(child.id(), adopter);
     let (ended, end) = channel::<()>();
-    let (tree_seen, gpus, ticking, seen) = (&mut tree, &mut watched, &mut clocks, &mut snapshots);
+    let (tree_seen, gpus, ticking, seen) = (&mut tree, &mut on_gpus, &mut clocks, &mut snapshots);
     let status = std::thread::scope(|scope| {
         // A system that gives no more threads leaves the command running, looked at only before and after.
         let look = move || watch(&end, plan.interval, tree_seen, gpus, ticking, seen, epoch);
         let looking = std::thread::Builder::new().name("look".to_owned()).spawn_scoped(scope, look);
+        if let Some(watcher) = &watcher {
+            let (screen, has_ended, reader) = (&screen, &has_ended, sampler.reader());
+            for source in sources {
+                scope.spawn(move || pass_on(source, (screen, watcher), started, has_ended));
+            }
+            scope.spawn(move || ask(watcher, screen, &reader, (pid, started), has_ended));
+        }
         let status = child.wait();
         let end_s = now();
+        has_ended.store(true, Ordering::Release);
         drop(ended);
         // A thread that panicked has already shown its message.
         let _ = looking.map(std::thread::ScopedJoinHandle::join);
@@ -313,8 +350,38 @@ fn run(
     sampler.read_now();
     let waited = waited_for_cpu_s().zip(waited_before).map(|(after, before)| tree.total_s(after - before));
     snapshots.push(snapshot(now(), &mut clocks, waited, None));
-    let shared = watched.into_iter().map(Watched::verdict).collect();
+    let shared = on_gpus.into_iter().map(Watched::verdict).collect();
     Ok(TrackingLog { start_s, end_s, exit: Exit::of(status), snapshots, shared })
+}
+
+/// Asks the watcher some times a second until the command has ended, says what it says, and ends the command when it wants.
+fn ask(
+    watcher: &Mutex<&mut dyn Watcher>,
+    screen: &Mutex<Screen>,
+    reader: &crate::sensor::Reader,
+    (pid, started): (u32, Instant),
+    has_ended: &AtomicBool,
+) {
+    let mut stopping = Stopping::default();
+    while !has_ended.load(Ordering::Acquire) {
+        std::thread::sleep(BETWEEN_QUESTIONS);
+        let at_s = started.elapsed().as_secs_f64();
+        let meters = reader.meters();
+        // One that has panicked has shown its message.
+        let Ok(look) = watcher.lock().map(|mut watcher| watcher.look(at_s, &meters)) else { return };
+        let said = if look.stop { stopping.go_on(pid, at_s) } else { None };
+        if let Ok(mut screen) = screen.lock() {
+            if let Some(line) = look.line {
+                screen.say(&line, at_s);
+            }
+            if let Some(line) = said {
+                screen.insist(line);
+            }
+        }
+    }
+    if let Ok(mut screen) = screen.lock() {
+        screen.end();
+    }
 }
 
 /// Looks at the command each `interval`, or each second if that is longer, until it has ended.

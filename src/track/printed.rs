@@ -3,10 +3,9 @@
 //! A program that sees a terminal draws bars and colours, so it is given one where this program has one: a pseudo-terminal that
 //! changes no byte. Elsewhere it is given a pipe, as it would be by a shell.
 
-use std::fs::File;
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, IsTerminal, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -16,27 +15,12 @@ use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{OptionalActions, OutputModes, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
 
+use super::watcher::Watcher;
+
 /// Bytes that are taken at a time.
 const CHUNK: usize = 1 << 16;
 /// How often it is looked whether the command has ended.
 const PATIENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
-
-/// Sees what a command prints, and may end it.
-pub trait Watcher: Send {
-    /// Bytes that it printed, to either stream, so many seconds after it started.
-    fn printed(&mut self, bytes: &[u8], at_s: f64);
-    /// What to say of it now, on a line of its own, and whether it is time to end it. Asked some times a second.
-    fn look(&mut self, at_s: f64) -> Look;
-}
-
-/// What a watcher wants.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Look {
-    /// A line for people.
-    pub line: Option<String>,
-    /// Whether the command should end now.
-    pub stop: bool,
-}
 
 /// Which of its own streams a byte goes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,35 +35,42 @@ pub(super) struct Source {
     to: Stream,
 }
 
-/// The streams of a command that is watched: what it is given, and what is read from them.
-pub(super) struct Streams {
-    pub(super) stdout: Stdio,
-    pub(super) stderr: Stdio,
-    pub(super) sources: Vec<Source>,
-}
+/// What a command is given as its output: its own ends, where it is watched.
+#[derive(Default)]
+pub(super) struct Streams(Option<[OwnedFd; 2]>);
 
 impl Streams {
-    pub(super) fn open() -> io::Result<Self> {
+    /// Gives them to a command; without them it has those of this program.
+    pub(super) fn give(&self, command: &mut Command) -> io::Result<()> {
+        if let Some([out, err]) = &self.0 {
+            command.stdout(Stdio::from(out.try_clone()?)).stderr(Stdio::from(err.try_clone()?));
+        }
+        Ok(())
+    }
+
+    /// Those of a command that is watched, and what is read from them.
+    pub(super) fn open() -> io::Result<(Self, Vec<Source>)> {
         let (out, err) = (io::stdout().is_terminal(), io::stderr().is_terminal());
         let mut sources = Vec::new();
-        let mut piped = |to| -> io::Result<Stdio> {
+        let mut piped = |to| -> io::Result<OwnedFd> {
             let (from, into) = io::pipe()?;
             sources.push(Source { from: from.into(), to });
             Ok(into.into())
         };
         if !out {
-            return Ok(Self { stdout: piped(Stream::Out)?, stderr: piped(Stream::Err)?, sources });
+            let both = [piped(Stream::Out)?, piped(Stream::Err)?];
+            return Ok((Self(Some(both)), sources));
         }
         let (from, stdout) = pseudo_terminal(io::stdout().as_fd())?;
         // Both on one terminal keep their order.
-        let stderr = if err { stdout.try_clone()?.into() } else { piped(Stream::Err)? };
+        let stderr = if err { stdout.try_clone()? } else { piped(Stream::Err)? };
         sources.push(Source { from, to: Stream::Out });
-        Ok(Self { stdout: stdout.into(), stderr, sources })
+        Ok((Self(Some([stdout, stderr])), sources))
     }
 }
 
 /// Both ends of a pseudo-terminal of the size of `like`, which passes bytes on as they are.
-fn pseudo_terminal(like: BorrowedFd<'_>) -> io::Result<(OwnedFd, File)> {
+fn pseudo_terminal(like: BorrowedFd<'_>) -> io::Result<(OwnedFd, OwnedFd)> {
     let from = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)?;
     grantpt(&from)?;
     unlockpt(&from)?;
@@ -92,7 +83,7 @@ fn pseudo_terminal(like: BorrowedFd<'_>) -> io::Result<(OwnedFd, File)> {
     if let Ok(size) = tcgetwinsize(like) {
         tcsetwinsize(&into, size)?;
     }
-    Ok((from, into.into()))
+    Ok((from, into))
 }
 
 /// The one who writes to this program's own streams, so that a line of its own does not get into the middle of another.
@@ -152,6 +143,21 @@ impl Screen {
         }
     }
 
+    /// Says `line` at once, wherever the command is in its own.
+    pub(super) fn insist(&mut self, line: &str) {
+        let before = if self.shown {
+            "\r\x1b[K"
+        } else if self.at_start {
+            ""
+        } else {
+            "\r\n"
+        };
+        self.shown = false;
+        let end = if self.is_terminal { "\r\n" } else { "\n" };
+        let _ = write!(io::stderr(), "{before}{line}{end}");
+        self.at_start = true;
+    }
+
     /// Leaves a line of its own behind as a line.
     pub(super) fn end(&mut self) {
         if self.shown {
@@ -162,16 +168,17 @@ impl Screen {
 }
 
 /// Passes on what comes from `source` until nothing more can come, or the command has ended and nothing is left.
-pub(super) fn pass_on<W: Watcher + ?Sized>(
-    source: &Source,
-    (screen, watcher): (&Mutex<Screen>, &Mutex<&mut W>),
+pub(super) fn pass_on(
+    source: Source,
+    (screen, watcher): (&Mutex<Screen>, &Mutex<&mut dyn Watcher>),
     started: Instant,
     ended: &AtomicBool,
 ) {
+    let Source { from, to } = source;
     let mut buffer = vec![0; CHUNK];
     loop {
         let has_ended = ended.load(Ordering::Acquire);
-        let mut waiting = [PollFd::new(&source.from, PollFlags::IN)];
+        let mut waiting = [PollFd::new(&from, PollFlags::IN)];
         match poll(&mut waiting, Some(&PATIENCE)) {
             Ok(0) if has_ended => return,
             Ok(0) | Err(rustix::io::Errno::INTR) => continue,
@@ -179,7 +186,7 @@ pub(super) fn pass_on<W: Watcher + ?Sized>(
             Err(_) => return,
         }
         // A pseudo-terminal whose other end is closed gives an error, not an end.
-        let read = match rustix::io::read(&source.from, &mut buffer) {
+        let read = match rustix::io::read(&from, &mut buffer) {
             Ok(0) => return,
             Ok(read) => read,
             Err(rustix::io::Errno::INTR) => continue,
@@ -189,7 +196,7 @@ pub(super) fn pass_on<W: Watcher + ?Sized>(
         if let Ok(mut watcher) = watcher.lock() {
             watcher.printed(bytes, started.elapsed().as_secs_f64());
         }
-        let passed = screen.lock().map(|mut screen| screen.pass(bytes, source.to));
+        let passed = screen.lock().map(|mut screen| screen.pass(bytes, to));
         if !matches!(passed, Ok(Ok(()))) {
             // Whoever read it has gone: the command finds its end closed, as it would without this program.
             return;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
 use super::TrackError;
+use super::printed::Streams;
 
 /// Who runs a script that does not say who runs it (POSIX, `execvp`).
 const SHELL: &str = "/bin/sh";
@@ -14,13 +15,18 @@ const HEAD: u64 = 256;
 /// The system's number for a file that is no program (`ENOEXEC`), on every system that has it.
 const NO_PROGRAM: i32 = 8;
 
-/// Starts the command.
+/// Starts the command, with its output where `streams` has it.
 ///
 /// # Errors
 /// If there is no such command, or it cannot be run.
-pub(super) fn start(command: &[OsString]) -> Result<Child, TrackError> {
+pub(super) fn start(command: &[OsString], streams: &Streams) -> Result<Child, TrackError> {
     let name = command[0].to_string_lossy().into_owned();
-    let source = match Command::new(&command[0]).args(&command[1..]).spawn() {
+    let spawn = |program: &OsStr| -> std::io::Result<Command> {
+        let mut made = Command::new(program);
+        streams.give(&mut made)?;
+        Ok(made)
+    };
+    let source = match spawn(&command[0]).and_then(|mut made| made.args(&command[1..]).spawn()) {
         Ok(child) => return Ok(child),
         Err(error) => error,
     };
@@ -31,7 +37,7 @@ pub(super) fn start(command: &[OsString]) -> Result<Child, TrackError> {
             if head.contains(&0) {
                 return Err(TrackError::NoProgram(name));
             }
-            let shell = Command::new(SHELL).arg(file).args(&command[1..]).spawn();
+            let shell = spawn(OsStr::new(SHELL)).and_then(|mut made| made.arg(file).args(&command[1..]).spawn());
             shell.map_err(|source| TrackError::Spawn { command: name, source })
         }
         Some(_) if source.kind() == ErrorKind::NotFound => {

@@ -62,7 +62,7 @@ pub(super) fn describe(
         dtype: Some(request.dtype),
         software: (source.basis == Basis::Analytic)
             .then(|| request.own.map_or(request.software, |own| own.class().into()).to_string()),
-        micro_batch: if source.basis == Basis::Given {
+        micro_batch: if source.basis.is_given() {
             Vec::new()
         } else {
             source.phases.iter().map(|p| p.micro_batch).collect()
@@ -213,7 +213,7 @@ fn assumptions(request: &Request<'_>, source: &StepSource) -> Vec<Assumption> {
         ));
     }
     let micro: Vec<String> = source.phases.iter().map(|p| p.micro_batch.to_string()).collect();
-    if source.basis != Basis::Given {
+    if !source.basis.is_given() {
         let why = match source.basis {
             Basis::Measured => "as it was measured",
             _ => "given, or the largest that fits the memory and divides the batch",
@@ -222,7 +222,7 @@ fn assumptions(request: &Request<'_>, source: &StepSource) -> Vec<Assumption> {
     }
     list.extend(request.conditions.choices.iter().cloned());
     list.extend(request.conditions.inputs().map(Input::assumption));
-    if request.devices > 1 && source.basis != Basis::Given {
+    if request.devices > 1 && !source.basis.is_given() {
         list.extend(data_parallel(request, source));
     }
     if source.gain_uncertainty > 0.0 {
@@ -303,7 +303,7 @@ fn warnings(request: &Request<'_>, source: &StepSource, fits: Option<bool>) -> V
             "give a smaller `--micro-batch`, more memory, or `grad_checkpointing: true` in the workload",
         ));
     }
-    let is_given = source.basis == Basis::Given;
+    let is_given = source.basis.is_given();
     if request.cluster != Cluster::default() && (is_given || request.devices == 1) {
         let why =
             if is_given { "a step time that was given has its exchange in it" } else { "one device exchanges nothing" };

@@ -17,3 +17,4 @@ pub(super) mod sweep;
 pub(super) mod thesis;
 pub(super) mod training;
 pub(super) mod variance;
+pub(super) mod whole_run;

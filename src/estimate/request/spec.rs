@@ -196,7 +196,10 @@ impl ConditionsSpec {
             // Watts that a user measured are taken at the wall.
             Hardware::Given { device, .. } => (device.as_ref(), Some(Coverage::NodeShare), 1.0),
         };
-        self.builder(catalog, device, devices, coverage, share)?.build()
+        let builder = self.builder(catalog, device, devices, coverage, share)?;
+        // What was forecast has its pauses in it.
+        let hours_are_known = matches!(hardware, Hardware::Given { is_forecast: true, .. });
+        ConditionsBuilder { hours_are_known, ..builder }.build()
     }
 
     /// The conditions of the machine of a record. A virtual machine uses a part of its host.

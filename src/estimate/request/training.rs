@@ -8,6 +8,7 @@ use crate::catalog::{Device, DeviceKind, SoftwareSpec};
 use crate::estimate::error::EstimateError;
 use crate::model::Arch;
 use crate::record::{Record, Warning, Workload};
+use crate::stats::Interval;
 use crate::units::DType;
 
 /// What the run is to run on.
@@ -22,13 +23,15 @@ pub enum Hardware<'a> {
     /// A step time, and a power, that the user measured.
     Given {
         /// Seconds of an optimizer step on all devices.
-        step_s: f64,
-        /// Watts of a device.
-        power_w: Option<f64>,
+        step_s: Interval,
+        /// Watts of a device, at the wall.
+        power_w: Option<Interval>,
         /// The device, if it was named.
         device: Option<Device>,
         /// Whether the workload is of the model that the step was measured of; otherwise only its number of steps counts.
         model_is_known: bool,
+        /// Whether it was forecast by a part of the run, with its pauses, and not measured as a step.
+        is_forecast: bool,
     },
 }
 

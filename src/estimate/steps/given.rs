@@ -7,7 +7,7 @@ use crate::estimate::request::input::Input;
 use crate::estimate::request::spec::coverage_of;
 use crate::meter::Coverage;
 use crate::record::Workload;
-use crate::stats::Distribution;
+use crate::stats::{Distribution, Interval};
 
 /// How much of its time a device computes in a run of which nothing is known: from an input pipeline that it waits for, to
 /// none (judgement).
@@ -27,30 +27,41 @@ pub fn modelled_power(device: &Device) -> Option<Input> {
     Some(Input::new("power of a device", Distribution::Triangular(low, mid.min(high), high), "W", source))
 }
 
+/// What is known of a number by its interval: exactly, or log-normally.
+fn known(interval: Interval) -> Distribution {
+    if interval.low < interval.high {
+        let ln_sd = (interval.high / interval.low).ln() / (2.0 * 1.96);
+        Distribution::LogNormal(interval.mid, ln_sd.exp())
+    } else {
+        Distribution::Point(interval.mid)
+    }
+}
+
 /// The same step in every phase.
 pub(in crate::estimate) fn given_step(
     workload: &Workload,
-    step_s: f64,
-    power_w: Option<f64>,
+    step_s: Interval,
+    power_w: Option<Interval>,
     device: Option<&Device>,
+    is_forecast: bool,
 ) -> StepSource {
     let modelled = device.filter(|_| power_w.is_none()).and_then(modelled_power);
     let phase = PhaseStep {
         micro_batch: 1,
         micro_steps: 1.0,
-        pass_s: Distribution::Point(step_s),
+        pass_s: known(step_s),
         optimizer_s: Distribution::Point(0.0),
         exchange: Exchange::NONE,
         by_software: Vec::new(),
         least_pass_s: 0.0,
         scale: Distribution::Point(1.0),
         loadings: Vec::new(),
-        power_w: power_w.map(Distribution::Point).or(modelled.as_ref().map(|power| power.distribution)),
+        power_w: power_w.map(known).or(modelled.as_ref().map(|power| power.distribution)),
         parts: None,
     };
     StepSource {
         phases: vec![phase; workload.phases.len()],
-        basis: Basis::Given,
+        basis: if is_forecast { Basis::Forecast } else { Basis::Given },
         own_scale: Distribution::Point(1.0),
         straggler: Stragglers::NONE,
         coverage: match (power_w, device) {
@@ -63,6 +74,9 @@ pub(in crate::estimate) fn given_step(
         machine_uncertainty: 0.0,
         power_uncertainty: 0.0,
         description: match &modelled {
+            _ if is_forecast => {
+                "seconds a step of the whole run, with its pauses, as they were forecast while it ran".to_owned()
+            }
             Some(power) => {
                 format!("step time given with `--step-time`, the same in every phase; power {}", power.source)
             }

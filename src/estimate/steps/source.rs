@@ -34,13 +34,13 @@ pub(in crate::estimate) fn step_source(request: &Request<'_>, arch: Arch) -> Res
             local.steps(&Target { software: OWN.into(), ..target(device) }, arch, (record, true))
         }
         Hardware::Catalog(device) => analytic_step(&target(device), arch),
-        Hardware::Given { step_s, power_w, device, .. } => {
-            for (name, value) in [("--step-time", Some(*step_s)), ("--power", *power_w)] {
+        Hardware::Given { step_s, power_w, device, is_forecast, .. } => {
+            for (name, value) in [("--step-time", Some(step_s.mid)), ("--power", power_w.map(|w| w.mid))] {
                 if let Some(value) = value.filter(|x| !(1e-12..=1e9).contains(x)) {
                     return Err(EstimateError::Number { name, value, allowed: "1e-12 to 1e9" });
                 }
             }
-            Ok(given_step(workload, *step_s, *power_w, device.as_ref()))
+            Ok(given_step(workload, *step_s, *power_w, device.as_ref(), *is_forecast))
         }
     }
 }

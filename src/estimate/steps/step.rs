@@ -25,6 +25,8 @@ pub enum Basis {
     Scaled,
     /// Nothing was measured: a model of the hardware.
     Analytic,
+    /// A program of the user's was watched for a while.
+    Forecast,
     /// The hours or the energy were given.
     Given,
 }
@@ -37,8 +39,15 @@ impl Basis {
             Self::Measured => "measured",
             Self::Scaled => "scaled",
             Self::Analytic => "analytic",
+            Self::Forecast => "forecast",
             Self::Given => "given",
         }
+    }
+
+    /// Whether the time is the user's own, and nothing of it is modelled.
+    #[must_use]
+    pub fn is_given(self) -> bool {
+        matches!(self, Self::Given | Self::Forecast)
     }
 }
 

@@ -105,6 +105,7 @@ pub(super) fn charts(estimates: &[Estimate], modelled_power: bool, palette: &Pal
     let basis = match estimates.first().map(|e| e.basis) {
         Some(Basis::Measured) => "measured steps",
         Some(Basis::Scaled) => "steps of another shape",
+        Some(Basis::Forecast) => "a part of the run",
         Some(Basis::Given) => "a given step time",
         Some(Basis::Analytic) | None => "a model of the hardware",
     };

@@ -51,6 +51,7 @@ fn statement(record: &Record, estimate: &Estimate) -> Option<String> {
         Basis::Measured => "steps measured on that machine",
         Basis::Scaled => "steps measured at another shape or on another device",
         Basis::Analytic => "a model of the hardware",
+        Basis::Forecast => "a part of the run",
         Basis::Given => "a step time that was given",
     };
     Some(format!("{text} ({}). Estimated before training with {TOOL} from {basis}.", boundary(estimate)))

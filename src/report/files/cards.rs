@@ -60,6 +60,7 @@ fn source(report: &Report, estimate: &Estimate) -> String {
         Basis::Measured => "from measured train steps",
         Basis::Scaled => "from steps measured at another shape",
         Basis::Analytic => "from a model of the hardware",
+        Basis::Forecast => "from a part of the run",
         Basis::Given => "from a step time that was given",
     };
     let mut parts = vec![format!("{TOOL}, estimated before training {from}")];

@@ -61,6 +61,7 @@ pub fn sentence(estimate: &Estimate) -> String {
         Basis::Analytic => "; modelled, not measured",
         Basis::Scaled => "; carried over from what was measured",
         Basis::Measured => "; by steps that were measured",
+        Basis::Forecast => "; as forecast while it ran",
         Basis::Given => "",
     };
     format!("{what}: {takes}{how}.")

@@ -1,0 +1,105 @@
+//! What watches a command that is forecast.
+
+use greenformers::estimate::{Account, Conditions, MeteredPart, account, whole_run};
+use greenformers::report::{ForecastOfRun, UNDERSTOOD};
+use greenformers::sensor::MeterFacts;
+use greenformers::stats::with_gain;
+use greenformers::track::{Forecaster, Look, Tracked, Watcher};
+use greenformers::units::Seconds;
+
+/// Seconds between two forecasts while the command runs.
+const BETWEEN_FORECASTS_S: f64 = 1.0;
+
+/// What watches the command.
+pub(super) struct Forecasting {
+    forecaster: Forecaster,
+    /// Known once the command's options are looked at.
+    conditions: Option<Conditions>,
+    seed: u64,
+    share: f64,
+    quiet: bool,
+    tokens_per_step: Option<f64>,
+    stopped: bool,
+    looked_s: f64,
+}
+
+impl Forecasting {
+    /// Watches for `forecaster`.
+    pub(super) fn new(forecaster: Forecaster, tokens_per_step: Option<f64>, quiet: bool) -> Self {
+        Self {
+            forecaster,
+            conditions: None,
+            seed: 0,
+            share: 1.0,
+            quiet,
+            tokens_per_step,
+            stopped: false,
+            looked_s: 0.0,
+        }
+    }
+
+    /// Watches from now on, under these conditions.
+    pub(super) fn under(self, conditions: &Conditions, share: f64, seed: u64) -> Self {
+        Self { conditions: Some(conditions.clone()), share, seed, ..self }
+    }
+
+    fn of_run(&mut self, at_s: f64, account: &Account) -> Option<ForecastOfRun> {
+        let run = self.forecaster.forecast(at_s)?;
+        Some(ForecastOfRun {
+            whole: run.whole_s.map(|whole_s| whole_run(account, Seconds(at_s), whole_s)),
+            run,
+            said: self.forecaster.said().to_vec(),
+            stopped: self.stopped,
+            duration_s: at_s,
+            tokens_per_step: self.tokens_per_step,
+        })
+    }
+
+    /// What it comes to in the end.
+    pub(super) fn finish(&mut self, tracked: &Tracked, account: &Account) -> Option<ForecastOfRun> {
+        self.forecaster.finish();
+        self.of_run(tracked.duration_s, account)
+    }
+
+    /// Whether the command was ended because enough was seen.
+    pub(super) fn has_stopped(&self) -> bool {
+        self.stopped
+    }
+
+    /// Why there is no forecast.
+    pub(super) fn nothing(&self) -> String {
+        match self.forecaster.pattern_matches() {
+            Some(0) => "no forecast: the pattern of `--step-pattern` matched no line of the output".to_owned(),
+            Some(n) => format!("no forecast: the pattern of `--step-pattern` matched {n} times, and no step rose"),
+            None => format!(
+                "no forecast: nothing of the output was recognised as the progress of a training\nhint: {UNDERSTOOD}"
+            ),
+        }
+    }
+}
+
+impl Watcher for Forecasting {
+    fn printed(&mut self, bytes: &[u8], at_s: f64) {
+        self.forecaster.printed(bytes, at_s);
+    }
+
+    fn look(&mut self, at_s: f64, meters: &[MeterFacts]) -> Look {
+        self.stopped = self.stopped || self.forecaster.is_enough(at_s);
+        let stop = self.stopped;
+        if self.quiet || at_s - self.looked_s < BETWEEN_FORECASTS_S {
+            return Look { line: None, stop };
+        }
+        self.looked_s = at_s;
+        let part = |meter: &MeterFacts| {
+            let joules = meter.energy_j.filter(|j| *j > 0.0)?;
+            Some(MeteredPart {
+                energy_j: with_gain(joules, 0.0, meter.info.gain_uncertainty),
+                coverage: meter.info.coverage,
+            })
+        };
+        let parts: Vec<MeteredPart> = meters.iter().filter_map(part).collect();
+        let Some(conditions) = &self.conditions else { return Look { line: None, stop } };
+        let so_far = account(&parts, Seconds(at_s), self.share, conditions, self.seed);
+        Look { line: self.of_run(at_s, &so_far).map(|forecast| forecast.line()), stop }
+    }
+}

@@ -1,0 +1,139 @@
+//! `forecast` as a person uses it: a program's output passes through, and the whole run is known from a part.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn program() -> Command {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_greenformers"));
+    program.env("COLUMNS", "100");
+    program
+}
+
+/// `forecast` of a script of the shell, written into `folder`.
+fn forecast(folder: &Path, options: &[&str], script: &str) -> Output {
+    fs::write(folder.join("train.sh"), script).unwrap();
+    let mut forecast = program();
+    forecast.arg("forecast").args(options).args(["--", "sh", "train.sh"]).current_dir(folder);
+    forecast.output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn json(path: &Path) -> Value {
+    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+}
+
+/// So many steps of 20 ms, and a line for each.
+fn steps(n: u32, total: u32) -> String {
+    format!("i=0; while [ $i -lt {n} ]; do i=$((i+1)); echo \"step $i/{total} loss 2.5\"; sleep 0.02; done\n")
+}
+
+#[test]
+fn the_whole_run_is_forecast_from_a_part_and_goes_on_elsewhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = ["--stop-after", "60steps", "-o", "run.json", "--grid", "fra", "--usd-per-hour", "2"];
+    let output = forecast(folder.path(), &options, &steps(4000, 4000));
+    let stderr = text(&output.stderr);
+    // A run that was ended because enough was seen has not failed.
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    assert!(text(&output.stdout).starts_with("step 1/4000 loss 2.5\nstep 2/4000 loss 2.5\n"));
+    assert!(stderr.contains("of 4000 steps") && stderr.contains("read: steps, read from"), "{stderr}");
+    let run = json(&folder.path().join("run.json"));
+    let found = &run["forecast"];
+    assert_eq!((found["steps_total"].as_u64(), found["stopped"].as_bool()), (Some(4000), Some(true)), "{found}");
+    assert!((60..1000).contains(&found["steps_done"].as_u64().unwrap()), "{found}");
+    let step = found["step_s"]["mid"].as_f64().unwrap();
+    assert!((0.02..0.2).contains(&step), "{found}");
+    let whole = found["whole_s"]["mid"].as_f64().unwrap();
+    assert!((whole / (4000.0 * step) - 1.0).abs() < 0.3, "{found}");
+    // Two dollars an hour.
+    let usd = found["whole"]["cost_usd"]["mid"].as_f64().unwrap();
+    assert!((usd / (2.0 * whole / 3600.0) - 1.0).abs() < 0.01, "{found}");
+    let elsewhere = |options: &[&str]| {
+        let mut estimate = program();
+        estimate.args(["estimate", "run.json", "--format", "json"]).args(options).current_dir(folder.path());
+        let output = estimate.output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()["estimates"][0].clone()
+    };
+    let (sweden, poland) = (elsewhere(&["--grid", "swe", "--pue", "1"]), elsewhere(&["--grid", "pol", "--pue", "1"]));
+    assert_eq!(sweden["basis"], "forecast");
+    let hours = |e: &Value| e["wall_h"]["mid"].as_f64().unwrap();
+    assert!((hours(&sweden) * 3600.0 / whole - 1.0).abs() < 0.05 && hours(&sweden) == hours(&poland));
+    let kg = |e: &Value| e["operational_kgco2e"]["mid"].as_f64().unwrap();
+    assert!((10.0..25.0).contains(&(kg(&poland) / kg(&sweden))), "{} and {}", kg(&poland), kg(&sweden));
+}
+
+#[test]
+fn a_run_that_goes_to_its_end_is_held_against_what_was_forecast() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = forecast(folder.path(), &["-o", "run.json"], &(steps(200, 200) + "exit 7\n"));
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(7), "{stderr}");
+    assert!(stderr.contains("the forecast was") && stderr.contains("it took"), "{stderr}");
+    let run = json(&folder.path().join("run.json"));
+    let said = run["forecast"]["said"].as_array().unwrap();
+    assert!(!said.is_empty() && run["forecast"]["steps_done"] == 200, "{run}");
+    assert_eq!(run["exit"]["code"], 7);
+}
+
+#[test]
+fn what_is_no_training_is_said_to_be_none_and_nothing_of_the_output_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    for (options, script, code, part) in [
+        (&[][..], "echo hello; exit 3", 3, "nothing of the output was recognised"),
+        (&[], "true", 0, "nothing of the output was recognised"),
+        (&["--step-pattern", "update (\\d+)"], "echo step 1; echo step 2", 0, "matched no line of the output"),
+    ] {
+        let output = forecast(folder.path(), options, script);
+        assert_eq!(output.status.code(), Some(code), "{script}");
+        assert!(text(&output.stderr).contains(part), "{script}: {}", text(&output.stderr));
+    }
+    let bad = forecast(folder.path(), &["--step-pattern", "step"], "touch ran");
+    assert_eq!(bad.status.code(), Some(1));
+    assert!(text(&bad.stderr).contains("no group in parentheses") && !folder.path().join("ran").exists());
+    // Bytes that are no text, and a line without an end.
+    let bytes =
+        forecast(folder.path(), &["--quiet"], "printf 'a\\377\\000b\\r'; head -c 3000000 /dev/zero; echo >&2 err");
+    assert_eq!((bytes.stdout.len(), &bytes.stdout[..5]), (3_000_005, &b"a\xff\0b\r"[..]));
+    assert!(text(&bytes.stderr).starts_with("err\n"), "{}", text(&bytes.stderr));
+}
+
+#[test]
+fn a_pattern_and_a_total_fill_in_what_a_program_does_not_print() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = "i=0; while [ $i -lt 80 ]; do i=$((i+1)); echo \"<$i> fine\"; sleep 0.02; done\n";
+    let options = ["--step-pattern", "<(\\d+)>", "--total-steps", "1000", "--tokens-per-step", "4k", "-o", "run.json"];
+    let output = forecast(folder.path(), &options, script);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let run = json(&folder.path().join("run.json"));
+    let found = &run["forecast"];
+    assert_eq!((found["steps_done"].as_u64(), found["steps_total"].as_u64()), (Some(80), Some(1000)), "{found}");
+    let rate = found["tokens_per_s"]["mid"].as_f64().unwrap() * found["step_s"]["mid"].as_f64().unwrap();
+    assert!((rate - 4000.0).abs() < 1.0, "{found}");
+}
+
+#[test]
+#[expect(clippy::print_stderr, reason = "a test that was skipped says so")]
+fn a_program_sees_a_terminal_where_there_is_one() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(
+        folder.path().join("look.sh"),
+        "test -t 1 && echo terminal out; test -t 2 && echo terminal err; printf 'a\\nb\\n'",
+    )
+    .unwrap();
+    let command = format!("{} forecast --quiet -- sh look.sh", env!("CARGO_BIN_EXE_greenformers"));
+    let mut script = Command::new("script");
+    script.args(["-qec", &command, "/dev/null"]).current_dir(folder.path());
+    let Some(output) = script.output().ok().filter(|o| o.status.success()) else {
+        eprintln!("skipped: `script` makes no terminal on this machine");
+        return;
+    };
+    let shown = text(&output.stdout);
+    assert!(shown.contains("terminal out\r\nterminal err\r\na\r\nb\r\n"), "{shown:?}");
+}
