@@ -1,6 +1,7 @@
 //! Why a campaign cannot run.
 
 use crate::catalog::CatalogError;
+use crate::model::Arch;
 use crate::nn::NnError;
 use crate::record::RecordError;
 use crate::sensor::SensorError;
@@ -66,6 +67,11 @@ pub enum MeasureError {
         "`{0}` is built otherwise than BERT: it is estimated but not profiled\nhint: `greenformers estimate --workload {0}`"
     )]
     Unlike(String),
+    /// Nor is fine-tuning by LoRA.
+    #[error(
+        "`{0}` is estimated but not profiled\nhint: `greenformers estimate --arch dense --arch {0} --hardware NAME`"
+    )]
+    Lora(Arch),
     /// A sequence is empty or absurdly long.
     #[error("`--seq-len {seq_len}`: expected 1 to {max}")]
     SeqLen {

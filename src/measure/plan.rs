@@ -105,6 +105,9 @@ impl Plan {
         if !workload.model.is_bert() {
             return Err(MeasureError::Unlike(workload.name.clone()));
         }
+        if let Some(arch) = archs.iter().find(|arch| matches!(arch, Arch::Lora { .. })) {
+            return Err(MeasureError::Lora(*arch));
+        }
         if let Some(&seq_len) = seq_lens.iter().find(|s| !(1..=LONGEST).contains(*s)) {
             return Err(MeasureError::SeqLen { seq_len, max: LONGEST });
         }

@@ -31,7 +31,7 @@ pub enum Order {
 
 /// An architecture and its parameter.
 ///
-/// Written `dense`, `lrt:rank=256` or `linformer:k=128,share=model,order=input`.
+/// Written `dense`, `lrt:rank=256`, `linformer:k=128,share=model,order=input` or `lora:rank=16,targets=qv`.
 ///
 /// ```
 /// use greenformers::model::Arch;
@@ -61,6 +61,23 @@ pub enum Arch {
         /// Where the input is shortened.
         order: Order,
     },
+    /// Fine-tuning by LoRA (Hu et al. 2021, arXiv 2106.09685): the model stays as it is, and pairs of low-rank matrices beside some of
+    /// its linears are trained. Estimated, not profiled.
+    Lora {
+        /// The inner width of the pairs.
+        rank: usize,
+        /// Which linears have one.
+        targets: LoraTargets,
+    },
+}
+
+/// Which linears get a pair of low-rank matrices beside them (LoRA, Hu et al. 2021).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum LoraTargets {
+    /// Queries and values; the one matrix of queries, keys and values where these are fused.
+    QueryValue,
+    /// All linears of attention and of feed-forward blocks, shared experts among them, but neither routed experts nor routers.
+    AllLinear,
 }
 
 impl Arch {
@@ -75,13 +92,14 @@ impl Arch {
         all.into_iter().filter(|arch| arch.check_causality(model).is_ok()).collect()
     }
 
-    /// `dense`, `lrt` or `linformer`.
+    /// `dense`, `lrt`, `linformer` or `lora`.
     #[must_use]
     pub fn kind(self) -> &'static str {
         match self {
             Self::Dense => "dense",
             Self::Lrt { .. } => "lrt",
             Self::Linformer { .. } => "linformer",
+            Self::Lora { .. } => "lora",
         }
     }
 
@@ -111,6 +129,8 @@ impl Arch {
         match self {
             Self::Dense => "dense".to_owned(),
             Self::Lrt { rank } => format!("LRT r={rank}"),
+            Self::Lora { rank, targets: LoraTargets::QueryValue } => format!("LoRA r={rank} qv"),
+            Self::Lora { rank, targets: LoraTargets::AllLinear } => format!("LoRA r={rank} all"),
             Self::Linformer { .. } => {
                 let spec = self.to_string();
                 let (_, options) = spec.split_once(':').unwrap_or_default();
@@ -162,6 +182,10 @@ impl Arch {
             Self::Dense => return Ok(()),
             Self::Lrt { rank } => ("rank", rank, largest_rank(config)),
             Self::Linformer { k, .. } => ("k", k, config.max_seq_len),
+            Self::Lora { targets: LoraTargets::QueryValue, .. } if config.details.latent.is_some() => {
+                return Err(ArchError::NoValueLinear(self.to_string()));
+            }
+            Self::Lora { rank, .. } => ("rank", rank, config.d_model),
         };
         if value > max {
             return Err(ArchError::TooLarge { arch: self.to_string(), name, max });
@@ -181,6 +205,8 @@ impl fmt::Display for Arch {
         match self {
             Self::Dense => f.write_str("dense"),
             Self::Lrt { rank } => write!(f, "lrt:rank={rank}"),
+            Self::Lora { rank, targets: LoraTargets::QueryValue } => write!(f, "lora:rank={rank},targets=qv"),
+            Self::Lora { rank, targets: LoraTargets::AllLinear } => write!(f, "lora:rank={rank},targets=all"),
             Self::Linformer { k, share, order } => {
                 write!(f, "linformer:k={k}")?;
                 match share {
@@ -203,8 +229,8 @@ impl fmt::Display for Arch {
 pub enum ArchError {
     /// No such architecture.
     #[error(
-        "unknown architecture `{0}`: expected `dense`, `lrt:rank=256` or \
-         `linformer:k=128,share=model|layer|kv|none,order=input|projected`"
+        "unknown architecture `{0}`: expected `dense`, `lrt:rank=256`, \
+         `linformer:k=128,share=model|layer|kv|none,order=input|projected` or `lora:rank=16,targets=qv|all`"
     )]
     Unknown(String),
     /// An option that the architecture does not have.
@@ -242,6 +268,9 @@ pub enum ArchError {
         "`{0}` shortens keys and values, and those of this model come from a latent\nhint: give `dense` or `lrt:rank=N`"
     )]
     Latent(String),
+    /// Attention without a linear of values.
+    #[error("`{0}`: latent attention has no linear of values alone\nhint: give `targets=all`")]
+    NoValueLinear(String),
     /// Separate matrices for each head cannot shorten the shared input.
     #[error("`{0}`: matrices of their own for each head need `order=projected`, since all heads share one input")]
     HeadwiseInput(String),
@@ -276,6 +305,19 @@ impl FromStr for Arch {
                     }
                 }
                 Ok(Self::Lrt { rank })
+            }
+            "lora" => {
+                const ALLOWED: &str = "`rank=N` with N of at least 1, or `targets=qv|all`";
+                let (mut rank, mut targets) = (16, LoraTargets::QueryValue);
+                for (option, (name, value)) in options {
+                    match (name, value) {
+                        ("rank" | "r", _) => rank = positive(option, value, ALLOWED)?,
+                        ("targets", "qv") => targets = LoraTargets::QueryValue,
+                        ("targets", "all") => targets = LoraTargets::AllLinear,
+                        _ => return Err(unknown(option, ALLOWED)),
+                    }
+                }
+                Ok(Self::Lora { rank, targets })
             }
             "linformer" => {
                 const ALLOWED: &str =
@@ -328,6 +370,8 @@ mod tests {
         for spec in [
             "dense",
             "lrt:rank=64",
+            "lora:rank=8,targets=qv",
+            "lora:rank=16,targets=all",
             "linformer:k=128",
             "linformer:k=64,share=layer",
             "linformer:k=64,share=kv,order=projected",

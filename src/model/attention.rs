@@ -34,7 +34,7 @@ fn products(
 ) -> Vec<Operator> {
     let StepShape { batch_size, seq_len, .. } = shape;
     let keys = arch.k().unwrap_or(seq_len);
-    let causal = matches!((config.family, arch), (Family::Decoder, Arch::Dense | Arch::Lrt { .. }));
+    let causal = matches!((config.family, arch), (Family::Decoder, Arch::Dense | Arch::Lrt { .. } | Arch::Lora { .. }));
     let seen = match window {
         Some(window) => seen_in_window(window.length, seq_len, causal),
         None if causal && kernel != AttentionKernel::Composed => keys.div_ceil(2),

@@ -27,7 +27,7 @@ pub(super) fn projections(config: &Config, arch: Arch, shape: StepShape) -> Vec<
     let tokens = shape.batch_size * shape.seq_len;
     let kv_rows = match arch {
         Arch::Linformer { k, order: Order::Input, .. } => shape.batch_size * k,
-        Arch::Dense | Arch::Lrt { .. } | Arch::Linformer { .. } => tokens,
+        Arch::Dense | Arch::Lrt { .. } | Arch::Linformer { .. } | Arch::Lora { .. } => tokens,
     };
     let (queries, values) = (config.n_heads * config.d_head(), config.n_heads * config.d_value());
     let of = |name, count: usize, rows, size| linear((config, arch), name, count.saturating_mul(layers), rows, size);

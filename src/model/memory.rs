@@ -3,13 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::arch::Order;
-use super::{Arch, Config, StepShape, count_params};
+use super::{Arch, Config, StepShape, count_params, trainable_params};
 use crate::units::DType;
 
 /// The parts of the memory of one device, in bytes. Modelled, not measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemoryEstimate {
-    /// f32 weights, gradients and the two moments of AdamW: 16 bytes a parameter.
+    /// f32 weights, gradients and the two moments of AdamW: 16 bytes a trained parameter; weights alone of those that are not.
     pub state: u64,
     /// What the forward pass keeps for the backward pass.
     pub activations: u64,
@@ -74,10 +74,17 @@ pub fn training_memory_with(
         ((layers - n_sparse).saturating_mul(of_dense)).saturating_add(n_sparse.saturating_mul(of_sparse))
     };
     MemoryEstimate {
-        state: count_params(config, arch).saturating_mul(16),
+        state: state_bytes(config, arch, dtype),
         activations: bytes(kept.saturating_add(tokens * d * (2 * width + 1))),
         logits: bytes(2 * 4 * (batch_size * masked_per_seq) as u128 * config.vocab_size as u128),
     }
+}
+
+/// Weights, gradients and the two moments of AdamW in f32: 16 bytes a parameter. What LoRA leaves as it is has its weights alone, in
+/// the number format of the step.
+fn state_bytes(config: &Config, arch: Arch, dtype: DType) -> u64 {
+    let (all, trained) = (count_params(config, arch), trainable_params(config, arch));
+    trained.saturating_mul(16).saturating_add(all.saturating_sub(trained).saturating_mul(dtype.bytes()))
 }
 
 /// Bytes that a sparse and a dense layer keep for each token. Of the `34 d` of the equation 8 are queries, keys, values and the

@@ -17,7 +17,7 @@ mod read;
 mod said;
 mod shape;
 
-pub use arch::{Arch, ArchError, Order, Share};
+pub use arch::{Arch, ArchError, LoraTargets, Order, Share};
 pub use check::ConfigError;
 pub use config::{Config, Family, MAX_LAYERS, MAX_ROWS, masked_per_seq};
 pub use extra::{Extra, ExtraKind, Place};
@@ -29,5 +29,5 @@ pub use memory::{
 pub use operator::{AttentionKernel, Operator, OperatorKind, StepShape};
 pub use operators::{forward_operators, operators, train_step_flop};
 pub use ops::{Ops, UnknownOps};
-pub use params::{LoraTargets, NoValueLinear, active_params, count_params, embedding_params, lora_params};
+pub use params::{NoValueLinear, active_params, count_params, embedding_params, lora_params, trainable_params};
 pub use shape::{Bias, Details, Experts, Heads, Latent, Norm, NormPlace, Positions, QkNorm, Window};

@@ -80,6 +80,8 @@ pub struct Operator {
     pub count: u64,
     /// Elements read and written in one run.
     pub elements: u64,
+    /// Whether its weight is not trained, so that only the gradient of its input is computed.
+    pub frozen: bool,
 }
 
 impl Operator {
@@ -98,10 +100,18 @@ impl Operator {
         self.elements.saturating_mul(3)
     }
 
-    /// The two products of the gradient of `C = A B`: `dA = dC B'` and `dB = A' dC`.
+    /// The two products of the gradient of `C = A B`: `dA = dC B'` and `dB = A' dC`; of a frozen `B` the first alone.
     #[must_use]
-    pub fn gradients(&self) -> [Self; 2] {
-        [Self { n: self.k, k: self.n, ..self.clone() }, Self { m: self.k, k: self.m, ..self.clone() }]
+    pub fn gradients(&self) -> Vec<Self> {
+        let of_input = Self { n: self.k, k: self.n, ..self.clone() };
+        let of_weight = Self { m: self.k, k: self.m, ..self.clone() };
+        if self.frozen { vec![of_input] } else { vec![of_input, of_weight] }
+    }
+
+    /// FLOPs of all its runs in forward and backward.
+    #[must_use]
+    pub fn train_flop(&self) -> u128 {
+        self.flop().saturating_mul(if self.frozen { 2 } else { 3 })
     }
 
     pub(super) fn gemm(name: &'static str, count: u64, m: usize, n: usize, k: usize) -> Self {
@@ -126,6 +136,7 @@ impl Operator {
             count,
             elements: products
                 .saturating_mul(m.saturating_mul(k).saturating_add(k * n).saturating_add(m.saturating_mul(n))),
+            frozen: false,
         }
     }
 
@@ -137,6 +148,16 @@ impl Operator {
         passes: u64,
     ) -> Self {
         let (m, n) = (size.0 as u64, size.1 as u64);
-        Self { name, kind, products: 1, m, n, k: 0, count, elements: m.saturating_mul(n).saturating_mul(passes) }
+        Self {
+            name,
+            kind,
+            products: 1,
+            m,
+            n,
+            k: 0,
+            count,
+            elements: m.saturating_mul(n).saturating_mul(passes),
+            frozen: false,
+        }
     }
 }

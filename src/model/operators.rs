@@ -7,7 +7,7 @@ use super::attention::attention;
 use super::blocks::{feed_forward, heads, others, projections};
 use super::operator::{AttentionKernel, Operator, OperatorKind, StepShape};
 use super::shape::QkNorm;
-use super::{Arch, Config};
+use super::{Arch, Config, LoraTargets, lora_params};
 
 /// The operators of one forward pass of pre-training, embeddings to losses, as they are counted.
 #[must_use]
@@ -42,8 +42,35 @@ pub fn operators(config: &Config, arch: Arch, shape: StepShape, kernel: Attentio
     list.extend(others(config, shape));
     list.extend(attention(config, arch, shape, kernel));
     list.extend(heads(config, shape));
+    if let Arch::Lora { rank, targets } = arch {
+        for operator in &mut list {
+            operator.frozen = is_weighed(operator.kind);
+        }
+        list.extend(adapters(config, rank, targets, tokens));
+    }
     list.retain(|operator| operator.m > 0 && operator.count > 0);
     list
+}
+
+/// Whether an operator multiplies with a weight.
+fn is_weighed(kind: OperatorKind) -> bool {
+    matches!(kind, OperatorKind::Gemm | OperatorKind::LowRankGemm | OperatorKind::Projection)
+}
+
+/// The pairs of products of LoRA, beside the linears that have one. A pair's size is the mean of its targets': what counts is that its
+/// products are skinny, and all its FLOPs are there.
+fn adapters(config: &Config, rank: usize, targets: LoraTargets, tokens: usize) -> Vec<Operator> {
+    let layers = config.n_layers.max(1);
+    let sides =
+        lora_params(config, rank, targets).unwrap_or(0) / rank.max(1) as u64 / config.distinct_layers().max(1) as u64;
+    let pairs = match targets {
+        LoraTargets::QueryValue => 2,
+        LoraTargets::AllLinear => 6 + usize::from(config.gated_mlp),
+    };
+    let side = usize::try_from(sides).unwrap_or(usize::MAX) / (2 * pairs);
+    let product =
+        |name, n, k| Operator::batched(name, OperatorKind::LowRankGemm, (pairs * layers) as u64, 1, (tokens, n, k));
+    vec![product("LoRA in", rank, side), product("LoRA out", side, rank)]
 }
 
 /// The activation functions of the feed-forward blocks, dense and of experts.
@@ -61,10 +88,10 @@ fn activations(config: &Config, tokens: usize) -> Vec<Operator> {
     ]
 }
 
-/// FLOPs of one train step: forward and backward, 3 times the forward products.
+/// FLOPs of one train step: forward and backward, 3 times the forward products; twice those of weights that LoRA leaves as they are.
 #[must_use]
 pub fn train_step_flop(config: &Config, arch: Arch, shape: StepShape) -> f64 {
-    3.0 * forward_operators(config, arch, shape).iter().map(Operator::flop).fold(0, u128::saturating_add) as f64
+    forward_operators(config, arch, shape).iter().map(Operator::train_flop).fold(0, u128::saturating_add) as f64
 }
 
 #[cfg(test)]
@@ -120,6 +147,21 @@ mod tests {
             let ratio = mflop_per_token(&spec, seq_len, masked) / mflop_per_token("dense", seq_len, masked);
             assert!((ratio - expected).abs() < 6e-4, "k={k} s={seq_len}: {ratio}");
         }
+    }
+
+    #[test]
+    fn a_step_of_lora_has_the_flops_counted_by_hand() {
+        // 1 layer, d 4, 2 heads, d_ff 6, vocab 10; batch 1, 3 tokens, 1 masked: 488 multiply-adds forward, of which 72 are
+        // attention, whose both sides have gradients.
+        let config =
+            Config { n_layers: 1, d_model: 4, n_heads: 2, d_ff: 6, vocab_size: 10, max_seq_len: 3, ..bert_base() };
+        let shape = StepShape { batch_size: 1, seq_len: 3, masked_per_seq: 1 };
+        let lora: Arch = "lora:rank=1,targets=qv".parse().expect("valid");
+        // 416 x 2 x 2 + 72 x 2 x 3, and pairs on queries and values: 2 x 3 x (4 + 4) x 2 x 3.
+        assert_eq!(train_step_flop(&config, lora, shape), 1664.0 + 432.0 + 288.0);
+        // On all: attention 4 x 8, block 2 x 10: 52 for each of 3 tokens, spread evenly over 6 pairs of 2 x 4 sides.
+        let all: Arch = "lora:rank=1,targets=all".parse().expect("valid");
+        assert_eq!(train_step_flop(&config, all, shape), 1664.0 + 432.0 + 6.0 * 3.0 * 8.0 * 6.0);
     }
 
     #[test]
@@ -340,7 +382,12 @@ mod tests {
     fn a_product_has_two_gradients_and_reads_and_writes_three_times_as_much_in_training() {
         let product = Operator::batched("any", OperatorKind::Gemm, 5, 3, (2, 10, 4));
         let sides = |o: &Operator| (o.products, o.m, o.n, o.k, o.count);
-        assert_eq!(product.gradients().each_ref().map(sides), [(3, 2, 4, 10, 5), (3, 4, 10, 2, 5)]);
+        let of = |o: &Operator| o.gradients().iter().map(sides).collect::<Vec<_>>();
+        assert_eq!(of(&product), [(3, 2, 4, 10, 5), (3, 4, 10, 2, 5)]);
+        // A weight that is not trained has no gradient: two thirds of the FLOPs.
+        let frozen = Operator { frozen: true, ..product.clone() };
+        assert_eq!(of(&frozen), [(3, 2, 4, 10, 5)]);
+        assert_eq!((product.train_flop(), frozen.train_flop()), (7200, 4800));
         // 3 x (8 + 40 + 20) elements; 2 x 5 x 3 x 2 x 10 x 4.
         assert_eq!((product.elements, product.train_elements(), product.flop()), (204, 612, 2400));
         assert!(OperatorKind::Projection.multiplies() && !OperatorKind::Softmax.multiplies());

@@ -1,5 +1,6 @@
 //! How many parameters a model has: exact.
 
+use super::arch::LoraTargets;
 use super::items::{Form, Item, parameters};
 use super::{Arch, Config, Share};
 
@@ -32,7 +33,19 @@ fn sum(config: &Config, arch: Arch, times: fn(&Item) -> u64) -> u64 {
         Form::Table { .. } | Form::Values(_) => None,
     };
     let counts = items.iter().map(|item| item.params(rank(item)).saturating_mul(u128::from(times(item))));
-    narrowed(counts.chain([u128::from(linformer_params(config, arch))]))
+    narrowed(counts.chain([u128::from(linformer_params(config, arch)), u128::from(adapters(config, arch))]))
+}
+
+/// Parameters that training changes: of LoRA the pairs alone, otherwise all.
+#[must_use]
+pub fn trainable_params(config: &Config, arch: Arch) -> u64 {
+    if let Arch::Lora { .. } = arch { adapters(config, arch) } else { count_params(config, arch) }
+}
+
+/// Parameters of the pairs of LoRA.
+fn adapters(config: &Config, arch: Arch) -> u64 {
+    let Arch::Lora { rank, targets } = arch else { return 0 };
+    lora_params(config, rank, targets).unwrap_or(0)
 }
 
 fn narrowed(counts: impl Iterator<Item = u128>) -> u64 {
@@ -50,15 +63,6 @@ fn linformer_params(config: &Config, arch: Arch) -> u64 {
         Share::None => 2 * layers * config.n_heads as u64,
     };
     matrices.saturating_mul((k as u64).saturating_mul(config.max_seq_len as u64))
-}
-
-/// Which linears get a pair of low-rank matrices beside them (LoRA, Hu et al. 2021).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LoraTargets {
-    /// Queries and values; the one matrix of queries, keys and values where these are fused.
-    QueryValue,
-    /// All linears of attention and of feed-forward blocks, shared experts among them, but neither routed experts nor routers.
-    AllLinear,
 }
 
 /// Linears that LoRA is asked for and that the model does not have.
@@ -112,6 +116,15 @@ mod tests {
         assert_eq!(count("linformer:k=128"), 110_171_964);
         let details = Details { heads: Some(Heads::MaskedLm), ..Details::default() };
         assert_eq!(count_params(&Config { details, ..bert_base() }, Arch::Dense), 109_514_298);
+    }
+
+    #[test]
+    fn of_lora_only_the_pairs_are_trained() {
+        // 12 layers of 2 pairs of 16 x (768 + 768): 589 824, as peft counts them for BERT-base.
+        let lora: Arch = "lora:rank=16".parse().expect("valid");
+        assert_eq!(trainable_params(&bert_base(), lora), 589_824);
+        assert_eq!(count_params(&bert_base(), lora), 110_106_428 + 589_824);
+        assert_eq!(trainable_params(&bert_base(), Arch::Dense), 110_106_428);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::estimate::error::EstimateError;
 use crate::estimate::request::cluster::Cluster;
 use crate::estimate::request::own_software::OwnSoftware;
 use crate::meter::Coverage;
-use crate::model::{Arch, count_params};
+use crate::model::{Arch, trainable_params};
 use crate::record::{Workload, phase_shape};
 use crate::stats::{Distribution, weighted_quantile};
 use crate::units::DType;
@@ -59,7 +59,7 @@ impl Target<'_> {
     /// The exchange of gradients after a pass of `pass_s` seconds, of which two thirds are backward.
     pub(in crate::estimate) fn exchange(&self, arch: Arch, pass_s: f64) -> Exchange {
         let Some(link) = self.cluster.link(self.device).filter(|_| self.devices > 1) else { return Exchange::NONE };
-        let n_params = count_params(&self.workload.model, arch) as f64;
+        let n_params = trainable_params(&self.workload.model, arch) as f64;
         exchange(&self.workload.model, n_params, pass_s * 2.0 / 3.0, self.devices, &link)
     }
 

@@ -122,6 +122,7 @@ impl Palette {
             Arch::Dense => (0, Marker::Circle),
             Arch::Lrt { .. } => (1, Marker::Square),
             Arch::Linformer { .. } => (4, Marker::Triangle),
+            Arch::Lora { .. } => (4, Marker::Square),
         };
         let shade = if arch == Arch::Dense { 0 } else { place % 3 };
         Look { ink: Ink::Arch(first + shade), marker, hollow: place % 2 == 1, dash: DASHES[place % DASHES.len()] }

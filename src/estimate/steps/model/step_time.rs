@@ -5,7 +5,7 @@ use super::figures::DeviceFigures;
 use super::parameters::{Effect, Layout, at};
 use crate::catalog::{AttentionUse, Software, SoftwareClass};
 use crate::model::{
-    Arch, AttentionKernel, Config, Family, Operator, OperatorKind, Saving, StepShape, count_params, operators,
+    Arch, AttentionKernel, Config, Family, Operator, OperatorKind, Saving, StepShape, operators, trainable_params,
 };
 use crate::units::DType;
 
@@ -48,7 +48,7 @@ impl Work {
             software,
             softmax: if config.family == Family::Decoder && software.class != SoftwareClass::Eager { 0.5 } else { 1.0 },
             grad_checkpointing: checkpoint,
-            n_params: count_params(config, arch) as f64,
+            n_params: trainable_params(config, arch) as f64,
         }
     }
 }
@@ -61,8 +61,7 @@ impl Work {
 
     /// Floating point operations of forward and backward, without any that are computed again.
     pub(in crate::estimate) fn flop(&self) -> f64 {
-        let flop = |o: &Operator| 2.0 * o.products as f64 * o.m as f64 * o.n as f64 * o.k as f64;
-        3.0 * self.operators.iter().map(|o| o.count as f64 * flop(o)).sum::<f64>()
+        self.operators.iter().map(|o| o.train_flop() as f64).sum()
     }
 }
 
@@ -206,9 +205,9 @@ fn run_s(operator: &Operator, (width, between): (f64, f64), rates: &Rates) -> (f
     let bytes = operator.elements as f64 * width;
     match operator.kind {
         OperatorKind::Gemm | OperatorKind::LowRankGemm | OperatorKind::Projection => {
-            let [left, right] = operator.gradients();
             let forward = product_s(operator, width, rates);
-            (forward, forward + product_s(&left, width, rates) + product_s(&right, width, rates))
+            let backward: f64 = operator.gradients().iter().map(|gradient| product_s(gradient, width, rates)).sum();
+            (forward, forward + backward)
         }
         OperatorKind::Attention => {
             let forward = (flop / rates.attention).max(bytes / rates.bandwidth);
