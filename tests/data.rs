@@ -1,6 +1,7 @@
 //! Every file of the catalog loads, has sources, and lies in a sane range.
 
 use greenformers::catalog::{Catalog, Device, DeviceKind, EntryKind, GridEntry, Per, Site};
+use greenformers::model::{Arch, count_params};
 use greenformers::record::Workload;
 use greenformers::units::DType;
 
@@ -99,8 +100,38 @@ fn sites_and_workloads_load() {
     assert!(catalog.all::<Site>().unwrap().len() >= 5);
     let bert: Workload = catalog.load("bert-base").unwrap();
     assert!((bert.tokens() - 42.6e9).abs() < 0.01e9, "{:e}", bert.tokens());
-    let names: Vec<String> = catalog.all::<Workload>().unwrap().into_iter().map(|w| w.name).collect();
-    assert_eq!(names, ["bert-base", "bert-large", "gpt2", "roberta-base"]);
+}
+
+#[test]
+fn published_models_have_the_parameters_and_tokens_that_are_published() {
+    let catalog = Catalog::default();
+    for (name, params, tokens) in [
+        ("bert-base", 110_106_428, 42.6e9),
+        ("gpt2", 124_439_808, 295e9),
+        ("tinyllama-1.1b", 1_100_048_384, 3e12),
+        ("pythia-1.4b", 1_414_647_808, 300e9),
+        ("pythia-6.9b", 6_857_302_016, 300e9),
+        ("gpt-j-6b", 6_050_882_784, 402e9),
+        ("llama-7b", 6_738_415_616, 1e12),
+        ("llama-2-7b", 6_738_415_616, 2e12),
+        ("falcon-7b", 6_921_720_704, 1.5e12),
+        ("gpt-neox-20b", 20_554_567_680, 472e9),
+        ("llama-65b", 65_285_660_672, 1.4e12),
+        ("llama-2-70b", 68_976_648_192, 2e12),
+        ("gpt3-175b", 174_604_259_328, 300e9),
+        ("opt-175b", 174_604_468_224, 300e9),
+        ("bloom-176b", 176_247_271_424, 366e9),
+    ] {
+        let workload: Workload = catalog.load(name).unwrap();
+        assert_eq!(count_params(&workload.model, Arch::Dense), params, "{name}");
+        assert!((workload.tokens() / tokens - 1.0).abs() < 0.005, "{name}: {:e} tokens", workload.tokens());
+    }
+    // Of these the recipe is not published.
+    for (name, params) in [("llama-3.1-8b", 8_030_261_248), ("qwen3-8b", 8_190_735_360), ("mistral-7b", 7_241_732_096)]
+    {
+        let workload: Workload = catalog.load(name).unwrap();
+        assert_eq!((count_params(&workload.model, Arch::Dense), workload.phases.len()), (params, 0), "{name}");
+    }
 }
 
 #[test]

@@ -142,6 +142,11 @@ fn desk(args: &[&str]) -> TempDir {
         "whole": {{"it_energy_kwh": {kwh}}}}}}}"#
     );
     fs::write(path.join("forecast.json"), forecast).unwrap();
+    for version in ["base", "new"] {
+        fs::create_dir_all(path.join(version)).unwrap();
+        let account = r#"{"schema": 1, "command": ["./train"], "duration_s": 1, "it_energy_kwh": {"mid": 1, "low": 1, "high": 1}}"#;
+        fs::write(path.join(version).join("run.json"), account).unwrap();
+    }
     if args.contains(&"--calibration") {
         assert!(program().current_dir(path).args(["catalog", "calibrate", "runs.csv"]).status().unwrap().success());
     }

@@ -11,6 +11,7 @@ mod estimates;
 mod fields;
 mod floors;
 mod forecast;
+mod gate;
 #[cfg(feature = "cuda")]
 mod gpu;
 mod hugging_face;

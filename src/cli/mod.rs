@@ -10,6 +10,7 @@ mod footprint;
 mod forecast;
 mod forecast_file;
 mod forecasting;
+mod gate;
 mod man;
 mod profile;
 mod progress;
@@ -68,6 +69,8 @@ enum Command {
     Track(track::Args),
     /// Run a training program, read its progress, and say what the whole of it will take, cost and emit
     Forecast(Box<forecast::Args>),
+    /// Say whether a run has become dearer, beyond doubt
+    Gate(gate::Args),
     /// Predict a run on this machine from a short profile, do the run, and print both errors
     Validate(validate::Args),
     /// Write the report of a record: tables, charts, HTML, Markdown
@@ -109,6 +112,7 @@ pub(crate) fn main() -> ExitCode {
         // The exit code is the command's.
         Command::Track(args) => return track::run(&args, &context).unwrap_or_else(|error| failed(&error)),
         Command::Forecast(args) => return forecast::run(&args, &context).unwrap_or_else(|error| failed(&error)),
+        Command::Gate(args) => return gate::run(&args, &context),
         Command::Run(args) => run::run(&args, &context),
         Command::Devices(args) => devices::run(&args, &context),
         Command::Profile(args) => profile::run(&args, &context),

@@ -8,6 +8,7 @@ mod loop_forecast;
 mod mixture;
 mod period;
 mod quantile;
+mod ratio;
 mod steady;
 mod uncertain;
 
@@ -19,5 +20,6 @@ pub use loop_forecast::{LoopForecast, LoopPause, loop_forecast};
 pub use mixture::{Component, mixture_quantile, weighted_quantile};
 pub use period::{Period, period_of_ticks};
 pub use quantile::{median, quantile_sorted};
+pub use ratio::ratio_of_means;
 pub use steady::{Drift, drift};
 pub use uncertain::{Distribution, Stream};
