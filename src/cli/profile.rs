@@ -9,7 +9,7 @@ use greenformers::files::{FolderLock, JSON_SCHEMA};
 use greenformers::machine::{self, MachineFacts};
 use greenformers::measure::{self, BatchSize, Beginning, ComputeDevice, DeviceChoice, MeasureError, MeterChoice, Plan};
 use greenformers::model::{Arch, Ops};
-use greenformers::record::{CellSummary, Environment, Pass, RECORD_FILE, Record, Settings, Workload};
+use greenformers::record::{CellSummary, Environment, Pass, RECORD_FILE, Record, Settings, Status, Workload};
 use greenformers::report::{cells_frame, profile_table, to_csv};
 use greenformers::sensor::DEFAULT_POWERCAP_ROOT;
 use greenformers::units::DType;
@@ -149,11 +149,23 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
                 context.note(format_args!("not metered: {}: {}", unmetered.what, unmetered.reason));
             }
             context.note(format_args!("record: {}", folder.join(RECORD_FILE).display()));
-            Ok(())
         }
-        Format::Json => print_json(&Output { schema: JSON_SCHEMA, cells: &summaries }),
-        Format::Csv => print(&csv),
+        Format::Json => print_json(&Output { schema: JSON_SCHEMA, cells: &summaries })?,
+        Format::Csv => print(&csv)?,
     }
+    something_fitted(&summaries)
+}
+
+/// A campaign in which no cell was measured has failed: why the first of them was not says what it would have needed.
+pub(super) fn something_fitted(cells: &[CellSummary]) -> Result<()> {
+    if cells.is_empty() || cells.iter().any(|cell| cell.status == Status::Ok) {
+        return Ok(());
+    }
+    let reasons: Vec<&str> = cells.iter().filter_map(|cell| cell.error.as_deref()).collect();
+    let shortest = reasons.iter().min_by_key(|reason| reason.len()).copied().unwrap_or("no reason is known");
+    bail!(
+        "no cell was measured: {shortest}\nhint: a smaller `--batch-size`, a shorter `--seq-len` or fewer `--layers` need less"
+    )
 }
 
 /// What is measured beside what [`WhatArgs`] name.
@@ -184,6 +196,13 @@ pub(super) fn measure_into(
 ) -> Result<(Record, FolderLock)> {
     refuse_existing(folder, resume)?;
     let workload: Workload = context.catalog.load(&args.workload)?;
+    if workload.phases.is_empty() {
+        bail!(
+            "`{}` is a model whose recipe is not known, so that nobody knows which lengths to measure\nhint: add `phases:` to a \
+             workload file of yours",
+            workload.name
+        );
+    }
     let n_layers = args.layers.map_or(workload.model.n_layers, |n| n as usize);
     let archs = if args.archs.is_empty() { Arch::usual(&workload.model) } else { args.archs.clone() };
     let in_order = |mut lens: Vec<usize>| {

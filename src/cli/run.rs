@@ -17,16 +17,19 @@ use super::Context;
 use super::common::{
     ConditionsArgs, Format, new_campaign_folder, paint, parse_seconds, print, print_json, warnings_text, width,
 };
-use super::profile::{Beside, WhatArgs, measure_into};
+use super::profile::{Beside, WhatArgs, measure_into, something_fitted};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   greenformers run
-  greenformers run --grid fra --usd-per-kwh 0.25
+  greenformers run bert-large --grid fra --usd-per-kwh 0.25
   greenformers run --quick                         the recipe's lengths alone
   greenformers run --long -o reports/mine          from 128 to 8192 tokens
   greenformers run --arch dense --arch lrt:rank=128 --max-time 60 -o reports/mine")]
 pub(super) struct Args {
+    /// What is trained, as `--workload` names it
+    #[arg(value_name = "WORKLOAD", conflicts_with = "workload")]
+    named: Option<String>,
     #[command(flatten)]
     what: WhatArgs,
     #[command(flatten)]
@@ -89,7 +92,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let facts = machine::machine_facts();
     let folder = args.output.clone().unwrap_or_else(|| new_campaign_folder(&facts.host));
     // What was not asked for otherwise: how precisely the recipe's lengths are known is how precisely the run is.
-    let what = WhatArgs { precision: args.what.precision.max(PRECISION), ..args.what.clone() };
+    let workload = args.named.clone().unwrap_or_else(|| args.what.workload.clone());
+    let what = WhatArgs { precision: args.what.precision.max(PRECISION), workload, ..args.what.clone() };
     let max_time = args.max_time.unwrap_or(if args.quick { QUICK_S } else { CELL_S });
     let (record, _lock) = measure_into(&what, args.beside(), max_time, &folder, Some(args.resume), &facts, context)?;
     let inputs = Inputs::of(&record, &args.conditions.spec()?, &context.catalog, args.what.seed)?;
@@ -108,7 +112,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         }),
         Format::Csv => print(&to_csv(&mut estimates_frame(&report.estimates)?)?),
         Format::Text => print(&text(&report, &files[0])),
-    }
+    }?;
+    something_fitted(&report.cells)
 }
 
 fn text(report: &Report, page: &Path) -> String {

@@ -284,6 +284,7 @@ fn axes(base: &Base<'_>, text: &str, context: &Context) -> Result<Axes> {
         None => Ok(spec.of_grid(catalog)?),
     };
     Ok(Axes {
+        workload: base.workload.name.clone(),
         hardware: devices_named.into_iter().map(of_device).collect::<Result<_>>()?,
         grids: grid_names.iter().map(of_grid).collect::<Result<_>>()?,
         dtypes,

@@ -15,6 +15,9 @@ use crate::record::Warning;
 use crate::stats::Interval;
 use crate::track::{Exit, Tracked, TrackedPart, Tracking};
 
+/// A command that takes less has its account in three lines.
+const SHORT_S: f64 = 2.0;
+
 /// A command that has run, and what it came to.
 #[derive(Debug, Clone, Copy)]
 pub struct TrackedRun<'a> {
@@ -93,6 +96,29 @@ impl TrackedRun<'_> {
         Ok(serde_json::to_string_pretty(&output)? + "\n")
     }
 
+    /// The account of a command that took no time, in three lines.
+    fn in_short(&self, ended: &str) -> String {
+        let of = |quantity: Quantity, scale: f64, unit: &str| {
+            self.account.footprint.of(quantity).map(|v| format!("{} {unit}", interval(v.scaled(scale))))
+        };
+        let totals = [
+            of(Quantity::ItEnergy, 1000.0, "Wh"),
+            of(Quantity::Operational, 1000.0, "gCO2e"),
+            of(Quantity::Cost, 1.0, "USD"),
+        ];
+        let totals: Vec<String> = totals.into_iter().flatten().collect();
+        let totals = if totals.is_empty() { "energy not known".to_owned() } else { totals.join(", ") };
+        let partial = if self.is_partial() { "; a part of the machine is not known" } else { "" };
+        let mut sources: Vec<&str> = self.tracked.lines.iter().filter_map(|l| l.source).map(|s| s.name()).collect();
+        sources.sort_unstable();
+        sources.dedup();
+        let sources = if sources.is_empty() { String::new() } else { format!(" (by {})", sources.join(", ")) };
+        format!(
+            "\n{} s, {ended}: {totals}{sources}{partial}\na command of less than {SHORT_S} s says little: `-o FILE.json` has all that was metered\n",
+            significant(self.tracked.duration_s)
+        )
+    }
+
     /// The account for people.
     #[must_use]
     pub fn text(&self, width: usize) -> String {
@@ -125,6 +151,9 @@ impl TrackedRun<'_> {
             Tracking::Process => "the command's share",
         };
         let mut text = format!("\n{} s, {ended}; {whose}:\n{}", significant(tracked.duration_s), table.render(width));
+        if tracked.duration_s < SHORT_S {
+            return self.in_short(&ended);
+        }
         let partial = if self.is_partial() { " (partial: a part of the machine is not known)" } else { "" };
         let totals = [
             ("energy at the wall", account.footprint.of(Quantity::ItEnergy), 1000.0, "Wh"),

@@ -255,6 +255,7 @@ mod tests {
     #[test]
     fn a_goal_of_which_all_have_nothing_does_not_choose() {
         let axes = Axes {
+            workload: "any".to_owned(),
             hardware: vec![(
                 crate::catalog::Device::unknown("gpu", true),
                 crate::estimate::request::conditions::ConditionsBuilder::default().build().expect("valid"),

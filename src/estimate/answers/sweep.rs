@@ -4,7 +4,7 @@
 //! product rule of the GUM (JCGM 100, §5.1.6), without draws. What does not depend on the grid is worked out once.
 
 use super::draws::step_j;
-use crate::catalog::{Device, DeviceKind, Grid, Phase, SoftwareSpec};
+use crate::catalog::{Device, DeviceKind, Grid, IntensityBasis, Phase, SoftwareSpec};
 use crate::estimate::error::EstimateError;
 use crate::estimate::ledger::arithmetic::Arithmetic;
 use crate::estimate::ledger::chain::{Energy, Run, footprint};
@@ -28,6 +28,8 @@ use crate::units::{DType, Joules};
 /// What is combined.
 #[derive(Debug, Clone)]
 pub struct Axes {
+    /// What is trained, by name.
+    pub workload: String,
     /// Devices, each with its own conditions: price, making, host.
     pub hardware: Vec<(Device, Conditions)>,
     /// Grids, each with its own conditions: intensity, PUE, water. Those of a desk come second ([`UsualSite::index`]).
@@ -47,6 +49,22 @@ pub struct Axes {
     /// Whether the machines are owned, so that only their electricity is paid. Rent and electricity bills are never ranked
     /// together: a rented device without a known price has no known cost.
     pub owned: bool,
+}
+
+impl Axes {
+    /// The rent of a device where a grid is, both by their places: what the scenarios of both are worked out with.
+    #[must_use]
+    pub fn rent_at(&self, hardware: usize, grid: usize) -> Option<Input> {
+        let (device, conditions) = &self.hardware[hardware];
+        rent_in(&self.grids[grid].0, device, conditions, self).ok().flatten().filter(|_| !self.owned)
+    }
+
+    /// The intensity of a grid by its place, and what it counts, where that is known.
+    #[must_use]
+    pub fn intensity_at(&self, grid: usize) -> (f64, Option<IntensityBasis>) {
+        let of_grid = &self.grids[grid].1[UsualSite::DataCentre.index()];
+        (of_grid.intensity.distribution.centre(), of_grid.basis)
+    }
 }
 
 /// A combination and what it costs.

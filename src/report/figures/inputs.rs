@@ -149,6 +149,7 @@ fn market(record: &Record, archs: &[Arch], spec: &ConditionsSpec, catalog: &Cata
     dtypes.sort_unstable();
     dtypes.dedup();
     let axes = Axes {
+        workload: record.settings.workload.name.clone(),
         hardware,
         grids: vec![spec.of_grid(catalog)?],
         dtypes,
