@@ -118,6 +118,17 @@ fn the_answer_is_a_sentence_a_table_three_assumptions_and_the_next_command() {
 }
 
 #[test]
+fn in_the_locale_of_ascii_every_letter_is_one_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let args = ["estimate", "--sweep", "hardware=h100-sxm5,a100-sxm4-80gb,grid=fra,dtype=bf16"];
+    for (locale, is_ascii) in [("C", true), ("C.UTF-8", false)] {
+        let mut program = Command::cargo_bin("greenformers").unwrap();
+        let output = program.args(args).env("LC_ALL", locale).current_dir(folder.path()).output().unwrap();
+        assert!(output.status.success() && output.stdout.is_ascii() == is_ascii, "{locale}");
+    }
+}
+
+#[test]
 fn a_cloud_and_its_region_fix_grid_pue_and_price() {
     let by_region =
         estimates("estimate bert-large --hardware a100-sxm4-40gb --devices 8 --cloud aws --region eu-west-1");

@@ -1,5 +1,6 @@
 //! Options that several commands share, and what they resolve to.
 
+use std::borrow::Cow;
 use std::io::{IsTerminal as _, Write};
 use std::path::PathBuf;
 
@@ -136,9 +137,34 @@ pub(super) fn parse_minutes(text: &str) -> Result<f64, String> {
     }
 }
 
+/// Whether the locale is that of ASCII: `LC_ALL=C`. Where nothing is set, a terminal shows more.
+fn is_ascii_locale() -> bool {
+    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let locale = set("LC_ALL").or_else(|| set("LC_CTYPE")).or_else(|| set("LANG"));
+    locale.is_some_and(|locale| locale == "C" || locale == "POSIX")
+}
+
+/// `text` by letters that every terminal has.
+fn in_ascii(text: &str) -> String {
+    let letter = |c: char| match c {
+        c if c.is_ascii() => c.to_string(),
+        '×' => "x".to_owned(),
+        '÷' => "/".to_owned(),
+        '–' | '−' => "-".to_owned(),
+        '±' => "+-".to_owned(),
+        '€' => "EUR".to_owned(),
+        '█' | '▉' | '▊' | '▋' | '▌' => "#".to_owned(),
+        '▍' | '▎' | '▏' => "-".to_owned(),
+        '₂' | '²' => "2".to_owned(),
+        _ => "?".to_owned(),
+    };
+    text.chars().map(letter).collect()
+}
+
 /// Text to stdout; a reader that has gone away is no panic.
 pub(super) fn print(text: &str) -> Result<()> {
     let mut stdout = std::io::stdout().lock();
+    let text = if is_ascii_locale() { Cow::Owned(in_ascii(text)) } else { Cow::Borrowed(text) };
     stdout.write_all(text.as_bytes())?;
     stdout.flush()?;
     Ok(())

@@ -11,6 +11,7 @@ use crate::catalog::Grid;
 use crate::estimate::{Account, Conditions, Quantity, Value};
 use crate::files::JSON_SCHEMA;
 use crate::machine::MachineFacts;
+use crate::meter::EnergySource;
 use crate::record::Warning;
 use crate::stats::Interval;
 use crate::track::{Exit, Tracked, TrackedPart, Tracking};
@@ -109,7 +110,8 @@ impl TrackedRun<'_> {
         let totals: Vec<String> = totals.into_iter().flatten().collect();
         let totals = if totals.is_empty() { "energy not known".to_owned() } else { totals.join(", ") };
         let partial = if self.is_partial() { "; a part of the machine is not known" } else { "" };
-        let mut sources: Vec<&str> = self.tracked.lines.iter().filter_map(|l| l.source).map(|s| s.name()).collect();
+        let mut sources: Vec<&str> =
+            self.tracked.lines.iter().filter_map(|l| l.source).map(EnergySource::name).collect();
         sources.sort_unstable();
         sources.dedup();
         let sources = if sources.is_empty() { String::new() } else { format!(" (by {})", sources.join(", ")) };
