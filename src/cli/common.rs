@@ -150,11 +150,10 @@ fn in_ascii(text: &str) -> String {
         c if c.is_ascii() => c.to_string(),
         '×' => "x".to_owned(),
         '÷' => "/".to_owned(),
-        '–' | '−' => "-".to_owned(),
+        '–' | '−' | '▍' | '▎' | '▏' => "-".to_owned(),
         '±' => "+-".to_owned(),
         '€' => "EUR".to_owned(),
         '█' | '▉' | '▊' | '▋' | '▌' => "#".to_owned(),
-        '▍' | '▎' | '▏' => "-".to_owned(),
         '₂' | '²' => "2".to_owned(),
         _ => "?".to_owned(),
     };
