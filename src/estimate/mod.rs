@@ -5,6 +5,8 @@
 
 mod answers;
 mod error;
+pub mod layout;
+mod layout_error;
 mod ledger;
 mod request;
 mod steps;
@@ -24,11 +26,13 @@ pub use answers::thesis::{ThesisClaim, thesis_claims};
 pub use answers::training::{estimate, estimate_without_shares, estimates_of_record};
 pub use answers::variance::VarianceShare;
 pub use error::EstimateError;
+pub use layout_error::LayoutError;
 pub use ledger::quantity::{Compared, Footprint, Quantity};
 pub use ledger::traced::Derivation;
 pub use request::cluster::{Cluster, Network, NetworkError, parse_devices_per_node};
 pub use request::conditions::{Conditions, ConditionsBuilder};
 pub use request::input::{Assumption, Input, Value};
+pub use request::layout::{Layout, LayoutSpec, Recompute};
 pub use request::lost_time::{Failures, LostTime};
 pub use request::own_software::OwnSoftware;
 pub use request::recipe::Recipe;
