@@ -15,8 +15,8 @@ pub(super) const N: usize = 13;
 /// nccl's own figures say; the spreads are about the standard errors that these have, and judgement where they have none.
 pub const CONSTANTS: [(&str, f64, f64, &str); N] = [
     ("size_dependence", 1.0, 0.7, "on how much less efficient narrow products are than wide ones, over the model of one device"),
-    ("products", 1.0, 0.3, "on seconds of products, over the model of one device"),
-    ("shared_traffic", 1.0, 0.3, "on seconds of softmax, activations and losses, over the model of one device"),
+    ("products", 1.0, 0.4, "on seconds of products, over the model of one device"),
+    ("shared_traffic", 1.0, 0.7, "on seconds of softmax, activations and losses, over the model of one device"),
     ("whole_traffic", 1.0, 0.3, "on seconds of norms, residuals and embeddings, over the model of one device"),
     ("launch_s", 80e-6, 0.7, "seconds that the host takes for an operator's kernel and what is done around it in Python"),
     ("operators_around", 12.0, 0.7, "operators of a micro-batch around its layers"),

@@ -240,8 +240,8 @@ pub fn step(
 }
 
 /// The exchange of gradients of the fullest stage, in the format of the run: an all-reduce, or as much of reduce-scatter and
-/// all-gather where optimizer states are shared. Weights that are shared are gathered twice, and their gradients scattered, in each
-/// micro-batch, which is 1.5 times as much (Rajbhandari et al. 2020, section 7).
+/// all-gather where optimizer states are shared. Gradients that are shared are scattered in each micro-batch, which is half of an
+/// all-reduce; weights that are shared are gathered twice besides, which makes it 1.5 times one (Rajbhandari et al. 2020, section 7).
 fn gradients(
     setting: &Setting<'_>,
     layout: &Layout,
@@ -252,12 +252,14 @@ fn gradients(
     let width = setting.held.dtype.bytes() as f64;
     let bytes = width * params;
     let once = setting.links.data(layout, bytes);
-    let times = if layout.zero == 3 { 1.5 * micro_batches } else { 1.0 };
-    let backward_s = micro_batch_s * 2.0 / 3.0;
+    let (times, passes_s) = match layout.zero {
+        3 => (1.5 * micro_batches, micro_batches * micro_batch_s),
+        2 => (0.5 * micro_batches + 0.5, micro_batches * micro_batch_s * 2.0 / 3.0),
+        _ => (1.0, micro_batch_s * 2.0 / 3.0),
+    };
     let table = (model.vocab_size * model.d_model) as f64 / f64::from(layout.tp);
     let hideable = if layout.dp > 1 { (1.0 - table / params).max(0.0) } else { 0.0 };
-    let backward_s = if layout.zero == 3 { micro_batches * micro_batch_s } else { backward_s };
-    let of_data = Exchange { hideable, backward_s, ..repeated(once, times) };
+    let of_data = Exchange { hideable, backward_s: passes_s, ..repeated(once, times) };
     let tied = if model.is_tied() { setting.links.embedding(layout, width * table) } else { Exchange::NONE };
     let seconds = of_data.all_reduce_s(&Factors::MIDDLE);
     let mut traffic = Vec::new();
