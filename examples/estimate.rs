@@ -26,6 +26,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         software: SoftwareSpec::default(),
         own: None,
         micro_batch: None,
+        layout: None,
         conditions: &conditions,
         seed: 0,
     })?;

@@ -66,15 +66,18 @@ const KORTHIKANTI: [(usize, usize, usize, &str, usize, usize, f64, f64); 4] = [
 
 fn wide() -> Vec<MeasuredIteration> {
     let of = |&(d, heads, layers, layout, batch_size, micro_batch, full, selective): &_| {
-        [(format!("{layout},recompute=full"), full), (format!("{layout},recompute=selective,sequence_parallel=true"), selective)]
-            .map(|(layout, seconds)| MeasuredIteration {
-                model: gpt(d, heads, layers, 2048),
-                seq_len: 2048,
-                batch_size,
-                micro_batch,
-                layout: layout.parse().unwrap(),
-                seconds,
-            })
+        [
+            (format!("{layout},recompute=full"), full),
+            (format!("{layout},recompute=selective,sequence_parallel=true"), selective),
+        ]
+        .map(|(layout, seconds)| MeasuredIteration {
+            model: gpt(d, heads, layers, 2048),
+            seq_len: 2048,
+            batch_size,
+            micro_batch,
+            layout: layout.parse().unwrap(),
+            seconds,
+        })
     };
     KORTHIKANTI.iter().flat_map(of).collect()
 }
@@ -130,7 +133,8 @@ struct Fold {
 impl Fold {
     /// Number, median error, and part within a 95 % interval of `scatter`, of those that `keep` chooses.
     fn summary(&self, scatter: f64, keep: impl Fn(usize) -> bool) -> (usize, f64, f64) {
-        let kept: Vec<f64> = self.held_out.iter().zip(&self.errors).filter(|(i, _)| keep(**i)).map(|(_, e)| *e).collect();
+        let kept: Vec<f64> =
+            self.held_out.iter().zip(&self.errors).filter(|(i, _)| keep(**i)).map(|(_, e)| *e).collect();
         let inside = kept.iter().filter(|e| e.abs() <= 1.96 * scatter).count();
         let errors: Vec<f64> = kept.iter().map(|e| (e.exp() - 1.0).abs()).collect();
         (kept.len(), median(&errors).unwrap_or(0.0), inside as f64 / kept.len().max(1) as f64)
@@ -197,7 +201,8 @@ fn page(all: &[MeasuredIteration], folds: &[Fold], table: &LayoutTable, device: 
     for fold in folds {
         for of in ["all", "tensor alone", "data alone", "pipeline alone", "mixed"] {
             let (n, error, inside) = fold.summary(table.scatter, |i| of == "all" || kind(&all[i].layout) == of);
-            writeln!(text, "| {} | {of} | {n} | {:.1} % | {:.0} % |", fold.name, 100.0 * error, 100.0 * inside).unwrap();
+            writeln!(text, "| {} | {of} | {n} | {:.1} % | {:.0} % |", fold.name, 100.0 * error, 100.0 * inside)
+                .unwrap();
         }
     }
     let figures = DeviceFigures::of(device, DType::F16).unwrap();

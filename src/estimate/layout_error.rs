@@ -36,7 +36,9 @@ pub enum LayoutError {
         of: &'static str,
     },
     /// A stage would have no layer.
-    #[error("`pp={pp}` with `interleave={interleave}` needs {needed} layers, and the model has {layers}: expected at most as many")]
+    #[error(
+        "`pp={pp}` with `interleave={interleave}` needs {needed} layers, and the model has {layers}: expected at most as many"
+    )]
     Stages {
         /// Stages.
         pp: u32,

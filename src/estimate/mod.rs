@@ -17,6 +17,7 @@ pub use answers::crossover::{Change, Crossover, PerToken};
 pub use answers::elsewhere::{ModelledCrossovers, modelled_crossovers};
 pub use answers::footprint::{FootprintRequest, footprint};
 pub use answers::frontier::{Goal, Limits, UnknownGoal, frontier, recommend, recommend_architecture};
+pub use answers::laid_out::{LaidOut, OtherLayout, Traffic};
 pub use answers::output::Estimate;
 pub use answers::prediction::{Outcome, Prediction};
 pub use answers::published::{PublishedCheck, against_published};

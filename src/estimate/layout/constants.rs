@@ -14,11 +14,21 @@ pub(super) const N: usize = 13;
 /// Name, middle and spread (of the natural logarithm) before the fit, and meaning. The middles are what the model of one device and
 /// nccl's own figures say; the spreads are about the standard errors that these have, and judgement where they have none.
 pub const CONSTANTS: [(&str, f64, f64, &str); N] = [
-    ("size_dependence", 1.0, 0.7, "on how much less efficient narrow products are than wide ones, over the model of one device"),
+    (
+        "size_dependence",
+        1.0,
+        0.7,
+        "on how much less efficient narrow products are than wide ones, over the model of one device",
+    ),
     ("products", 1.0, 0.4, "on seconds of products, over the model of one device"),
     ("shared_traffic", 1.0, 0.7, "on seconds of softmax, activations and losses, over the model of one device"),
     ("whole_traffic", 1.0, 0.3, "on seconds of norms, residuals and embeddings, over the model of one device"),
-    ("launch_s", 80e-6, 0.7, "seconds that the host takes for an operator's kernel and what is done around it in Python"),
+    (
+        "launch_s",
+        80e-6,
+        0.7,
+        "seconds that the host takes for an operator's kernel and what is done around it in Python",
+    ),
     ("operators_around", 12.0, 0.7, "operators of a micro-batch around its layers"),
     (
         "operators_of_separate_softmax",
@@ -27,8 +37,18 @@ pub const CONSTANTS: [(&str, f64, f64, &str); N] = [
         "operators that a softmax takes more where it is not fused: Megatron's kernel takes multiples of 4 heads x sequences on a \
          device (megatron/fused_kernels, batch_per_block)",
     ),
-    ("jitter", 0.05, 0.7, "how much longer hosts take per unit of ln(tp), as those of a tensor group wait for each other"),
-    ("sharpness", 3.0, 0.4, "power of the sum of what host and device take: 1 one after the other, infinite the longer of both"),
+    (
+        "jitter",
+        0.05,
+        0.7,
+        "how much longer hosts take per unit of ln(tp), as those of a tensor group wait for each other",
+    ),
+    (
+        "sharpness",
+        3.0,
+        0.4,
+        "power of the sum of what host and device take: 1 one after the other, infinite the longer of both",
+    ),
     ("tensor_exchange", 1.0, 0.22, "on seconds of all-reduces of a tensor group, over nccl's figures"),
     ("pipeline_exchange", 1.0, 0.5, "on seconds of sends between stages, over nccl's figures"),
     ("update", 1.0, 0.5, "on seconds of AdamW, over 28 bytes a parameter at the bandwidth that is reached"),
@@ -79,7 +99,8 @@ impl Constants {
     pub fn embedded() -> &'static Self {
         static EMBEDDED: OnceLock<Constants> = OnceLock::new();
         EMBEDDED.get_or_init(|| {
-            let table: LayoutTable = serde_json::from_str(layouts_table()).expect("the embedded table is read by a test");
+            let table: LayoutTable =
+                serde_json::from_str(layouts_table()).expect("the embedded table is read by a test");
             let mut values = CONSTANTS.map(|c| c.1);
             for (value, (name, ..)) in values.iter_mut().zip(CONSTANTS) {
                 if let Some(constant) = table.constants.iter().find(|c| c.name == name) {

@@ -94,9 +94,12 @@ impl<'a> Iterations<'a> {
                 class: SoftwareClass::Optimised,
                 constants,
             };
-            let micro = *known.entry(self.kinds[i]).or_insert_with(|| MicroBatch::of(&setting, one.layout.tp, one.shape()));
-            let micro_batches =
-                one.layout.micro_batches(one.batch_size, one.micro_batch).expect("a batch that was run is shared evenly");
+            let micro =
+                *known.entry(self.kinds[i]).or_insert_with(|| MicroBatch::of(&setting, one.layout.tp, one.shape()));
+            let micro_batches = one
+                .layout
+                .micro_batches(one.batch_size, one.micro_batch)
+                .expect("a batch that was run is shared evenly");
             let step = step(&setting, &one.layout, &micro, &self.sizes[i], micro_batches);
             (step.step_s(&Factors::MIDDLE) / one.seconds).ln()
         };
@@ -124,14 +127,13 @@ impl<'a> Iterations<'a> {
     pub fn table(&self, fit: &Fit, scatter: f64, source: String) -> LayoutTable {
         let round = |x: f64| format!("{x:.4e}").parse().unwrap_or(x);
         let unit = |i: usize| (0..CONSTANTS.len()).map(|j| if i == j { 1.0 } else { 0.0 }).collect::<Vec<f64>>();
-        let constants = CONSTANTS.iter().zip(&fit.values).enumerate().map(|(i, ((name, _, _, meaning), ln))| {
-            LayoutConstant {
+        let constants =
+            CONSTANTS.iter().zip(&fit.values).enumerate().map(|(i, ((name, _, _, meaning), ln))| LayoutConstant {
                 name: (*name).to_owned(),
                 value: round(ln.exp()),
                 ln_standard_error: round(fit.variance(&unit(i)).sqrt()),
                 meaning: (*meaning).to_owned(),
-            }
-        });
+            });
         LayoutTable { source, n_iterations: self.all.len(), scatter: round(scatter), constants: constants.collect() }
     }
 }

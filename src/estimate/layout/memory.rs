@@ -170,7 +170,10 @@ pub(super) fn of_sizes(
             weights: width * params / shared(3),
             gradients: width * params / shared(2),
             optimizer: (16.0 - 2.0 * width) * params / shared(1),
-            activations: layers_in_flight(layers as f64, layout, i, micro_batches) * sizes.kept + again + before + after,
+            activations: layers_in_flight(layers as f64, layout, i, micro_batches) * sizes.kept
+                + again
+                + before
+                + after,
             logits: if is_last { 8.0 * losses * vocabulary } else { 0.0 },
             workspace: gathered + between,
         }

@@ -20,8 +20,7 @@ pub fn shard(model: &Config, tp: u32) -> Config {
         details.head_dim = Some(model.d_head());
         details.n_kv_heads = Some(part(model.n_kv_heads()).max(1));
     }
-    details.experts =
-        details.experts.map(|e| Experts { d_ff: part(e.d_ff), shared_d_ff: part(e.shared_d_ff), ..e });
+    details.experts = details.experts.map(|e| Experts { d_ff: part(e.d_ff), shared_d_ff: part(e.shared_d_ff), ..e });
     Config {
         n_heads: part(model.n_heads),
         d_ff: part(model.d_ff),

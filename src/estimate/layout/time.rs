@@ -54,9 +54,8 @@ impl MicroBatch {
             (false, _) => 1.0,
         };
         let tuning = setting.constants.tuning();
-        let of = |list: &[_]| {
-            Efficiency::embedded().shard(setting.figures, list, (setting.software(), softmax), &tuning)
-        };
+        let of =
+            |list: &[_]| Efficiency::embedded().shard(setting.figures, list, (setting.software(), softmax), &tuning);
         let mut layer = of(&operators.layer);
         if causal && !fused {
             layer.kernels += 3.0 * setting.constants.separate_softmax() * held.model.n_layers as f64;

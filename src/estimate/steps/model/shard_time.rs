@@ -58,8 +58,7 @@ impl Efficiency {
         let mut time = ShardTime::default();
         for operator in operators {
             let count = operator.count as f64;
-            let flop =
-                2.0 * operator.products as f64 * operator.m as f64 * operator.n as f64 * operator.k as f64;
+            let flop = 2.0 * operator.products as f64 * operator.m as f64 * operator.n as f64 * operator.k as f64;
             let bytes = operator.elements as f64 * width;
             let (forward, train) = match operator.kind {
                 OperatorKind::Gemm | OperatorKind::LowRankGemm | OperatorKind::Projection => {
