@@ -18,3 +18,6 @@ pub use source::Considered;
 pub(super) use source::layout_source;
 pub use time::{LayoutStep, MicroBatch, Setting, step};
 pub use traffic::{Collective, Links, all_reduces_of_a_layer};
+
+#[cfg(test)]
+mod tests;

@@ -73,7 +73,7 @@ impl Candidate {
 pub struct Found {
     /// Those that fit, the fastest first: the best and the next three.
     pub fit: Vec<Candidate>,
-    /// The fastest that do not.
+    /// The fastest that do not; the smallest, where none fits.
     pub too_large: Vec<Candidate>,
 }
 
@@ -165,6 +165,10 @@ impl<'a> Search<'a> {
         }
         for list in [&mut found.fit, &mut found.too_large] {
             list.sort_by(|a, b| a.step_s.total_cmp(&b.step_s));
+        }
+        if found.fit.is_empty() {
+            // Those that come nearest.
+            found.too_large.sort_by(|a, b| a.memory.total().total_cmp(&b.memory.total()));
         }
         found.fit.truncate(1 + OTHERS);
         found.too_large.truncate(OTHERS);

@@ -158,7 +158,6 @@ fn check(layout: &Layout, request: &Request<'_>, arch: Arch) -> Result<(), Layou
 
 fn nothing_fits(devices: u32, found: &Found, usable: Option<f64>) -> LayoutError {
     let line = |c: &Candidate| format!("`{}` {}\n", c.layout, c.why_not(usable.unwrap_or(0.0)));
-    // Those that come nearest say most; all are in the order of their steps.
     LayoutError::NothingFits { devices, why: found.too_large.iter().map(line).collect() }
 }
 
