@@ -40,24 +40,28 @@ fn measured() -> Option<Vec<MeasuredIteration>> {
     let text = fs::read_to_string(root().join("../shared/data/vtrain_single_node.csv")).ok()?;
     let rows = text.lines().skip(1).filter(|line| !line.trim().is_empty());
     let of = |line: &str| {
-        let n: Vec<f64> = line.split(',').map(|x| x.trim().parse().unwrap()).collect();
-        let at = |i: usize| n[i] as usize;
-        let layout = Layout { tp: n[7] as u32, dp: n[8] as u32, pp: n[9] as u32, ..Layout::default() };
+        let cells: Vec<&str> = line.split(',').map(str::trim).collect();
+        let at = |i: usize| cells[i].parse::<usize>().unwrap();
+        let along = |i: usize| cells[i].parse::<u32>().unwrap();
+        let layout = Layout { tp: along(7), dp: along(8), pp: along(9), ..Layout::default() };
         MeasuredIteration {
             model: gpt(at(3), at(4), at(5), at(6)),
             seq_len: at(6),
             batch_size: at(1),
             micro_batch: at(2),
             layout,
-            seconds: n[10] / 1000.0,
+            seconds: cells[10].parse::<f64>().unwrap() / 1000.0,
         }
     };
     Some(rows.map(of).collect())
 }
 
+/// A row of that table.
+type Korthikanti = (usize, usize, usize, &'static str, usize, usize, f64, f64);
+
 /// Iterations of Korthikanti et al. 2022 (arXiv 2205.05198, table 5): d_model, heads, layers, layout without what follows, batch,
 /// micro-batch, seconds with full recomputation, and with sequence parallelism and selective recomputation.
-const KORTHIKANTI: [(usize, usize, usize, &str, usize, usize, f64, f64); 4] = [
+const KORTHIKANTI: [Korthikanti; 4] = [
     (6144, 64, 48, "tp=8", 4, 4, 1.42, 1.10),
     (12288, 96, 96, "tp=8,pp=8,interleave=3", 64, 1, 18.13, 13.75),
     (20480, 128, 105, "tp=8,pp=35,interleave=3", 280, 1, 49.05, 37.83),
@@ -82,9 +86,12 @@ fn wide() -> Vec<MeasuredIteration> {
     KORTHIKANTI.iter().flat_map(of).collect()
 }
 
+/// A row of that table.
+type Narayanan = (usize, usize, usize, u32, u32, u32, usize, f64);
+
 /// Narayanan et al. 2021 (arXiv 2104.04473, table 1): d_model, heads, layers, tp, pp, devices, batch, TFLOP/s of a device, with
 /// full recomputation. Micro-batches are not said.
-const NARAYANAN: [(usize, usize, usize, u32, u32, u32, usize, f64); 10] = [
+const NARAYANAN: [Narayanan; 10] = [
     (2304, 24, 24, 1, 1, 32, 512, 137.0),
     (3072, 32, 30, 2, 1, 64, 512, 138.0),
     (4096, 32, 36, 4, 1, 128, 512, 142.0),
@@ -250,6 +257,7 @@ fn tflop_per_s(constants: &Constants, device: &Device) -> BTreeMap<usize, Vec<(u
 }
 
 #[test]
+#[expect(clippy::print_stderr, reason = "a test that was skipped says so")]
 fn layouts_whose_shapes_are_held_out_take_the_time_that_was_measured() {
     let Some(mut all) = measured() else {
         eprintln!("skipped: ../shared/data/vtrain_single_node.csv is not here");

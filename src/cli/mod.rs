@@ -56,7 +56,7 @@ enum Command {
     /// Measure train steps on this machine; writes DIR/record.json
     Profile(profile::Args),
     /// Estimate time, energy, money and CO2e of one full training run
-    Estimate(estimate::Args),
+    Estimate(Box<estimate::Args>),
     /// Compare the architectures of a record, length by length
     Compare(compare::Args),
     /// Work out the footprint of a run whose hours or energy are known

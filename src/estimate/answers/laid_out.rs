@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::estimate::layout::{Candidate, Considered};
+use crate::estimate::layout::{Candidate, Considered, whole_bytes};
 
 /// The layout of an estimate, and the others that were considered.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -60,7 +60,7 @@ pub(super) fn laid_out(considered: &Considered) -> Option<LaidOut> {
     let other = |c: &Candidate| OtherLayout {
         layout: c.layout.to_string(),
         step_s: c.step_s,
-        memory_bytes: c.memory.total() as u64,
+        memory_bytes: whole_bytes(c.memory.total()),
         why_not: (c.fits == Some(false)).then(|| c.why_not(usable)),
     };
     let step = &chosen.step;
@@ -83,7 +83,7 @@ pub(super) fn laid_out(considered: &Considered) -> Option<LaidOut> {
         layout: chosen.layout.to_string(),
         micro_batches: step.micro_batches,
         fullest_stage: chosen.stage + 1,
-        memory_bytes: chosen.memory.parts().map(|(name, bytes)| (name, bytes as u64)).into(),
+        memory_bytes: chosen.memory.parts().map(|(name, bytes)| (name, whole_bytes(bytes))).into(),
         parts_s: parts.into(),
         traffic: traffic.collect(),
         others: considered.found.fit.iter().skip(1).chain(&considered.found.too_large).map(other).collect(),

@@ -46,6 +46,16 @@ impl StageMemory {
     }
 }
 
+/// Bytes as a whole number.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a sum of sizes, and the largest number beyond all"
+)]
+pub(in crate::estimate) fn whole_bytes(bytes: f64) -> u64 {
+    bytes as u64
+}
+
 /// What is trained, for its memory.
 #[derive(Debug, Clone, Copy)]
 pub struct Held<'a> {
@@ -70,20 +80,20 @@ pub struct Held<'a> {
 pub fn layer_activations(held: &Held<'_>, layout: &Layout, shape: StepShape, recompute: Recompute) -> f64 {
     let (d, width) = (held.model.d_model as f64, held.dtype.bytes() as f64);
     let tokens = (shape.batch_size * shape.seq_len) as f64;
-    let share = if layout.sequence_parallel { 1.0 / f64::from(layout.tp) } else { 1.0 };
+    let part = if layout.sequence_parallel { 1.0 / f64::from(layout.tp) } else { 1.0 };
     if recompute == Recompute::Full {
-        return share * tokens * d * width;
+        return part * tokens * d * width;
     }
     // With the tokens shared out, a device keeps a `t`-th of what one alone would.
-    let (config, share) =
-        if layout.sequence_parallel { (held.model.clone(), share) } else { (shard(held.model, layout.tp), 1.0) };
+    let (config, part) =
+        if layout.sequence_parallel { (held.model.clone(), part) } else { (shard(held.model, layout.tp), 1.0) };
     let saving = Saving {
         fused_attention: held.attention == AttentionUse::Fused || recompute == Recompute::Selective,
         grad_checkpointing: false,
     };
     let all = training_memory_with(&config, held.arch, shape, held.dtype, saving).activations as f64;
     let embeddings = tokens * d * (2.0 * width + 1.0);
-    share * (all - embeddings) / held.model.n_layers.max(1) as f64
+    part * (all - embeddings) / held.model.n_layers.max(1) as f64
 }
 
 /// Of how many layers stage `i` keeps the activations at once, when `micro_batches` go through `layout`, one forward, one
@@ -149,8 +159,8 @@ pub(super) fn of_sizes(
     let width = held.dtype.bytes() as f64;
     let (tp, dp) = (f64::from(layout.tp), f64::from(layout.dp));
     let tokens = (shape.batch_size * shape.seq_len) as f64;
-    let share = if layout.sequence_parallel { 1.0 / tp } else { 1.0 };
-    let elements = tokens * held.model.d_model as f64 * share;
+    let part = if layout.sequence_parallel { 1.0 / tp } else { 1.0 };
+    let elements = tokens * held.model.d_model as f64 * part;
     let shared = |stage: u8| if layout.zero >= stage { dp } else { 1.0 };
     let layers = layers_of(held.model.n_layers, layout.pp);
     let of = |(i, &layers): (usize, &usize)| {

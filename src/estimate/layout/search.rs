@@ -200,7 +200,7 @@ fn variants(held: &Held<'_>, layout: Layout) -> Vec<Layout> {
         for &zero in shards {
             for interleave in PIECES.into_iter().filter(|v| *v == 1 || layout.pp > 1) {
                 let sequence_parallel = layout.tp > 1;
-                all.push(Layout { recompute, zero, interleave, sequence_parallel, ..layout });
+                all.push(Layout { zero, sequence_parallel, recompute, interleave, ..layout });
             }
         }
     }

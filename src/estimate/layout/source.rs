@@ -1,7 +1,7 @@
 //! The steps of a run whose layout was asked for.
 
 use super::constants::Constants;
-use super::memory::Held;
+use super::memory::{Held, whole_bytes};
 use super::search::{Batch, Candidate, Found, Search};
 use super::time::Setting;
 use super::traffic::Links;
@@ -142,7 +142,7 @@ pub(in crate::estimate) fn layout_source(
              Megatron on 8 A100 and 8 runs of wide models",
             device.name
         ),
-        peak_memory_bytes: Some(peak as u64),
+        peak_memory_bytes: Some(whole_bytes(peak)),
     };
     Ok((source, considered))
 }

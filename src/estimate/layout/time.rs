@@ -244,21 +244,21 @@ pub fn step(
 fn gradients(
     setting: &Setting<'_>,
     layout: &Layout,
-    (params, micro_batches): (f64, f64),
-    micro_batch_s: f64,
+    (params, m): (f64, f64),
+    pass_s: f64,
 ) -> (Exchange, Vec<Collective>) {
     let model = setting.held.model;
     let width = setting.held.dtype.bytes() as f64;
     let bytes = width * params;
     let once = setting.links.data(layout, bytes);
-    let (times, passes_s) = match layout.zero {
-        3 => (1.5 * micro_batches, micro_batches * micro_batch_s),
-        2 => (0.5 * micro_batches + 0.5, micro_batches * micro_batch_s * 2.0 / 3.0),
-        _ => (1.0, micro_batch_s * 2.0 / 3.0),
+    let (times, behind_s) = match layout.zero {
+        3 => (1.5 * m, m * pass_s),
+        2 => (0.5 * m + 0.5, m * pass_s * 2.0 / 3.0),
+        _ => (1.0, pass_s * 2.0 / 3.0),
     };
     let table = (model.vocab_size * model.d_model) as f64 / f64::from(layout.tp);
     let hideable = if layout.dp > 1 { (1.0 - table / params).max(0.0) } else { 0.0 };
-    let of_data = Exchange { hideable, backward_s: passes_s, ..repeated(once, times) };
+    let of_data = Exchange { hideable, backward_s: behind_s, ..repeated(once, times) };
     let tied = if model.is_tied() { setting.links.embedding(layout, width * table) } else { Exchange::NONE };
     let seconds = of_data.all_reduce_s(&Factors::MIDDLE);
     let mut traffic = Vec::new();

@@ -21,11 +21,11 @@ impl<'a> Links<'a> {
 
     /// The link, if one is known.
     #[must_use]
-    pub fn link(&self) -> Option<&'a Interconnect> {
+    pub fn link(self) -> Option<&'a Interconnect> {
         self.link
     }
 
-    fn among(&self, bytes: f64, devices: u32, in_a_machine: impl Fn(u32) -> u32) -> Exchange {
+    fn among(self, bytes: f64, devices: u32, in_a_machine: impl Fn(u32) -> u32) -> Exchange {
         let Some(link) = self.link else { return Exchange::NONE };
         all_reduce(bytes, devices, &Interconnect { devices: in_a_machine(link.devices).max(1), ..link.clone() })
     }
@@ -33,19 +33,19 @@ impl<'a> Links<'a> {
     /// An all-reduce of `bytes` over the devices of a tensor group; a reduce-scatter and an all-gather, which sequence
     /// parallelism has in its place, move as much.
     #[must_use]
-    pub fn tensor(&self, layout: &Layout, bytes: f64) -> Exchange {
+    pub fn tensor(self, layout: &Layout, bytes: f64) -> Exchange {
         self.among(bytes, layout.tp, |of_machine| of_machine)
     }
 
     /// An all-reduce of `bytes` over replicas, which are `tp` devices apart.
     #[must_use]
-    pub fn data(&self, layout: &Layout, bytes: f64) -> Exchange {
+    pub fn data(self, layout: &Layout, bytes: f64) -> Exchange {
         self.among(bytes, layout.dp, |of_machine| of_machine / layout.tp)
     }
 
     /// Whether a stage and the next are in different machines: they are `tp x dp` devices apart.
     #[must_use]
-    pub fn stages_are_apart(&self, layout: &Layout) -> bool {
+    pub fn stages_are_apart(self, layout: &Layout) -> bool {
         let apart = u64::from(layout.tp) * u64::from(layout.dp);
         self.link.is_some_and(|link| apart >= u64::from(link.devices))
     }
@@ -53,7 +53,7 @@ impl<'a> Links<'a> {
     /// `bytes` from a stage to the next. Between machines each device of a tensor group sends its part, which is gathered over
     /// the links inside (Narayanan et al. 2021, section 4.1).
     #[must_use]
-    pub fn pipeline(&self, layout: &Layout, bytes: f64) -> Exchange {
+    pub fn pipeline(self, layout: &Layout, bytes: f64) -> Exchange {
         if layout.pp < 2 {
             return Exchange::NONE;
         }
@@ -66,7 +66,7 @@ impl<'a> Links<'a> {
 
     /// Between the first and the last stage, which both hold a tied embedding.
     #[must_use]
-    pub fn embedding(&self, layout: &Layout, bytes: f64) -> Exchange {
+    pub fn embedding(self, layout: &Layout, bytes: f64) -> Exchange {
         if layout.pp < 2 {
             return Exchange::NONE;
         }

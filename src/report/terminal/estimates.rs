@@ -76,13 +76,11 @@ pub fn layout_text(estimates: &[Estimate], width: usize) -> String {
     let micro = layout.micro_batches;
     text.push_str(&wrapped(&format!("{micro} micro-batches; of their time: {}", parts.join(", ")), width, "        "));
     for other in &layout.others {
-        let said = match &other.why_not {
-            Some(why) => format!("not:    {}, {} s a step: {why}", other.layout, significant(other.step_s)),
-            None => {
-                let memory = gb(other.memory_bytes);
-                format!("next:   {}, {} s a step, {memory} GB", other.layout, significant(other.step_s))
-            }
-        };
+        let step = format!("{}, {} s a step", other.layout, significant(other.step_s));
+        let said = other.why_not.as_ref().map_or_else(
+            || format!("next:   {step}, {} GB", gb(other.memory_bytes)),
+            |why| format!("not:    {step}: {why}"),
+        );
         text.push_str(&wrapped(&said, width, "        "));
     }
     text + "\n"
