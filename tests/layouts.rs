@@ -226,7 +226,8 @@ fn page(all: &[MeasuredIteration], folds: &[Fold], table: &LayoutTable, device: 
     }
     text.push_str(
         "\nRuns on several nodes, which are not in the fit (Narayanan et al. 2021, table 1; TFLOP/s of a device as the paper counts \
-         them). Micro-batches are not published: predictions are of those of 1, 2, 4 and 8 that divide the batch and fit.\n\n\
+         them). Micro-batches are not published: predictions are of those of 1, 2, 4 and 8 that divide the batch, in \
+         brackets, whether or not they fit.\n\n\
          | model | devices | published | predicted |\n|---|---|---|---|\n",
     );
     for (d, list) in tflop_per_s(&constants, device) {
