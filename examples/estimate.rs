@@ -2,15 +2,13 @@
 
 #![expect(clippy::print_stdout, reason = "an example prints what it finds")]
 
-use std::error::Error;
-
 use greenformers::catalog::{Catalog, SoftwareSpec};
 use greenformers::estimate::{Cluster, ConditionsSpec, Hardware, Quantity, Request, estimate};
 use greenformers::model::Arch;
 use greenformers::report::{human_hours, percent_saved};
 use greenformers::units::DType;
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
     let catalog = Catalog::default();
     let hardware = Hardware::Catalog(catalog.load(&args.next().unwrap_or_else(|| "a100-sxm4-80gb".to_owned()))?);
@@ -26,6 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         software: SoftwareSpec::default(),
         own: None,
         micro_batch: None,
+        layout: None,
         conditions: &conditions,
         seed: 0,
     })?;

@@ -24,6 +24,7 @@
 //!     software: SoftwareSpec::default(),
 //!     own: None,
 //!     micro_batch: None,
+//!     layout: None,
 //!     conditions: &conditions,
 //!     seed: 0,
 //! })?;

@@ -441,6 +441,7 @@ proptest! {
             software: if tuned { "optimised/fused".parse().unwrap() } else { SoftwareSpec::default() },
             own: None,
             micro_batch: None,
+            layout: None,
             conditions: &conditions.build().unwrap(),
             seed: 7,
         };

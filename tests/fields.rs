@@ -168,6 +168,14 @@ fn with_a_schedule() -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
+/// Estimates with a layout, which no committed report has.
+fn with_a_layout() -> Value {
+    let args = "estimate bert-large --hardware a100-sxm4-80gb --devices 16 --layout auto --format json";
+    let output = program().args(args.split(' ')).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
 #[test]
 fn every_field_of_records_and_estimates_is_in_its_table_and_every_field_of_a_table_occurs() {
     let page = fs::read_to_string(root().join("docs/fields.md")).unwrap();
@@ -179,6 +187,7 @@ fn every_field_of_records_and_estimates_is_in_its_table_and_every_field_of_a_tab
     estimates.iter().for_each(|path| walk.object(&read(path), "estimates.json"));
     walk.object(&with_rare_fields(), "record.json");
     walk.object(&with_a_schedule(), "estimates.json");
+    walk.object(&with_a_layout(), "estimates.json");
     let listed =
         tables.iter().flat_map(|(table, fields)| fields.keys().map(move |field| (table.clone(), field.clone())));
     let unseen: Vec<String> = listed.filter(|f| !walk.seen.contains(f)).map(|(t, f)| format!("{t}: `{f}`")).collect();

@@ -47,8 +47,16 @@ const REPORT: [(&str, u32); 16] = [
 ];
 
 /// The floors inside `estimate`: what is asked, how long a step takes, what a run comes to, what people want to know.
-const ESTIMATE: [(&str, u32); 6] =
-    [("error", 0), ("request", 1), ("steps", 2), ("ledger", 3), ("answers", 4), ("mod", 5)];
+const ESTIMATE: [(&str, u32); 8] = [
+    ("layout_error", 0),
+    ("error", 1),
+    ("request", 2),
+    ("steps", 3),
+    ("layout", 4),
+    ("ledger", 5),
+    ("answers", 6),
+    ("mod", 7),
+];
 
 /// The floors inside `progress`: bytes and numbers, what a frame tells, a counter over time, the choice among counters.
 const PROGRESS: [(&str, u32); 17] = [

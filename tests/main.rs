@@ -17,6 +17,7 @@ mod gpu;
 mod hugging_face;
 #[cfg(late_binding)]
 mod late_binding;
+mod layouts;
 mod nn;
 mod ops;
 mod package;

@@ -156,6 +156,7 @@ fn request<'a>(
         software: greenformers::catalog::SoftwareSpec::default(),
         own: None,
         micro_batch: None,
+        layout: None,
         conditions,
         seed: 5,
     }

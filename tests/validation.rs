@@ -199,6 +199,7 @@ fn no_step_of_the_model_is_faster_than_the_peak_of_its_device() {
                 software: "optimised/fused".parse().unwrap(),
                 own: None,
                 micro_batch: None,
+                layout: None,
                 conditions: &conditions,
                 seed: 1,
             };
@@ -361,6 +362,7 @@ fn a_record_in_one_dtype_knows_how_much_faster_the_card_is_in_another() {
             software: software.parse().unwrap(),
             own: None,
             micro_batch: None,
+            layout: None,
             conditions: &conditions,
             seed: 1,
         };

@@ -22,6 +22,11 @@ pub(super) fn published_runs_csv() -> &'static str {
     HARDWARE.get_file("published_runs.csv").and_then(|f| f.contents_utf8()).unwrap_or_default()
 }
 
+/// The text of `hardware/layouts.json`.
+pub(super) fn layouts_json() -> &'static str {
+    HARDWARE.get_file("layouts.json").and_then(|f| f.contents_utf8()).unwrap_or_default()
+}
+
 /// The text of `hardware/efficiency.json`.
 pub(super) fn efficiency_json() -> &'static str {
     HARDWARE.get_file("efficiency.json").and_then(|f| f.contents_utf8()).unwrap_or_default()

@@ -35,7 +35,7 @@ pub use identify::same_device_name;
 pub use intensity_basis::{IntensityBasis, UnknownIntensityBasis};
 pub use offer::{Offer, median_offer};
 pub use own_runs::{OwnRunsError, own_runs};
-pub use published::{PublishedRun, efficiency_table, published_runs};
+pub use published::{PublishedRun, efficiency_table, layouts_table, published_runs};
 pub use site::Site;
 pub use software::{AttentionUse, Software, SoftwareClass, SoftwareSpec, UnknownAttention, UnknownSoftware};
 pub use sourced::{CatalogQuantity, Sourced};

@@ -3,7 +3,7 @@
 
 use serde::Deserialize;
 
-use super::files::{efficiency_json, published_runs_csv};
+use super::files::{efficiency_json, layouts_json, published_runs_csv};
 use super::software::{AttentionUse, Software, SoftwareClass};
 use crate::units::DType;
 
@@ -89,6 +89,12 @@ pub fn published_runs() -> Vec<PublishedRun> {
 #[must_use]
 pub fn efficiency_table() -> &'static str {
     efficiency_json()
+}
+
+/// The text of the constants of layouts, fitted to measured iterations of Megatron (`hardware/layouts.json`).
+#[must_use]
+pub fn layouts_table() -> &'static str {
+    layouts_json()
 }
 
 #[cfg(test)]

@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use greenformers::catalog::{AttentionUse, Device, SoftwareSpec};
 use greenformers::estimate::{
-    Cluster, ConditionsSpec, Estimate, EstimateError, Hardware, Network, OwnSoftware, Recipe, Request, estimate,
-    parse_devices_per_node, recommend_architecture, unused_record,
+    Cluster, ConditionsSpec, Estimate, EstimateError, Hardware, LayoutSpec, Network, OwnSoftware, Recipe, Request,
+    estimate, parse_devices_per_node, recommend_architecture, unused_record,
 };
 use greenformers::files::{JSON_SCHEMA, read_text};
 use greenformers::model::Arch;
 use greenformers::record::{Record, Workload};
 use greenformers::report::{
-    assumptions_table, estimates_frame, explanation_table, schedule_text, short_answer, side_table, to_csv,
-    variance_table, verdict_of_machines, wrapped,
+    assumptions_table, estimates_frame, explanation_table, layout_text, schedule_text, short_answer, side_table,
+    to_csv, variance_table, verdict_of_machines, wrapped,
 };
 use greenformers::stats::Interval;
 use greenformers::units::{DType, Watts, parse_power};
@@ -35,6 +35,7 @@ use super::workload::{WorkloadArgs, model_file};
   greenformers estimate config.json --hardware h100-sxm5 --devices 8 --tokens 10B --batch-tokens 0.5M --seq-len 4096
   greenformers estimate --hardware a100-sxm4-80gb --devices 8 --grid aws-eu-north-1
   greenformers estimate --hardware h100-sxm5 --devices 64 --network 8xinfiniband-ndr
+  greenformers estimate llama-2-70b --hardware h100-sxm5 --devices 512 --layout auto
   greenformers estimate --hardware rtx-4090-24gb --workload my-model.yaml --arch dense --arch lrt:rank=128
   greenformers estimate --sweep hardware=all,grid=all,devices=1,8 --pareto time,cost,co2e --max-hours 48 --recommend
   greenformers estimate --hardware h100-sxm5 --grid hours.csv --start-within 48h --explain
@@ -71,6 +72,10 @@ pub(super) struct Args {
     /// Sequences on a device at a time [default: the largest that fits and divides the batch evenly]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     micro_batch: Option<u32>,
+    /// How the model is laid out over the devices: `auto` for the fastest that fits, or some of `dp=N`, `tp=N`, `pp=N`,
+    /// `zero=0|1|2|3`, `sequence_parallel=true`, `recompute=none|selective|full`, `micro_batch=N` and `interleave=N`
+    #[arg(long, value_name = "LAYOUT", conflicts_with_all = ["step_time", "power", "sweep"])]
+    layout: Option<LayoutSpec>,
     /// What trains, where it was not measured: eager (stock Hugging Face or PyTorch), compiled (torch.compile, XLA), optimised
     /// (Megatron, LLM Foundry, a maker's containers) or unknown (a mixture of all)
     #[arg(long, value_name = "CLASS", default_value = "unknown")]
@@ -202,14 +207,13 @@ fn asked(args: &Args, context: &Context) -> Result<Asked> {
         devices = devices.or(Some(count));
         hardware = vec![device];
     }
-    Ok(Asked {
-        record,
-        forecast,
-        workload: args.workload.or_named(named),
-        hardware,
-        devices: devices.unwrap_or(1),
-        spec,
-    })
+    let of_layout = match args.layout {
+        Some(LayoutSpec::Of(layout)) => u32::try_from(layout.devices()).ok(),
+        Some(LayoutSpec::Auto) | None => None,
+    };
+    let devices = devices.or(of_layout).unwrap_or(1);
+    let workload = args.workload.or_named(named);
+    Ok(Asked { record, forecast, workload, hardware, devices, spec })
 }
 
 fn estimates(args: &Args, asked: &Asked, device: Option<Device>, context: &Context) -> Result<Vec<Estimate>> {
@@ -244,7 +248,12 @@ fn estimates(args: &Args, asked: &Asked, device: Option<Device>, context: &Conte
         workload.name = format!("{steps} steps");
         "given with `--steps`".clone_into(&mut workload.source);
     }
-    let archs = if args.archs.is_empty() { hardware.usual_archs(&workload) } else { args.archs.clone() };
+    let archs = match (args.archs.is_empty(), args.layout) {
+        (true, None) => hardware.usual_archs(&workload),
+        // How others share their products over devices is not known.
+        (true, Some(_)) => vec![Arch::Dense],
+        (false, _) => args.archs.clone(),
+    };
     let conditions = asked.spec.on(&hardware, asked.devices, &context.catalog)?;
     let own = args.calibration.as_deref().map(calibration).transpose()?;
     let mut estimates = estimate(&Request {
@@ -257,6 +266,7 @@ fn estimates(args: &Args, asked: &Asked, device: Option<Device>, context: &Conte
         software: args.software(),
         own: own.as_ref(),
         micro_batch: args.micro_batch.map(|n| n as usize),
+        layout: args.layout,
         conditions: &conditions,
         seed: args.seed,
     })?;
@@ -304,6 +314,7 @@ fn text(estimates: &[Estimate], args: &Args) -> String {
     {
         text.push_str(&wrapped(&format!("{name}: {reason}"), width, "  "));
     }
+    text.push_str(&layout_text(estimates, width));
     text.push_str(&schedule_text(estimates));
     if args.sweep.recommend {
         text.push_str(&wrapped(&recommend_architecture(estimates), width, ""));

@@ -1,5 +1,6 @@
 //! Why an estimate cannot be made.
 
+use super::layout_error::LayoutError;
 use crate::catalog::{CatalogError, HourlyError};
 use crate::model::ArchError;
 use crate::units::DType;
@@ -34,6 +35,9 @@ pub enum EstimateError {
         /// Runs behind this program's.
         expected: usize,
     },
+    /// The devices cannot be laid out so.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
     /// There is nothing to compute on.
     #[error("`--devices 0`: expected at least 1")]
     NoDevices,

@@ -5,6 +5,8 @@
 
 mod answers;
 mod error;
+pub mod layout;
+mod layout_error;
 mod ledger;
 mod request;
 mod steps;
@@ -15,6 +17,7 @@ pub use answers::crossover::{Change, Crossover, PerToken};
 pub use answers::elsewhere::{ModelledCrossovers, modelled_crossovers};
 pub use answers::footprint::{FootprintRequest, footprint};
 pub use answers::frontier::{Goal, Limits, UnknownGoal, frontier, recommend, recommend_architecture};
+pub use answers::laid_out::{LaidOut, OtherLayout, Traffic};
 pub use answers::output::Estimate;
 pub use answers::prediction::{Outcome, Prediction};
 pub use answers::published::{PublishedCheck, against_published};
@@ -25,11 +28,13 @@ pub use answers::training::{estimate, estimate_without_shares, estimates_of_reco
 pub use answers::variance::VarianceShare;
 pub use answers::whole_run::whole_run;
 pub use error::EstimateError;
+pub use layout_error::LayoutError;
 pub use ledger::quantity::{Compared, Footprint, Quantity};
 pub use ledger::traced::Derivation;
 pub use request::cluster::{Cluster, Network, NetworkError, parse_devices_per_node};
 pub use request::conditions::{Conditions, ConditionsBuilder};
 pub use request::input::{Assumption, Input, Value};
+pub use request::layout::{Layout, LayoutSpec, Recompute};
 pub use request::lost_time::{Failures, LostTime};
 pub use request::own_software::OwnSoftware;
 pub use request::recipe::Recipe;

@@ -43,7 +43,8 @@ pub use sides::{Side, Sides, side_by_side, write_sides};
 pub use table::{TextTable, wrapped};
 pub use terminal::{
     Paint, answer_table, assumptions_table, claims_text, comparison_text, crossovers_table, explanation_table,
-    profile_table, schedule_text, sentence, short_answer, side_table, sweep_table, variance_table, verdict_of_machines,
+    layout_text, profile_table, schedule_text, sentence, short_answer, side_table, sweep_table, variance_table,
+    verdict_of_machines,
 };
 pub use tracked::TrackedRun;
 pub use validation::{

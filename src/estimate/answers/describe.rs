@@ -216,6 +216,7 @@ fn assumptions(request: &Request<'_>, source: &StepSource) -> Vec<Assumption> {
     if !source.basis.is_given() {
         let why = match source.basis {
             Basis::Measured => "as it was measured",
+            _ if request.layout.is_some() => "given, or the fastest that fits the memory and divides the batch",
             _ => "given, or the largest that fits the memory and divides the batch",
         };
         list.push(Assumption::choice("micro-batch", micro.join(", "), why));
@@ -264,15 +265,24 @@ fn data_parallel(request: &Request<'_>, source: &StepSource) -> Vec<Assumption> 
         "exchange of gradients that shows in a step",
         exposed,
         "s",
-        "all-reduce of f32 gradients, 2 (n-1)/n S/B, and the latency of each bucket of 25 MB; less what overlaps the backward \
-         pass, which the token embedding's cannot",
+        if request.layout.is_some() {
+            "all-reduce of the fullest stage's gradients in the format of the run, over its replicas, and weights where they are \
+             shared; less what overlaps the backward pass of the last micro-batch"
+        } else {
+            "all-reduce of f32 gradients, 2 (n-1)/n S/B, and the latency of each bucket of 25 MB; less what overlaps the backward \
+             pass, which the token embedding's cannot"
+        },
     ));
     list.push(number(
         "slowest of the devices",
         source.straggler.factor(&factors),
         "1",
-        "expected maximum of n devices' steps, whose scatter is fitted to published runs on 8 devices, and of machines, which \
-         differ by 1 %",
+        if request.layout.is_some() {
+            "expected maximum of machines, which differ by 1 %; the wait within a machine is in the fitted constants"
+        } else {
+            "expected maximum of n devices' steps, whose scatter is fitted to published runs on 8 devices, and of machines, which \
+             differ by 1 %"
+        },
     ));
     if source.phases.iter().any(|p| !p.exchange.is_none()) {
         // Within one machine nothing goes over the network, and no other machine is waited for.
@@ -300,7 +310,11 @@ fn warnings(request: &Request<'_>, source: &StepSource, fits: Option<bool>) -> V
         list.push(Warning::new(
             "the run does not fit the memory of a device",
             "it cannot run as it is estimated",
-            "give a smaller `--micro-batch`, more memory, or `grad_checkpointing: true` in the workload",
+            if request.layout.is_some() {
+                "`--layout auto` for the fastest that fits, a smaller `--micro-batch`, or `recompute=full`"
+            } else {
+                "give a smaller `--micro-batch`, more memory, or `grad_checkpointing: true` in the workload"
+            },
         ));
     }
     let is_given = source.basis.is_given();

@@ -137,7 +137,9 @@ fn exchange(step: &PhaseStep, n: usize, factors: &Factors) -> Vec<Derivation> {
 /// The modelled parts of a pass.
 fn parts(step: &PhaseStep, n: usize) -> Vec<Derivation> {
     let Some(time) = &step.parts else {
-        return vec![line(format!("micro-batch of phase {n}, s"), "measured".to_owned(), step.pass_s.centre())];
+        let how =
+            if step.least_pass_s > 0.0 { "modelled: passes of the layout over its micro-batches" } else { "measured" };
+        return vec![line(format!("micro-batch of phase {n}, s"), how.to_owned(), step.pass_s.centre())];
     };
     let shares = Class::ALL.iter().zip(time.by_class).filter(|(_, s)| *s > 0.0);
     let sum: Vec<String> = shares.map(|(class, s)| format!("{} {}", show(s), class.name())).collect();

@@ -9,6 +9,7 @@ pub(super) mod elsewhere;
 mod explain;
 pub(super) mod footprint;
 pub(super) mod frontier;
+pub(super) mod laid_out;
 pub(super) mod output;
 pub(super) mod prediction;
 pub(super) mod published;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Serialize, Serializer};
 
+use super::laid_out::LaidOut;
 use super::schedule::Schedule;
 use super::variance::VarianceShare;
 use crate::catalog::IntensityBasis;
@@ -56,6 +57,9 @@ pub struct Estimate {
     pub memory_per_device_bytes: Option<u64>,
     /// Whether that is there.
     pub fits: Option<bool>,
+    /// How the run is laid out over the devices, where a layout was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layout: Option<LaidOut>,
     /// Ratios to the dense architecture under the same conditions: 0.7 saves 30 %.
     pub vs_dense: Option<Compared<Interval>>,
     /// Why numbers are missing, by name.
@@ -128,6 +132,7 @@ impl Estimate {
             footprint: Footprint::default(),
             memory_per_device_bytes: None,
             fits: None,
+            layout: None,
             vs_dense: None,
             missing: BTreeMap::new(),
             schedule: None,

@@ -2,12 +2,14 @@
 
 use super::describe::describe;
 use super::draws::{Draws, draw};
+use super::laid_out::laid_out;
 use super::output::Estimate;
 use super::variance::variance_shares;
 use crate::estimate::error::EstimateError;
+use crate::estimate::layout::{Considered, layout_source};
 use crate::estimate::ledger::monte_carlo::MonteCarlo;
 use crate::estimate::request::conditions::Conditions;
-use crate::estimate::request::training::{Request, check};
+use crate::estimate::request::training::{Request, check, check_devices};
 use crate::estimate::steps::source::step_source;
 use crate::estimate::steps::step::StepSource;
 use crate::model::Arch;
@@ -51,25 +53,35 @@ pub fn estimates_of_record(
 }
 
 fn estimates(request: &Request<'_>, with_shares: bool) -> Result<Vec<Estimate>, EstimateError> {
-    check(request.workload, request.devices, request.cluster, request.micro_batch)?;
+    match request.layout {
+        // Replicas share the batch then, and not all devices.
+        Some(_) => check_devices(request.devices, request.cluster, request.micro_batch)?,
+        None => check(request.workload, request.devices, request.cluster, request.micro_batch)?,
+    }
     let monte_carlo = MonteCarlo::new(request.seed, TRIALS);
-    let mut runs: Vec<(Arch, StepSource, Draws)> = Vec::new();
+    let mut runs: Vec<(Arch, StepSource, Option<Considered>, Draws)> = Vec::new();
     for &arch in request.archs {
         arch.check(&request.workload.model)?;
-        let source = step_source(request, arch)?;
+        let (source, layouts) = match request.layout {
+            Some(spec) => layout_source(request, spec, arch).map(|(source, layouts)| (source, Some(layouts)))?,
+            None => (step_source(request, arch)?, None),
+        };
         let draws = draw(request, arch, &source, &monte_carlo);
         if !draws.wall_h().iter().all(|h| h.is_finite() && *h > 0.0) {
             return Err(EstimateError::OutOfRange { arch: arch.to_string() });
         }
-        runs.push((arch, source, draws));
+        runs.push((arch, source, layouts, draws));
     }
     let dense = runs.iter().position(|(arch, ..)| *arch == Arch::Dense);
     Ok(runs
         .iter()
-        .map(|(arch, source, draws)| {
-            let reference = dense.map(|i| &runs[i].2).filter(|_| *arch != Arch::Dense);
+        .map(|(arch, source, layouts, draws)| {
+            let reference = dense.map(|i| &runs[i].3).filter(|_| *arch != Arch::Dense);
             let shares = if with_shares { variance_shares(request, *arch, source, request.seed) } else { Vec::new() };
-            describe(request, *arch, source, draws, reference, shares)
+            Estimate {
+                layout: layouts.as_ref().and_then(laid_out),
+                ..describe(request, *arch, source, draws, reference, shares)
+            }
         })
         .collect())
 }

@@ -3,6 +3,7 @@
 pub(super) mod cluster;
 pub(super) mod conditions;
 pub(super) mod input;
+pub(super) mod layout;
 pub(super) mod lost_time;
 pub(super) mod own_software;
 pub(super) mod recipe;

@@ -2,6 +2,7 @@
 
 use super::cluster::Cluster;
 use super::conditions::Conditions;
+use super::layout::LayoutSpec;
 use super::own_software::OwnSoftware;
 use super::recipe::no_recipe;
 use crate::catalog::{Device, DeviceKind, SoftwareSpec};
@@ -56,6 +57,8 @@ pub struct Request<'a> {
     pub own: Option<&'a OwnSoftware>,
     /// Sequences on a device at a time; the largest that fits if not given.
     pub micro_batch: Option<usize>,
+    /// How the run is laid out over the devices; if not given, each has the whole model, and they share the batch.
+    pub layout: Option<LayoutSpec>,
     /// Grid, site and prices.
     pub conditions: &'a Conditions,
     /// Seed of the draws.
@@ -141,6 +144,7 @@ impl<'a> Request<'a> {
             software: SoftwareSpec::default(),
             own: None,
             micro_batch: None,
+            layout: None,
             conditions,
             seed,
         }
@@ -173,26 +177,39 @@ pub(in crate::estimate) fn check(
     cluster: Cluster,
     micro_batch: Option<usize>,
 ) -> Result<(), EstimateError> {
-    if devices == 0 {
-        return Err(EstimateError::NoDevices);
-    }
     if workload.phases.is_empty() {
         return Err(no_recipe(&workload.name));
     }
-    cluster.check()?;
+    check_devices(devices, cluster, micro_batch)?;
     for phase in &workload.phases {
         if (phase.batch_size as u64) < u64::from(devices) {
             return Err(EstimateError::BatchTooSmall { batch_size: phase.batch_size, devices });
         }
-    }
-    if micro_batch == Some(0) {
-        return Err(EstimateError::Number { name: "--micro-batch", value: 0.0, allowed: "at least 1" });
     }
     // A phase of smaller batches has smaller micro-batches; one that no phase can have is a mistake.
     let batch_size = workload.phases.iter().map(|p| p.batch_size).max().unwrap_or(1);
     let share = batch_size.div_ceil(devices as usize);
     if let Some(micro_batch) = micro_batch.filter(|n| *n > share) {
         return Err(EstimateError::MicroBatchTooLarge { micro_batch, share, batch_size, devices });
+    }
+    Ok(())
+}
+
+/// Whether there can be so many devices, joined so, with such micro-batches.
+///
+/// # Errors
+/// If there are none, or a machine has none, or a micro-batch is empty.
+pub(in crate::estimate) fn check_devices(
+    devices: u32,
+    cluster: Cluster,
+    micro_batch: Option<usize>,
+) -> Result<(), EstimateError> {
+    if devices == 0 {
+        return Err(EstimateError::NoDevices);
+    }
+    cluster.check()?;
+    if micro_batch == Some(0) {
+        return Err(EstimateError::Number { name: "--micro-batch", value: 0.0, allowed: "at least 1" });
     }
     Ok(())
 }

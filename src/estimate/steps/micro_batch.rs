@@ -1,7 +1,7 @@
 //! How many sequences fit a device at a time.
 
 use super::model::saving;
-use crate::catalog::{AttentionUse, Device, Sourced};
+use crate::catalog::{AttentionUse, Device};
 use crate::model::{Arch, training_memory_with};
 use crate::record::{Workload, phase_shape};
 use crate::units::DType;
@@ -22,9 +22,14 @@ pub(in crate::estimate) fn memory_of(
     training_memory_with(&workload.model, arch.at_length(shape.seq_len), shape, dtype, saving).total()
 }
 
+/// Bytes of `device` that training can use, if its memory is known.
+pub(in crate::estimate) fn usable_bytes(device: &Device) -> Option<f64> {
+    device.memory.as_ref().map(|memory| USABLE * memory.base())
+}
+
 /// Whether `bytes` fit, if the memory of the device is known.
 pub(in crate::estimate) fn fits(bytes: u64, device: &Device) -> Option<bool> {
-    device.memory.as_ref().map(Sourced::base).map(|memory| bytes as f64 <= USABLE * memory)
+    usable_bytes(device).map(|usable| bytes as f64 <= usable)
 }
 
 /// Sequences on each device in a step of `batch_size`: the device with most sets the pace.

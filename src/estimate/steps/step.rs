@@ -123,7 +123,7 @@ pub struct StepSource {
     pub power_uncertainty: f64,
     /// What was measured or modelled, for the assumptions.
     pub description: String,
-    /// Peak memory that was measured.
+    /// Peak memory that was measured, or that the fullest device of a layout takes.
     pub peak_memory_bytes: Option<u64>,
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::estimate::{Estimate, Quantity};
 use crate::report::names::name_of;
 use crate::report::numbers::{interval, significant};
-use crate::report::table::TextTable;
+use crate::report::table::{TextTable, wrapped};
 
 /// What the main table has no room for.
 #[must_use]
@@ -50,6 +50,40 @@ pub fn schedule_text(estimates: &[Estimate]) -> String {
         let _ = writeln!(text, "{}\n", when.limits);
     }
     text
+}
+
+/// The layout of the first estimate, the next best, and why the fastest others cannot be; nothing without a layout.
+#[must_use]
+pub fn layout_text(estimates: &[Estimate], width: usize) -> String {
+    let Some(layout) = estimates.first().and_then(|e| e.layout.as_ref()) else { return String::new() };
+    let gb = |bytes: u64| significant(bytes as f64 / 1e9);
+    let mut text = wrapped(&format!("layout: {}", layout.layout), width, "        ");
+    let bytes: Vec<String> = layout
+        .memory_bytes
+        .iter()
+        .filter(|(_, bytes)| **bytes >= 50_000_000)
+        .map(|(name, bytes)| format!("{name} {}", gb(*bytes)))
+        .collect();
+    let stage = format!("memory of a device of stage {}, GB: {}", layout.fullest_stage, bytes.join(", "));
+    text.push_str(&wrapped(&stage, width, "        "));
+    let whole = layout.parts_s.get("passes").copied().unwrap_or(0.0);
+    let parts: Vec<String> = layout
+        .parts_s
+        .iter()
+        .filter(|(name, s)| **name != "passes" && **name != "update" && **s > 0.0)
+        .map(|(name, s)| format!("{name} {:.0} %", 100.0 * s / whole))
+        .collect();
+    let micro = layout.micro_batches;
+    text.push_str(&wrapped(&format!("{micro} micro-batches; of their time: {}", parts.join(", ")), width, "        "));
+    for other in &layout.others {
+        let step = format!("{}, {} s a step", other.layout, significant(other.step_s));
+        let said = other.why_not.as_ref().map_or_else(
+            || format!("next:   {step}, {} GB", gb(other.memory_bytes)),
+            |why| format!("not:    {step}: {why}"),
+        );
+        text.push_str(&wrapped(&said, width, "        "));
+    }
+    text + "\n"
 }
 
 /// What to find out first.

@@ -7,6 +7,7 @@ mod network;
 mod own_software;
 mod parameters;
 mod power;
+mod shard_time;
 mod step_time;
 
 pub(in crate::estimate) use efficiency::SOFTWARE;
@@ -21,4 +22,5 @@ pub use network::{
 pub use own_software::OwnRun;
 pub use parameters::{SHARED, SoftwareSpread};
 pub use power::{OTHER_DESIGN_SD, PowerCheck, busy_w, power_checks};
+pub use shard_time::{ShardTime, Tuning};
 pub use step_time::{Class, StepTime, Work, saving};

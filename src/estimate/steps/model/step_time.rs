@@ -10,9 +10,9 @@ use crate::model::{
 use crate::units::DType;
 
 /// Backward over forward of fused attention, which computes its scores again: 5 products for 2 (Dao et al. 2022).
-const FUSED_BACKWARD: f64 = 2.5;
+pub(super) const FUSED_BACKWARD: f64 = 2.5;
 /// Bytes that AdamW moves for a parameter: weight, gradient and two moments read, all but the gradient written, f32.
-const ADAMW_BYTES: f64 = 28.0;
+pub(super) const ADAMW_BYTES: f64 = 28.0;
 
 /// What one device computes between two optimizer steps, and what it computes on.
 #[derive(Debug, Clone, PartialEq)]
@@ -145,19 +145,19 @@ impl StepTime {
 }
 
 /// The constants of one device, dtype and software, resolved.
-struct Rates {
-    product: f64,
-    size: f64,
-    attention: f64,
-    fused: f64,
-    bandwidth: f64,
-    ridge: f64,
-    softmax: f64,
-    traffic: f64,
-    launch: f64,
+pub(super) struct Rates {
+    pub(super) product: f64,
+    pub(super) size: f64,
+    pub(super) attention: f64,
+    pub(super) fused: f64,
+    pub(super) bandwidth: f64,
+    pub(super) ridge: f64,
+    pub(super) softmax: f64,
+    pub(super) traffic: f64,
+    pub(super) launch: f64,
 }
 
-fn rates(values: &[f64], layout: &Layout, figures: &DeviceFigures, software: Software) -> Rates {
+pub(super) fn rates(values: &[f64], layout: &Layout, figures: &DeviceFigures, software: Software) -> Rates {
     let effect = |effect, whose: Option<&str>| {
         whose.and_then(|whose| layout.effect(effect, whose)).map_or(0.0, |place| values[place])
     };
@@ -192,7 +192,7 @@ fn rates(values: &[f64], layout: &Layout, figures: &DeviceFigures, software: Sof
 }
 
 /// Seconds of one run of a product with a weight: the lower its FLOPs per byte, the lower its efficiency.
-fn product_s(operator: &Operator, width: f64, rates: &Rates) -> f64 {
+pub(super) fn product_s(operator: &Operator, width: f64, rates: &Rates) -> f64 {
     let flop = 2.0 * operator.products as f64 * operator.m as f64 * operator.n as f64 * operator.k as f64;
     let bytes = operator.elements as f64 * width;
     let efficiency = 1.0 / (1.0 + rates.size * rates.ridge * bytes / flop.max(1.0));
@@ -233,7 +233,7 @@ fn run_s(operator: &Operator, (width, between): (f64, f64), rates: &Rates) -> (f
 }
 
 /// Kernels of a train step for each that runs forward: one more for each of its two gradients.
-const KERNELS: f64 = 3.0;
+pub(super) const KERNELS: f64 = 3.0;
 
 /// Seconds of `work` on a device, by the constants `values`.
 pub(super) fn step_time(values: &[f64], layout: &Layout, figures: &DeviceFigures, work: &Work) -> StepTime {

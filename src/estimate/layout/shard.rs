@@ -1,0 +1,108 @@
+//! What one device of a layout holds of a model: its part of each layer, and its layers.
+
+use crate::catalog::AttentionUse;
+use crate::model::{
+    Arch, AttentionKernel, Config, Experts, Operator, OperatorKind, Place, StepShape, operators, parameters,
+};
+
+/// The model as a device of a tensor group of `tp` sees it (Shoeybi et al. 2019): all of its width, and its part of the heads,
+/// of the feed-forward blocks and of the vocabulary. Heads of keys and values that are fewer than `tp` are held by several
+/// devices; a width that `tp` does not divide is padded, as Megatron pads vocabularies.
+#[must_use]
+pub fn shard(model: &Config, tp: u32) -> Config {
+    let tp = tp.max(1) as usize;
+    if tp == 1 {
+        return model.clone();
+    }
+    let part = |whole: usize| whole.div_ceil(tp);
+    let mut details = model.details.clone();
+    if details.latent.is_none() {
+        details.head_dim = Some(model.d_head());
+        details.n_kv_heads = Some(part(model.n_kv_heads()).max(1));
+    }
+    details.experts = details.experts.map(|e| Experts { d_ff: part(e.d_ff), shared_d_ff: part(e.shared_d_ff), ..e });
+    Config {
+        n_heads: part(model.n_heads),
+        d_ff: part(model.d_ff),
+        vocab_size: part(model.vocab_size),
+        details,
+        ..model.clone()
+    }
+}
+
+/// Layers of each stage: the first ones have one more where they cannot be shared out evenly.
+#[must_use]
+pub fn layers_of(layers: usize, stages: u32) -> Vec<usize> {
+    let stages = stages.max(1) as usize;
+    (0..stages).map(|i| layers / stages + usize::from(i < layers % stages)).collect()
+}
+
+/// Something of what is before the layers, of one layer, and of what is after them.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Parts<T> {
+    /// Before the layers: on the first stage.
+    pub before: T,
+    /// One layer, in the mean of all.
+    pub layer: T,
+    /// After them: on the last stage.
+    pub after: T,
+}
+
+/// Parameters of a shard. A head that is tied to the token embedding is held twice where both are on different stages.
+#[must_use]
+pub fn parameters_of(shard: &Config, arch: Arch, stages: u32) -> Parts<f64> {
+    let mut parts = Parts::default();
+    for item in parameters(shard) {
+        let rank = match item.form {
+            crate::model::Form::Linear { d_in, d_out, .. } => arch.rank_of(shard, (d_in, d_out)),
+            crate::model::Form::Table { .. } | crate::model::Form::Values(_) => None,
+        };
+        let n = item.params(rank) as f64 * item.times as f64;
+        match item.place {
+            Place::Embedding => parts.before += n,
+            Place::Layer if item.name == "last norm" => parts.after += n,
+            Place::Layer => parts.layer += n / shard.n_layers.max(1) as f64,
+            Place::Head => parts.after += n,
+        }
+    }
+    if stages > 1 && shard.is_tied() {
+        parts.after += shard.vocab_size as f64 * shard.d_embedding() as f64;
+    }
+    parts
+}
+
+/// Operators of a micro-batch of `shape`: before the layers, of all layers, after them. Queries, keys and values are one
+/// product, as programs for many devices have it.
+#[must_use]
+pub fn operators_of(shard: &Config, arch: Arch, shape: StepShape, attention: AttentionUse) -> Parts<Vec<Operator>> {
+    let kernel = match attention {
+        AttentionUse::Fused => AttentionKernel::Fused,
+        AttentionUse::Composed => AttentionKernel::Composed,
+    };
+    let mut parts: Parts<Vec<Operator>> = Parts::default();
+    let joined = arch == Arch::Dense && shard.details.latent.is_none();
+    for operator in operators(shard, arch, shape, kernel) {
+        match (operator.kind, operator.name) {
+            (OperatorKind::Gemm, "query, output" | "query" | "key, value" | "output") if joined => {}
+            (OperatorKind::Embedding, _) => parts.before.push(operator),
+            (OperatorKind::CrossEntropy, _)
+            | (_, "pooler" | "next-sentence head" | "masked-LM transform" | "LM decoder") => parts.after.push(operator),
+            _ => parts.layer.push(operator),
+        }
+    }
+    if joined {
+        let tokens = shape.batch_size * shape.seq_len;
+        let (d, heads) = (shard.d_model, shard.n_heads);
+        let keys = shard.n_kv_heads() * (shard.d_head() + shard.d_value());
+        let layers = shard.n_layers as u64;
+        parts.layer.push(product("query, key and value", layers, (tokens, heads * shard.d_head() + keys, d)));
+        parts.layer.push(product("output", layers, (tokens, d, heads * shard.d_value())));
+    }
+    parts
+}
+
+fn product(name: &'static str, count: u64, (m, n, k): (usize, usize, usize)) -> Operator {
+    let (m, n, k) = (m as u64, n as u64, k as u64);
+    let elements = m.saturating_mul(k).saturating_add(k.saturating_mul(n)).saturating_add(m.saturating_mul(n));
+    Operator { name, kind: OperatorKind::Gemm, products: 1, m, n, k, count, elements, frozen: false }
+}

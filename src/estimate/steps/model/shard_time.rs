@@ -1,0 +1,108 @@
+//! Seconds of the part of a model that one of several devices computes.
+
+use super::efficiency::Efficiency;
+use super::figures::DeviceFigures;
+use super::step_time::{ADAMW_BYTES, FUSED_BACKWARD, KERNELS, product_s, rates};
+use crate::catalog::Software;
+use crate::model::{Operator, OperatorKind};
+
+/// How the kernels of programs for many devices differ from what the model of one device says: factors, 1 where they do not.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Tuning {
+    /// On how much less efficient narrow products are than wide ones.
+    pub size: f64,
+    /// On seconds of products, attention's among them.
+    pub products: f64,
+    /// On seconds of element-wise work that a tensor group shares: activations, softmax, losses.
+    pub shared: f64,
+    /// On seconds of element-wise work that each device of it does whole: norms, residuals, embeddings.
+    pub whole: f64,
+}
+
+/// Seconds of a micro-batch on a device, as long as it computes, and its kernels.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct ShardTime {
+    /// Seconds of forward.
+    pub forward: f64,
+    /// Seconds of forward and backward.
+    pub train: f64,
+    /// Of `train`, what each device of a tensor group does whole, unless the tokens are shared out.
+    pub whole: f64,
+    /// Of `forward`, scores, softmax and values where they are computed one by one: what is computed again selectively.
+    pub scores: f64,
+    /// Kernels of forward and backward.
+    pub kernels: f64,
+    /// The least seconds of `train`: its products at the peak of the device.
+    pub least: f64,
+}
+
+impl Efficiency {
+    /// Seconds of `operators` on one device. `softmax` is the part of the scores that a softmax works on.
+    #[must_use]
+    pub fn shard(
+        &self,
+        figures: &DeviceFigures,
+        operators: &[Operator],
+        (software, softmax): (Software, f64),
+        tuning: &Tuning,
+    ) -> ShardTime {
+        let (values, layout) = self.constants();
+        let mut rates = rates(values, layout, figures, software);
+        rates.size *= tuning.size;
+        // However well tuned, no product is faster than the peak.
+        let faster = |rate: f64| (rate / tuning.products).min(figures.peak);
+        rates.product = faster(rates.product);
+        rates.attention = faster(rates.attention);
+        rates.fused = faster(rates.fused);
+        let width = figures.dtype.bytes() as f64;
+        let mut time = ShardTime::default();
+        for operator in operators {
+            let count = operator.count as f64;
+            let flop = 2.0 * operator.products as f64 * operator.m as f64 * operator.n as f64 * operator.k as f64;
+            let bytes = operator.elements as f64 * width;
+            let (forward, train) = match operator.kind {
+                OperatorKind::Gemm | OperatorKind::LowRankGemm | OperatorKind::Projection => {
+                    let forward = product_s(operator, width, &rates);
+                    let backward: f64 = operator.gradients().iter().map(|g| product_s(g, width, &rates)).sum();
+                    (forward, forward + backward)
+                }
+                OperatorKind::Attention => {
+                    let forward = (flop / rates.attention).max(bytes / rates.bandwidth);
+                    time.scores += count * forward;
+                    (forward, 3.0 * forward)
+                }
+                OperatorKind::FusedAttention => {
+                    let forward = (flop / rates.fused).max(bytes / rates.bandwidth);
+                    (forward, (1.0 + FUSED_BACKWARD) * forward)
+                }
+                OperatorKind::Softmax => {
+                    let forward = tuning.shared * softmax * bytes * rates.softmax / rates.bandwidth;
+                    time.scores += count * forward;
+                    (forward, 3.0 * forward)
+                }
+                OperatorKind::Gelu | OperatorKind::CrossEntropy => {
+                    let forward = tuning.shared * bytes * rates.traffic / rates.bandwidth;
+                    (forward, 3.0 * forward)
+                }
+                OperatorKind::LayerNorm | OperatorKind::Residual | OperatorKind::Embedding => {
+                    let forward = tuning.whole * bytes * rates.traffic / rates.bandwidth;
+                    time.whole += 3.0 * count * forward;
+                    (forward, 3.0 * forward)
+                }
+            };
+            time.forward += count * forward;
+            time.train += count * train;
+            time.kernels += KERNELS * count;
+            time.least += 3.0 * count * flop / figures.peak;
+        }
+        time
+    }
+
+    /// Seconds that AdamW takes for `n_params` parameters whose states are on the device: 28 bytes each at the bandwidth that
+    /// the model reaches.
+    #[must_use]
+    pub fn update_s(&self, figures: &DeviceFigures, n_params: f64, software: Software) -> f64 {
+        let (values, layout) = self.constants();
+        ADAMW_BYTES * n_params / rates(values, layout, figures, software).bandwidth
+    }
+}
