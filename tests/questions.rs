@@ -255,3 +255,15 @@ fn a_footprint_without_a_power_takes_the_devices_modelled_one_and_says_so() {
     let text = answer(line, 100);
     assert!(text.contains("power modelled, not measured") && text.contains("for a paper: The run on 8 x"), "{text}");
 }
+
+#[test]
+fn machines_are_compared_as_a_report_compares_them() {
+    let root = env!("CARGO_MANIFEST_DIR");
+    let (a, b) = (format!("{root}/reports/epyc-2vcpu-bert-base"), format!("{root}/reports/xeon-2vcpu-128-to-2048"));
+    let text = answer(&format!("compare {a} {b}"), 120);
+    assert!(text.contains("epyc-2vcpu-bert-base") && text.contains("xeon-2vcpu-128-to-2048"), "{text}");
+    assert!(text.contains("next:    greenformers report "), "{text}");
+    let json: Value = serde_json::from_str(&answer(&format!("compare {a} {b} --format json"), 120)).unwrap();
+    assert_eq!(json["machines"].as_array().unwrap().len(), 2);
+    assert!(json["machines"][1]["estimates"][0]["wall_h"]["mid"].as_f64().unwrap() > 1000.0);
+}

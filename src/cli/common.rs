@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::io::{IsTerminal as _, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use chrono::Datelike as _;
@@ -230,6 +230,14 @@ pub(super) fn print_table(table: &TextTable, format: Format, below: &str) -> Res
 /// A value as indented JSON to stdout.
 pub(super) fn print_json(value: &impl serde::Serialize) -> Result<()> {
     print(&(serde_json::to_string_pretty(value)? + "\n"))
+}
+
+/// A record goes by its folder; a file of another name than records have by its own.
+pub(super) fn record_name(path: &Path) -> String {
+    let is_record = path.file_name().is_some_and(|n| n == greenformers::record::RECORD_FILE);
+    let named = if is_record { path.parent().filter(|p| p.file_name().is_some()).unwrap_or(path) } else { path };
+    let name = named.file_stem().filter(|_| !named.is_dir()).or(named.file_name());
+    name.map_or_else(|| "record".to_owned(), |n| n.to_string_lossy().chars().take(40).collect())
 }
 
 /// A folder for today's campaign on this machine that does not exist yet.

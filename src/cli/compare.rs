@@ -3,21 +3,27 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
-use greenformers::estimate::{Comparison, Crossover, ModelledCrossovers, PerToken, compare, modelled_crossovers};
+use greenformers::estimate::{
+    Comparison, Crossover, Estimate, ModelledCrossovers, PerToken, compare, modelled_crossovers,
+};
+use greenformers::files::JSON_SCHEMA;
 use greenformers::record::Record;
-use greenformers::report::{comparison_frame, comparison_text, to_csv};
+use greenformers::report::{Side, comparison_frame, comparison_text, side_by_side, to_csv, wrapped};
 use serde::Serialize;
 
 use super::Context;
-use super::common::{Format, paint, print, print_json, width};
+use super::common::{ConditionsArgs, Format, paint, print, print_json, record_name, width};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   greenformers compare reports/mine
+  greenformers compare reports/a100 reports/h100              machines side by side
   greenformers compare reports/mine/record.json --format json")]
 pub(super) struct Args {
-    /// A record.json, or the folder that holds one [default: the newest below reports/]
-    record: Option<PathBuf>,
+    /// A record.json, or the folder that holds one; several are put side by side [default: the newest below reports/]
+    records: Vec<PathBuf>,
+    #[command(flatten)]
+    conditions: ConditionsArgs,
     /// Seed of the draws
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
@@ -35,7 +41,10 @@ struct Output<'a> {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
-    let path = if let Some(path) = &args.record {
+    if args.records.len() > 1 {
+        return side_by_side_of(args, context);
+    }
+    let path = if let Some(path) = args.records.first() {
         path.clone()
     } else {
         let newest = newest_record()?;
@@ -58,6 +67,54 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
                 }
             }
             print(&text)
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Machine<'a> {
+    name: &'a str,
+    estimates: Option<&'a [Estimate]>,
+    /// Why there are none.
+    no_estimates: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Beside<'a> {
+    schema: u32,
+    answer: &'a str,
+    machines: Vec<Machine<'a>>,
+}
+
+/// Several records, as `report` compares them.
+fn side_by_side_of(args: &Args, context: &Context) -> Result<()> {
+    let spec = args.conditions.spec()?;
+    let side =
+        |path: &PathBuf| Ok(Side::of(record_name(path), Record::load(path)?, &spec, &context.catalog, args.seed));
+    let sides = side_by_side(args.records.iter().map(side).collect::<Result<_>>()?)?;
+    let answer = sides.answer();
+    match args.format {
+        Format::Csv => print(&sides.csv()?),
+        Format::Json => {
+            let machine = |side| {
+                let Side { name, estimates, .. }: &Side = side;
+                let (estimates, no_estimates) = match estimates {
+                    Ok(estimates) => (Some(estimates.as_slice()), None),
+                    Err(reason) => (None, Some(reason.as_str())),
+                };
+                Machine { name, estimates, no_estimates }
+            };
+            let machines = sides.records().iter().map(machine).collect();
+            print_json(&Beside { schema: JSON_SCHEMA, answer: &answer, machines })
+        }
+        Format::Text => {
+            let width = width();
+            let answer = paint().strong(wrapped(&answer, width, "").trim_end());
+            let table = paint().table(&sides.whole_runs().render(width), &[]);
+            let names: Vec<String> = args.records.iter().map(|path| path.display().to_string()).collect();
+            let next = format!("next:    greenformers report {} -o DIR", names.join(" "));
+            let caveats: String = sides.caveats().iter().map(|caveat| wrapped(caveat, width, "    ")).collect();
+            print(&format!("{answer}\n\n{table}\n{caveats}{next}\n"))
         }
     }
 }

@@ -9,7 +9,7 @@ use greenformers::report::{Inputs, Side, figures, side_by_side, write_report, wr
 use serde::Serialize;
 
 use super::Context;
-use super::common::{ConditionsArgs, Format, print, print_json, warnings_text};
+use super::common::{ConditionsArgs, Format, print, print_json, record_name, warnings_text};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -68,18 +68,11 @@ fn several(args: &Args, context: &Context) -> Result<()> {
         bail!("several records make a report of their own\nhint: give its folder with `-o DIR`");
     };
     let spec = args.conditions.spec()?;
-    let side = |path: &PathBuf| Ok(Side::of(name_of(path), Record::load(path)?, &spec, &context.catalog, args.seed));
+    let side =
+        |path: &PathBuf| Ok(Side::of(record_name(path), Record::load(path)?, &spec, &context.catalog, args.seed));
     let sides = side_by_side(args.records.iter().map(side).collect::<Result<_>>()?)?;
     let files = write_sides(&sides, folder, args.png)?;
     print_files(args.format, &sides.answer(), &files)
-}
-
-/// A record goes by its folder; a file of another name than records have by its own.
-fn name_of(path: &Path) -> String {
-    let is_record = path.file_name().is_some_and(|n| n == greenformers::record::RECORD_FILE);
-    let named = if is_record { path.parent().filter(|p| p.file_name().is_some()).unwrap_or(path) } else { path };
-    let name = named.file_stem().filter(|_| !named.is_dir()).or(named.file_name());
-    name.map_or_else(|| "record".to_owned(), |n| n.to_string_lossy().chars().take(40).collect())
 }
 
 fn print_files(format: Format, answer: &str, files: &[PathBuf]) -> Result<()> {

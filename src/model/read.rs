@@ -162,16 +162,18 @@ impl<'de> Visitor<'de> for ConfigVisitor {
         }
         let need = |i: usize| of(i).ok_or_else(|| A::Error::missing_field(DIMENSIONS[i].0));
         let (d_model, n_heads) = (need(1)?, need(2)?);
+        let gated = said.gated_mlp.unwrap_or(false);
         let config = Config {
             family,
             n_layers: need(0)?,
             d_model,
             n_heads,
-            d_ff: need(3)?,
+            // As nearly all models without a gate have it.
+            d_ff: need(3).or_else(|error| if gated { Err(error) } else { Ok(d_model.saturating_mul(4)) })?,
             vocab_size: need(4)?,
             max_seq_len: need(5)?,
             type_vocab_size: of(6).unwrap_or(2),
-            gated_mlp: said.gated_mlp.unwrap_or(false),
+            gated_mlp: gated,
             details: said.details(n_heads, d_model),
         };
         config.check().map_err(A::Error::custom)?;
@@ -319,6 +321,18 @@ mod tests {
         assert!(error.contains("missing field `vocab_size`"), "{error}");
         let error = read(&own("").replace("30522", "0")).expect_err("none");
         assert!(error.contains("`vocab_size` is 0"), "{error}");
+    }
+
+    #[test]
+    fn a_block_without_a_gate_is_four_times_as_wide_as_the_model_unless_it_says_otherwise() {
+        let of = |more: &str| {
+            read(&format!(
+                r#"{{"n_layers": 2, "d_model": 24, "n_heads": 3, "vocab_size": 100, "max_seq_len": 32{more}}}"#
+            ))
+        };
+        assert_eq!(of("").expect("valid").d_ff, 96);
+        assert_eq!(of(r#", "d_ff": 40"#).expect("valid").d_ff, 40);
+        assert!(of(r#", "gated_mlp": true"#).expect_err("gated").contains("missing field `d_ff`"));
     }
 
     #[test]

@@ -115,8 +115,15 @@ impl TrackedRun<'_> {
         sources.sort_unstable();
         sources.dedup();
         let sources = if sources.is_empty() { String::new() } else { format!(" (by {})", sources.join(", ")) };
+        // Why the first part was not metered, and what was odd, is said however short it was.
+        let reason = self.tracked.lines.iter().find_map(|line| Some((&line.device, line.reason.as_ref()?)));
+        let mut below =
+            reason.map_or_else(String::new, |(part, reason)| format!("{part}: {}\n", reason.replace('\n', "; ")));
+        for warning in &self.tracked.warnings {
+            below.push_str(&format!("warning: {warning}\n"));
+        }
         format!(
-            "\n{} s, {ended}: {totals}{sources}{partial}\na command of less than {SHORT_S} s says little: `-o FILE.json` has all that was metered\n",
+            "\n{} s, {ended}: {totals}{sources}{partial}\n{below}a command of less than {SHORT_S} s says little: `-o FILE.json` has all that was metered\n",
             significant(self.tracked.duration_s)
         )
     }

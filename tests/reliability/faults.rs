@@ -97,7 +97,13 @@ fn a_cell_that_does_not_fit_is_a_row_before_it_starts_and_the_others_are_measure
     fs::write(place.path().join("large.yaml"), large).unwrap();
     let large = campaign(place.path(), &["--seq-len", "4", "--workload", "large.yaml"]);
     let output = limited(&["--as=1200000000"], &large);
-    assert!(output.status.success(), "{}", text(&output.stderr));
+    // Nothing else was to be measured.
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    assert!(
+        text(&output.stderr).contains("no cell was measured: not started: needs about"),
+        "{}",
+        text(&output.stderr)
+    );
     let record = Record::load(&place.path().join("out")).unwrap();
     assert_eq!(record.cells[0].status, Status::OutOfMemory);
     let error = record.cells[0].error.clone().unwrap();
@@ -150,7 +156,13 @@ fn a_cell_that_does_not_fit_its_control_group_is_not_started() {
     };
     let large = campaign(place.path(), &["--seq-len", "4", "--workload", "large.yaml"]);
     let output = group.run(&large);
-    assert!(output.status.success(), "{}", text(&output.stderr));
+    // Nothing else was to be measured.
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    assert!(
+        text(&output.stderr).contains("no cell was measured: not started: needs about"),
+        "{}",
+        text(&output.stderr)
+    );
     let record = Record::load(&place.path().join("out")).unwrap();
     let error = record.cells[0].error.clone().unwrap_or_default();
     assert_eq!(record.cells[0].status, Status::OutOfMemory, "{error}");

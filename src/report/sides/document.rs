@@ -46,7 +46,7 @@ impl Sides {
 
     /// What must be known before comparing.
     fn between(&self) -> Section {
-        let said = self.marks.iter().map(|m| format!("[{}] {}", m.sign, m.warning)).collect::<Vec<_>>();
+        let said = self.caveats();
         let nothing =
             "Nothing is known that stands between these records: no power limit, driver, version, source of energy \
                        or other user of a card differs."
@@ -137,21 +137,14 @@ impl Sides {
         Section { id: "cells", title: "Cell by cell", blocks: vec![Block::Table(table)] }
     }
 
-    fn runs(&self) -> Section {
+    /// The whole run on each machine.
+    pub(super) fn runs_table(&self) -> TextTable {
         let all = || self.records.iter().filter_map(|s| Some((s, s.estimates.as_ref().ok()?)));
         let times = all().flat_map(|(_, e)| e.iter().filter_map(|e| e.footprint.of(Quantity::Wall))).map(|h| h.mid);
         let (unit, per_hour) = time_unit(times.fold(0.0, f64::max));
         let time = format!("time {unit}");
-        let mut table = TextTable::new(&[
-            "record",
-            "architecture",
-            &time,
-            "energy kWh",
-            "CO2e kg",
-            "cost USD",
-            "time saved",
-            "basis",
-        ]);
+        let mut table =
+            TextTable::new(&["record", "architecture", &time, "kWh", "kgCO2e", "USD", "time saved", "basis"]);
         let or_dash = |i: Option<Interval>| i.map_or_else(|| "-".to_owned(), interval);
         for (side, estimates) in all() {
             for e in estimates {
@@ -167,7 +160,11 @@ impl Sides {
                 ]);
             }
         }
-        let mut blocks = vec![Block::Table(table)];
+        table
+    }
+
+    fn runs(&self) -> Section {
+        let mut blocks = vec![Block::Table(self.runs_table())];
         let reasons = self.records.iter().filter_map(|s| Some(format!("{}: {}", s.name, s.estimates.as_ref().err()?)));
         let reasons: Vec<String> = reasons.collect();
         if !reasons.is_empty() {

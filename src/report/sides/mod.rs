@@ -16,6 +16,7 @@ use crate::record::Record;
 use crate::report::charts::Palette;
 use crate::report::error::ReportError;
 use crate::report::figures::run_of;
+use crate::report::table::TextTable;
 
 pub(super) use marks::Caveat;
 pub(super) use rows::Row;
@@ -86,11 +87,37 @@ pub fn side_by_side(mut sides: Vec<Side>) -> Result<Sides, ReportError> {
 /// If a file cannot be made or written.
 pub fn write_sides(sides: &Sides, folder: &Path, with_png: bool) -> Result<Vec<PathBuf>, ReportError> {
     let mut made = files_of(&sides.document(), with_png)?;
-    made.push(("comparison.csv".to_owned(), to_csv(&mut rows::frame(&sides.rows)?)?.into_bytes()));
+    made.push(("comparison.csv".to_owned(), sides.csv()?.into_bytes()));
     write(folder, made)
 }
 
 impl Sides {
+    /// Cell by cell, as CSV.
+    ///
+    /// # Errors
+    /// If the columns do not make a table.
+    pub fn csv(&self) -> Result<String, ReportError> {
+        to_csv(&mut rows::frame(&self.rows)?)
+    }
+
+    /// What stands between them, each with the sign that its records bear.
+    #[must_use]
+    pub fn caveats(&self) -> Vec<String> {
+        self.marks.iter().map(|mark| format!("[{}] {}", mark.sign, mark.warning)).collect()
+    }
+
+    /// The whole run on each machine.
+    #[must_use]
+    pub fn whole_runs(&self) -> TextTable {
+        self.runs_table()
+    }
+
+    /// The records with their estimates.
+    #[must_use]
+    pub fn records(&self) -> &[Side] {
+        &self.records
+    }
+
     /// What they show, in a sentence.
     #[must_use]
     pub fn answer(&self) -> String {
