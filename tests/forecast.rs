@@ -124,7 +124,7 @@ fn a_program_sees_a_terminal_where_there_is_one() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(
         folder.path().join("look.sh"),
-        "test -t 1 && echo terminal out; test -t 2 && echo terminal err; printf 'a\\nb\\n'",
+        "test -t 1 && echo terminal out; test -t 2 && echo terminal err; test \"$(stty size <&2 | cut -d' ' -f2)\" -gt 0 && echo wide; printf 'a\\nb\\n'",
     )
     .unwrap();
     let command = format!("{} forecast --quiet -- sh look.sh", env!("CARGO_BIN_EXE_greenformers"));
@@ -135,5 +135,5 @@ fn a_program_sees_a_terminal_where_there_is_one() {
         return;
     };
     let shown = text(&output.stdout);
-    assert!(shown.contains("terminal out\r\nterminal err\r\na\r\nb\r\n"), "{shown:?}");
+    assert!(shown.contains("terminal out\r\nterminal err\r\nwide\r\na\r\nb\r\n"), "{shown:?}");
 }

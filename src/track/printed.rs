@@ -13,10 +13,12 @@ use std::time::Instant;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{OptionalActions, OutputModes, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
+use rustix::termios::{OptionalActions, OutputModes, Winsize, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
 
 use super::watcher::Watcher;
 
+/// The size of a terminal that does not know its own.
+const USUAL_SIZE: Winsize = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
 /// Bytes that are taken at a time.
 const CHUNK: usize = 1 << 16;
 /// How often it is looked whether the command has ended.
@@ -80,9 +82,9 @@ fn pseudo_terminal(like: BorrowedFd<'_>) -> io::Result<(OwnedFd, OwnedFd)> {
     // The terminal itself makes two characters of a line's end.
     settings.output_modes.remove(OutputModes::OPOST);
     tcsetattr(&into, OptionalActions::Now, &settings)?;
-    if let Ok(size) = tcgetwinsize(like) {
-        tcsetwinsize(&into, size)?;
-    }
+    // Bars draw nothing on a terminal of no columns, as those of scripts are.
+    let size = tcgetwinsize(like).ok().filter(|size| size.ws_col > 0);
+    tcsetwinsize(&into, size.unwrap_or(USUAL_SIZE))?;
     Ok((from, into))
 }
 
