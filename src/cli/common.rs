@@ -9,6 +9,7 @@ use chrono::Datelike as _;
 use clap::ValueEnum;
 use greenformers::catalog::IntensityBasis;
 use greenformers::estimate::ConditionsSpec;
+use greenformers::files::read_head;
 use greenformers::record::Warning;
 use greenformers::report::{Paint, TextTable};
 use greenformers::units::{
@@ -158,6 +159,17 @@ fn in_ascii(text: &str) -> String {
         _ => "?".to_owned(),
     };
     text.chars().map(letter).collect()
+}
+
+/// No account of a command, as `track` and `forecast` write it, is larger.
+pub(super) const MOST_ACCOUNT_BYTES: u64 = 16 << 20;
+
+/// Whether a file is such an account, by its first keys.
+pub(super) fn is_account(path: &Path) -> bool {
+    const MOST: usize = 4096;
+    let Ok((head, _)) = read_head(path, MOST) else { return false };
+    let plain: String = String::from_utf8_lossy(&head).chars().filter(|c| !c.is_whitespace()).collect();
+    plain.starts_with("{\"schema\":") && plain.contains("\"command\":[")
 }
 
 /// Text to stdout; a reader that has gone away is no panic.

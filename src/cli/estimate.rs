@@ -21,7 +21,7 @@ use serde::Serialize;
 
 use super::Context;
 use super::common::{
-    ConditionsArgs, Format, command_with, paint, parse_seconds, print, print_json, warnings_text, width,
+    ConditionsArgs, Format, command_with, is_account, paint, parse_seconds, print, print_json, warnings_text, width,
 };
 use super::forecast_file::ForecastFile;
 use super::sweep::{self, SweepArgs};
@@ -176,7 +176,7 @@ fn asked(args: &Args, context: &Context) -> Result<Asked> {
     let mut forecast = None;
     let (record, named) = match args.what.as_deref() {
         None => (None, None),
-        Some(path) if ForecastFile::is_one(Path::new(path)) => {
+        Some(path) if is_account(Path::new(path)) => {
             forecast = Some(ForecastFile::read(Path::new(path))?);
             (None, None)
         }

@@ -3,14 +3,11 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
-use greenformers::files::{read_head, read_text};
+use greenformers::files::read_text;
 use greenformers::stats::Interval;
 use serde::Deserialize;
 
-/// No account of a command is larger.
-const MOST_BYTES: u64 = 16 << 20;
-/// So much of a file tells what it is.
-const HEAD_BYTES: usize = 256;
+use super::common::MOST_ACCOUNT_BYTES;
 
 /// What an estimate needs of a forecast.
 pub(super) struct ForecastFile {
@@ -44,15 +41,8 @@ struct Whole {
 }
 
 impl ForecastFile {
-    /// Whether a file is an account of a command, by its first keys.
-    pub(super) fn is_one(path: &Path) -> bool {
-        let Ok((head, _)) = read_head(path, HEAD_BYTES) else { return false };
-        let plain: String = String::from_utf8_lossy(&head).chars().filter(|c| !c.is_whitespace()).collect();
-        plain.starts_with("{\"schema\":") && plain.contains("\"command\":[")
-    }
-
     pub(super) fn read(path: &Path) -> Result<Self> {
-        let text = read_text(path, MOST_BYTES)?;
+        let text = read_text(path, MOST_ACCOUNT_BYTES)?;
         let file = path.display();
         let written: Written =
             serde_json::from_str(&text).with_context(|| format!("`{file}` is no account of a command"))?;

@@ -12,10 +12,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::Context;
-use super::common::{Format, parse_ratio, print, print_json};
+use super::common::{Format, MOST_ACCOUNT_BYTES, parse_ratio, print, print_json};
 
-/// No account of a command is larger.
-const MOST_BYTES: u64 = 16 << 20;
 /// No folder of repeats has more.
 const MOST_FILES: usize = 10_000;
 /// Standard deviation of the logarithm of what one run takes, where no repeats tell it (judgement: a shared machine).
@@ -137,7 +135,7 @@ fn numbers(path: &Path, of: Of) -> Result<Vec<f64>> {
 }
 
 fn number(file: &Path, of: Of) -> Result<f64> {
-    let account: Value = serde_json::from_str(&read_text(file, MOST_BYTES)?)
+    let account: Value = serde_json::from_str(&read_text(file, MOST_ACCOUNT_BYTES)?)
         .map_err(|e| anyhow::anyhow!("`{}` is no account of a command: {e}", file.display()))?;
     if !account["command"].is_array() {
         bail!("`{}` is no account of a command\nhint: `greenformers track -o FILE -- CMD` makes one", file.display());

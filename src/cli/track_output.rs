@@ -7,14 +7,7 @@ use greenformers::files::{append_row, has_header, read_head};
 use greenformers::record::write_whole;
 use greenformers::report::{CODECARBON_HEADER, CodecarbonRow, TrackedRun};
 
-/// Whether a file is what `track` has written before.
-fn is_account(path: &Path) -> bool {
-    const MOST: usize = 4096;
-    let Ok((head, _)) = read_head(path, MOST) else { return false };
-    // The first keys of an account; an empty file is nobody's.
-    let plain: String = String::from_utf8_lossy(&head).chars().filter(|c| !c.is_whitespace()).collect();
-    plain.is_empty() || (plain.starts_with("{\"schema\":") && plain.contains("\"command\":["))
-}
+use super::common::is_account;
 
 /// That the account can be written is found out before the command runs, and not after days of work.
 fn try_to_write(folder: &Path, path: &Path) -> Result<()> {
@@ -46,7 +39,8 @@ impl Destination {
         }
         match path.extension().and_then(|e| e.to_str()) {
             Some("json") => {
-                if !force && path.exists() && !is_account(path) {
+                let is_empty = std::fs::metadata(path).is_ok_and(|facts| facts.is_file() && facts.len() == 0);
+                if !force && path.exists() && !is_empty && !is_account(path) {
                     bail!(
                         "`{}` is there and is no account of a command\nhint: give a new file, or `--force` to write over it",
                         path.display()

@@ -247,21 +247,8 @@ pub(super) fn columns(text: &str, all: &[Token], frame: &mut Frame) {
     }
     for (at, token) in all.iter().enumerate().take(2) {
         let Some(n) = token.int() else { continue };
-        frame.counters.push(Counter {
-            key: 2 + 2 * at as u64 + 64 * all.len() as u64,
-            form: Form::Column,
-            class: Class::Training,
-            bar: false,
-            n,
-            total: None,
-            named: 0,
-            name: "step",
-            elapsed: None,
-            epoch: false,
-            own_epoch: None,
-            wordless: false,
-            shown: (0, text.len().min(32)),
-        });
+        let key = 2 + 2 * at as u64 + 64 * all.len() as u64;
+        frame.counters.push(Counter::of_steps(key, Form::Column, n, (0, text.len().min(32))));
     }
 }
 

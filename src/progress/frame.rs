@@ -50,6 +50,27 @@ pub(super) struct Counter {
     pub(super) shown: (usize, usize),
 }
 
+impl Counter {
+    /// A counter of steps of which nothing more is known.
+    pub(super) fn of_steps(key: u64, form: Form, n: u64, shown: (usize, usize)) -> Self {
+        Self {
+            key,
+            form,
+            class: Class::Training,
+            bar: false,
+            n,
+            total: None,
+            named: 0,
+            name: "step",
+            elapsed: None,
+            epoch: false,
+            own_epoch: None,
+            wordless: false,
+            shown,
+        }
+    }
+}
+
 /// A number that may be a time or a rate.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Field {

@@ -245,21 +245,7 @@ impl State {
 fn epochs_done(epochs: f64, text: &str) -> Counter {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "Checked where it is read.")]
     let n = (epochs * SHARES).round() as u64;
-    Counter {
-        key: EPOCHS_DONE,
-        form: Form::Share,
-        class: Class::Training,
-        bar: false,
-        n,
-        total: None,
-        named: 0,
-        name: "step",
-        elapsed: None,
-        epoch: false,
-        own_epoch: None,
-        wordless: false,
-        shown: (0, text.len().min(48)),
-    }
+    Counter::of_steps(EPOCHS_DONE, Form::Share, n, (0, text.len().min(48)))
 }
 
 fn number(text: &str) -> Option<u64> {
@@ -269,21 +255,6 @@ fn number(text: &str) -> Option<u64> {
 /// The counter that a user's pattern found.
 fn named_by_user(n: u64, total: Option<u64>, text: &str, elapsed: Option<f64>) -> Counter {
     let form = if total.is_some() { Form::Pair } else { Form::Named };
-    let shown = (0, text.len().min(48));
-    let (class, name) = (Class::Training, "step");
-    Counter {
-        key: PATTERN,
-        form,
-        class,
-        bar: false,
-        n,
-        total,
-        named: 6,
-        name,
-        elapsed,
-        epoch: false,
-        own_epoch: None,
-        wordless: false,
-        shown,
-    }
+    let counter = Counter::of_steps(PATTERN, form, n, (0, text.len().min(48)));
+    Counter { total, named: 6, elapsed, ..counter }
 }
