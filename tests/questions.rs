@@ -118,6 +118,14 @@ fn the_answer_is_a_sentence_a_table_three_assumptions_and_the_next_command() {
 }
 
 #[test]
+fn machines_are_compared_by_one_architecture() {
+    let text = answer("estimate bert-base --hardware a100-sxm4-80gb,h100-sxm5 --devices 8 --cloud aws", 500);
+    let verdict = text.lines().next().unwrap();
+    assert!(verdict.starts_with("With dense, 8 x h100-sxm5-80gb is the fastest, "), "{verdict}");
+    assert!(!verdict.contains("Linformer") && !verdict.contains("LRT"), "{verdict}");
+}
+
+#[test]
 fn in_the_locale_of_ascii_every_letter_is_one_of_it() {
     let folder = tempfile::tempdir().unwrap();
     let args = ["estimate", "--sweep", "hardware=h100-sxm5,a100-sxm4-80gb,grid=fra,dtype=bf16"];
@@ -202,6 +210,7 @@ fn numbers_have_units_and_doubtful_ones_are_asked_about() {
         ("estimate --hardware h100-sxm5 --grid frx", "unknown grid `frx`"),
         ("estimate --hardware h100-sxm5 --cloud nimbus", "unknown cloud `nimbus`: expected"),
         ("estimate --hardware h100-sxm5 --cloud aws --region mars", "aws has no region `mars`"),
+        ("estimate --hardware h100-sxm5 --region mars", "more: `greenformers catalog list grid`"),
         ("estimate --instance p9.huge", "unknown instance `p9.huge`: expected"),
         ("estimate --instance p4d.24xlarge --hardware h100-sxm5", "is a machine with a100-sxm4-40gb, not with"),
         ("estimate brt --hardware h100-sxm5", "`brt` is no record that is there, and no workload"),

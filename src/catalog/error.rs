@@ -35,7 +35,7 @@ pub enum CatalogError {
         known: Vec<String>,
     },
     /// The provider has no such region.
-    #[error("{} `{name}`\nhint: {}", cloud.as_deref().map_or_else(|| "no cloud has a region".to_owned(), |cloud| format!("{cloud} has no region")), if known.is_empty() { "the catalog knows none of its regions: name its zone with `--grid`".to_owned() } else { format!("it may be one of {}", list(known)) })]
+    #[error("{} `{name}`\nhint: {}", cloud.as_deref().map_or_else(|| "no cloud has a region".to_owned(), |cloud| format!("{cloud} has no region")), if known.is_empty() { "the catalog knows none of its regions: name its zone with `--grid`".to_owned() } else { format!("it may be one of {}", if cloud.is_some() { list(known) } else { few(known) }) })]
     UnknownRegion {
         /// What was typed.
         name: String,
@@ -101,6 +101,15 @@ fn write_hint(f: &mut fmt::Formatter<'_>, hint: &str) -> fmt::Result {
 fn suggestions(near: &[String], what: &str) -> String {
     let all = format!("\nhint: `greenformers catalog list {what}` shows all of them");
     if near.is_empty() { all } else { format!(": did you mean {}?{all}", list(near)) }
+}
+
+/// The first of many, and where the others are.
+fn few(names: &[String]) -> String {
+    const FEW: usize = 12;
+    if names.len() <= FEW {
+        return list(names);
+    }
+    format!("{}, and {} more: `greenformers catalog list grid`", list(&names[..FEW]), names.len() - FEW)
 }
 
 fn list(names: &[String]) -> String {

@@ -71,7 +71,7 @@ fn efficient(claim: &'static str, kind: &str, comparison: &Comparison, claimed: 
     ThesisClaim { claim, found: format!("fastest train step: {}", found.join("; ")), agrees }
 }
 
-/// `LRT r=256 at 128 tokens, 0.62 [0.60 to 0.64] of dense's time`
+/// `LRT r=256 at 128 tokens, 0.62 [0.60, 0.64] of dense's time`
 fn fastest_at(length: &LengthComparison) -> String {
     let Some(first) = length.rows.first() else { return String::new() };
     let of_dense =
@@ -87,7 +87,7 @@ fn fastest_at(length: &LengthComparison) -> String {
 
 /// A ratio to two decimals.
 fn hundredths(ratio: Interval) -> String {
-    format!("{:.2} [{:.2} to {:.2}]", ratio.mid, ratio.low, ratio.high)
+    format!("{:.2} [{:.2}, {:.2}]", ratio.mid, ratio.low, ratio.high)
 }
 
 fn saves_30_percent(estimates: &[Estimate]) -> ThesisClaim {
@@ -99,7 +99,7 @@ fn saves_30_percent(estimates: &[Estimate]) -> ThesisClaim {
     let found = savings.iter().map(|(e, ratio)| {
         let percent = |x: f64| 100.0 * (1.0 - x);
         format!(
-            "{} saves {:.0} % [{:.0} to {:.0}] of the time of {}",
+            "{} saves {:.0} % [{:.0}, {:.0}] of the time of {}",
             e.label(),
             percent(ratio.mid),
             percent(ratio.high),
@@ -240,7 +240,7 @@ mod tests {
             "{said}"
         );
         assert!(
-            said.ends_with("takes 70 ms against 100, 0.70 [0.70 to 0.70] of it, 400 MB of memory against 600"),
+            said.ends_with("takes 70 ms against 100, 0.70 [0.70, 0.70] of it, 400 MB of memory against 600"),
             "{said}"
         );
     }

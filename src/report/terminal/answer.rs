@@ -197,14 +197,15 @@ pub fn short_answer(estimates: &[Estimate], verdict: Option<&str>, next: &str, w
 pub fn verdict_of_machines(estimates: &[Estimate]) -> String {
     let words = [(Quantity::Wall, "fastest", "faster"), (Quantity::Cost, "cheapest", "cheaper")];
     let words = words.into_iter().chain([(Quantity::Operational, "cleanest", "less CO2e")]);
-    let several_archs = estimates.iter().any(|e| e.arch != estimates[0].arch);
-    let name = |e: &Estimate| {
-        let arch = if several_archs { format!(" with {}", e.label()) } else { String::new() };
-        format!("{} x {}{arch}", e.devices, e.hardware.clone().unwrap_or_default())
-    };
+    let Some(first) = estimates.first() else { return String::new() };
+    let several_archs = estimates.iter().any(|e| e.arch != first.arch);
+    // By one architecture, so that nothing but the machines differs.
+    let of_first = || estimates.iter().filter(|e| e.arch == first.arch);
+    let name = |e: &Estimate| format!("{} x {}", e.devices, e.hardware.clone().unwrap_or_default());
+    let with = if several_archs { format!("With {}, ", first.label()) } else { String::new() };
     let mut sentences = Vec::new();
     for (quantity, most, more) in words {
-        let mut known: Vec<_> = estimates.iter().filter_map(|e| Some((e, e.footprint.of(quantity)?))).collect();
+        let mut known: Vec<_> = of_first().filter_map(|e| Some((e, e.footprint.of(quantity)?))).collect();
         known.sort_by(|a, b| a.1.mid.total_cmp(&b.1.mid));
         let [(first, best), (_, second), ..] = known[..] else { continue };
         let (last, worst) = known[known.len() - 1];
@@ -212,5 +213,5 @@ pub fn verdict_of_machines(estimates: &[Estimate]) -> String {
         let open = if best.high < second.low { "" } else { ", though the intervals overlap" };
         sentences.push(format!("{} is the {most}, {times} x {more} than {}{open}.", name(first), name(last)));
     }
-    sentences.join(" ")
+    with + &sentences.join(" ")
 }
