@@ -31,6 +31,18 @@ impl Markup {
         }
     }
 
+    /// Adds sentences, in which what stands between two backticks is code.
+    pub fn prose(&mut self, text: &str) {
+        let parts: Vec<&str> = text.split('`').collect();
+        // A backtick without a second is one.
+        if parts.len().is_multiple_of(2) {
+            return self.text(text);
+        }
+        for (i, part) in parts.into_iter().enumerate() {
+            if i.is_multiple_of(2) { self.text(part) } else { self.words("code", part) }
+        }
+    }
+
     /// Adds an element with what `inside` puts into it. Values of attributes are escaped.
     pub fn element(&mut self, tag: &'static str, attributes: &[(&'static str, &str)], inside: impl FnOnce(&mut Self)) {
         self.open(tag, attributes);
@@ -138,6 +150,18 @@ mod tests {
         let expected =
             "<p title=\"&quot; onclick=&#39;x&#39;\">&lt;script&gt;1 &amp;&amp; 2\u{fffd}\u{fffd}&lt;/script&gt;</p>";
         assert_eq!(page.as_str(), expected);
+    }
+
+    #[test]
+    fn what_stands_between_backticks_is_code_and_cannot_become_markup() {
+        let prose = |text: &str| {
+            let mut page = Markup::new();
+            page.prose(text);
+            page.into_string()
+        };
+        assert_eq!(prose("give `--pue <X>`, or not"), "give <code>--pue &lt;X&gt;</code>, or not");
+        assert_eq!(prose("one ` alone"), "one ` alone");
+        assert_eq!(prose("none"), "none");
     }
 
     #[test]

@@ -95,10 +95,12 @@ fn contents(page: &mut Markup, document: &Document<'_>) {
 
 fn put(page: &mut Markup, block: &Block) {
     match block {
-        Block::Words(words) => page.element("p", &[("class", "note")], |p| p.text(words)),
+        Block::Words(words) => page.element("p", &[("class", "note")], |p| p.prose(words)),
         Block::Quote(words) => page.words("blockquote", words),
         Block::List(items) => {
-            page.element("ul", &[], |ul| items.iter().for_each(|item| ul.words("li", &clean(item, ITEM))));
+            page.element("ul", &[], |ul| {
+                items.iter().for_each(|item| ul.element("li", &[], |li| li.prose(&clean(item, ITEM))));
+            });
         }
         Block::Table(rows) => table(page, rows),
     }
@@ -109,7 +111,7 @@ fn figure(page: &mut Markup, chart: &Chart, class: &str) -> Result<(), ReportErr
     let svg = svg(chart)?;
     page.element("figure", &[("class", class)], |figure| {
         figure.element("div", &[("class", "plot")], |plot| plot.append(&svg));
-        figure.element("figcaption", &[], |caption| caption.text(&chart.about));
+        figure.element("figcaption", &[], |caption| caption.prose(&chart.about));
         figure.element("details", &[], |details| {
             details.words("summary", "Numbers");
             table(details, &chart.table);
@@ -130,7 +132,7 @@ fn table(page: &mut Markup, table: &TextTable) {
         page.element("tr", &[], |tr| {
             for cell in row {
                 let number = cell.starts_with(|c: char| c.is_ascii_digit() || c == '-') && cell.len() < 60;
-                tr.element("td", if number { &[("class", "number")] } else { &[] }, |td| td.text(&clean(cell, CELL)));
+                tr.element("td", if number { &[("class", "number")] } else { &[] }, |td| td.prose(&clean(cell, CELL)));
             }
         });
         page.literal("\n");
