@@ -10,7 +10,7 @@
 use std::time::Instant;
 
 use candle_core::{DType, Device, Result, Tensor, Var};
-use greenformers::nn::ops::{AdamWRates, Dropout, Heads, Moments, Update, adamw};
+use greenformers::nn::ops::{AdamWRates, Dropout, Heads, Hidden, Moments, Update, adamw};
 use greenformers::nn::{PassConfig, Tape, open_cuda};
 
 const D: usize = 768;
@@ -123,10 +123,10 @@ impl Bench {
 
         let qkv =
             (0..3).map(|_| self.random(&[tokens / SEQ_LEN, SEQ_LEN, D], self.dtype)).collect::<Result<Vec<_>>>()?;
-        let heads = Heads { n_heads: 12, dropout: DROPOUT };
+        let heads = Heads::of(12, DROPOUT);
         let flop = 4.0 * (tokens * SEQ_LEN * D) as f64;
         self.operation("attention, 12 heads, 512 keys", &qkv, [Work::Flop(flop), Work::Flop(2.5 * flop)], &|t, i| {
-            t.attention(&i[0], &i[1], &i[2], None, heads)
+            t.attention(&i[0], &i[1], &i[2], Hidden::default(), heads)
         })?;
         let linear = [activations(D)?, self.random(&[FF, D], DType::F32)?, self.random(&[FF], DType::F32)?];
         let flop = 2.0 * (tokens * D * FF) as f64;

@@ -9,7 +9,7 @@ use candle_core::{DType, Device, Result, Tensor, Var};
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use greenformers::measure::CountingAllocator;
-use greenformers::nn::ops::{AdamWRates, Dropout, Heads, Moments, Update, adamw};
+use greenformers::nn::ops::{AdamWRates, Dropout, Heads, Hidden, Moments, Update, adamw};
 use greenformers::nn::{Ops, PassConfig, Tape};
 
 /// Sequences, tokens, width, inner width, rows of a Linformer, classes, masked positions.
@@ -22,7 +22,7 @@ const CLASSES: usize = 30522;
 const MASKED: usize = 160;
 
 const DROPOUT: Dropout = Dropout { p: 0.1, seed: 1 };
-const HEADS: Heads = Heads { n_heads: 12, dropout: DROPOUT };
+const HEADS: Heads = Heads::of(12, DROPOUT);
 
 /// The program's: it keeps large blocks, so that their pages are faulted in once. For both makes.
 #[global_allocator]
@@ -90,10 +90,10 @@ operation!(add_norm, [[B * T, D], [B * T, D], [D], [D]], |tape, i| {
     tape.add_norm(&i[0], &i[1], &i[2], &i[3], 1e-12, DROPOUT)
 });
 operation!(attention_8_x_128, [[B, T, D], [B, T, D], [B, T, D]], |tape, i| {
-    tape.attention(&i[0], &i[1], &i[2], None, HEADS)
+    tape.attention(&i[0], &i[1], &i[2], Hidden::default(), HEADS)
 });
 operation!(attention_2_x_512, [[2, 512, D], [2, 512, D], [2, 512, D]], |tape, i| {
-    tape.attention(&i[0], &i[1], &i[2], None, HEADS)
+    tape.attention(&i[0], &i[1], &i[2], Hidden::default(), HEADS)
 });
 operation!(mix, [[K, 512], [2, 512, D]], |tape, i| tape.mix(&i[0], &i[1]));
 operation!(gather, [[CLASSES, D], [2, D], [T, D]], |tape, i| {

@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use candle_core::cuda_backend::set_gemm_reduced_precision_f32;
 use candle_core::{DType, Device, Tensor, Var};
-use greenformers::nn::ops::{AdamWRates, Dropout, Heads, Moments, Update, adamw};
+use greenformers::nn::ops::{AdamWRates, Dropout, Heads, Hidden, Moments, Update, adamw};
 use greenformers::nn::{AdamW, AdamWConfig, Batch, Ops, PassConfig, Tape, open_cuda};
 
 use crate::nn::{ARCHS, agrees_with_pytorch, difference, model_on, numbers, shape, tiny};
@@ -87,7 +87,7 @@ fn a_number_that_is_none_stays_so_in_attention() {
         let ones = Tensor::ones((1, 3, 64), dtype, &Device::Cpu).unwrap();
         let [q, k] = [query, ones].map(|x| x.to_device(&gpu).unwrap());
         let tape = Tape::inference(PassConfig::deterministic(dtype), &gpu);
-        let y = tape.attention(&q, &k, &k, None, Heads { n_heads: 1, dropout: Dropout::NONE }).unwrap();
+        let y = tape.attention(&q, &k, &k, Hidden::default(), Heads::of(1, Dropout::NONE)).unwrap();
         assert!(numbers(&y).iter().all(|y| y.is_nan()), "{dtype:?}, TF32 {tf32}: {:?}", numbers(&y));
     }
     set_gemm_reduced_precision_f32(false);
@@ -136,7 +136,7 @@ fn a_gpu_drops_out_what_the_cpu_drops_out() {
         let (exact, exact_gradients, exact_model) = run(&Device::Cpu, DType::F64);
         let (loss, gradients, model) = run(&gpu(), DType::F32);
         assert!((loss / exact - 1.0).abs() < 1e-5, "{spec}: {loss} and {exact}");
-        for ((name, var), (_, exact_var)) in model.named_vars().zip(exact_model.named_vars()) {
+        for ((name, var), (_, exact_var)) in model.params().iter().zip(exact_model.params().iter()) {
             // The gradient of a key bias is zero but for rounding.
             let off = difference(gradients.get(var).unwrap(), exact_gradients.get(exact_var).unwrap());
             assert!(
@@ -154,13 +154,13 @@ fn train_steps_in_every_dtype_follow_those_of_the_cpu() {
         let losses = |device: &Device, dtype: DType| -> Vec<f64> {
             let model = model_on(device, spec, DType::F32);
             let config = AdamWConfig { lr: 5e-3, ..AdamWConfig::default() };
-            let mut optimizer = AdamW::new(&model, config, Ops::Fused).unwrap();
+            let mut optimizer = AdamW::new(model.params(), config, Ops::Fused).unwrap();
             let batch = Batch::random(&tiny(), shape(), 1, device).unwrap();
             let step = |_| {
                 let tape = Tape::new(PassConfig { dropout: 0.1, ..PassConfig::deterministic(dtype) }, device);
                 let loss = model.losses(&batch, &tape).unwrap().total;
                 let gradients = tape.backward(&loss, None).unwrap();
-                optimizer.step(&model, &gradients).unwrap();
+                optimizer.step(model.params(), &gradients).unwrap();
                 numbers(&loss)[0]
             };
             (0..5).map(step).collect()

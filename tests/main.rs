@@ -6,6 +6,7 @@ mod cases;
 mod cli;
 mod counters;
 mod data;
+mod decoders;
 mod docs;
 mod estimates;
 mod fields;

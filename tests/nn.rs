@@ -46,7 +46,7 @@ pub(crate) fn model_on(device: &Device, spec: &str, dtype: DType) -> BertForPreT
     BertForPreTraining::new(&tiny(), spec.parse().unwrap(), Params::random(3, dtype, device)).unwrap()
 }
 
-fn golden(name: &str) -> PathBuf {
+pub(crate) fn golden(name: &str) -> PathBuf {
     // Where the test runs, which need not be where it was built.
     let root = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
     PathBuf::from(root).join("tests/goldens").join(name)
@@ -113,7 +113,7 @@ pub(crate) fn agrees_with_pytorch(arch: usize, (dtype, ops): (DType, Ops), devic
     }
     let grads = tape.backward(&losses.total, None).unwrap();
     let mut compared = 0;
-    for (weight, var) in model.named_vars() {
+    for (weight, var) in model.params().iter() {
         let ours = grads.get(var).unwrap_or_else(|| panic!("{spec}: {weight} has no gradient"));
         let theirs = &expected[&format!("grad.{weight}")];
         // A gradient that is zero in exact arithmetic (a key bias: softmax ignores it) is noise in both.
@@ -141,7 +141,7 @@ fn every_weight_gets_a_gradient_in_every_architecture_with_dropout() {
         let batch = Batch::random(&tiny(), shape(), 1, &Device::Cpu).unwrap();
         let pass = PassConfig { dtype: DType::F32, ops: Ops::Fused, dropout: 0.1, dropout_seed: 9 };
         let (_, grads) = loss_and_gradients(&model, &batch, pass);
-        for (name, var) in model.named_vars() {
+        for (name, var) in model.params().iter() {
             let grad = grads.get(var).unwrap_or_else(|| panic!("{spec}: {name} has no gradient"));
             // A key bias adds the same to all scores of a row: its gradient is zero but for rounding.
             let largest = numbers(grad).iter().fold(0.0f64, |m, x| m.max(x.abs()));
@@ -158,7 +158,7 @@ fn gradients_agree_with_central_differences() {
         let pass = PassConfig { dtype: DType::F64, ops: Ops::Fused, dropout: 0.2, dropout_seed: 5 };
         let value = || loss(&model, &batch, pass).to_scalar::<f64>().unwrap();
         let (_, grads) = loss_and_gradients(&model, &batch, pass);
-        for (name, var) in model.named_vars() {
+        for (name, var) in model.params().iter() {
             let analytic = numbers(grads.get(var).unwrap());
             let original = var.as_tensor().copy().unwrap();
             let values = numbers(&original);
@@ -188,7 +188,7 @@ fn a_train_step_is_finite_in_every_dtype() {
     for spec in ARCHS {
         for dtype in [DType::F32, DType::BF16, DType::F16] {
             let model = model(spec, DType::F32);
-            let mut optimizer = AdamW::new(&model, AdamWConfig::default(), Ops::Fused).unwrap();
+            let mut optimizer = AdamW::new(model.params(), AdamWConfig::default(), Ops::Fused).unwrap();
             let mut batch = Batch::random(&tiny(), shape(), 1, &Device::Cpu).unwrap();
             // With and without padding: the mask is where half precision has overflowed before.
             let ones = Tensor::ones((3, 7), DType::U32, &Device::Cpu).unwrap();
@@ -198,9 +198,9 @@ fn a_train_step_is_finite_in_every_dtype() {
                 let (loss, grads) = loss_and_gradients(&model, &batch, pass);
                 let value = numbers(&loss)[0];
                 assert!((1.0..10.0).contains(&value), "{spec} {dtype:?}: loss {value}");
-                optimizer.step(&model, &grads).unwrap();
+                optimizer.step(model.params(), &grads).unwrap();
             }
-            for (name, var) in model.named_vars() {
+            for (name, var) in model.params().iter() {
                 assert!(numbers(var).iter().all(|x| x.is_finite()), "{spec} {dtype:?}: {name} is not finite");
             }
         }
@@ -272,10 +272,10 @@ fn the_first_update_of_adamw_is_the_one_worked_out_by_hand() {
         let model = model("dense", dtype);
         let batch = Batch::random(&tiny(), shape(), 1, &Device::Cpu).unwrap();
         let (_, grads) = loss_and_gradients(&model, &batch, PassConfig::deterministic(dtype));
-        let before: Vec<Vec<f64>> = model.named_vars().map(|(_, v)| numbers(v)).collect();
+        let before: Vec<Vec<f64>> = model.params().iter().map(|(_, v)| numbers(v)).collect();
         let config = AdamWConfig { lr: 0.01, weight_decay: 0.1, ..AdamWConfig::default() };
-        AdamW::new(&model, config, Ops::Fused).unwrap().step(&model, &grads).unwrap();
-        for ((name, var), before) in model.named_vars().zip(before) {
+        AdamW::new(model.params(), config, Ops::Fused).unwrap().step(model.params(), &grads).unwrap();
+        for ((name, var), before) in model.params().iter().zip(before) {
             let grad = numbers(grads.get(var).unwrap());
             for ((after, before), g) in numbers(var).iter().zip(before).zip(grad) {
                 // Both bias corrections cancel in the first step: w (1 - 0.01 x 0.1) - 0.01 g / (|g| + 1e-6).
@@ -290,14 +290,15 @@ fn the_first_update_of_adamw_is_the_one_worked_out_by_hand() {
 fn training_on_one_batch_lowers_the_loss() {
     for spec in ARCHS {
         let model = model(spec, DType::F32);
-        let mut optimizer = AdamW::new(&model, AdamWConfig { lr: 5e-3, ..AdamWConfig::default() }, Ops::Fused).unwrap();
+        let mut optimizer =
+            AdamW::new(model.params(), AdamWConfig { lr: 5e-3, ..AdamWConfig::default() }, Ops::Fused).unwrap();
         let batch = Batch::random(&tiny(), shape(), 1, &Device::Cpu).unwrap();
         let pass = PassConfig::deterministic(DType::F32);
         let mut losses = Vec::new();
         for _ in 0..30 {
             let (loss, gradients) = loss_and_gradients(&model, &batch, pass);
             losses.push(numbers(&loss)[0]);
-            optimizer.step(&model, &gradients).unwrap();
+            optimizer.step(model.params(), &gradients).unwrap();
         }
         assert!(losses[29] < 0.6 * losses[0], "{spec}: {} to {}", losses[0], losses[29]);
     }
@@ -337,7 +338,7 @@ fn fused_operations_compute_what_the_stock_composition_does_with_the_same_dropou
         };
         let ((fused, fused_grads), (stock, stock_grads)) = (run(Ops::Fused), run(Ops::Stock));
         assert!((fused / stock - 1.0).abs() < 1e-12, "{spec}: {fused} and {stock}");
-        for (name, var) in model.named_vars() {
+        for (name, var) in model.params().iter() {
             let (a, b) = (numbers(fused_grads.get(var).unwrap()), numbers(stock_grads.get(var).unwrap()));
             let worst = a.iter().zip(&b).fold(0.0f64, |m, (a, b)| m.max((a - b).abs()));
             assert!(worst < 1e-12, "{spec}: gradients of {name} differ by {worst:e}");

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use candle_core::{DType, Device, Tensor, Var};
-use greenformers::nn::ops::{Dropout, Heads};
+use greenformers::nn::ops::{Dropout, Heads, Hidden};
 use greenformers::nn::{Ops, PassConfig, Tape};
 use proptest::prelude::*;
 use rand::rngs::StdRng;
@@ -207,10 +207,10 @@ pub(crate) fn of_attention(b: usize, t: usize, keys: usize, n_heads: usize, d_he
     let inputs = vec![random(&[b, t, d]), random(&[b, keys, d]), random(&[b, keys, d])];
     let case = |mask: Option<Tensor>, p: f64| {
         let what = format!("attention of {b} x {t} x {d} in {n_heads} heads on {keys} keys, dropout {p}");
-        let heads = Heads { n_heads, dropout: Dropout { p, seed: 9 } };
+        let heads = Heads::of(n_heads, Dropout { p, seed: 9 });
         Case::new(what, inputs.clone(), move |tape, i| {
             let mask = mask.as_ref().map(|m| beside(i[0], &m.to_dtype(DType::F32).unwrap()));
-            tape.attention(i[0], i[1], i[2], mask.as_ref(), heads)
+            tape.attention(i[0], i[1], i[2], Hidden { mask: mask.as_ref(), starts: None }, heads)
         })
     };
     let e = random(&[keys, t + 2]);
@@ -271,9 +271,9 @@ fn shapes_that_do_not_fit_are_refused() {
         assert!(tape.gather(&[(&x, &ids(4, 9))]).is_err(), "{ops}");
         assert!(tape.mix(&random(&[2, 3]), &random(&[1, 4, 2])).is_err(), "{ops}");
         assert!(tape.cross_entropy(&x, &ids(2, 4)).is_err(), "{ops}");
-        let heads = Heads { n_heads: 2, dropout: Dropout::NONE };
+        let heads = Heads::of(2, Dropout::NONE);
         let (q, k) = (random(&[1, 3, 4]), random(&[1, 3, 6]));
-        assert!(tape.attention(&q, &k, &k, None, heads).is_err(), "{ops}");
+        assert!(tape.attention(&q, &k, &k, Hidden::default(), heads).is_err(), "{ops}");
     }
 }
 

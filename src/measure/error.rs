@@ -1,7 +1,7 @@
 //! Why a campaign cannot run.
 
 use crate::catalog::CatalogError;
-use crate::model::Arch;
+use crate::model::NotComputed;
 use crate::nn::NnError;
 use crate::record::RecordError;
 use crate::sensor::SensorError;
@@ -52,26 +52,14 @@ pub enum MeasureError {
         "`--meter model` needs the TDP of the CPU, and the catalog does not know `{0}`\nhint: `--hardware FILE` with its `tdp`, or `--meter none`"
     )]
     NoModel(String),
-    /// Decoders are estimated, not run.
-    #[error(
-        "`{0}` is a decoder: decoders are estimated but not profiled\nhint: `greenformers estimate --workload {0}`"
-    )]
-    Decoder(String),
-    /// Nor are gated feed-forward blocks.
-    #[error(
-        "`{0}` has a gated feed-forward block: it is estimated but not profiled\nhint: `greenformers estimate --workload {0}`"
-    )]
-    Gated(String),
-    /// Nor is what is built otherwise than BERT.
-    #[error(
-        "`{0}` is built otherwise than BERT: it is estimated but not profiled\nhint: `greenformers estimate --workload {0}`"
-    )]
-    Unlike(String),
-    /// Nor is fine-tuning by LoRA.
-    #[error(
-        "`{0}` is estimated but not profiled\nhint: `greenformers estimate --arch dense --arch {0} --hardware NAME`"
-    )]
-    Lora(Arch),
+    /// The model is built as none that is computed.
+    #[error("`{workload}` is estimated but not profiled: {why}\nhint: `greenformers estimate --workload {workload}`")]
+    NotComputed {
+        /// Its workload.
+        workload: String,
+        /// What it has that is not computed.
+        why: NotComputed,
+    },
     /// A sequence is empty or absurdly long.
     #[error("`--seq-len {seq_len}`: expected 1 to {max}")]
     SeqLen {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::MeasureError;
-use crate::model::{Arch, Config, Family, StepShape};
+use crate::model::{Arch, Config, StepShape};
 use crate::record::{Pass, Settings, Warning, Workload};
 use crate::units::DType;
 
@@ -58,7 +58,7 @@ impl Point {
 /// Positions with a loss at a length: those of the workload's phase of that length, if it has one.
 fn losses_at(workload: &Workload, seq_len: usize) -> usize {
     let phase = workload.phases.iter().find(|p| p.seq_len == seq_len);
-    phase.map_or_else(|| crate::model::masked_per_seq(seq_len), |p| workload.losses(p))
+    phase.map_or_else(|| crate::catalog::Shape::default_losses(&workload.model, seq_len), |p| workload.losses(p))
 }
 
 /// How many sequences a step has.
@@ -96,17 +96,8 @@ impl Plan {
         on_cpu: bool,
     ) -> Result<Self, MeasureError> {
         let Settings { workload, dtypes, .. } = &settings;
-        if workload.model.family == Family::Decoder {
-            return Err(MeasureError::Decoder(workload.name.clone()));
-        }
-        if workload.model.gated_mlp {
-            return Err(MeasureError::Gated(workload.name.clone()));
-        }
-        if !workload.model.is_bert() {
-            return Err(MeasureError::Unlike(workload.name.clone()));
-        }
-        if let Some(arch) = archs.iter().find(|arch| matches!(arch, Arch::Lora { .. })) {
-            return Err(MeasureError::Lora(*arch));
+        if let Err(why) = workload.model.computed() {
+            return Err(MeasureError::NotComputed { workload: workload.name.clone(), why });
         }
         if let Some(&seq_len) = seq_lens.iter().find(|s| !(1..=LONGEST).contains(*s)) {
             return Err(MeasureError::SeqLen { seq_len, max: LONGEST });

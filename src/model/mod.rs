@@ -4,6 +4,7 @@ mod arch;
 mod attention;
 mod blocks;
 mod check;
+mod computed;
 mod config;
 mod extra;
 mod hugging_face;
@@ -19,6 +20,7 @@ mod shape;
 
 pub use arch::{Arch, ArchError, LoraTargets, Order, Share};
 pub use check::ConfigError;
+pub use computed::{Computed, NotComputed};
 pub use config::{Config, Family, MAX_LAYERS, MAX_ROWS, masked_per_seq};
 pub use extra::{Extra, ExtraKind, Place};
 pub use hugging_face::{HuggingFaceError, Note, NoteKind, known_types, read_hugging_face};

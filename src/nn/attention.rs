@@ -2,8 +2,8 @@
 
 use candle_core::{D, DType, Tensor};
 
-use super::linear::Linear;
-use super::ops::Heads;
+use super::linear::{Linear, Make, Weights};
+use super::ops::{Heads, Hidden};
 use super::params::Init;
 use super::{NnError, Params, Tape};
 use crate::model::{Arch, Config, Order, Share};
@@ -75,7 +75,11 @@ impl Attention {
         shared: Option<&Projection>,
     ) -> Result<Self, NnError> {
         let d = config.d_model;
-        let mut linear = |part: &str| Linear::new(params, &format!("{name}.{part}"), d, d, arch);
+        let mut linear = |part: &str| {
+            let (name, is_query_or_value) = (format!("{name}.{part}"), matches!(part, "self.query" | "self.value"));
+            let of = Weights { name: &name, size: (d, d), has_bias: true, is_transposed: false };
+            Linear::new(params, of, Make::of(arch, config, (d, d), is_query_or_value))
+        };
         let (query, key, value) = (linear("self.query")?, linear("self.key")?, linear("self.value")?);
         let output = linear("output.dense")?;
         let own = Projection::of_layer(params, &format!("{name}.self"), config, arch)?;
@@ -99,8 +103,9 @@ impl Attention {
             (Some(mask), None) => Some(((mask.to_dtype(DType::F32)? - 1.0)? * -MASKED_SCORE)?),
             _ => None,
         };
-        let heads = Heads { n_heads: self.n_heads, dropout: tape.pass().dropout(place) };
-        self.output.forward(&tape.attention(&q, &k, &v, bias.as_ref(), heads)?, tape)
+        let heads = Heads::of(self.n_heads, tape.pass().dropout(place));
+        let hidden = Hidden { mask: bias.as_ref(), starts: None };
+        self.output.forward(&tape.attention(&q, &k, &v, hidden, heads)?, tape)
     }
 
     /// Keys and values, `(B, keys, D)` each.

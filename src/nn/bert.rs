@@ -3,7 +3,7 @@
 //! Names and arithmetic follow `BertForPreTraining` of Hugging Face transformers, except that the masked-LM
 //! head sees the masked positions alone.
 
-use candle_core::{Tensor, Var};
+use candle_core::Tensor;
 
 use super::encoder::Encoder;
 use super::linear::{LayerNorm, Linear};
@@ -44,11 +44,12 @@ impl BertForPreTraining {
     /// If the model is not built as BERT is, the architecture does not fit it, a checkpoint lacks a weight, or memory runs out.
     pub fn new(config: &Config, arch: Arch, mut params: Params) -> Result<Self, NnError> {
         if !config.is_bert() {
-            return Err(NnError::Unlike);
+            return Err(NnError::NotBert);
         }
         arch.check(config)?;
         let d = config.d_model;
         let p = &mut params;
+        p.freeze(matches!(arch, Arch::Lora { .. }));
         let word = p.create("bert.embeddings.word_embeddings.weight", &[config.vocab_size, d], Init::Normal)?;
         let position =
             p.create("bert.embeddings.position_embeddings.weight", &[config.max_seq_len, d], Init::Normal)?;
@@ -89,7 +90,8 @@ impl BertForPreTraining {
             return Err(NnError::SeqLen { seq_len: t, max: self.max_seq_len });
         }
         let pass = tape.pass();
-        tape.use_weights(self.params.iter().map(|(_, var)| var.as_tensor()))?;
+        tape.use_weights(self.params.tensors())?;
+        tape.freeze(self.params.frozen());
         let positions = Tensor::arange(0, u32::try_from(t).unwrap_or(u32::MAX), batch.input_ids.device())?;
         let x = tape.gather(&[
             (&self.word, &batch.input_ids.flatten_all()?),
@@ -140,10 +142,5 @@ impl BertForPreTraining {
         let next_sentence = tape.cross_entropy(&next_sentence, &batch.next_sentence_labels)?;
         let total = tape.add(&masked_lm, &next_sentence)?;
         Ok(Losses { masked_lm, next_sentence, total })
-    }
-
-    /// Every weight with its name, for an optimizer.
-    pub fn named_vars(&self) -> impl Iterator<Item = (&str, &Var)> {
-        self.params.iter()
     }
 }

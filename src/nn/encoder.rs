@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 
 use super::attention::{Attention, Projection};
-use super::linear::{LayerNorm, Linear};
+use super::linear::{LayerNorm, Linear, Make, Weights};
 use super::{NnError, Params, Tape};
 use crate::model::{Arch, Config};
 
@@ -24,11 +24,16 @@ impl Layer {
         shared: Option<&Projection>,
     ) -> Result<Self, NnError> {
         let (d, d_ff) = (config.d_model, config.d_ff);
+        let linear = |params: &mut Params, part: &str, size| {
+            let name = format!("{name}.{part}.dense");
+            let of = Weights { name: &name, size, has_bias: true, is_transposed: false };
+            Linear::new(params, of, Make::of(arch, config, size, false))
+        };
         Ok(Self {
             attention: Attention::new(params, &format!("{name}.attention"), config, arch, shared)?,
             attention_norm: LayerNorm::new(params, &format!("{name}.attention.output.LayerNorm"), d)?,
-            intermediate: Linear::new(params, &format!("{name}.intermediate.dense"), d, d_ff, arch)?,
-            output: Linear::new(params, &format!("{name}.output.dense"), d_ff, d, arch)?,
+            intermediate: linear(params, "intermediate", (d, d_ff))?,
+            output: linear(params, "output", (d_ff, d))?,
             output_norm: LayerNorm::new(params, &format!("{name}.output.LayerNorm"), d)?,
         })
     }

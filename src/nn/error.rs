@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::ops::TOO_LARGE;
 use crate::files::FileError;
-use crate::model::ArchError;
+use crate::model::{ArchError, NotComputed};
 
 /// Why a model cannot be built or run.
 #[derive(Debug, thiserror::Error)]
@@ -13,8 +13,14 @@ pub enum NnError {
     #[error(transparent)]
     Arch(#[from] ArchError),
     /// The model is no BERT.
-    #[error("only encoders that are built as BERT is are computed here: others are estimated")]
-    Unlike,
+    #[error("the model is not built as BERT is")]
+    NotBert,
+    /// The model is built as none that is computed.
+    #[error("the model is estimated, not computed: {0}")]
+    NotComputed(#[from] NotComputed),
+    /// The input is of another kind of model.
+    #[error("the input is of another kind of model")]
+    OtherInput,
     /// The sequences are longer than the model takes.
     #[error("sequences of {seq_len} tokens: the model takes at most {max}")]
     SeqLen {

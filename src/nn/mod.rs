@@ -1,16 +1,18 @@
-//! BERT pre-training in candle: dense, low-rank (LRT) and Linformer encoders with their real forward and
-//! backward passes.
+//! Training in candle: BERT's pre-training and decoders as GPT-2 and Llama, dense, low-rank (LRT), as Linformer where they are
+//! encoders, and with LoRA, with their real forward and backward passes.
 //!
-//! Weights are f32 and carry the names of Hugging Face's `BertForPreTraining`; activations have the compute
-//! dtype, as under PyTorch's autocast.
+//! Weights are f32 and carry the names of Hugging Face's models; activations have the compute dtype, as under PyTorch's autocast.
 
 mod attention;
 mod batch;
 mod bert;
+mod causal_batch;
 mod checkpoint;
+mod decoder;
 mod encoder;
 mod error;
 mod linear;
+mod model;
 pub mod ops;
 mod optimizer;
 mod params;
@@ -19,8 +21,11 @@ mod tape;
 pub use crate::model::Ops;
 pub use batch::Batch;
 pub use bert::{BertForPreTraining, Losses};
+pub use causal_batch::CausalBatch;
 pub use checkpoint::check_head;
+pub use decoder::CausalLm;
 pub use error::NnError;
+pub use model::{Input, Model};
 pub use ops::Gradients;
 #[cfg(feature = "cuda")]
 pub use ops::{CudaError, load_cuda, open_cuda};

@@ -1,7 +1,7 @@
 //! AdamW (Loshchilov and Hutter 2019, algorithm 2).
 
 use super::ops::{AdamWRates, Gradients, Moments, Update, adamw};
-use super::{BertForPreTraining, NnError, Ops};
+use super::{NnError, Ops, Params};
 
 /// The constants of AdamW. The defaults are the peer's: BERT's rates (Devlin et al. 2018, appendix A.2).
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -32,24 +32,24 @@ pub struct AdamW {
 }
 
 impl AdamW {
-    /// Moments of zero for every weight of `model`.
+    /// Moments of zero for every weight that is trained.
     ///
     /// # Errors
     /// If memory runs out.
-    pub fn new(model: &BertForPreTraining, config: AdamWConfig, ops: Ops) -> Result<Self, NnError> {
-        let zeros = model.named_vars().map(|(_, var)| Moments::zeros(var, ops == Ops::Fused));
+    pub fn new(params: &Params, config: AdamWConfig, ops: Ops) -> Result<Self, NnError> {
+        let zeros = params.iter().map(|(_, var)| Moments::zeros(var, ops == Ops::Fused));
         Ok(Self { config, moments: zeros.collect::<Result<_, _>>()?, steps: 0 })
     }
 
-    /// One update of every weight.
+    /// One update of every weight that is trained.
     ///
     /// # Errors
     /// If a weight has no gradient: then part of the model was not computed.
-    pub fn step(&mut self, model: &BertForPreTraining, gradients: &Gradients) -> Result<(), NnError> {
+    pub fn step(&mut self, params: &Params, gradients: &Gradients) -> Result<(), NnError> {
         self.steps += 1;
         let AdamWConfig { lr, beta1, beta2, eps, weight_decay } = self.config;
         let rates = AdamWRates { lr, beta1, beta2, eps, weight_decay, step: self.steps };
-        let updates = model.named_vars().zip(&mut self.moments).map(|((name, var), moments)| {
+        let updates = params.iter().zip(&mut self.moments).map(|((name, var), moments)| {
             let gradient = gradients.get(var).ok_or_else(|| NnError::NoGradient(name.to_owned()))?;
             Ok(Update { var, gradient, moments })
         });

@@ -17,9 +17,12 @@ const INIT_STD: f32 = 0.02;
 /// Values drawn by one generator; each block of a tensor has a seed of its own, so threads do not matter.
 const BLOCK: usize = 1 << 16;
 
-/// Trainable weights, in the order of their names.
+/// Weights, in the order of their names: those that are trained, and those that stay as they are.
 pub struct Params {
     vars: BTreeMap<String, Var>,
+    frozen: BTreeMap<String, Tensor>,
+    /// Whether the weights that follow stay as they are.
+    freezes: bool,
     device: Device,
     dtype: DType,
     source: Source,
@@ -59,24 +62,44 @@ impl Params {
     }
 
     fn new(device: &Device, dtype: DType, source: Source) -> Self {
-        Self { vars: BTreeMap::new(), device: device.clone(), dtype, source }
+        Self { vars: BTreeMap::new(), frozen: BTreeMap::new(), freezes: false, device: device.clone(), dtype, source }
     }
 
-    /// Every weight and its name.
+    /// Every weight that is trained, and its name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Var)> {
         self.vars.iter().map(|(name, var)| (name.as_str(), var))
     }
 
-    /// The weight called `name`.
+    /// The weight called `name`, if it is trained.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Var> {
         self.vars.get(name)
     }
 
+    /// Every weight that stays as it is.
+    pub fn frozen(&self) -> impl Iterator<Item = &Tensor> {
+        self.frozen.values()
+    }
+
     /// How many numbers all weights hold.
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.vars.values().map(|v| v.elem_count() as u64).sum()
+        self.tensors().map(|w| w.elem_count() as u64).sum()
+    }
+
+    /// All weights.
+    pub(super) fn tensors(&self) -> impl Iterator<Item = &Tensor> {
+        self.vars.values().map(Var::as_tensor).chain(self.frozen.values())
+    }
+
+    /// Whether the weights that are made from now on stay as they are.
+    pub(super) fn freeze(&mut self, freezes: bool) {
+        self.freezes = freezes;
+    }
+
+    /// The number type of the weights.
+    pub(super) fn dtype(&self) -> DType {
+        self.dtype
     }
 
     /// Where the weights lie.
@@ -87,11 +110,34 @@ impl Params {
 
     /// Makes the weight `name`, or reads it from the checkpoint.
     pub(super) fn create(&mut self, name: &str, shape: &[usize], init: Init) -> Result<Tensor, NnError> {
+        self.create_from(name, shape, init, false)
+    }
+
+    /// Makes the matrix `name` of `(d_out, d_in)`, or reads it from the checkpoint, where it may be stored as `(d_in, d_out)`.
+    pub(super) fn create_matrix(
+        &mut self,
+        name: &str,
+        (d_in, d_out): (usize, usize),
+        is_transposed: bool,
+    ) -> Result<Tensor, NnError> {
+        self.create_from(name, &[d_out, d_in], Init::Normal, is_transposed)
+    }
+
+    fn create_from(&mut self, name: &str, shape: &[usize], init: Init, is_transposed: bool) -> Result<Tensor, NnError> {
         let tensor = match &self.source {
             Source::Seed(seed) => initial(name, *seed, shape, init, &self.device)?,
+            Source::Checkpoint { path, file } if is_transposed => {
+                let stored: Vec<usize> = shape.iter().rev().copied().collect();
+                read(path, file, name, &stored, &self.device)?.t()?.contiguous()?
+            }
             Source::Checkpoint { path, file } => read(path, file, name, shape, &self.device)?,
         };
-        let var = Var::from_tensor(&tensor.to_dtype(self.dtype)?)?;
+        let tensor = tensor.to_dtype(self.dtype)?;
+        if self.freezes {
+            self.frozen.insert(name.to_owned(), tensor.clone());
+            return Ok(tensor);
+        }
+        let var = Var::from_tensor(&tensor)?;
         let tensor = var.as_tensor().clone();
         self.vars.insert(name.to_owned(), var);
         Ok(tensor)

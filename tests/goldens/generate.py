@@ -16,24 +16,14 @@ from safetensors.torch import save_file
 from torch import nn
 from transformers import BertConfig, BertForPreTraining
 
+from low_rank import factorise
+
 HERE = pathlib.Path(__file__).parent
 # Odd and distinct, so that no transposition can hide.
 BATCH, SEQ_LEN, MASKED, MAX_SEQ_LEN = 3, 7, 2, 11
 CONFIG = BertConfig(vocab_size=29, hidden_size=12, num_hidden_layers=2, num_attention_heads=3, intermediate_size=20,
                     max_position_embeddings=MAX_SEQ_LEN, type_vocab_size=2, hidden_dropout_prob=0.0,
                     attention_probs_dropout_prob=0.0)
-
-
-class LowRank(nn.Module):
-    """Inner width `rank`; a bias on the second factor alone."""
-
-    def __init__(self, linear, rank):
-        super().__init__()
-        self.encode = nn.Linear(linear.in_features, rank, bias=False)
-        self.decode = nn.Linear(rank, linear.out_features)
-
-    def forward(self, x):
-        return self.decode(self.encode(x))
 
 
 class Projection(nn.Module):
@@ -79,12 +69,7 @@ def dense(_):
 
 
 def lrt(rank):
-    def change(model):
-        for module in list(model.bert.encoder.modules()):
-            for name, child in list(module.named_children()):
-                if type(child) is nn.Linear:
-                    setattr(module, name, LowRank(child, rank))
-    return change
+    return lambda model: factorise(model.bert.encoder, rank)
 
 
 def linformer(k, share, order):

@@ -13,7 +13,7 @@ use self::timestamp::Timestamp;
 use super::load::Disturbance;
 use super::phase::GROUPS;
 use super::{Aim, ComputeDevice, MeasureError, Point, Stop};
-use crate::nn::{AdamW, AdamWConfig, Batch, BertForPreTraining, NnError, Params, PassConfig, Tape, tensor_dtype};
+use crate::nn::{AdamW, AdamWConfig, Input, Model, NnError, Params, PassConfig, Tape, tensor_dtype};
 use crate::record::{Cell, Pass, Settings, Step};
 use crate::sensor::GpuWatch;
 use crate::stats::{batch_means, median};
@@ -40,9 +40,9 @@ pub(super) struct Runner<'a> {
     epoch: Instant,
     stop: &'a Stop,
     point: Point,
-    model: BertForPreTraining,
+    model: Model,
     optimizer: Option<AdamW>,
-    batches: Vec<Batch>,
+    batches: Vec<Input>,
     steps_run: u64,
     visits: u32,
     pub(super) measured: Duration,
@@ -86,9 +86,9 @@ impl<'a> Runner<'a> {
     ) -> Result<Self, MeasureError> {
         let config = &point.config(settings);
         let params = Params::random(settings.seed, candle_core::DType::F32, &device.device);
-        let model = BertForPreTraining::new(config, point.arch, params)?;
+        let model = Model::new(config, point.arch, params)?;
         let optimizer = match point.pass {
-            Pass::Train => Some(AdamW::new(&model, AdamWConfig::default(), settings.ops)?),
+            Pass::Train => Some(AdamW::new(model.params(), AdamWConfig::default(), settings.ops)?),
             Pass::Infer => None,
         };
         let batches = batches(device, settings, point)?;
@@ -251,12 +251,12 @@ impl<'a> Runner<'a> {
         between(self.device)?;
         let device = &self.device.device;
         let tape = if train { Tape::new(pass, device) } else { Tape::inference(pass, device) };
-        let loss = self.model.losses(batch, &tape)?.total;
+        let loss = self.model.loss(batch, &tape)?;
         between(self.device)?;
         if let Some(optimizer) = &mut self.optimizer {
             let gradients = tape.backward(&loss, None).map_err(NnError::from)?;
             between(self.device)?;
-            optimizer.step(&self.model, &gradients)?;
+            optimizer.step(self.model.params(), &gradients)?;
             drop(gradients);
             between(self.device)?;
         }
@@ -265,8 +265,8 @@ impl<'a> Runner<'a> {
 }
 
 /// Input of a point.
-fn batches(device: &ComputeDevice, settings: &Settings, point: Point) -> Result<Vec<Batch>, MeasureError> {
+fn batches(device: &ComputeDevice, settings: &Settings, point: Point) -> Result<Vec<Input>, MeasureError> {
     let (config, shape) = (point.config(settings), point.shape(settings));
-    let batch = |i| Batch::random(&config, shape, settings.seed.wrapping_add(1 + i), &device.device);
-    (0..BATCHES as u64).map(batch).collect::<Result<_, _>>().map_err(|e| MeasureError::Model(e.into()))
+    let batch = |i| Input::random(&config, shape, settings.seed.wrapping_add(1 + i), &device.device);
+    (0..BATCHES as u64).map(batch).collect::<Result<_, _>>().map_err(MeasureError::Model)
 }

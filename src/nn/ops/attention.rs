@@ -1,5 +1,8 @@
 //! Attention over all heads at once, in tiles of query rows: no matrix of scores outlives its tile, and the
-//! backward pass computes the scores again (Dao et al. 2022, without the tiling over keys).
+//! backward pass computes the scores again (Dao et al. 2022, without the tiling over keys). Keys that no row of a tile sees are
+//! left out of its products.
+
+use std::ops::Range;
 
 use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
@@ -9,18 +12,45 @@ use super::cuda::Kernels;
 use super::dropout::Dropout;
 use super::gemm::{Matrix, Threads, product};
 use super::real::{Real, by_type, dispatch, dot, max, slices, sum};
+use super::visible::{Sight, Visible};
 use super::{Gradients, Operation};
 
 /// Query rows of a tile.
 const TILE: usize = 128;
 
-/// How the width is divided, and the dropout of the weights.
+/// How the width is divided, what is seen, and the dropout of the weights.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Heads {
     /// Number of heads.
     pub n_heads: usize,
+    /// Heads of keys and values, each of which serves as many of queries as the next (Ainslie et al. 2023, arXiv 2305.13245).
+    pub n_kv_heads: usize,
+    /// Which keys a query sees.
+    pub sight: Sight,
     /// Dropout of the attention weights.
     pub dropout: Dropout,
+}
+
+impl Heads {
+    /// Heads with keys of their own, which see all of them.
+    #[must_use]
+    pub const fn of(n_heads: usize, dropout: Dropout) -> Self {
+        Self { n_heads, n_kv_heads: n_heads, sight: Sight::All, dropout }
+    }
+
+    /// Whether every head has keys of its own, and every query sees all of them.
+    pub(in crate::nn) fn are_plain(self) -> bool {
+        self.n_kv_heads == self.n_heads && self.sight == Sight::All
+    }
+}
+
+/// What is hidden from queries.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Hidden<'a> {
+    /// What is added to the scores of each sequence's keys, `(B, K)`: far below any score where they are padding.
+    pub mask: Option<&'a Tensor>,
+    /// The first token of each query's document, `(B, T)` of u32: none before it is seen.
+    pub starts: Option<&'a Tensor>,
 }
 
 /// Attention of `[q, k, v]` over all heads.
@@ -31,6 +61,7 @@ pub(in crate::nn) struct Attention {
     pub(super) keys: usize,
     pub(super) heads: Heads,
     pub(super) mask: Option<Tensor>,
+    visible: Visible,
     /// What a GPU keeps from the forward pass for the backward pass.
     #[cfg(feature = "cuda")]
     pub(super) saved: std::sync::Mutex<Option<super::cuda::Saved>>,
@@ -48,18 +79,29 @@ struct Head<'a, T> {
     k: Matrix<'a, T>,
     v: Matrix<'a, T>,
     mask: Option<&'a [f64]>,
+    /// Its sequence.
+    b: usize,
     /// Position of its first weight, for dropout: see [`pitch`].
     first_weight: usize,
 }
 
 impl Attention {
-    /// Checks shapes: q `(b, t, d)`, k and v `(b, keys, d)`, mask `(b, keys)`.
-    pub(in crate::nn) fn new(q: &Tensor, k: &Tensor, v: &Tensor, mask: Option<&Tensor>, heads: Heads) -> Result<Self> {
+    /// Checks shapes: q `(b, t, d)`, k and v `(b, keys, d)` or as much narrower as there are fewer heads of keys, mask `(b, keys)`,
+    /// starts `(b, t)`.
+    pub(in crate::nn) fn new(q: &Tensor, k: &Tensor, v: &Tensor, hidden: Hidden<'_>, heads: Heads) -> Result<Self> {
         let (b, t, d) = q.dims3()?;
         let (bk, keys, dk) = k.dims3()?;
-        if (bk, dk) != (b, d) || v.dims() != k.dims() || d % heads.n_heads != 0 {
-            bail!("attention of shapes {:?}, {:?}, {:?} in {} heads", q.dims(), k.dims(), v.dims(), heads.n_heads);
+        let Heads { n_heads, n_kv_heads, sight, .. } = heads;
+        let fits = n_kv_heads > 0 && n_heads % n_kv_heads == 0 && d % n_heads == 0 && dk * n_heads == d * n_kv_heads;
+        if bk != b || v.dims() != k.dims() || !fits {
+            bail!(
+                "attention of shapes {:?}, {:?}, {:?} in {n_heads} heads, {n_kv_heads} of keys",
+                q.dims(),
+                k.dims(),
+                v.dims()
+            );
         }
+        let mask = hidden.mask;
         if let Some(mask) = mask
             && mask.dims() != [b, keys]
         {
@@ -72,6 +114,7 @@ impl Attention {
             keys,
             heads,
             mask: mask.cloned(),
+            visible: Visible::new(sight, hidden.starts, [b, t, keys])?,
             #[cfg(feature = "cuda")]
             saved: std::sync::Mutex::default(),
         })
@@ -90,30 +133,40 @@ impl Attention {
         1.0 / (self.d_head() as f64).sqrt()
     }
 
-    /// The columns of head `h` of sequence `b` in a `(B, rows, D)` tensor.
-    fn columns<'a, T>(&self, x: &'a [T], index: usize, rows: usize) -> Matrix<'a, T> {
-        let (b, h) = (index / self.heads.n_heads, index % self.heads.n_heads);
-        Matrix::strided(&x[b * rows * self.d + h * self.d_head()..], rows, self.d_head(), self.d)
+    /// The columns of head `h` of sequence `b` in a `(B, rows, heads D/H)` tensor.
+    fn columns<'a, T>(&self, x: &'a [T], (b, h, n_heads): (usize, usize, usize), rows: usize) -> Matrix<'a, T> {
+        let (d_head, width) = (self.d_head(), self.d_head() * n_heads);
+        Matrix::strided(&x[b * rows * width + h * d_head..], rows, d_head, width)
     }
 
     fn head<'a, T>(&self, [q, k, v]: [&'a [T]; 3], mask: Option<&'a [f64]>, index: usize) -> Head<'a, T> {
-        let b = index / self.heads.n_heads;
+        let Heads { n_heads, n_kv_heads, .. } = self.heads;
+        let (b, h) = (index / n_heads, index % n_heads);
+        let of_keys = (b, h * n_kv_heads / n_heads, n_kv_heads);
         Head {
-            q: self.columns(q, index, self.t),
-            k: self.columns(k, index, self.keys),
-            v: self.columns(v, index, self.keys),
+            q: self.columns(q, (b, h, n_heads), self.t),
+            k: self.columns(k, of_keys, self.keys),
+            v: self.columns(v, of_keys, self.keys),
             mask: mask.map(|m| &m[b * self.keys..(b + 1) * self.keys]),
+            b,
             first_weight: index * self.t * pitch(self.keys),
         }
     }
 
-    /// Attention weights of the query rows from `first` on, before dropout.
-    fn weights<T: Real>(&self, head: &Head<'_, T>, first: usize, rows: usize) -> Vec<T> {
-        let mut weights = vec![T::zero(); rows * self.keys];
-        product(&mut weights, some_rows(head.q, first, rows), head.k.t(), self.scale(), false, Threads::One);
-        for row in weights.chunks_exact_mut(self.keys) {
+    /// Attention weights of the query rows from `first` on and of the keys that any of them sees, before dropout.
+    fn weights<T: Real>(&self, head: &Head<'_, T>, tile: &Tile) -> Vec<T> {
+        let n = tile.keys.len();
+        let mut weights = vec![T::zero(); tile.rows * n];
+        let keys = some_rows(head.k, tile.keys.start, n);
+        product(&mut weights, some_rows(head.q, tile.first, tile.rows), keys.t(), self.scale(), false, Threads::One);
+        for (i, row) in weights.chunks_exact_mut(n).enumerate() {
+            let seen = self.visible.of_row(head.b, tile.first + i);
+            let (start, end) = (seen.start - tile.keys.start, seen.end - tile.keys.start);
+            row[..start].fill(T::zero());
+            row[end..].fill(T::zero());
+            let row = &mut row[start..end];
             if let Some(mask) = head.mask {
-                row.iter_mut().zip(mask).for_each(|(s, m)| *s += T::of(*m));
+                row.iter_mut().zip(&mask[seen]).for_each(|(s, m)| *s += T::of(*m));
             }
             dispatch(|| {
                 let max = max(row);
@@ -125,10 +178,17 @@ impl Attention {
         weights
     }
 
-    fn drop_out<T: Real>(&self, head: &Head<'_, T>, weights: &mut [T], first_row: usize) {
+    /// The tile whose first row is the `index`-th of its size.
+    fn tile(&self, b: usize, index: usize, rows: usize) -> Tile {
+        let first = index * TILE;
+        Tile { first, rows, keys: self.visible.of_rows(b, first..first + rows) }
+    }
+
+    fn drop_out<T: Real>(&self, head: &Head<'_, T>, weights: &mut [T], tile: &Tile) {
         dispatch(|| {
-            for (i, row) in weights.chunks_exact_mut(self.keys).enumerate() {
-                self.heads.dropout.apply(row, head.first_weight + (first_row + i) * pitch(self.keys));
+            for (i, row) in weights.chunks_exact_mut(tile.keys.len()).enumerate() {
+                let first = head.first_weight + (tile.first + i) * pitch(self.keys) + tile.keys.start;
+                self.heads.dropout.apply(row, first);
             }
         });
     }
@@ -139,16 +199,18 @@ impl Attention {
             .map(|index| {
                 let head = self.head(qkv, mask, index);
                 let mut out = vec![T::zero(); self.t * self.d_head()];
-                for (tile, out) in out.chunks_mut(TILE * self.d_head()).enumerate() {
-                    let rows = out.len() / self.d_head();
-                    let mut weights = self.weights(&head, tile * TILE, rows);
-                    self.drop_out(&head, &mut weights, tile * TILE);
-                    product(out, Matrix::new(&weights, rows, self.keys), head.v, 1.0, false, Threads::One);
+                for (i, out) in out.chunks_mut(TILE * self.d_head()).enumerate() {
+                    let tile = self.tile(head.b, i, out.len() / self.d_head());
+                    let mut weights = self.weights(&head, &tile);
+                    self.drop_out(&head, &mut weights, &tile);
+                    let weights = Matrix::new(&weights, tile.rows, tile.keys.len());
+                    let values = some_rows(head.v, tile.keys.start, tile.keys.len());
+                    product(out, weights, values, 1.0, false, Threads::One);
                 }
                 out
             })
             .collect();
-        self.gather(&heads, self.t)
+        self.gather(&heads, self.t, self.heads.n_heads)
     }
 
     /// Gradients of q, k and v. With P the weights, M the dropout mask and S the scaled scores:
@@ -159,53 +221,72 @@ impl Attention {
             .into_par_iter()
             .map(|index| {
                 let head = self.head(qkv, mask, index);
-                let dout = self.columns(dout, index, self.t);
+                let (n_heads, t) = (self.heads.n_heads, self.t);
+                let dout = self.columns(dout, (head.b, index % n_heads, n_heads), t);
                 let mut dq = vec![T::zero(); self.t * d_head];
                 let mut dk = vec![T::zero(); self.keys * d_head];
                 let mut dv = vec![T::zero(); self.keys * d_head];
-                for (tile, dq) in dq.chunks_mut(TILE * d_head).enumerate() {
-                    let (first, rows) = (tile * TILE, dq.len() / d_head);
-                    let weights = self.weights(&head, first, rows);
+                for (i, dq) in dq.chunks_mut(TILE * d_head).enumerate() {
+                    let tile = self.tile(head.b, i, dq.len() / d_head);
+                    let (rows, n) = (tile.rows, tile.keys.len());
+                    let of_keys = tile.keys.start * d_head..tile.keys.end * d_head;
+                    let weights = self.weights(&head, &tile);
                     let mut dropped = weights.clone();
-                    self.drop_out(&head, &mut dropped, first);
-                    let dout = some_rows(dout, first, rows);
-                    product(&mut dv, Matrix::new(&dropped, rows, self.keys).t(), dout, 1.0, true, Threads::One);
+                    self.drop_out(&head, &mut dropped, &tile);
+                    let dout = some_rows(dout, tile.first, rows);
+                    let dv = &mut dv[of_keys.clone()];
+                    product(dv, Matrix::new(&dropped, rows, n).t(), dout, 1.0, true, Threads::One);
                     let mut ds = dropped;
-                    product(&mut ds, dout, head.v.t(), 1.0, false, Threads::One);
-                    self.drop_out(&head, &mut ds, first);
-                    for (ds, p) in ds.chunks_exact_mut(self.keys).zip(weights.chunks_exact(self.keys)) {
+                    product(&mut ds, dout, some_rows(head.v, tile.keys.start, n).t(), 1.0, false, Threads::One);
+                    self.drop_out(&head, &mut ds, &tile);
+                    // A weight of 0, as of a key that is not seen, makes a gradient of 0.
+                    for (ds, p) in ds.chunks_exact_mut(n).zip(weights.chunks_exact(n)) {
                         dispatch(|| {
                             let sum = dot(ds, p);
                             ds.iter_mut().zip(p).for_each(|(ds, p)| *ds = (*ds - sum) * *p);
                         });
                     }
-                    let ds = Matrix::new(&ds, rows, self.keys);
-                    product(dq, ds, head.k, self.scale(), false, Threads::One);
-                    let q = some_rows(head.q, first, rows);
-                    product(&mut dk, ds.t(), q, self.scale(), true, Threads::One);
+                    let ds = Matrix::new(&ds, rows, n);
+                    product(dq, ds, some_rows(head.k, tile.keys.start, n), self.scale(), false, Threads::One);
+                    let q = some_rows(head.q, tile.first, rows);
+                    product(&mut dk[of_keys], ds.t(), q, self.scale(), true, Threads::One);
                 }
                 [dq, dk, dv]
             })
             .collect();
-        let of = |i: usize, rows: usize| {
+        let of = |i: usize, rows: usize, n_heads: usize| {
             let parts: Vec<&Vec<T>> = heads.iter().map(|h| &h[i]).collect();
-            self.gather(&parts, rows)
+            self.gather(&parts, rows, n_heads)
         };
-        [of(0, self.t), of(1, self.keys), of(2, self.keys)]
+        let of_keys = self.heads.n_kv_heads;
+        [of(0, self.t, self.heads.n_heads), of(1, self.keys, of_keys), of(2, self.keys, of_keys)]
     }
 
-    /// `(rows, D/H)` of each head of each sequence into `(B, rows, D)`.
-    fn gather<T: Real, V: AsRef<[T]> + Sync>(&self, heads: &[V], rows: usize) -> Vec<T> {
-        let (n_heads, d_head) = (self.heads.n_heads, self.d_head());
-        let mut out = vec![T::zero(); self.b * rows * self.d];
-        out.par_chunks_mut(self.d).enumerate().for_each(|(row, out)| {
+    /// `(rows, D/H)` of each head of each sequence into `(B, rows, n_heads D/H)`: those that share one are added up.
+    fn gather<T: Real, V: AsRef<[T]> + Sync>(&self, heads: &[V], rows: usize, n_heads: usize) -> Vec<T> {
+        let d_head = self.d_head();
+        let each = self.heads.n_heads / n_heads;
+        let mut out = vec![T::zero(); self.b * rows * n_heads * d_head];
+        out.par_chunks_mut(n_heads * d_head).enumerate().for_each(|(row, out)| {
             let (b, row) = (row / rows, row % rows);
-            for (h, out) in out.chunks_exact_mut(d_head).enumerate() {
-                out.copy_from_slice(&heads[b * n_heads + h].as_ref()[row * d_head..(row + 1) * d_head]);
+            for (group, out) in out.chunks_exact_mut(d_head).enumerate() {
+                let first = (b * n_heads + group) * each;
+                let part = |i: usize| &heads[i].as_ref()[row * d_head..(row + 1) * d_head];
+                out.copy_from_slice(part(first));
+                for other in first + 1..first + each {
+                    out.iter_mut().zip(part(other)).for_each(|(sum, x)| *sum += *x);
+                }
             }
         });
         out
     }
+}
+
+/// Query rows that are computed together, and the keys that any of them sees.
+struct Tile {
+    first: usize,
+    rows: usize,
+    keys: Range<usize>,
 }
 
 /// `rows` rows of a matrix from `first` on.

@@ -14,7 +14,7 @@ pub(in crate::nn) struct CrossEntropy {
 }
 
 /// The maximum of a row and the sum of the exponentials of its distances from it.
-fn normaliser<T: Real>(row: &[T]) -> (T, T) {
+pub(super) fn normaliser<T: Real>(row: &[T]) -> (T, T) {
     dispatch(|| {
         let max = max(row);
         (max, sum(row, |x| (x - max).exponential()))

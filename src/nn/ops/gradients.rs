@@ -1,7 +1,7 @@
 //! Gradients as they come in: the first is moved in, later ones are added in place.
 
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use candle_core::{CpuStorage, InplaceOp1, Layout, Result, Tensor, TensorId, bail};
 use rayon::prelude::*;
@@ -16,12 +16,24 @@ const CHUNK: usize = 1 << 15;
 #[derive(Debug, Default)]
 pub struct Gradients {
     of: HashMap<TensorId, Tensor>,
+    /// Weights that are not trained, and what depends on them alone.
+    frozen: HashSet<TensorId>,
     /// What a GPU has yet to add up.
     #[cfg(feature = "cuda")]
     pub(super) partial: Vec<super::cuda::Partial>,
 }
 
 impl Gradients {
+    /// None yet, and none wanted for what is `frozen`.
+    pub(in crate::nn) fn but_of(frozen: HashSet<TensorId>) -> Self {
+        Self { frozen, ..Self::default() }
+    }
+
+    /// Whether anybody will ask for the gradient for `x`: operations need not compute others.
+    pub(super) fn wants(&self, x: &Tensor) -> bool {
+        !self.frozen.contains(&x.id())
+    }
+
     /// The gradient for `x`, with its shape; `None` if the result did not depend on it.
     #[must_use]
     pub fn get(&self, x: &Tensor) -> Option<&Tensor> {
@@ -40,6 +52,9 @@ impl Gradients {
 
     /// Adds `gradient`, which nobody else holds, to that for `x`.
     pub(in crate::nn) fn add_tensor(&mut self, x: &Tensor, gradient: Tensor) -> Result<()> {
+        if !self.wants(x) {
+            return Ok(());
+        }
         #[cfg(feature = "cuda")]
         if let Some(sum) = self.of.get(&x.id())
             && self.partial.iter().any(|p| p.sum().id() == sum.id())
@@ -57,6 +72,9 @@ impl Gradients {
 
     /// Adds `gradient` to that for `x`.
     pub(super) fn add<T: Real>(&mut self, x: &Tensor, gradient: Vec<T>) -> Result<()> {
+        if !self.wants(x) {
+            return Ok(());
+        }
         let Some(sum) = self.of.get(&x.id()) else {
             self.set(x.id(), Tensor::from_vec(gradient, x.shape(), x.device())?);
             return Ok(());
@@ -71,6 +89,7 @@ impl Gradients {
     /// Adds the product `a b * scale` to the gradient for `x`, which has as many elements.
     pub(super) fn product<T: Real>(&mut self, x: &Tensor, a: Matrix<'_, T>, b: Matrix<'_, T>) -> Result<()> {
         match self.of.get(&x.id()) {
+            _ if !self.wants(x) => Ok(()),
             Some(sum) => edit::<T>(sum, |sum| product(sum, a, b, 1.0, true, Threads::All)),
             None => self.add(x, new_product(a, b, Threads::All)),
         }
@@ -78,6 +97,9 @@ impl Gradients {
 
     /// Changes the gradient for `x`, from zeros if there is none yet.
     pub(super) fn edit<T: Real>(&mut self, x: &Tensor, change: impl FnOnce(&mut [T])) -> Result<()> {
+        if !self.wants(x) {
+            return Ok(());
+        }
         if !self.of.contains_key(&x.id()) {
             self.add(x, vec![T::zero(); x.elem_count()])?;
         }

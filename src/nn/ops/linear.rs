@@ -57,8 +57,8 @@ impl Operation for Linear {
             gradients.product(x, dy_m, Matrix::new(w_values, out, columns))?;
             gradients.product(w, dy_m.t(), Matrix::new(x_values, rows, columns))?;
             match inputs.get(2) {
-                Some(b) => gradients.add(b, column_sums(dy, out)),
-                None => Ok(()),
+                Some(b) if gradients.wants(b) => gradients.add(b, column_sums(dy, out)),
+                _ => Ok(()),
             }
         })?)
     }
@@ -74,7 +74,7 @@ impl Operation for Linear {
 }
 
 /// The sum of the rows of a matrix with `columns` columns.
-fn column_sums<T: Real>(values: &[T], columns: usize) -> Vec<T> {
+pub(super) fn column_sums<T: Real>(values: &[T], columns: usize) -> Vec<T> {
     let rows_a_task = (1 << 17) / columns.max(1) + 1;
     values
         .par_chunks(rows_a_task * columns)

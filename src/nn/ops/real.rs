@@ -122,6 +122,16 @@ pub(super) fn map2<T: Real>(x: &[T], y: &[T], f: impl Fn(T, T) -> T + Sync) -> V
     })
 }
 
+/// `f` of each three elements.
+pub(super) fn map3<T: Real>(x: &[T], y: &[T], z: &[T], f: impl Fn(T, T, T) -> T + Sync) -> Vec<T> {
+    assert!(x.len() == y.len() && y.len() == z.len(), "elements in threes");
+    written(x.len(), CHUNK, |first, room| {
+        let range = first..first + room.len();
+        let inputs = x[range.clone()].iter().zip(&y[range.clone()]).zip(&z[range]);
+        dispatch(|| room.iter_mut().zip(inputs).for_each(|(w, ((x, y), z))| _ = w.write(f(*x, *y, *z))));
+    })
+}
+
 /// `f` of each element and its position.
 pub(super) fn map_positions<T: Real>(x: &[T], f: impl Fn(usize, T) -> T + Sync) -> Vec<T> {
     written(x.len(), CHUNK, |first, room| {

@@ -182,7 +182,7 @@ mod tests {
     #[ignore = "needs an NVIDIA GPU"]
     fn tiles_of_any_size_compute_the_same() {
         let gpu = crate::nn::open_cuda(0).unwrap();
-        let (b, t, keys, heads) = (2, 9, 5, Heads { n_heads: 3, dropout: Dropout { p: 0.2, seed: 4 } });
+        let (b, t, keys, heads) = (2, 9, 5, Heads::of(3, Dropout { p: 0.2, seed: 4 }));
         let random = |rows: usize| Tensor::randn(0f32, 1.0, (b, rows, 12), &Device::Cpu).unwrap().to_device(&gpu);
         let inputs = [random(t).unwrap(), random(keys).unwrap(), random(keys).unwrap()];
         let dy = random(t).unwrap();

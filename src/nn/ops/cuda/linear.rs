@@ -57,8 +57,8 @@ impl Kernels for Linear {
         gradients.product_on_cuda(x, [dy_m, Matrix::new(&w_copy, computed, columns)?], 1)?;
         gradients.product_on_cuda(w, [dy_m.t(), Matrix::new(x, rows, columns)?], 1)?;
         match inputs.get(2) {
-            Some(b) => gradients.add_column_sums(b, dy),
-            None => Ok(()),
+            Some(b) if gradients.wants(b) => gradients.add_column_sums(b, dy),
+            _ => Ok(()),
         }
     }
 }

@@ -157,6 +157,9 @@ impl Gradients {
     /// Adds the product `a b`, for each of a batch, to the gradient for `x`. The product may have more rows than x: they are
     /// computed the first time, and not looked at.
     pub(super) fn product_on_cuda(&mut self, x: &Tensor, [a, b]: [Matrix; 2], batch: usize) -> Result<()> {
+        if !self.wants(x) {
+            return Ok(());
+        }
         let rows = x.elem_count() / (batch * b.columns).max(1);
         if let Some(sum) = self.get(x) {
             return product(x, Matrix::new(sum, rows, b.columns)?, [a.first_rows(rows), b], batch, 1.0, true);

@@ -4,13 +4,16 @@
 //! addition, and every activation lives until the whole graph goes. The tape moves the first gradient of a tensor into
 //! its place, adds the others to it in place, and drops each activation as soon as it has been used.
 
-use std::cell::RefCell;
+mod decoder;
 
-use candle_core::{DType, Device, Result, Tensor, Var};
+use std::cell::RefCell;
+use std::collections::HashSet;
+
+use candle_core::{DType, Device, Result, Tensor, TensorId, Var};
 
 use super::ops::{
     Activation, Add, Attention, Cast, Composed, Contiguous, Copies, CrossEntropy, Dropout, Gather, Gradients, Heads,
-    LayerNorm, Linear, LongRows, Mix, Operation, Reshape, are_fused, backward, forward, stock,
+    Hidden, LayerNorm, Linear, LongRows, Mix, Operation, Reshape, are_fused, backward, forward, stock,
 };
 use super::{Ops, PassConfig};
 
@@ -20,6 +23,8 @@ pub struct Tape {
     fused: bool,
     /// Copies of the weights in the number type of the pass.
     copies: RefCell<Copies>,
+    /// Weights that are not trained, and what was computed from them alone: none of it has a gradient.
+    frozen: RefCell<HashSet<TensorId>>,
     /// What was computed, in order; `None` in inference.
     nodes: Option<RefCell<Vec<Node>>>,
 }
@@ -44,6 +49,7 @@ impl Tape {
             pass,
             fused: pass.ops == Ops::Fused && are_fused(pass.dtype, device),
             copies: RefCell::default(),
+            frozen: RefCell::default(),
             nodes: None,
         }
     }
@@ -57,6 +63,16 @@ impl Tape {
             *self.copies.borrow_mut() = Copies::of(weights, self.pass.dtype)?;
         }
         Ok(())
+    }
+
+    /// Tells which weights are not trained, before the pass uses them.
+    pub(super) fn freeze<'a>(&self, weights: impl Iterator<Item = &'a Tensor>) {
+        self.frozen.borrow_mut().extend(weights.map(Tensor::id));
+    }
+
+    /// Whether a gradient for `x` will be asked for.
+    fn wants(&self, x: &Tensor) -> bool {
+        self.nodes.is_some() && !self.frozen.borrow().contains(&x.id())
     }
 
     /// How this pass computes.
@@ -122,19 +138,23 @@ impl Tape {
         }
     }
 
-    /// Multi-head attention with dropout of its weights: `dropout(softmax(Q K^T / sqrt(d_head) + mask)) V`.
+    /// Multi-head attention with dropout of its weights: `dropout(softmax(Q K^T / sqrt(d_head) + mask)) V` over the keys that a
+    /// query sees.
     ///
     /// # Shapes
-    /// q `(B, T, D)`, k and v `(B, K, D)`, mask `(B, K)` of what is added to the scores; result `(B, T, D)`.
+    /// q `(B, T, D)`, k and v `(B, K, D)`, or as much narrower as there are fewer heads of keys; mask `(B, K)` of what is added to
+    /// the scores, starts `(B, T)`; result `(B, T, D)`.
     ///
     /// # Errors
     /// If the shapes do not fit.
-    pub fn attention(&self, q: &Tensor, k: &Tensor, v: &Tensor, mask: Option<&Tensor>, heads: Heads) -> Result<Tensor> {
-        if self.fused {
-            self.apply(Attention::new(q, k, v, mask, heads)?, &[q, k, v])
-        } else {
-            stock::attention(q, k, v, mask, heads)
+    pub fn attention(&self, q: &Tensor, k: &Tensor, v: &Tensor, hidden: Hidden<'_>, heads: Heads) -> Result<Tensor> {
+        if !self.fused {
+            return stock::attention(q, k, v, hidden, heads);
         }
+        if q.device().is_cuda() && !(heads.are_plain() && hidden.starts.is_none()) {
+            return self.composed([q, k, v], |[q, k, v]| stock::attention(q, k, v, hidden, heads));
+        }
+        self.apply(Attention::new(q, k, v, hidden, heads)?, &[q, k, v])
     }
 
     /// `x Phi(x)` with the distribution function of the normal, exact (Hendrycks and Gimpel 2016).
@@ -272,7 +292,11 @@ impl Tape {
     fn record(&self, operation: impl Operation + 'static, inputs: Vec<Tensor>) -> Result<Tensor> {
         let output = forward(&operation, &inputs)?;
         if let Some(nodes) = &self.nodes {
-            nodes.borrow_mut().push(Node { operation: Box::new(operation), inputs, output: output.clone() });
+            if inputs.iter().any(|x| self.wants(x)) {
+                nodes.borrow_mut().push(Node { operation: Box::new(operation), inputs, output: output.clone() });
+            } else {
+                self.frozen.borrow_mut().insert(output.id());
+            }
         }
         Ok(output)
     }
@@ -284,7 +308,7 @@ impl Tape {
     /// If memory runs out, or in a pass without gradients.
     pub fn backward(self, of: &Tensor, upstream: Option<&Tensor>) -> Result<Gradients> {
         let Some(nodes) = self.nodes else { candle_core::bail!("an inference pass keeps nothing for gradients") };
-        let mut gradients = Gradients::default();
+        let mut gradients = Gradients::but_of(self.frozen.into_inner());
         if !self.fused {
             let of = match upstream {
                 Some(upstream) => of.mul(upstream)?.sum_all()?,

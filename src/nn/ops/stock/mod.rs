@@ -1,10 +1,13 @@
 //! The operations composed of candle's own. Sums and exponentials of half-precision inputs are taken in f32.
 
+mod decoder;
+
 use candle_core::{D, DType, Device, Result, Tensor};
 
-use super::Heads;
-use super::attention::pitch;
+use super::attention::{Heads, Hidden, pitch};
 use super::dropout::Dropout;
+
+pub(in crate::nn) use decoder::{activation, columns, gate, head_loss, rms_norm, rotary};
 
 /// Shapes as in [`super::super::Tape::linear`].
 pub(in crate::nn) fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
@@ -99,27 +102,35 @@ pub(in crate::nn) fn gelu(x: &Tensor) -> Result<Tensor> {
 }
 
 /// Shapes as in [`super::super::Tape::attention`].
-pub(in crate::nn) fn attention(
-    q: &Tensor,
-    k: &Tensor,
-    v: &Tensor,
-    mask: Option<&Tensor>,
-    heads: Heads,
-) -> Result<Tensor> {
+pub(in crate::nn) fn attention(q: &Tensor, k: &Tensor, v: &Tensor, hidden: Hidden<'_>, heads: Heads) -> Result<Tensor> {
     let (b, t, d) = q.dims3()?;
+    let keys = k.dim(1)?;
     let d_head = d / heads.n_heads;
     let split = |x: &Tensor| {
-        let (b, rows, _) = x.dims3()?;
-        x.reshape((b, rows, heads.n_heads, d_head))?.transpose(1, 2)?.contiguous() // (B, H, rows, D/H)
+        let (b, rows, width) = x.dims3()?;
+        x.reshape((b, rows, width / d_head, d_head))?.transpose(1, 2)?.contiguous() // (B, H, rows, D/H)
+    };
+    // The keys of a group, as often as there are heads that it serves.
+    let each = heads.n_heads / heads.n_kv_heads.max(1);
+    let for_all = |x: &Tensor| {
+        let x = split(x)?;
+        if each == 1 {
+            return Ok(x);
+        }
+        let (b, groups, rows, d_head) = x.dims4()?;
+        let repeated = x.unsqueeze(2)?.broadcast_as((b, groups, each, rows, d_head))?.contiguous()?;
+        repeated.reshape((b, groups * each, rows, d_head))
     };
     let q = (split(q)? / (d_head as f64).sqrt())?;
-    let mut scores = q.matmul(&split(k)?.transpose(2, 3)?.contiguous()?)?; // (B, H, T, K)
-    if let Some(mask) = mask {
-        let keys = k.dim(1)?;
+    let mut scores = q.matmul(&for_all(k)?.transpose(2, 3)?.contiguous()?)?; // (B, H, T, K)
+    if let Some(mask) = hidden.mask {
         scores = scores.broadcast_add(&mask.to_dtype(scores.dtype())?.reshape((b, 1, 1, keys))?)?;
     }
-    let weights = dropout_of_rows(&softmax(&scores)?, heads.dropout, (k.dim(1)?, pitch(k.dim(1)?)))?;
-    weights.matmul(&split(v)?)?.transpose(1, 2)?.reshape((b, t, d))
+    if heads.sight != super::Sight::All || hidden.starts.is_some() {
+        scores = scores.broadcast_add(&decoder::unseen(hidden, heads, [b, t, keys], &scores)?)?;
+    }
+    let weights = dropout_of_rows(&softmax(&scores)?, heads.dropout, (keys, pitch(keys)))?;
+    weights.matmul(&for_all(v)?)?.transpose(1, 2)?.reshape((b, t, d))
 }
 
 /// f32 for half precision; f32 and f64 as they are.

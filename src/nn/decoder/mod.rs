@@ -1,0 +1,170 @@
+//! Decoders as GPT-2 (Radford et al. 2019) and Llama (Touvron et al. 2023, arXiv 2302.13971) are built: norms before the blocks,
+//! causal attention, and a loss on every position.
+//!
+//! Names and arithmetic follow `GPT2LMHeadModel`, `LlamaForCausalLM` and `Qwen3ForCausalLM` of Hugging Face transformers.
+
+mod attention;
+mod feed_forward;
+mod names;
+mod norm;
+
+use std::sync::Arc;
+
+use candle_core::Tensor;
+
+use self::attention::Attention;
+use self::feed_forward::FeedForward;
+use self::names::Names;
+use self::norm::Norm;
+use super::ops::{Angles, Hidden};
+use super::params::Init;
+use super::{CausalBatch, NnError, Params, Tape};
+use crate::model::{Arch, Bias, Config, Positions};
+
+/// The base of rotary angles (Su et al. 2021, section 3.2.2; Hugging Face's default `rope_theta`). Another would cost the same.
+const THETA: f64 = 10_000.0;
+
+struct Layer {
+    attention_norm: Norm,
+    attention: Attention,
+    /// None where both blocks see the same norm, and stand beside each other.
+    feed_norm: Option<Norm>,
+    feed: FeedForward,
+}
+
+impl Layer {
+    fn new(
+        params: &mut Params,
+        (config, arch): (&Config, Arch),
+        names: &Names,
+        angles: Option<&Arc<Angles>>,
+        index: usize,
+    ) -> Result<Self, NnError> {
+        let name = names.layer(index);
+        let is_windowed = config.windowed().is_some_and(|window| index < window.layers);
+        let window = config.windowed().filter(|_| is_windowed).map(|window| window.length);
+        let has_feed_norm = config.norms_per_layer() > 1;
+        Ok(Self {
+            attention_norm: Norm::new(params, config, &format!("{name}.{}", names.attention_norm))?,
+            attention: Attention::new(params, (config, arch), names, &name, (angles.cloned(), window))?,
+            feed_norm: has_feed_norm
+                .then(|| Norm::new(params, config, &format!("{name}.{}", names.feed_norm)))
+                .transpose()?,
+            feed: FeedForward::new(params, (config, arch), names, &name)?,
+        })
+    }
+
+    /// # Shapes
+    /// x `(B, T, D)`; result as x.
+    fn forward(&self, x: &Tensor, starts: Option<&Tensor>, tape: &Tape, place: u64) -> Result<Tensor, NnError> {
+        let pass = tape.pass();
+        let hidden = Hidden { mask: None, starts };
+        let normed = self.attention_norm.forward(x, tape)?;
+        let attended = self.attention.forward(&normed, hidden, tape, place)?;
+        let x = tape.add(x, &tape.dropout(&attended, pass.dropout(place + 1))?)?;
+        let normed = match &self.feed_norm {
+            Some(norm) => norm.forward(&x, tape)?,
+            None => normed,
+        };
+        let fed = self.feed.forward(&normed, tape)?;
+        Ok(tape.add(&x, &tape.dropout(&fed, pass.dropout(place + 2))?)?)
+    }
+}
+
+/// Embeddings, layers and the linear over the vocabulary.
+pub struct CausalLm {
+    word: Tensor,
+    position: Option<Tensor>,
+    layers: Vec<Layer>,
+    norm: Option<Norm>,
+    /// `None` where it is the embedding.
+    head: Option<Tensor>,
+    head_bias: Option<Tensor>,
+    params: Params,
+    max_seq_len: usize,
+}
+
+impl CausalLm {
+    /// Builds the model out of `params`. Of a model in which some layers have windows, these are the first ones.
+    ///
+    /// # Errors
+    /// If the model is built otherwise, the architecture does not fit it, a checkpoint lacks a weight, or memory runs out.
+    pub fn new(config: &Config, arch: Arch, mut params: Params) -> Result<Self, NnError> {
+        arch.check(config)?;
+        let p = &mut params;
+        p.freeze(matches!(arch, Arch::Lora { .. }));
+        let names = Names::of(config);
+        let (d, vocab) = (config.d_model, config.vocab_size);
+        let word = p.create(&format!("{}.weight", names.word), &[vocab, d], Init::Normal)?;
+        let learned = config.positions() == Positions::Learned;
+        let rows = config.details.n_positions.unwrap_or(config.max_seq_len);
+        let position = learned.then(|| p.create(names.position, &[rows, d], Init::Normal)).transpose()?;
+        let rotary = config.positions() == Positions::Rotary;
+        let angles = rotary.then(|| Angles::new(config.max_seq_len, config.d_head(), THETA)).transpose()?.map(Arc::new);
+        let layers = (0..config.n_layers).map(|i| Layer::new(p, (config, arch), &names, angles.as_ref(), i));
+        let layers = layers.collect::<Result<_, _>>()?;
+        let norm = config.has_final_norm().then(|| Norm::new(p, config, names.final_norm)).transpose()?;
+        let untied = !config.is_tied();
+        let head = untied.then(|| p.create("lm_head.weight", &[vocab, d], Init::Normal)).transpose()?;
+        let has_bias = config.has_bias(Bias::Head);
+        let head_bias = has_bias.then(|| p.create("lm_head.bias", &[vocab], Init::Zeros)).transpose()?;
+        Ok(Self { word, position, layers, norm, head, head_bias, max_seq_len: config.max_seq_len, params })
+    }
+
+    /// The weights.
+    #[must_use]
+    pub fn params(&self) -> &Params {
+        &self.params
+    }
+
+    /// The hidden states after the last norm.
+    ///
+    /// # Shapes
+    /// `batch` of `(B, T)`; result `(B, T, D)`.
+    ///
+    /// # Errors
+    /// If the sequences are longer than the model takes, or memory runs out.
+    pub fn hidden(&self, batch: &CausalBatch, tape: &Tape) -> Result<Tensor, NnError> {
+        let (b, t) = batch.input_ids.dims2()?;
+        if t > self.max_seq_len {
+            return Err(NnError::SeqLen { seq_len: t, max: self.max_seq_len });
+        }
+        tape.use_weights(self.params.tensors())?;
+        tape.freeze(self.params.frozen());
+        let ids = batch.input_ids.flatten_all()?;
+        let positions = batch.positions()?;
+        let x = match &self.position {
+            Some(table) => tape.gather(&[(&self.word, &ids), (table, &positions)])?,
+            None => tape.gather(&[(&self.word, &ids)])?,
+        };
+        let x = tape.cast(&x, tape.pass().dtype)?;
+        let x = tape.reshape(&x, &[b, t, self.word.dim(1)?])?;
+        let mut x = tape.dropout(&x, tape.pass().dropout(0))?;
+        for (i, layer) in self.layers.iter().enumerate() {
+            // Three masks a layer; the embeddings have the first.
+            x = layer.forward(&x, batch.starts.as_ref(), tape, 1 + 3 * i as u64)?;
+        }
+        match &self.norm {
+            Some(norm) => norm.forward(&x, tape),
+            None => Ok(x),
+        }
+    }
+
+    /// The mean cross-entropy of the tokens that follow.
+    ///
+    /// # Shapes
+    /// `batch` of `(B, T)`; result a scalar.
+    ///
+    /// # Errors
+    /// As [`Self::hidden`].
+    pub fn loss(&self, batch: &CausalBatch, tape: &Tape) -> Result<Tensor, NnError> {
+        let hidden = self.hidden(batch, tape)?;
+        let (b, t, d) = hidden.dims3()?;
+        let mut rows = tape.reshape(&hidden, &[b * t, d])?;
+        if let Some(with_loss) = &batch.rows {
+            rows = tape.gather(&[(&rows, with_loss)])?;
+        }
+        let head = self.head.as_ref().unwrap_or(&self.word);
+        Ok(tape.head_loss(&rows, head, self.head_bias.as_ref(), &batch.labels)?)
+    }
+}

@@ -1,0 +1,71 @@
+//! What the weights of a decoder are called.
+
+use crate::model::{Config, Positions};
+
+/// Names of Hugging Face's: GPT-2's where positions are learned, otherwise Llama's.
+pub(super) struct Names {
+    pub(super) word: &'static str,
+    /// Its weight.
+    pub(super) position: &'static str,
+    layers: &'static str,
+    pub(super) attention_norm: &'static str,
+    pub(super) feed_norm: &'static str,
+    /// Queries, keys and values as one matrix, or each as its own.
+    pub(super) fused_qkv: &'static str,
+    pub(super) qkv: [&'static str; 3],
+    pub(super) output: &'static str,
+    /// Gate and up as one matrix.
+    pub(super) fused_gate: &'static str,
+    pub(super) gate: &'static str,
+    pub(super) up: &'static str,
+    pub(super) down: &'static str,
+    pub(super) final_norm: &'static str,
+    /// Whether matrices are stored with their inputs first.
+    pub(super) is_transposed: bool,
+}
+
+const GPT2: Names = Names {
+    word: "transformer.wte",
+    position: "transformer.wpe.weight",
+    layers: "transformer.h",
+    attention_norm: "ln_1",
+    feed_norm: "ln_2",
+    fused_qkv: "attn.c_attn",
+    qkv: ["attn.q_attn", "attn.k_attn", "attn.v_attn"],
+    output: "attn.c_proj",
+    fused_gate: "mlp.c_gate_fc",
+    gate: "mlp.c_gate",
+    up: "mlp.c_fc",
+    down: "mlp.c_proj",
+    final_norm: "transformer.ln_f",
+    is_transposed: true,
+};
+
+const LLAMA: Names = Names {
+    word: "model.embed_tokens",
+    position: "model.embed_positions.weight",
+    layers: "model.layers",
+    attention_norm: "input_layernorm",
+    feed_norm: "post_attention_layernorm",
+    fused_qkv: "self_attn.qkv_proj",
+    qkv: ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"],
+    output: "self_attn.o_proj",
+    fused_gate: "mlp.gate_up_proj",
+    gate: "mlp.gate_proj",
+    up: "mlp.up_proj",
+    down: "mlp.down_proj",
+    final_norm: "model.norm",
+    is_transposed: false,
+};
+
+impl Names {
+    /// Those of a model.
+    pub(super) fn of(config: &Config) -> Self {
+        if config.positions() == Positions::Learned { GPT2 } else { LLAMA }
+    }
+
+    /// The layer of this index.
+    pub(super) fn layer(&self, index: usize) -> String {
+        format!("{}.{index}", self.layers)
+    }
+}

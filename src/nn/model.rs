@@ -1,0 +1,70 @@
+//! The models that are built here, and their input.
+
+use candle_core::{Device, Tensor};
+
+use super::{Batch, BertForPreTraining, CausalBatch, CausalLm, NnError, Params, Tape};
+use crate::model::{Arch, Computed, Config, StepShape};
+
+/// A model with its heads.
+pub enum Model {
+    /// BERT with its pre-training heads.
+    Bert(Box<BertForPreTraining>),
+    /// A decoder.
+    Decoder(Box<CausalLm>),
+}
+
+/// What one step of a model sees.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// Of BERT.
+    Pretraining(Batch),
+    /// Of a decoder.
+    Causal(CausalBatch),
+}
+
+impl Model {
+    /// Builds the model out of `params`.
+    ///
+    /// # Errors
+    /// If it is built as none of these, the architecture does not fit it, a checkpoint lacks a weight, or memory runs out.
+    pub fn new(config: &Config, arch: Arch, params: Params) -> Result<Self, NnError> {
+        Ok(match config.computed()? {
+            Computed::Bert => Self::Bert(Box::new(BertForPreTraining::new(config, arch, params)?)),
+            Computed::Decoder => Self::Decoder(Box::new(CausalLm::new(config, arch, params)?)),
+        })
+    }
+
+    /// The weights.
+    #[must_use]
+    pub fn params(&self) -> &Params {
+        match self {
+            Self::Bert(model) => model.params(),
+            Self::Decoder(model) => model.params(),
+        }
+    }
+
+    /// What is minimised, a scalar.
+    ///
+    /// # Errors
+    /// If the input is of another model, its sequences are longer than the model takes, or memory runs out.
+    pub fn loss(&self, input: &Input, tape: &Tape) -> Result<Tensor, NnError> {
+        match (self, input) {
+            (Self::Bert(model), Input::Pretraining(batch)) => Ok(model.losses(batch, tape)?.total),
+            (Self::Decoder(model), Input::Causal(batch)) => model.loss(batch, tape),
+            _ => Err(NnError::OtherInput),
+        }
+    }
+}
+
+impl Input {
+    /// Uniformly random tokens for a model of this shape.
+    ///
+    /// # Errors
+    /// If no model of this shape is built here, or the device has no room.
+    pub fn random(config: &Config, shape: StepShape, seed: u64, device: &Device) -> Result<Self, NnError> {
+        Ok(match config.computed()? {
+            Computed::Bert => Self::Pretraining(Batch::random(config, shape, seed, device)?),
+            Computed::Decoder => Self::Causal(CausalBatch::random(config, shape, seed, device)?),
+        })
+    }
+}

@@ -1,0 +1,119 @@
+//! The operations that decoders have beyond those of BERT. On a GPU they are compositions of the library's own.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use candle_core::{Result, Tensor};
+
+use super::Tape;
+use crate::nn::ops::{Activation, Angles, Columns, Gate, HeadLoss, RmsNorm, Rotary, Wanted, stock};
+
+impl Tape {
+    /// Whether an operation that has a kernel for the CPU alone has to be composed.
+    fn is_composed(&self, x: &Tensor) -> bool {
+        self.fused && !x.device().is_cpu()
+    }
+
+    /// Root mean square norm over the last axis (Zhang and Sennrich 2019): `x / sqrt(mean(x^2) + eps) * gain`.
+    ///
+    /// # Shapes
+    /// x `(.., d)`, gain `(d)`; result as x.
+    ///
+    /// # Errors
+    /// If the shapes do not fit.
+    pub fn rms_norm(&self, x: &Tensor, gain: &Tensor, eps: f64) -> Result<Tensor> {
+        if self.is_composed(x) {
+            self.composed([x, gain], |[x, gain]| stock::rms_norm(x, gain, eps))
+        } else if self.fused {
+            self.apply(RmsNorm { eps }, &[x, gain])
+        } else {
+            stock::rms_norm(x, gain, eps)
+        }
+    }
+
+    /// Each head turned by its position (Su et al. 2021).
+    ///
+    /// # Shapes
+    /// x `(B, T, heads d_head)`; result as x.
+    ///
+    /// # Errors
+    /// If there are fewer angles than positions, or heads of another width.
+    pub fn rotary(&self, x: &Tensor, angles: &Arc<Angles>) -> Result<Tensor> {
+        if self.is_composed(x) {
+            self.composed([x], |[x]| stock::rotary(x, angles))
+        } else if self.fused {
+            self.apply(Rotary(angles.clone()), &[x])
+        } else {
+            stock::rotary(x, angles)
+        }
+    }
+
+    /// A function of each element.
+    ///
+    /// # Shapes
+    /// Any; result as x.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub(in crate::nn) fn activation(&self, x: &Tensor, of: Activation) -> Result<Tensor> {
+        let has_kernel = x.device().is_cpu() || matches!(of, Activation::Gelu | Activation::Tanh);
+        if self.fused && has_kernel { self.apply(of, &[x]) } else { self.composed([x], |[x]| stock::activation(x, of)) }
+    }
+
+    /// `f(gate) up`, element by element (Shazeer 2020).
+    ///
+    /// # Shapes
+    /// Two of one shape; result as they.
+    ///
+    /// # Errors
+    /// If the shapes differ.
+    pub(in crate::nn) fn gate(&self, gate: &Tensor, up: &Tensor, of: Activation) -> Result<Tensor> {
+        if self.is_composed(gate) {
+            self.composed([gate, up], |[gate, up]| stock::gate(gate, up, of))
+        } else if self.fused {
+            self.apply(Gate(of), &[gate, up])
+        } else {
+            stock::gate(gate, up, of)
+        }
+    }
+
+    /// Some columns as a tensor of their own.
+    ///
+    /// # Shapes
+    /// x `(.., d)`; result `(.., columns)`.
+    ///
+    /// # Errors
+    /// If there are no such columns.
+    pub fn columns(&self, x: &Tensor, columns: Range<usize>) -> Result<Tensor> {
+        if self.is_composed(x) {
+            self.composed([x], |[x]| stock::columns(x, columns))
+        } else if self.fused {
+            self.apply(Columns(columns), &[x])
+        } else {
+            stock::columns(x, columns)
+        }
+    }
+
+    /// The mean over the rows of `-log softmax(x W^T + b)[label]`, without a matrix of all logits. The gradients are computed with
+    /// it, so that a backward pass has less to do than usual, and the forward pass more.
+    ///
+    /// # Shapes
+    /// x `(n, d)`, w `(classes, d)`, b `(classes)`, labels `(n)` of u32; result a scalar.
+    ///
+    /// # Errors
+    /// If the shapes do not fit or a label is out of range.
+    pub fn head_loss(&self, x: &Tensor, w: &Tensor, b: Option<&Tensor>, labels: &Tensor) -> Result<Tensor> {
+        if !self.fused {
+            return stock::head_loss(x, w, b, labels);
+        }
+        if self.is_composed(x) {
+            return self.cross_entropy(&self.linear(x, w, b)?, labels);
+        }
+        let wanted = Wanted { x: self.wants(x), weight: self.wants(w), bias: b.is_some_and(|b| self.wants(b)) };
+        let operation = HeadLoss::new(x, w, labels, wanted)?;
+        match b {
+            Some(b) => self.apply(operation, &[x, w, b]),
+            None => self.apply(operation, &[x, w]),
+        }
+    }
+}

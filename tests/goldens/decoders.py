@@ -1,0 +1,115 @@
+#!/usr/bin/env python3
+"""Writes the golden files of decoders beside it: what transformers and peft compute for tiny ones.
+
+NAME.safetensors holds the weights under Hugging Face's names, and NAME.expected.safetensors the input, the last hidden states,
+the loss and the gradient of every weight that is trained ("grad.<weight>"). Everything is f64 and without dropout. The second
+sequence has padding before it, and the third holds two documents; who sees whom is a mask that is written down here pair by pair.
+
+  python3 -m venv v && v/bin/pip install torch==2.11.0 transformers==5.23.0 peft safetensors && v/bin/python decoders.py
+"""
+import pathlib
+
+import torch
+from peft import LoraConfig, get_peft_model
+from safetensors.torch import save_file
+from torch import nn
+from transformers import (GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM,
+                          Phi3Config, Phi3ForCausalLM, Qwen3Config, Qwen3ForCausalLM)
+
+from low_rank import factorise
+
+HERE = pathlib.Path(__file__).parent
+# Odd and distinct, so that no transposition can hide.
+SEQ_LEN, VOCAB = 7, 29
+# The first token of each token's document. Padding is a document a token.
+STARTS = [[0] * 7, [0, 1, 2, 2, 2, 2, 2], [0, 0, 0, 0, 4, 4, 4]]
+# Of padding there is no loss, nor of a token after which another document begins.
+ROWS = [(0, t) for t in range(6)] + [(1, t) for t in range(2, 6)] + [(2, t) for t in (0, 1, 2, 4, 5)]
+SHAPE = dict(vocab_size=VOCAB, hidden_size=12, intermediate_size=20, num_hidden_layers=2, num_attention_heads=4, head_dim=6,
+             max_position_embeddings=11, rms_norm_eps=1e-6, attn_implementation="sdpa", pad_token_id=None, bos_token_id=None, eos_token_id=None)
+
+
+def write(name, model, window=None, change=None):
+    torch.manual_seed(1)
+    if change is not None:
+        model = change(model)
+    with torch.no_grad():
+        for weight in model.parameters():  # larger than usual, biases too: everything matters to the result
+            weight.copy_(torch.randn_like(weight) * 0.3)
+    model = model.double().eval()
+    widen(model)
+    starts = torch.tensor(STARTS)
+    batch = len(STARTS)
+    ids = torch.randint(0, VOCAB, (batch, SEQ_LEN))
+    sees = torch.zeros(batch, 1, SEQ_LEN, SEQ_LEN, dtype=torch.bool)
+    for b in range(batch):
+        for query in range(SEQ_LEN):
+            for key in range(SEQ_LEN):
+                near = window is None or query - key < window
+                sees[b, 0, query, key] = STARTS[b][query] <= key <= query and near
+    mask = torch.zeros(sees.shape, dtype=torch.double).masked_fill(~sees, -1e9)
+    places = torch.arange(SEQ_LEN) - starts
+    out = model(input_ids=ids, attention_mask=mask, position_ids=places, output_hidden_states=True)
+    rows = torch.tensor([b * SEQ_LEN + t for b, t in ROWS])
+    labels = torch.tensor([ids[b, t + 1] for b, t in ROWS])
+    loss = nn.functional.cross_entropy(out.logits.flatten(0, 1)[rows], labels)
+    loss.backward()
+
+    def named(name):
+        return name.replace("base_model.model.", "").replace(".base_layer", "").replace(".default", "")
+
+    weights = {named(n): p.detach().contiguous() for n, p in model.named_parameters()}
+    u32 = lambda t: t.to(torch.uint32)
+    expected = {"input_ids": u32(ids), "starts": u32(starts), "rows": u32(rows), "labels": u32(labels),
+                "hidden": out.hidden_states[-1].detach().contiguous(), "loss": loss.detach()}
+    expected |= {f"grad.{named(n)}": p.grad.contiguous() for n, p in model.named_parameters() if p.grad is not None}
+    save_file(weights, HERE / f"{name}.safetensors")
+    save_file(expected, HERE / f"{name}.expected.safetensors")
+    print(name, sum(w.numel() for w in weights.values()), "weights, loss", loss.item())
+
+
+def widen(model):
+    """Norms and angles, which transformers computes in f32 whatever the type of the model, in f64."""
+    for module in model.modules():
+        kind = type(module).__name__
+        if kind.endswith("RMSNorm"):
+            module.forward = lambda x, m=module: m.weight * (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + m.variance_epsilon))
+        elif kind.endswith("RotaryEmbedding"):
+            def turn(x, position_ids, m=module):
+                n = m.inv_freq.numel()
+                rates = 10_000.0 ** (-torch.arange(n, dtype=torch.double) / n)
+                angles = (position_ids[..., None].double() * rates).repeat(1, 1, 2)
+                return angles.cos(), angles.sin()
+            module.forward = turn
+
+
+def low_rank(rank):
+    def change(model):
+        factorise(model.model.layers, rank)
+        return model
+    return change
+
+
+def lora(rank, targets, **more):
+    return lambda model: get_peft_model(model, LoraConfig(r=rank, lora_alpha=rank, target_modules=targets, **more))
+
+
+def gpt2():
+    return GPT2LMHeadModel(GPT2Config(vocab_size=VOCAB, n_embd=12, n_layer=2, n_head=3, n_inner=20, n_positions=11, resid_pdrop=0,
+                                      embd_pdrop=0, attn_pdrop=0, attn_implementation="sdpa", bos_token_id=None, eos_token_id=None))
+
+
+def llama(keys=2):
+    return LlamaForCausalLM(LlamaConfig(**SHAPE, num_key_value_heads=keys, tie_word_embeddings=False, rope_theta=10_000.0))
+
+
+write("gpt2", gpt2())
+write("llama", llama())
+write("qwen3", Qwen3ForCausalLM(Qwen3Config(**SHAPE, num_key_value_heads=1, tie_word_embeddings=True, rope_theta=10_000.0)))
+write("mistral", MistralForCausalLM(MistralConfig(**SHAPE, num_key_value_heads=2, sliding_window=3)), window=3)
+phi3 = {k: v for k, v in SHAPE.items() if k != "head_dim"} | dict(num_attention_heads=2)
+write("phi3", Phi3ForCausalLM(Phi3Config(**phi3, num_key_value_heads=1, original_max_position_embeddings=11)))
+# Keys and values of one head have a rank of 6 at most.
+write("llama_lrt", llama(keys=1), change=low_rank(8))
+write("llama_lora", llama(), change=lora(3, ["q_proj", "v_proj"]))
+write("gpt2_lora", gpt2(), change=lora(3, ["c_attn", "c_proj", "c_fc"], fan_in_fan_out=True))
