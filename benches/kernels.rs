@@ -10,7 +10,7 @@
 use std::time::Instant;
 
 use candle_core::{DType, Device, Result, Tensor, Var};
-use greenformers::nn::ops::{AdamWRates, Dropout, Heads, Hidden, Moments, Update, adamw};
+use greenformers::nn::ops::{AdamWRates, Dropout, Heads, Moments, Sequences, Update, adamw};
 use greenformers::nn::{PassConfig, Tape, open_cuda};
 
 const D: usize = 768;
@@ -126,7 +126,7 @@ impl Bench {
         let heads = Heads::of(12, DROPOUT);
         let flop = 4.0 * (tokens * SEQ_LEN * D) as f64;
         self.operation("attention, 12 heads, 512 keys", &qkv, [Work::Flop(flop), Work::Flop(2.5 * flop)], &|t, i| {
-            t.attention(&i[0], &i[1], &i[2], Hidden::default(), heads)
+            t.attention(&i[0], &i[1], &i[2], Sequences::default(), heads)
         })?;
         let linear = [activations(D)?, self.random(&[FF, D], DType::F32)?, self.random(&[FF], DType::F32)?];
         let flop = 2.0 * (tokens * D * FF) as f64;

@@ -9,7 +9,7 @@ use candle_core::{DType, Device, Result, Tensor, Var};
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use greenformers::measure::CountingAllocator;
-use greenformers::nn::ops::{AdamWRates, Dropout, Heads, Hidden, Moments, Update, adamw};
+use greenformers::nn::ops::{AdamWRates, Dropout, Heads, Moments, Sequences, Update, adamw};
 use greenformers::nn::{Ops, PassConfig, Tape};
 
 /// Sequences, tokens, width, inner width, rows of a Linformer, classes, masked positions.
@@ -90,10 +90,10 @@ operation!(add_norm, [[B * T, D], [B * T, D], [D], [D]], |tape, i| {
     tape.add_norm(&i[0], &i[1], &i[2], &i[3], 1e-12, DROPOUT)
 });
 operation!(attention_8_x_128, [[B, T, D], [B, T, D], [B, T, D]], |tape, i| {
-    tape.attention(&i[0], &i[1], &i[2], Hidden::default(), HEADS)
+    tape.attention(&i[0], &i[1], &i[2], Sequences::default(), HEADS)
 });
 operation!(attention_2_x_512, [[2, 512, D], [2, 512, D], [2, 512, D]], |tape, i| {
-    tape.attention(&i[0], &i[1], &i[2], Hidden::default(), HEADS)
+    tape.attention(&i[0], &i[1], &i[2], Sequences::default(), HEADS)
 });
 operation!(mix, [[K, 512], [2, 512, D]], |tape, i| tape.mix(&i[0], &i[1]));
 operation!(gather, [[CLASSES, D], [2, D], [T, D]], |tape, i| {

@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use candle_core::cuda_backend::set_gemm_reduced_precision_f32;
 use candle_core::{DType, Device, Tensor, Var};
-use greenformers::nn::ops::{AdamWRates, Dropout, Heads, Hidden, Moments, Update, adamw};
+use greenformers::nn::ops::{AdamWRates, Dropout, Heads, Moments, Sequences, Update, adamw};
 use greenformers::nn::{AdamW, AdamWConfig, Batch, Ops, PassConfig, Tape, open_cuda};
 
 use crate::nn::{ARCHS, agrees_with_pytorch, difference, model_on, numbers, shape, tiny};
@@ -87,7 +87,7 @@ fn a_number_that_is_none_stays_so_in_attention() {
         let ones = Tensor::ones((1, 3, 64), dtype, &Device::Cpu).unwrap();
         let [q, k] = [query, ones].map(|x| x.to_device(&gpu).unwrap());
         let tape = Tape::inference(PassConfig::deterministic(dtype), &gpu);
-        let y = tape.attention(&q, &k, &k, Hidden::default(), Heads::of(1, Dropout::NONE)).unwrap();
+        let y = tape.attention(&q, &k, &k, Sequences::default(), Heads::of(1, Dropout::NONE)).unwrap();
         assert!(numbers(&y).iter().all(|y| y.is_nan()), "{dtype:?}, TF32 {tf32}: {:?}", numbers(&y));
     }
     set_gemm_reduced_precision_f32(false);

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use candle_core::{DType, Device, Tensor, Var};
-use greenformers::nn::ops::{Dropout, Heads, Hidden};
+use greenformers::nn::ops::{Dropout, Heads, Sequences};
 use greenformers::nn::{Ops, PassConfig, Tape};
 use proptest::prelude::*;
 use rand::rngs::StdRng;
@@ -210,7 +210,7 @@ pub(crate) fn of_attention(b: usize, t: usize, keys: usize, n_heads: usize, d_he
         let heads = Heads::of(n_heads, Dropout { p, seed: 9 });
         Case::new(what, inputs.clone(), move |tape, i| {
             let mask = mask.as_ref().map(|m| beside(i[0], &m.to_dtype(DType::F32).unwrap()));
-            tape.attention(i[0], i[1], i[2], Hidden { mask: mask.as_ref(), starts: None }, heads)
+            tape.attention(i[0], i[1], i[2], Sequences { mask: mask.as_ref(), ..Sequences::default() }, heads)
         })
     };
     let e = random(&[keys, t + 2]);
@@ -273,7 +273,7 @@ fn shapes_that_do_not_fit_are_refused() {
         assert!(tape.cross_entropy(&x, &ids(2, 4)).is_err(), "{ops}");
         let heads = Heads::of(2, Dropout::NONE);
         let (q, k) = (random(&[1, 3, 4]), random(&[1, 3, 6]));
-        assert!(tape.attention(&q, &k, &k, Hidden::default(), heads).is_err(), "{ops}");
+        assert!(tape.attention(&q, &k, &k, Sequences::default(), heads).is_err(), "{ops}");
     }
 }
 

@@ -5,27 +5,31 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use greenformers::catalog::Device;
+use greenformers::estimate::Recipe;
 use greenformers::files::{FolderLock, JSON_SCHEMA};
 use greenformers::machine::{self, MachineFacts};
 use greenformers::measure::{self, BatchSize, Beginning, ComputeDevice, DeviceChoice, MeasureError, MeterChoice, Plan};
-use greenformers::model::{Arch, Ops};
+use greenformers::model::{Arch, MAX_LAYERS, Ops};
 use greenformers::record::{CellSummary, Environment, Pass, RECORD_FILE, Record, Settings, Status, Workload};
 use greenformers::report::{cells_frame, profile_table, to_csv};
 use greenformers::sensor::DEFAULT_POWERCAP_ROOT;
-use greenformers::units::DType;
+use greenformers::units::{DType, parse_count};
 use serde::Serialize;
 
 use super::common::{
     DEFAULT_WORKLOAD, Format, new_campaign_folder, parse_minutes, parse_ratio, parse_seconds, print, print_json, width,
 };
 use super::progress::Bar;
+use super::workload::named_workload;
 use super::{Context, stopping};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   greenformers profile
   greenformers profile --arch dense --arch lrt:rank=64 --seq-len 128,256 -o reports/mine
-  greenformers profile --layers 2 --max-time 10 --format json")]
+  greenformers profile --layers 2 --max-time 10 --format json
+  greenformers profile --workload gpt2 --layers auto         two depths, from which that of all layers follows
+  greenformers profile --workload ./Qwen3-0.6B/config.json --arch dense --arch lora:rank=16 --seq-len 1024")]
 pub(super) struct Args {
     #[command(flatten)]
     pub(super) what: WhatArgs,
@@ -46,11 +50,20 @@ pub(super) struct Args {
 /// What is measured, shared with `run`.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct WhatArgs {
-    /// What is trained: a name (`bert-base`) or a YAML file
-    #[arg(long, value_name = "NAME|FILE", default_value = DEFAULT_WORKLOAD)]
+    /// What is trained: a name (`bert-base`, `gpt2`), a YAML file, or a Hugging Face config.json
+    #[arg(long, visible_alias = "model", value_name = "NAME|FILE", default_value = DEFAULT_WORKLOAD)]
     pub(super) workload: String,
-    /// Architecture, repeatable: dense | lrt:rank=256 | linformer:k=128,share=model|layer|kv|none,order=input|projected
-    /// [default: dense, lrt with rank d_model/3, linformer with k max_seq_len/4]
+    /// Tokens of the whole run, or of the data set with `--epochs` (`50M`)
+    #[arg(long, value_name = "N", value_parser = parse_count)]
+    pub(super) tokens: Option<f64>,
+    /// Times that `--tokens` are gone through
+    #[arg(long, value_name = "N", value_parser = parse_count, requires = "tokens")]
+    pub(super) epochs: Option<f64>,
+    /// Tokens in a step of the whole run (`0.5M`)
+    #[arg(long, value_name = "N", value_parser = parse_count)]
+    pub(super) batch_tokens: Option<f64>,
+    /// Architecture, repeatable: dense | lrt:rank=256 | linformer:k=128,share=model|layer|kv|none,order=input|projected |
+    /// lora:rank=16,targets=qv|all [default: dense, lrt with rank d_model/3, and of an encoder linformer with k max_seq_len/4]
     #[arg(long = "arch", value_name = "SPEC")]
     pub(super) archs: Vec<Arch>,
     /// Tokens of a sequence [default: those of the workload's phases]
@@ -59,9 +72,10 @@ pub(super) struct WhatArgs {
     /// Sequences of a step: `auto`, or a number
     #[arg(long, value_name = "auto|N", default_value = "auto", value_parser = parse_batch_size)]
     pub(super) batch_size: BatchSize,
-    /// Layers to build [default: the workload's]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub(super) layers: Option<u32>,
+    /// Layers to build: a number, several depths, or `auto` (two depths, from which that of all layers follows) [default: the
+    /// workload's]
+    #[arg(long, value_name = "auto|N|N,N", value_parser = parse_layers)]
+    pub(super) layers: Option<Layers>,
     /// Train steps, or forward passes
     #[arg(long, value_name = "train|infer", default_value = "train", value_parser = parse_pass)]
     pub(super) pass: Pass,
@@ -101,6 +115,30 @@ pub(super) struct WhatArgs {
     /// Folder of the kernel's energy counters
     #[arg(long, value_name = "DIR", default_value = DEFAULT_POWERCAP_ROOT, hide = true)]
     pub(super) powercap_root: PathBuf,
+}
+
+/// How deep the models are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Layers {
+    /// Two depths, if the model has more layers than both.
+    Auto,
+    /// These.
+    Given(Vec<usize>),
+}
+
+fn parse_layers(text: &str) -> Result<Layers, String> {
+    if text == "auto" {
+        return Ok(Layers::Auto);
+    }
+    let depth = |part: &str| part.trim().parse().ok().filter(|n| (1..=MAX_LAYERS).contains(n));
+    let mut depths: Vec<usize> = text
+        .split(',')
+        .map(depth)
+        .collect::<Option<_>>()
+        .ok_or_else(|| format!("expected `auto`, or numbers from 1 to {MAX_LAYERS} as `2,6`, got `{text}`"))?;
+    depths.sort_unstable();
+    depths.dedup();
+    Ok(Layers::Given(depths))
 }
 
 fn parse_batch_size(text: &str) -> Result<BatchSize, String> {
@@ -195,15 +233,23 @@ pub(super) fn measure_into(
     context: &Context,
 ) -> Result<(Record, FolderLock)> {
     refuse_existing(folder, resume)?;
-    let workload: Workload = context.catalog.load(&args.workload)?;
-    if workload.phases.is_empty() {
+    let workload = what_is_trained(args, context)?;
+    if workload.phases.is_empty() && (args.seq_lens.is_empty() || beside != Beside::Nothing) {
         bail!(
-            "`{}` is a model whose recipe is not known, so that nobody knows which lengths to measure\nhint: add `phases:` to a \
-             workload file of yours",
+            "`{}` is a model whose recipe is not known, so that nobody knows which lengths to measure\nhint: `--seq-len 1024` says \
+             what to profile, and with `--tokens 10B --batch-tokens 0.5M` what the whole run is",
             workload.name
         );
     }
-    let n_layers = args.layers.map_or(workload.model.n_layers, |n| n as usize);
+    let depths = match &args.layers {
+        None => vec![workload.model.n_layers],
+        Some(Layers::Given(depths)) => depths.clone(),
+        Some(Layers::Auto) => {
+            workload.model.usual_depths().map_or_else(|| vec![workload.model.n_layers], |depths| depths.to_vec())
+        }
+    };
+    // Of several depths the cells say which they have.
+    let n_layers = if let [depth] = depths[..] { depth } else { workload.model.n_layers };
     let archs = if args.archs.is_empty() { Arch::usual(&workload.model) } else { args.archs.clone() };
     let in_order = |mut lens: Vec<usize>| {
         lens.sort_unstable();
@@ -242,6 +288,9 @@ pub(super) fn measure_into(
     let mut plan = Plan::new(settings, &archs, &seq_lens, args.batch_size, compute_device.is_cpu())?;
     if let (Beside::Curve { inference, .. }, Pass::Train) = (beside, args.pass) {
         plan = plan.with_curve_beside(&recipe).with_inference(inference);
+    }
+    if depths.len() > 1 {
+        plan = plan.at_depths(&depths);
     }
     plan.within = args.within.map(|minutes| Duration::from_secs_f64(60.0 * minutes));
     let given: Option<Device> = args.hardware.as_deref().map(|name| context.catalog.load(name)).transpose()?;
@@ -290,6 +339,22 @@ pub(super) fn measure_into(
             .note(format_args!("{done} of {all} cells are measured\nhint: the same command with `--resume` goes on"));
     }
     Ok((record, lock))
+}
+
+/// The workload, by the recipe that was given; without phases where none is known.
+fn what_is_trained(args: &WhatArgs, context: &Context) -> Result<Workload> {
+    let workload = named_workload(&args.workload, context)?;
+    let recipe = Recipe {
+        tokens: args.tokens,
+        epochs: args.epochs,
+        batch_tokens: args.batch_tokens,
+        batch_size: None,
+        steps: None,
+        // With a recipe of its own, what is measured is not what is trained.
+        seq_len: args.seq_lens.first().copied().filter(|_| workload.phases.is_empty()),
+    };
+    let says_nothing = args.tokens.is_none() && args.batch_tokens.is_none();
+    if says_nothing { Ok(workload) } else { Ok(recipe.over(workload)?) }
 }
 
 fn refuse_existing(folder: &Path, resume: Option<bool>) -> Result<()> {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
+use greenformers::catalog::Optimizer;
 use greenformers::estimate::Recipe;
 use greenformers::files::{read_head, read_text};
 use greenformers::model::{Config, Details, Family, read_hugging_face};
@@ -102,11 +103,7 @@ impl WorkloadArgs {
         }
         let workload = match (&self.workload, usual) {
             (None, Some(usual)) => usual.clone(),
-            (Some(path), _) if model_file(Path::new(path)).is_some() => {
-                let (name, model) = read_model(path, context)?;
-                return Ok(recipe.of_model(&name, model)?);
-            }
-            (name, _) => context.catalog.load(name.as_deref().unwrap_or(DEFAULT_WORKLOAD))?,
+            (name, _) => named_workload(name.as_deref().unwrap_or(DEFAULT_WORKLOAD), context)?,
         };
         Ok(recipe.over(workload)?)
     }
@@ -134,6 +131,23 @@ impl WorkloadArgs {
         let kind = if self.decoder { "decoder" } else { "encoder" };
         Ok((format!("{kind} of {n_layers} x {d_model}"), model))
     }
+}
+
+/// A workload of the catalog or of a file, or the model that a file of Hugging Face's describes, as a workload without phases.
+pub(super) fn named_workload(name: &str, context: &Context) -> Result<Workload> {
+    if model_file(Path::new(name)).is_none() {
+        return Ok(context.catalog.load(name)?);
+    }
+    let (name, model) = read_model(name, context)?;
+    Ok(Workload {
+        name,
+        source: "given by the user".to_owned(),
+        model,
+        optimizer: Optimizer::AdamW,
+        phases: Vec::new(),
+        grad_checkpointing: false,
+        grad_accumulation: None,
+    })
 }
 
 fn size(n: Option<u64>) -> Option<usize> {

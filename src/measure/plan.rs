@@ -31,6 +31,8 @@ pub struct Point {
     pub seq_len: usize,
     /// Sequences in a step.
     pub batch_size: usize,
+    /// Layers of the model: fewer than the workload's where it is cut.
+    pub n_layers: usize,
     /// Number format.
     pub dtype: DType,
     /// Train steps or forward passes.
@@ -51,7 +53,7 @@ impl Point {
 
     /// The model that it is measured with: the workload's, with as many positions as its sequences have tokens.
     pub(super) fn config(self, settings: &Settings) -> Config {
-        settings.workload.model.clone().with_layers(settings.n_layers).with_room_for(self.seq_len)
+        settings.workload.model.clone().with_layers(self.n_layers).with_room_for(self.seq_len)
     }
 }
 
@@ -117,7 +119,8 @@ impl Plan {
                     // What projects nothing is dense, and one model is not measured twice.
                     let same = arch.at_length(seq_len);
                     let arch = if archs.contains(&same) { same } else { arch };
-                    let point = Point { arch, seq_len, batch_size, dtype, pass: settings.pass, aim: Aim::Run };
+                    let (n_layers, pass, aim) = (settings.n_layers, settings.pass, Aim::Run);
+                    let point = Point { arch, seq_len, batch_size, n_layers, dtype, pass, aim };
                     arch.check(&point.config(&settings)).map_err(|e| MeasureError::Model(e.into()))?;
                     if !points.contains(&point) {
                         points.push(point);
@@ -134,6 +137,14 @@ impl Plan {
         for point in self.points.iter_mut().filter(|p| !kept.contains(&p.seq_len)) {
             point.aim = Aim::Curve;
         }
+        self
+    }
+
+    /// The same with every point at each of these depths instead: the time of a model of more layers follows from their difference.
+    #[must_use]
+    pub fn at_depths(mut self, depths: &[usize]) -> Self {
+        let cut = |p: &Point| depths.iter().map(|&n_layers| Point { n_layers, ..*p }).collect::<Vec<_>>();
+        self.points = self.points.iter().flat_map(cut).collect();
         self
     }
 

@@ -14,6 +14,9 @@ pub(super) const MAX_EXPERTS: usize = 100_000;
 /// Nor more rows in an embedding, and so no longer sequence.
 pub const MAX_ROWS: usize = 10_000_000;
 
+/// Layers of the shallower of two depths: one alone would have no layer before it.
+const SHALLOW: usize = 2;
+
 /// What kind of transformer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -219,6 +222,18 @@ impl Config {
         self
     }
 
+    /// Two depths from whose difference that of all layers follows: 2, and a quarter of them; or as many more as have windows in
+    /// the same share. `None` where that would be all of them.
+    #[must_use]
+    pub fn usual_depths(&self) -> Option<[usize; 2]> {
+        let (n, windows) = (self.n_layers, self.windowed().map_or(0, |window| window.layers));
+        let unit = (1..=n).find(|unit| (windows * unit).is_multiple_of(n))?;
+        let up_to = |least: usize| least.next_multiple_of(unit);
+        let shallow = up_to(SHALLOW);
+        let deep = up_to((n / 4).max(2 * SHALLOW)).max(shallow + unit);
+        (deep < n).then_some([shallow, deep])
+    }
+
     /// The same model with position embeddings for sequences of `seq_len`, where it has too few.
     #[must_use]
     pub fn with_room_for(mut self, seq_len: usize) -> Self {
@@ -282,6 +297,20 @@ pub(super) mod tests {
         assert_eq!(bert.clone().with_room_for(513), Config { max_seq_len: 513, ..bert_base() });
         assert_eq!(bert.clone().with_room_for(511), bert);
         assert_eq!([0, 1, 100, 128, 512].map(masked_per_seq), [0, 1, 15, 20, 77]);
+    }
+
+    #[test]
+    fn two_depths_stand_for_all_layers_and_keep_the_share_of_windows() {
+        let depths = |n_layers, windows: Option<usize>| {
+            let sliding_window = windows.map(|layers| Window { length: 9, layers });
+            Config { n_layers, details: Details { sliding_window, ..Details::default() }, ..bert_base() }.usual_depths()
+        };
+        assert_eq!(
+            [4, 5, 12, 24, 80].map(|n| depths(n, None)),
+            [None, Some([2, 4]), Some([2, 4]), Some([2, 6]), Some([2, 20])]
+        );
+        // Five of six layers have windows: 6 and 12 keep that share.
+        assert_eq!((depths(24, Some(20)), depths(24, Some(24))), (Some([6, 12]), Some([2, 6])));
     }
 
     #[test]

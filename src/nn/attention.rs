@@ -3,7 +3,7 @@
 use candle_core::{D, DType, Tensor};
 
 use super::linear::{Linear, Make, Weights};
-use super::ops::{Heads, Hidden};
+use super::ops::{Heads, Sequences};
 use super::params::Init;
 use super::{NnError, Params, Tape};
 use crate::model::{Arch, Config, Order, Share};
@@ -104,8 +104,8 @@ impl Attention {
             _ => None,
         };
         let heads = Heads::of(self.n_heads, tape.pass().dropout(place));
-        let hidden = Hidden { mask: bias.as_ref(), starts: None };
-        self.output.forward(&tape.attention(&q, &k, &v, hidden, heads)?, tape)
+        let of = Sequences { mask: bias.as_ref(), ..Sequences::default() };
+        self.output.forward(&tape.attention(&q, &k, &v, of, heads)?, tape)
     }
 
     /// Keys and values, `(B, keys, D)` each.

@@ -215,7 +215,7 @@ fn assumptions(request: &Request<'_>, source: &StepSource) -> Vec<Assumption> {
     let micro: Vec<String> = source.phases.iter().map(|p| p.micro_batch.to_string()).collect();
     if !source.basis.is_given() {
         let why = match source.basis {
-            Basis::Measured => "as it was measured",
+            Basis::Measured | Basis::Sliced => "as it was measured",
             _ if request.layout.is_some() => "given, or the fastest that fits the memory and divides the batch",
             _ => "given, or the largest that fits the memory and divides the batch",
         };

@@ -7,5 +7,6 @@ pub(super) mod measured;
 pub(super) mod micro_batch;
 pub mod model;
 pub(super) mod scaled;
+pub(super) mod sliced;
 pub(super) mod source;
 pub(super) mod step;

@@ -5,6 +5,7 @@ use super::given::given_step;
 use super::measured::measured_step;
 use super::model::Efficiency;
 use super::scaled::{LocalModel, OWN};
+use super::sliced::sliced_step;
 use super::step::{Basis, PhaseStep, StepSource};
 use crate::estimate::error::EstimateError;
 use crate::estimate::request::training::{Hardware, Request, device_of};
@@ -19,7 +20,8 @@ pub(in crate::estimate) fn step_source(request: &Request<'_>, arch: Arch) -> Res
     let target = |device| Target { workload, device, dtype, devices, cluster, software, own, micro_batch };
     match &request.hardware {
         Hardware::Measured(record) => {
-            let measured = measured_step(record, workload, arch, dtype, devices)?;
+            let measured = measured_step(record, workload, arch, dtype, devices)?
+                .or_else(|| sliced_step(record, workload, arch, dtype, devices));
             if let Some(source) =
                 measured.filter(|s| micro_batch.is_none_or(|n| s.phases.iter().all(|p| p.micro_batch == n)))
             {

@@ -21,6 +21,8 @@ pub(in crate::estimate) const SHARED_MACHINE_UNCERTAINTY: f64 = 0.05;
 pub enum Basis {
     /// A step of this shape on this hardware was measured.
     Measured,
+    /// Steps of the same model with fewer layers were measured on this hardware.
+    Sliced,
     /// A step was measured at another shape, or on another device.
     Scaled,
     /// Nothing was measured: a model of the hardware.
@@ -37,6 +39,7 @@ impl Basis {
     pub fn name(self) -> &'static str {
         match self {
             Self::Measured => "measured",
+            Self::Sliced => "sliced",
             Self::Scaled => "scaled",
             Self::Analytic => "analytic",
             Self::Forecast => "forecast",

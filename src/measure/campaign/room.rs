@@ -95,7 +95,8 @@ mod tests {
             let config = workload.model.clone().with_room_for(seq_len);
             let shape = StepShape { batch_size: 1, seq_len, masked_per_seq: seq_len.div_ceil(7) };
             let (pass, aim) = (Pass::Train, Aim::Run);
-            let point = Point { arch: Arch::Dense, seq_len, batch_size: 1, dtype, pass, aim };
+            let (arch, n_layers) = (Arch::Dense, 12);
+            let point = Point { arch, seq_len, batch_size: 1, n_layers, dtype, pass, aim };
             bytes_of_step(&config, point, shape, is_fused) as f64 / 1e9
         };
         // A step of 1 x 2048 was seen to take 2.81 GB, one of 1 x 4096 4.14 GB.

@@ -8,7 +8,7 @@ use super::names::Names;
 use super::norm::Norm;
 use crate::model::{Arch, Bias, Config, QkNorm};
 use crate::nn::linear::{Group, Linear, Make, Weights};
-use crate::nn::ops::{Angles, Heads, Hidden, Sight};
+use crate::nn::ops::{Angles, Heads, Sequences, Sight};
 use crate::nn::{NnError, Params, Tape};
 
 /// Attention with its output linear, without the norm before and the residual after it.
@@ -71,22 +71,24 @@ impl Attention {
 
     /// # Shapes
     /// x `(B, T, D)`; result as x.
-    pub(super) fn forward(&self, x: &Tensor, hidden: Hidden<'_>, tape: &Tape, place: u64) -> Result<Tensor, NnError> {
+    pub(super) fn forward(
+        &self,
+        x: &Tensor,
+        starts: Option<&Tensor>,
+        tape: &Tape,
+        place: u64,
+    ) -> Result<Tensor, NnError> {
         let mut qkv = self.qkv.forward(x, tape)?;
         if let Some((norms, of)) = &self.qk_norm {
             for (x, norm) in qkv.iter_mut().zip(norms) {
                 *x = self.normed(x, norm, *of, tape)?;
             }
         }
-        if let Some(angles) = &self.angles {
-            for x in &mut qkv[..2] {
-                *x = tape.rotary(x, angles)?;
-            }
-        }
+        let of = Sequences { starts, angles: self.angles.as_ref(), ..Sequences::default() };
         let sight = Sight::Causal { window: self.window };
         let dropout = tape.pass().dropout(place);
         let heads = Heads { n_heads: self.n_heads, n_kv_heads: self.n_kv_heads, sight, dropout };
-        self.output.forward(&tape.attention(&qkv[0], &qkv[1], &qkv[2], hidden, heads)?, tape)
+        self.output.forward(&tape.attention(&qkv[0], &qkv[1], &qkv[2], of, heads)?, tape)
     }
 
     fn normed(&self, x: &Tensor, norm: &Norm, of: QkNorm, tape: &Tape) -> Result<Tensor, NnError> {

@@ -16,7 +16,7 @@ use self::attention::Attention;
 use self::feed_forward::FeedForward;
 use self::names::Names;
 use self::norm::Norm;
-use super::ops::{Angles, Hidden};
+use super::ops::Angles;
 use super::params::Init;
 use super::{CausalBatch, NnError, Params, Tape};
 use crate::model::{Arch, Bias, Config, Positions};
@@ -58,16 +58,15 @@ impl Layer {
     /// x `(B, T, D)`; result as x.
     fn forward(&self, x: &Tensor, starts: Option<&Tensor>, tape: &Tape, place: u64) -> Result<Tensor, NnError> {
         let pass = tape.pass();
-        let hidden = Hidden { mask: None, starts };
         let normed = self.attention_norm.forward(x, tape)?;
-        let attended = self.attention.forward(&normed, hidden, tape, place)?;
-        let x = tape.add(x, &tape.dropout(&attended, pass.dropout(place + 1))?)?;
+        let attended = self.attention.forward(&normed, starts, tape, place)?;
+        let x = tape.add_dropped(&attended, x, pass.dropout(place + 1))?;
         let normed = match &self.feed_norm {
             Some(norm) => norm.forward(&x, tape)?,
             None => normed,
         };
         let fed = self.feed.forward(&normed, tape)?;
-        Ok(tape.add(&x, &tape.dropout(&fed, pass.dropout(place + 2))?)?)
+        Ok(tape.add_dropped(&fed, &x, pass.dropout(place + 2))?)
     }
 }
 

@@ -2,7 +2,9 @@
 //! backward pass computes the scores again (Dao et al. 2022, without the tiling over keys). Keys that no row of a tile sees are
 //! left out of its products.
 
+use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::Arc;
 
 use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
@@ -12,6 +14,7 @@ use super::cuda::Kernels;
 use super::dropout::Dropout;
 use super::gemm::{Matrix, Threads, product};
 use super::real::{Real, by_type, dispatch, dot, max, slices, sum};
+use super::rotary::Angles;
 use super::visible::{Sight, Visible};
 use super::{Gradients, Operation};
 
@@ -38,19 +41,22 @@ impl Heads {
         Self { n_heads, n_kv_heads: n_heads, sight: Sight::All, dropout }
     }
 
-    /// Whether every head has keys of its own, and every query sees all of them.
-    pub(in crate::nn) fn are_plain(self) -> bool {
-        self.n_kv_heads == self.n_heads && self.sight == Sight::All
+    /// Whether every head has keys of its own, every query sees all of them, and none is turned: what a GPU has kernels for.
+    pub(in crate::nn) fn are_plain(self, of: Sequences<'_>) -> bool {
+        let is_plain = of.starts.is_none() && of.angles.is_none();
+        self.n_kv_heads == self.n_heads && self.sight == Sight::All && is_plain
     }
 }
 
-/// What is hidden from queries.
+/// What attention is told of the sequences beside queries, keys and values.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Hidden<'a> {
+pub struct Sequences<'a> {
     /// What is added to the scores of each sequence's keys, `(B, K)`: far below any score where they are padding.
     pub mask: Option<&'a Tensor>,
     /// The first token of each query's document, `(B, T)` of u32: none before it is seen.
     pub starts: Option<&'a Tensor>,
+    /// By which queries and keys are turned at each position.
+    pub angles: Option<&'a Arc<Angles>>,
 }
 
 /// Attention of `[q, k, v]` over all heads.
@@ -62,6 +68,7 @@ pub(in crate::nn) struct Attention {
     pub(super) heads: Heads,
     pub(super) mask: Option<Tensor>,
     visible: Visible,
+    angles: Option<Arc<Angles>>,
     /// What a GPU keeps from the forward pass for the backward pass.
     #[cfg(feature = "cuda")]
     pub(super) saved: std::sync::Mutex<Option<super::cuda::Saved>>,
@@ -88,7 +95,7 @@ struct Head<'a, T> {
 impl Attention {
     /// Checks shapes: q `(b, t, d)`, k and v `(b, keys, d)` or as much narrower as there are fewer heads of keys, mask `(b, keys)`,
     /// starts `(b, t)`.
-    pub(in crate::nn) fn new(q: &Tensor, k: &Tensor, v: &Tensor, hidden: Hidden<'_>, heads: Heads) -> Result<Self> {
+    pub(in crate::nn) fn new(q: &Tensor, k: &Tensor, v: &Tensor, of: Sequences<'_>, heads: Heads) -> Result<Self> {
         let (b, t, d) = q.dims3()?;
         let (bk, keys, dk) = k.dims3()?;
         let Heads { n_heads, n_kv_heads, sight, .. } = heads;
@@ -101,7 +108,10 @@ impl Attention {
                 v.dims()
             );
         }
-        let mask = hidden.mask;
+        if let Some(angles) = of.angles {
+            angles.check(t.max(keys), d / n_heads)?;
+        }
+        let mask = of.mask;
         if let Some(mask) = mask
             && mask.dims() != [b, keys]
         {
@@ -114,7 +124,8 @@ impl Attention {
             keys,
             heads,
             mask: mask.cloned(),
-            visible: Visible::new(sight, hidden.starts, [b, t, keys])?,
+            angles: of.angles.cloned(),
+            visible: Visible::new(sight, of.starts, [b, t, keys])?,
             #[cfg(feature = "cuda")]
             saved: std::sync::Mutex::default(),
         })
@@ -131,6 +142,13 @@ impl Attention {
 
     pub(super) fn scale(&self) -> f64 {
         1.0 / (self.d_head() as f64).sqrt()
+    }
+
+    /// Queries and keys turned by their positions, or as they are.
+    fn turned<'a, T: Real>(&self, [q, k]: [&'a [T]; 2]) -> [Cow<'a, [T]>; 2] {
+        let Some(angles) = &self.angles else { return [Cow::Borrowed(q), Cow::Borrowed(k)] };
+        let of_keys = self.d_head() * self.heads.n_kv_heads;
+        [angles.turn(q, (self.t, self.d), false), angles.turn(k, (self.keys, of_keys), false)].map(Cow::Owned)
     }
 
     /// The columns of head `h` of sequence `b` in a `(B, rows, heads D/H)` tensor.
@@ -193,7 +211,9 @@ impl Attention {
         });
     }
 
-    fn forward<T: Real>(&self, qkv: [&[T]; 3], mask: Option<&[f64]>) -> Vec<T> {
+    fn forward<T: Real>(&self, [q, k, v]: [&[T]; 3], mask: Option<&[f64]>) -> Vec<T> {
+        let [q, k] = &self.turned([q, k]);
+        let qkv = [q, k, v];
         let heads: Vec<Vec<T>> = (0..self.b * self.heads.n_heads)
             .into_par_iter()
             .map(|index| {
@@ -215,7 +235,9 @@ impl Attention {
 
     /// Gradients of q, k and v. With P the weights, M the dropout mask and S the scaled scores:
     /// `dV = (P M)^T dO`, `dP = (dO V^T) M`, `dS = P (dP - rowsum(dP P))`, `dQ = dS K`, `dK = dS^T Q`.
-    fn backward<T: Real>(&self, qkv: [&[T]; 3], mask: Option<&[f64]>, dout: &[T]) -> [Vec<T>; 3] {
+    fn backward<T: Real>(&self, [q, k, v]: [&[T]; 3], mask: Option<&[f64]>, dout: &[T]) -> [Vec<T>; 3] {
+        let [q, k] = &self.turned([q, k]);
+        let qkv = [q, k, v];
         let d_head = self.d_head();
         let heads: Vec<[Vec<T>; 3]> = (0..self.b * self.heads.n_heads)
             .into_par_iter()
@@ -259,7 +281,14 @@ impl Attention {
             self.gather(&parts, rows, n_heads)
         };
         let of_keys = self.heads.n_kv_heads;
-        [of(0, self.t, self.heads.n_heads), of(1, self.keys, of_keys), of(2, self.keys, of_keys)]
+        let [dq, dk] = [of(0, self.t, self.heads.n_heads), of(1, self.keys, of_keys)];
+        let dv = of(2, self.keys, of_keys);
+        match &self.angles {
+            Some(angles) => {
+                [angles.turn(&dq, (self.t, self.d), true), angles.turn(&dk, (self.keys, d_head * of_keys), true), dv]
+            }
+            None => [dq, dk, dv],
+        }
     }
 
     /// `(rows, D/H)` of each head of each sequence into `(B, rows, n_heads D/H)`: those that share one are added up.

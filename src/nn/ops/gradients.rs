@@ -7,6 +7,7 @@ use candle_core::{CpuStorage, InplaceOp1, Layout, Result, Tensor, TensorId, bail
 use rayon::prelude::*;
 
 use super::gemm::{Matrix, Threads, new_product, product};
+use super::plain::Place;
 use super::real::{Real, dispatch};
 
 /// Elements that one task adds.
@@ -30,7 +31,7 @@ impl Gradients {
     }
 
     /// Whether anybody will ask for the gradient for `x`: operations need not compute others.
-    pub(super) fn wants(&self, x: &Tensor) -> bool {
+    pub(super) fn wants(&self, x: &impl Place) -> bool {
         !self.frozen.contains(&x.id())
     }
 
@@ -40,9 +41,9 @@ impl Gradients {
         self.of.get(&x.id())
     }
 
-    /// Takes the gradient for `x` out.
-    pub(in crate::nn) fn take(&mut self, x: &Tensor) -> Option<Tensor> {
-        self.of.remove(&x.id())
+    /// Takes the gradient for the tensor of this id out.
+    pub(in crate::nn) fn take(&mut self, x: TensorId) -> Option<Tensor> {
+        self.of.remove(&x)
     }
 
     /// Sets the gradient for `x`. Later ones are added in place, so nobody else may hold its storage.
@@ -51,7 +52,7 @@ impl Gradients {
     }
 
     /// Adds `gradient`, which nobody else holds, to that for `x`.
-    pub(in crate::nn) fn add_tensor(&mut self, x: &Tensor, gradient: Tensor) -> Result<()> {
+    pub(in crate::nn) fn add_tensor(&mut self, x: &impl Place, gradient: Tensor) -> Result<()> {
         if !self.wants(x) {
             return Ok(());
         }
@@ -71,7 +72,7 @@ impl Gradients {
     }
 
     /// Adds `gradient` to that for `x`.
-    pub(super) fn add<T: Real>(&mut self, x: &Tensor, gradient: Vec<T>) -> Result<()> {
+    pub(super) fn add<T: Real>(&mut self, x: &impl Place, gradient: Vec<T>) -> Result<()> {
         if !self.wants(x) {
             return Ok(());
         }
@@ -87,7 +88,7 @@ impl Gradients {
     }
 
     /// Adds the product `a b * scale` to the gradient for `x`, which has as many elements.
-    pub(super) fn product<T: Real>(&mut self, x: &Tensor, a: Matrix<'_, T>, b: Matrix<'_, T>) -> Result<()> {
+    pub(super) fn product<T: Real>(&mut self, x: &impl Place, a: Matrix<'_, T>, b: Matrix<'_, T>) -> Result<()> {
         match self.of.get(&x.id()) {
             _ if !self.wants(x) => Ok(()),
             Some(sum) => edit::<T>(sum, |sum| product(sum, a, b, 1.0, true, Threads::All)),
@@ -96,12 +97,12 @@ impl Gradients {
     }
 
     /// Changes the gradient for `x`, from zeros if there is none yet.
-    pub(super) fn edit<T: Real>(&mut self, x: &Tensor, change: impl FnOnce(&mut [T])) -> Result<()> {
+    pub(super) fn edit<T: Real>(&mut self, x: &impl Place, change: impl FnOnce(&mut [T])) -> Result<()> {
         if !self.wants(x) {
             return Ok(());
         }
         if !self.of.contains_key(&x.id()) {
-            self.add(x, vec![T::zero(); x.elem_count()])?;
+            self.add(x, vec![T::zero(); x.shape().elem_count()])?;
         }
         edit(&self.of[&x.id()], change)
     }

@@ -14,7 +14,7 @@ use super::real::{Real, by_type, dispatch, slices};
 use super::{Gradients, Operation};
 
 /// Bytes of the logits of a tile: enough rows that reading the weight costs little beside the product.
-const TILE_BYTES: usize = 64 << 20;
+const TILE_BYTES: usize = 128 << 20;
 /// Rows of a tile, at least and at most.
 const TILE_ROWS: (usize, usize) = (64, 512);
 
@@ -57,7 +57,9 @@ impl HeadLoss {
         let rows = labels.len();
         let (d, classes) = (x.len() / rows, w.len() * rows / x.len());
         let weight = T::one() / T::of(rows as f64);
-        let tile = (TILE_BYTES / (classes * size_of::<T>())).clamp(TILE_ROWS.0, TILE_ROWS.1).min(rows);
+        let most = (TILE_BYTES / (classes * size_of::<T>())).clamp(TILE_ROWS.0, TILE_ROWS.1);
+        // Tiles of one size.
+        let tile = rows.div_ceil(rows.div_ceil(most));
         let Wanted { x: of_x, weight: of_w, bias: of_b } = self.wanted;
         let zeros = |is_wanted: bool, n: usize| if is_wanted { vec![T::zero(); n] } else { Vec::new() };
         let (mut dx, mut dw) = (zeros(of_x, x.len()), zeros(of_w, w.len()));

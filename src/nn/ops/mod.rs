@@ -10,7 +10,6 @@ mod activation;
 mod adamw;
 mod attention;
 mod cast;
-mod columns;
 mod copies;
 mod cross_entropy;
 #[cfg(feature = "cuda")]
@@ -34,7 +33,7 @@ mod visible;
 use candle_core::{DType, Device, Result, Tensor};
 
 pub use adamw::{AdamWRates, Moments, Update, adamw};
-pub use attention::{Heads, Hidden};
+pub use attention::{Heads, Sequences};
 #[cfg(feature = "cuda")]
 pub use cuda::{CudaError, load_cuda, open_cuda};
 pub use dropout::Dropout;
@@ -45,7 +44,6 @@ pub use visible::Sight;
 pub(super) use activation::{Activation, Gate};
 pub(super) use attention::Attention;
 pub(super) use cast::Cast;
-pub(super) use columns::Columns;
 pub(super) use copies::Copies;
 pub(super) use cross_entropy::CrossEntropy;
 pub(super) use gather::Gather;
@@ -53,9 +51,8 @@ pub(super) use head_loss::{HeadLoss, Wanted};
 pub(super) use layer_norm::LayerNorm;
 pub(super) use linear::Linear;
 pub(super) use mix::Mix;
-pub(super) use plain::{Add, Composed, Contiguous, Reshape};
+pub(super) use plain::{Add, Columns, Composed, Contiguous, Frozen, Map, Reshape, Slot};
 pub(super) use rms_norm::RmsNorm;
-pub(super) use rotary::Rotary;
 
 /// How the message begins of an error that smaller tensors would not have.
 pub(super) const TOO_LARGE: &str = "too large for a GPU";

@@ -1,13 +1,10 @@
 //! Rotary positions: each pair of a head's elements is turned by an angle that grows with the position (Su et al. 2021, arXiv
 //! 2104.09864, equation 15). An element's partner stands half a head further on, as in Hugging Face's `rotate_half`.
 
-use std::sync::Arc;
-
-use candle_core::{Result, Tensor, bail};
+use candle_core::{Result, bail};
 use rayon::prelude::*;
 
-use super::real::{Real, by_type, dispatch, slices};
-use super::{Gradients, Operation};
+use super::real::{Real, dispatch};
 
 /// The cosines and sines of all angles: position p turns pair i by `p * theta^(-2 i / d_head)`.
 #[derive(Debug)]
@@ -42,15 +39,13 @@ impl Angles {
     }
 }
 
-/// Turns each head of `[x]`, which is `(.., t, heads d_head)`.
-pub(in crate::nn) struct Rotary(pub(in crate::nn) Arc<Angles>);
-
-impl Rotary {
-    /// Turns forward, or back by the same angles.
-    fn turn<T: Real>(&self, x: &[T], t: usize, width: usize, back: bool) -> Vec<T> {
-        let pairs = self.0.pairs;
+impl Angles {
+    /// The heads of x, which is `(.., t, heads d_head)`, turned by their positions; or, with `back`, turned back, which is the
+    /// gradient of turning.
+    pub(super) fn turn<T: Real>(&self, x: &[T], (t, width): (usize, usize), back: bool) -> Vec<T> {
+        let pairs = self.pairs;
         let sign = if back { -1.0 } else { 1.0 };
-        let angles = self.0.cos.iter().zip(&self.0.sin).take(t * pairs);
+        let angles = self.cos.iter().zip(&self.sin).take(t * pairs);
         let angles: Vec<[T; 2]> = angles.map(|(cos, sin)| [T::of(*cos), T::of(sign * sin)]).collect();
         let mut y = vec![T::zero(); x.len()];
         y.par_chunks_mut(width).zip(x.par_chunks(width)).enumerate().for_each(|(row, (y, x))| {
@@ -69,26 +64,12 @@ impl Rotary {
         y
     }
 
-    fn apply(&self, x: &Tensor, back: bool) -> Result<Tensor> {
-        let (_, t, width) = x.dims3()?;
-        if t > self.0.positions || width % (2 * self.0.pairs) != 0 {
-            bail!("angles of {} positions and {} pairs for shape {:?}", self.0.positions, self.0.pairs, x.dims());
+    /// Checks that there are angles for sequences of `t` tokens and heads of `d_head` elements.
+    pub(super) fn check(&self, t: usize, d_head: usize) -> Result<()> {
+        if t > self.positions || d_head != 2 * self.pairs {
+            bail!("angles of {} positions and {} pairs for {t} and heads of {d_head}", self.positions, self.pairs);
         }
-        by_type!(x.dtype(), T => {
-            let y = slices::<T, _, _>([x], |[x]| self.turn(x, t, width, back))?;
-            Tensor::from_vec(y, x.shape(), x.device())
-        })
-    }
-}
-
-impl Operation for Rotary {
-    fn forward(&self, inputs: &[Tensor]) -> Result<Tensor> {
-        self.apply(&inputs[0], false)
-    }
-
-    /// A rotation's inverse is its transpose.
-    fn backward(&self, inputs: &[Tensor], dy: &Tensor, gradients: &mut Gradients) -> Result<()> {
-        gradients.add_tensor(&inputs[0], self.apply(dy, true)?)
+        Ok(())
     }
 }
 

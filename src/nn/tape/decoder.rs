@@ -1,12 +1,11 @@
 //! The operations that decoders have beyond those of BERT. On a GPU they are compositions of the library's own.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use candle_core::{Result, Tensor};
 
 use super::Tape;
-use crate::nn::ops::{Activation, Angles, Columns, Gate, HeadLoss, RmsNorm, Rotary, Wanted, stock};
+use crate::nn::ops::{Activation, Add, Columns, Dropout, Gate, HeadLoss, RmsNorm, Wanted, stock};
 
 impl Tape {
     /// Whether an operation that has a kernel for the CPU alone has to be composed.
@@ -31,20 +30,18 @@ impl Tape {
         }
     }
 
-    /// Each head turned by its position (Su et al. 2021).
+    /// `residual + dropout(x)`.
     ///
     /// # Shapes
-    /// x `(B, T, heads d_head)`; result as x.
+    /// Two of one shape; result as they.
     ///
     /// # Errors
-    /// If there are fewer angles than positions, or heads of another width.
-    pub fn rotary(&self, x: &Tensor, angles: &Arc<Angles>) -> Result<Tensor> {
-        if self.is_composed(x) {
-            self.composed([x], |[x]| stock::rotary(x, angles))
-        } else if self.fused {
-            self.apply(Rotary(angles.clone()), &[x])
+    /// If the shapes differ.
+    pub fn add_dropped(&self, x: &Tensor, residual: &Tensor, dropout: Dropout) -> Result<Tensor> {
+        if self.fused && x.device().is_cpu() {
+            self.map(Add(dropout), &[x, residual])
         } else {
-            stock::rotary(x, angles)
+            self.add(&self.dropout(x, dropout)?, residual)
         }
     }
 
@@ -88,7 +85,7 @@ impl Tape {
         if self.is_composed(x) {
             self.composed([x], |[x]| stock::columns(x, columns))
         } else if self.fused {
-            self.apply(Columns(columns), &[x])
+            self.map(Columns(columns), &[x])
         } else {
             stock::columns(x, columns)
         }

@@ -12,8 +12,9 @@ use std::collections::HashSet;
 use candle_core::{DType, Device, Result, Tensor, TensorId, Var};
 
 use super::ops::{
-    Activation, Add, Attention, Cast, Composed, Contiguous, Copies, CrossEntropy, Dropout, Gather, Gradients, Heads,
-    Hidden, LayerNorm, Linear, LongRows, Mix, Operation, Reshape, are_fused, backward, forward, stock,
+    Activation, Add, Attention, Cast, Composed, Contiguous, Copies, CrossEntropy, Dropout, Frozen, Gather, Gradients,
+    Heads, LayerNorm, Linear, LongRows, Map, Mix, Operation, Reshape, Sequences, Slot, are_fused, backward, forward,
+    stock,
 };
 use super::{Ops, PassConfig};
 
@@ -30,9 +31,16 @@ pub struct Tape {
 }
 
 struct Node {
-    operation: Box<dyn Operation>,
-    inputs: Vec<Tensor>,
-    output: Tensor,
+    kept: Kept,
+    output: TensorId,
+}
+
+/// What a node needs for its gradient.
+enum Kept {
+    /// The values of its inputs.
+    Values(Box<dyn Operation>, Vec<Tensor>),
+    /// Their shapes.
+    Shapes(Box<dyn Map>, Vec<Slot>),
 }
 
 impl Tape {
@@ -92,6 +100,9 @@ impl Tape {
         if !self.fused {
             return stock::linear(x, w, b);
         }
+        if x.device().is_cpu() && !self.wants(w) && b.is_none_or(|b| !self.wants(b)) {
+            return self.map(Frozen { weight: w.clone(), bias: b.cloned() }, &[&x.contiguous()?]);
+        }
         let copies = self.copies.borrow();
         let linear = Linear { copies: [copies.get(w), b.and_then(|b| copies.get(b))] };
         match b {
@@ -147,14 +158,14 @@ impl Tape {
     ///
     /// # Errors
     /// If the shapes do not fit.
-    pub fn attention(&self, q: &Tensor, k: &Tensor, v: &Tensor, hidden: Hidden<'_>, heads: Heads) -> Result<Tensor> {
+    pub fn attention(&self, q: &Tensor, k: &Tensor, v: &Tensor, of: Sequences<'_>, heads: Heads) -> Result<Tensor> {
         if !self.fused {
-            return stock::attention(q, k, v, hidden, heads);
+            return stock::attention(q, k, v, of, heads);
         }
-        if q.device().is_cuda() && !(heads.are_plain() && hidden.starts.is_none()) {
-            return self.composed([q, k, v], |[q, k, v]| stock::attention(q, k, v, hidden, heads));
+        if q.device().is_cuda() && !heads.are_plain(of) {
+            return self.composed([q, k, v], |[q, k, v]| stock::attention(q, k, v, of, heads));
         }
-        self.apply(Attention::new(q, k, v, hidden, heads)?, &[q, k, v])
+        self.apply(Attention::new(q, k, v, of, heads)?, &[q, k, v])
     }
 
     /// `x Phi(x)` with the distribution function of the normal, exact (Hendrycks and Gimpel 2016).
@@ -248,7 +259,7 @@ impl Tape {
     /// # Errors
     /// If the shapes differ.
     pub fn add(&self, a: &Tensor, b: &Tensor) -> Result<Tensor> {
-        if self.fused { self.apply(Add, &[a, b]) } else { a + b }
+        if self.fused { self.map(Add(Dropout::NONE), &[a, b]) } else { a + b }
     }
 
     /// The same elements in another shape.
@@ -256,7 +267,7 @@ impl Tape {
     /// # Errors
     /// If the numbers of elements differ.
     pub fn reshape(&self, x: &Tensor, shape: &[usize]) -> Result<Tensor> {
-        if self.fused { self.apply(Reshape(shape.to_vec()), &[x]) } else { x.reshape(shape) }
+        if self.fused { self.map(Reshape(shape.to_vec()), &[x]) } else { x.reshape(shape) }
     }
 
     /// Any composition of candle's operations, for what is too small or too rare for an operation of its own. Fused
@@ -282,7 +293,7 @@ impl Tape {
             if x.is_contiguous() || operation.long_rows().are_taken(LongRows::InInput, x) {
                 Ok((*x).clone())
             } else {
-                self.record(Contiguous, vec![(*x).clone()])
+                self.map(Contiguous, &[x])
             }
         };
         let inputs = inputs.iter().map(taken).collect::<Result<_>>()?;
@@ -291,14 +302,28 @@ impl Tape {
 
     fn record(&self, operation: impl Operation + 'static, inputs: Vec<Tensor>) -> Result<Tensor> {
         let output = forward(&operation, &inputs)?;
-        if let Some(nodes) = &self.nodes {
-            if inputs.iter().any(|x| self.wants(x)) {
-                nodes.borrow_mut().push(Node { operation: Box::new(operation), inputs, output: output.clone() });
-            } else {
+        let is_wanted = inputs.iter().any(|x| self.wants(x));
+        self.keep(is_wanted, &output, || Kept::Values(Box::new(operation), inputs));
+        Ok(output)
+    }
+
+    fn map(&self, map: impl Map + 'static, inputs: &[&Tensor]) -> Result<Tensor> {
+        let inputs: Vec<Tensor> = inputs.iter().map(|x| (*x).clone()).collect();
+        let output = map.forward(&inputs)?;
+        let is_wanted = inputs.iter().any(|x| self.wants(x));
+        self.keep(is_wanted, &output, || Kept::Shapes(Box::new(map), inputs.iter().map(Slot::of).collect()));
+        Ok(output)
+    }
+
+    /// Keeps what the gradient of `output` needs, if it is wanted; in inference nothing is.
+    fn keep(&self, is_wanted: bool, output: &Tensor, kept: impl FnOnce() -> Kept) {
+        match &self.nodes {
+            Some(nodes) if is_wanted => nodes.borrow_mut().push(Node { kept: kept(), output: output.id() }),
+            Some(_) => {
                 self.frozen.borrow_mut().insert(output.id());
             }
+            None => {}
         }
-        Ok(output)
     }
 
     /// The gradients of `sum(of * upstream)` for every tensor that `of` was computed from, and the end of the tape.
@@ -327,10 +352,15 @@ impl Tape {
             None => of.ones_like()?,
         };
         gradients.set(of.id(), upstream);
-        for Node { operation, inputs, output } in nodes.into_inner().into_iter().rev() {
-            if let Some(dy) = gradients.take(&output) {
-                let dy = if operation.long_rows().are_taken(LongRows::InGradient, &dy) { dy } else { dy.contiguous()? };
-                backward(&*operation, &inputs, &dy, &mut gradients)?;
+        for Node { kept, output } in nodes.into_inner().into_iter().rev() {
+            let Some(dy) = gradients.take(output) else { continue };
+            match kept {
+                Kept::Values(operation, inputs) => {
+                    let long = operation.long_rows().are_taken(LongRows::InGradient, &dy);
+                    let dy = if long { dy } else { dy.contiguous()? };
+                    backward(&*operation, &inputs, &dy, &mut gradients)?;
+                }
+                Kept::Shapes(map, inputs) => map.backward(&inputs, dy.contiguous()?, &mut gradients)?,
             }
         }
         #[cfg(feature = "cuda")]

@@ -104,6 +104,7 @@ pub(super) fn charts(estimates: &[Estimate], modelled_power: bool, palette: &Pal
     let (unit, per_hour) = time_unit(longest);
     let basis = match estimates.first().map(|e| e.basis) {
         Some(Basis::Measured) => "measured steps",
+        Some(Basis::Sliced) => "steps of fewer layers",
         Some(Basis::Scaled) => "steps of another shape",
         Some(Basis::Forecast) => "a part of the run",
         Some(Basis::Given) => "a given step time",

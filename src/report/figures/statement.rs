@@ -49,6 +49,7 @@ fn statement(record: &Record, estimate: &Estimate) -> Option<String> {
     }
     let basis = match estimate.basis {
         Basis::Measured => "steps measured on that machine",
+        Basis::Sliced => "steps of the model with fewer layers, measured on that machine",
         Basis::Scaled => "steps measured at another shape or on another device",
         Basis::Analytic => "a model of the hardware",
         Basis::Forecast => "a part of the run",

@@ -58,6 +58,7 @@ fn grams(estimate: &Estimate) -> String {
 fn source(report: &Report, estimate: &Estimate) -> String {
     let from = match estimate.basis {
         Basis::Measured => "from measured train steps",
+        Basis::Sliced => "from measured train steps of the model with fewer layers",
         Basis::Scaled => "from steps measured at another shape",
         Basis::Analytic => "from a model of the hardware",
         Basis::Forecast => "from a part of the run",

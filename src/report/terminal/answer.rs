@@ -60,6 +60,7 @@ pub fn sentence(estimate: &Estimate) -> String {
     let how = match estimate.basis {
         Basis::Analytic => "; modelled, not measured",
         Basis::Scaled => "; carried over from what was measured",
+        Basis::Sliced => "; by steps that were measured with fewer layers",
         Basis::Measured => "; by steps that were measured",
         Basis::Forecast => "; as forecast while it ran",
         Basis::Given => "",

@@ -5,7 +5,7 @@ use std::ops::Range;
 use candle_core::{D, Result, Tensor};
 
 use super::super::activation::Activation;
-use super::super::attention::{Heads, Hidden};
+use super::super::attention::{Heads, Sequences};
 use super::super::rotary::Angles;
 use super::super::visible::Visible;
 use super::widen;
@@ -19,8 +19,8 @@ pub(in crate::nn) fn rms_norm(x: &Tensor, gain: &Tensor, eps: f64) -> Result<Ten
     normed.broadcast_mul(&gain.to_dtype(x.dtype())?)?.to_dtype(dtype)
 }
 
-/// Shapes as in [`crate::nn::Tape::rotary`].
-pub(in crate::nn) fn rotary(x: &Tensor, angles: &Angles) -> Result<Tensor> {
+/// Each head of `(B, T, heads d_head)` turned by its position.
+pub(super) fn rotary(x: &Tensor, angles: &Angles) -> Result<Tensor> {
     let (b, t, width) = x.dims3()?;
     let ([positions, pairs], cos, sin) = angles.tables();
     let of = |values: &[f64]| {
@@ -67,9 +67,9 @@ pub(in crate::nn) fn head_loss(x: &Tensor, w: &Tensor, bias: Option<&Tensor>, la
 
 /// What is added to the scores `(b, 1, t, keys)`, or `(1, 1, t, keys)` where all sequences see alike: far below any score where
 /// a query does not see a key.
-pub(super) fn unseen(hidden: Hidden<'_>, heads: Heads, [b, t, keys]: [usize; 3], like: &Tensor) -> Result<Tensor> {
-    let visible = Visible::new(heads.sight, hidden.starts, [b, t, keys])?;
-    let sequences = if hidden.starts.is_some() { b } else { 1 };
+pub(super) fn unseen(of: Sequences<'_>, heads: Heads, [b, t, keys]: [usize; 3], like: &Tensor) -> Result<Tensor> {
+    let visible = Visible::new(heads.sight, of.starts, [b, t, keys])?;
+    let sequences = if of.starts.is_some() { b } else { 1 };
     let mut bias = vec![-1e4f32; sequences * t * keys];
     for (i, row) in bias.chunks_exact_mut(keys).enumerate() {
         row[visible.of_row(i / t, i % t)].fill(0.0);

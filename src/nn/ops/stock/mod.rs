@@ -4,10 +4,10 @@ mod decoder;
 
 use candle_core::{D, DType, Device, Result, Tensor};
 
-use super::attention::{Heads, Hidden, pitch};
+use super::attention::{Heads, Sequences, pitch};
 use super::dropout::Dropout;
 
-pub(in crate::nn) use decoder::{activation, columns, gate, head_loss, rms_norm, rotary};
+pub(in crate::nn) use decoder::{activation, columns, gate, head_loss, rms_norm};
 
 /// Shapes as in [`super::super::Tape::linear`].
 pub(in crate::nn) fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
@@ -102,7 +102,7 @@ pub(in crate::nn) fn gelu(x: &Tensor) -> Result<Tensor> {
 }
 
 /// Shapes as in [`super::super::Tape::attention`].
-pub(in crate::nn) fn attention(q: &Tensor, k: &Tensor, v: &Tensor, hidden: Hidden<'_>, heads: Heads) -> Result<Tensor> {
+pub(in crate::nn) fn attention(q: &Tensor, k: &Tensor, v: &Tensor, of: Sequences<'_>, heads: Heads) -> Result<Tensor> {
     let (b, t, d) = q.dims3()?;
     let keys = k.dim(1)?;
     let d_head = d / heads.n_heads;
@@ -121,13 +121,14 @@ pub(in crate::nn) fn attention(q: &Tensor, k: &Tensor, v: &Tensor, hidden: Hidde
         let repeated = x.unsqueeze(2)?.broadcast_as((b, groups, each, rows, d_head))?.contiguous()?;
         repeated.reshape((b, groups * each, rows, d_head))
     };
-    let q = (split(q)? / (d_head as f64).sqrt())?;
-    let mut scores = q.matmul(&for_all(k)?.transpose(2, 3)?.contiguous()?)?; // (B, H, T, K)
-    if let Some(mask) = hidden.mask {
+    let turned = |x: &Tensor| of.angles.map_or_else(|| Ok(x.clone()), |angles| decoder::rotary(x, angles));
+    let q = (split(&turned(q)?)? / (d_head as f64).sqrt())?;
+    let mut scores = q.matmul(&for_all(&turned(k)?)?.transpose(2, 3)?.contiguous()?)?; // (B, H, T, K)
+    if let Some(mask) = of.mask {
         scores = scores.broadcast_add(&mask.to_dtype(scores.dtype())?.reshape((b, 1, 1, keys))?)?;
     }
-    if heads.sight != super::Sight::All || hidden.starts.is_some() {
-        scores = scores.broadcast_add(&decoder::unseen(hidden, heads, [b, t, keys], &scores)?)?;
+    if heads.sight != super::Sight::All || of.starts.is_some() {
+        scores = scores.broadcast_add(&decoder::unseen(of, heads, [b, t, keys], &scores)?)?;
     }
     let weights = dropout_of_rows(&softmax(&scores)?, heads.dropout, (keys, pitch(keys)))?;
     weights.matmul(&for_all(v)?)?.transpose(1, 2)?.reshape((b, t, d))
