@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from types import TracebackType
 from typing import Generic, Iterable, Iterator, Sized, TypeVar
 
@@ -92,7 +93,7 @@ class Steps(Generic[T]):
         self._of = f" of {self.total}" if self.total else ""
         self._fd: int | None = _open()
         if self._fd is not None:
-            self._write(f"start {self.done}{self._of}\n")
+            self._write(f"start {self.done}{self._of}")
 
     def step(self, n: int = 1, *, tokens: int | None = None) -> None:
         """Says that ``n`` more steps are done, on so many tokens in all."""
@@ -101,11 +102,11 @@ class Steps(Generic[T]):
             return
         count = self._tokens if tokens is None else tokens
         if count is None:
-            self._write(f"step {self.done}{self._of}\n")
+            self._write(f"step {self.done}{self._of}")
             return
         # Those of a line that could not be written are told by the next one.
         self._pending += int(count) if tokens is not None else int(count) * n
-        if self._write(f"step {self.done}{self._of} tokens {self._pending}\n"):
+        if self._write(f"step {self.done}{self._of} tokens {self._pending}"):
             self._pending = 0
 
     @property
@@ -121,7 +122,7 @@ class Steps(Generic[T]):
 
     def _write(self, line: str) -> bool:
         try:
-            os.write(self._fd, line.encode("ascii"))  # type: ignore[arg-type]
+            os.write(self._fd, f"{line} at {time.monotonic():.6f}\n".encode("ascii"))  # type: ignore[arg-type]
         except BlockingIOError:
             # Whoever reads is behind: training does not wait, and the next line says the same and more.
             return False

@@ -78,7 +78,7 @@ impl Forecasting {
                 not.lines, not.first
             ),
             "they are left out of the forecast",
-            "a line is `step N`, with `of N` and `tokens N` behind it, or `start N`",
+            "a line is `step N`, with `of N`, `tokens N` and `at SECONDS` behind it, or `start N`",
         ))
     }
 

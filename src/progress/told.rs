@@ -2,10 +2,11 @@
 //!
 //! ```text
 //! start 3000 of 5000
-//! step 3001 of 5000 tokens 8192
+//! step 3001 of 5000 tokens 8192 at 12.345678
 //! ```
 //!
-//! `step` says how many steps are done, `of` how many the whole run has, and `tokens` how many were trained on since the last line.
+//! `step` says how many steps are done, `of` how many the whole run has, `tokens` how many were trained on since the last line, and
+//! `at` the seconds of the program's own clock.
 //! `start` says how many were done before this start. A count that does not rise tells nothing new: of several processes
 //! that tell the same step, the first one counts.
 
@@ -18,8 +19,10 @@ use super::series::halve;
 const LONGEST: usize = 200;
 /// Marks that are kept. Of more, every second is left out.
 const MARKS: usize = 1024;
-/// How finely the arrival of a line tells when it was written.
-const FINE_S: f64 = 1e-3;
+/// How finely the arrival of a line tells when it was written, and how finely the line itself does.
+const FINE_S: (f64, f64) = (0.02, 1e-4);
+/// Seconds by which a line's own clock may be off its arrival, before it is another clock.
+const SAME_CLOCK_S: f64 = 2.0;
 /// Characters of a line that was not understood that are shown.
 const SHOWN: usize = 60;
 
@@ -47,6 +50,8 @@ pub struct Told {
     total: Option<u64>,
     /// Tokens, and the steps that they are of.
     tokens: (f64, u64),
+    /// What the program's own clock is behind that of arrivals, in seconds.
+    behind_s: Option<f64>,
     marks: Vec<Mark>,
     stride: u64,
     skipped: u64,
@@ -56,12 +61,13 @@ pub struct Told {
 }
 
 /// What one line says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 struct Line {
     starts: bool,
     count: u64,
     total: Option<u64>,
     tokens: Option<u64>,
+    at_s: Option<f64>,
 }
 
 impl Told {
@@ -103,7 +109,8 @@ impl Told {
         let mut marks = self.marks.clone();
         marks.extend(self.last.filter(|last| marks.last() != Some(last)));
         let ticks: Vec<Tick> = marks.iter().map(|mark| Tick { step: mark.step, s: mark.at_s, part: 0 }).collect();
-        let pace = pace(&ticks, FINE_S);
+        let told_by_lines = self.behind_s.is_some();
+        let pace = pace(&ticks, if told_by_lines { FINE_S.1 } else { FINE_S.0 });
         let (tokens, steps) = self.tokens;
         Some(Progress {
             unit: "step".to_owned(),
@@ -113,7 +120,7 @@ impl Told {
             steps_total: total.or(self.total).map(|total| total.max(steps_done)),
             step_s: pace.as_ref().map(|pace| pace.step_s),
             tokens_per_step: (steps > 0).then(|| tokens / steps as f64),
-            clock: Clock::Arrival,
+            clock: if told_by_lines { Clock::Lines } else { Clock::Arrival },
             marks,
             pauses: pace.map_or_else(Vec::new, |pace| {
                 pace.pauses.into_iter().map(|(after_step, seconds)| Pause { after_step, seconds }).collect()
@@ -146,6 +153,7 @@ impl Told {
             self.not_understood.lines += 1;
             return;
         };
+        let at_s = line.at_s.map_or(at_s, |own_s| self.same_clock(own_s, at_s));
         if line.starts {
             // The first one to say so: another process may begin later.
             if self.start.is_none() && self.first.is_none() {
@@ -175,7 +183,16 @@ impl Told {
         self.mark(at_s);
     }
 
+    /// A moment of the program's clock by that of arrivals.
+    fn same_clock(&mut self, own_s: f64, arrived_s: f64) -> f64 {
+        let behind_s = self.behind_s.filter(|behind_s| (own_s + behind_s - arrived_s).abs() < SAME_CLOCK_S);
+        let behind_s = behind_s.unwrap_or(arrived_s - own_s);
+        self.behind_s = Some(behind_s);
+        own_s + behind_s
+    }
+
     fn mark(&mut self, at_s: f64) {
+        let at_s = self.last.map_or(at_s, |last| at_s.max(last.at_s));
         let mark = Mark { step: self.done, at_s };
         // Lines that came together: the last of them came when they did.
         if let (Some(last), Some(kept)) = (self.last, self.marks.last_mut())
@@ -200,22 +217,27 @@ impl Told {
     }
 }
 
-/// `step N`, with `of N` and `tokens N` behind it in any order, or `start N` with `of N`.
+/// `step N`, with `of N`, `tokens N` and `at S` behind it in any order, or `start N` with `of N` and `at S`.
 fn parse(text: &str) -> Option<Line> {
     let number =
         |word: &str| word.bytes().all(|byte| byte.is_ascii_digit()).then(|| word.parse::<u64>().ok()).flatten();
+    let seconds = |word: &str| {
+        let decimal = word.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+        decimal.then(|| word.parse::<f64>().ok()).flatten().filter(|seconds| seconds.is_finite())
+    };
     let mut words = text.split_ascii_whitespace();
     let starts = match words.next()? {
         "step" => false,
         "start" => true,
         _ => return None,
     };
-    let mut line = Line { starts, count: number(words.next()?)?, total: None, tokens: None };
+    let mut line = Line { starts, count: number(words.next()?)?, total: None, tokens: None, at_s: None };
     while let Some(word) = words.next() {
-        let value = number(words.next()?)?;
+        let value = words.next()?;
         match word {
-            "of" if line.total.is_none() && value > 0 => line.total = Some(value),
-            "tokens" if line.tokens.is_none() && !starts => line.tokens = Some(value),
+            "of" if line.total.is_none() => line.total = Some(number(value).filter(|total| *total > 0)?),
+            "tokens" if line.tokens.is_none() && !starts => line.tokens = Some(number(value)?),
+            "at" if line.at_s.is_none() => line.at_s = Some(seconds(value)?),
             _ => return None,
         }
     }
@@ -236,13 +258,16 @@ mod tests {
 
     #[test]
     fn a_line_says_a_count_and_what_stands_behind_it() {
-        let line = |starts, count, total, tokens| Some(Line { starts, count, total, tokens });
+        let line = |starts, count, total, tokens| Some(Line { starts, count, total, tokens, at_s: None });
+        let at = |at_s, line: Option<Line>| line.map(|line| Line { at_s: Some(at_s), ..line });
         for (text, expected) in [
             ("step 120 of 5000 tokens 8192", line(false, 120, Some(5000), Some(8192))),
             ("step 120 tokens 8192 of 5000", line(false, 120, Some(5000), Some(8192))),
             ("step 7", line(false, 7, None, None)),
             ("  step\t7 tokens 0\r", line(false, 7, None, Some(0))),
             ("start 0 of 10", line(true, 0, Some(10), None)),
+            ("step 7 at 12.5 of 9", at(12.5, line(false, 7, Some(9), None))),
+            ("start 0 at 1", at(1.0, line(true, 0, None, None))),
         ] {
             assert_eq!(parse(text), expected, "{text}");
         }
@@ -262,6 +287,11 @@ mod tests {
             "1",
             "step 99999999999999999999",
             "step 1 of 5 tokens",
+            "step 1 at -1",
+            "step 1 at inf",
+            "step 1 at 1e3",
+            "step 1 at .",
+            "step 1 at 1 at 1",
         ] {
             assert_eq!(parse(text), None, "{text}");
         }
@@ -284,6 +314,25 @@ mod tests {
         assert_eq!(progress.recognised_as, "steps, told by the program itself: 'step 3004 tokens 400'");
         assert_eq!(told.progress(Some(9000)).expect("told").steps_total, Some(9000));
         assert_eq!(told.not_understood(), None);
+    }
+
+    #[test]
+    fn the_clock_of_the_lines_goes_before_their_arrival_unless_it_is_another_one() {
+        let mut told = told(&[
+            ("start 0 at 100.0\nstep 1 at 100.25\n", 5.0),
+            ("step 2 at 100.5\nstep 3 at 100.75\n", 6.0),
+            // It began again at 0, and then went back by less.
+            ("step 4 at 0.5\n", 7.0),
+            ("step 5 at 0.25\n", 7.5),
+        ]);
+        let marks = |told: &Told| -> Vec<(u64, f64)> {
+            told.progress(None).expect("told").marks.iter().map(|mark| (mark.step, mark.at_s)).collect()
+        };
+        // The last two are at one moment, and that is one mark.
+        assert_eq!(marks(&told), [(0, 5.0), (1, 5.25), (2, 5.5), (3, 5.75), (5, 7.0)]);
+        assert_eq!(told.progress(None).expect("told").clock, Clock::Lines);
+        told.push(b"step 6\n", 8.0);
+        assert_eq!(marks(&told).last(), Some(&(6, 8.0)));
     }
 
     #[test]

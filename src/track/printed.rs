@@ -26,8 +26,9 @@ const CHUNK: usize = 1 << 16;
 /// How often it is looked whether the command has ended.
 const PATIENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
-/// How often it is looked whether a pipe that nobody holds was opened again.
-const BETWEEN_OPENINGS: Duration = Duration::from_millis(100);
+/// How often the steps that were told are read. Nobody waits for a line, so that the command that writes one wakes nobody up, which
+/// would take it ten times as long as writing.
+const BETWEEN_READINGS: Duration = Duration::from_millis(20);
 
 /// Where a byte goes: to one of its own streams, or nowhere but to whoever watches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -241,24 +242,17 @@ fn listen(from: &OwnedFd, watcher: &Mutex<&mut dyn Watcher>, started: Instant, e
     let mut buffer = vec![0; CHUNK];
     loop {
         let has_ended = ended.load(Ordering::Acquire);
-        let mut waiting = [PollFd::new(from, PollFlags::IN)];
-        let patience = if has_ended { Timespec { tv_sec: 0, tv_nsec: 0 } } else { PATIENCE };
-        let ready = match poll(&mut waiting, Some(&patience)) {
-            Ok(_) => waiting[0].revents(),
-            Err(rustix::io::Errno::INTR) => continue,
-            Err(_) => return,
-        };
-        let read = if ready.contains(PollFlags::IN) { rustix::io::read(from, &mut buffer).unwrap_or(0) } else { 0 };
-        if read > 0
-            && let Ok(mut watcher) = watcher.lock()
-        {
-            watcher.told(&buffer[..read], started.elapsed().as_secs_f64());
+        let mut there = [PollFd::new(from, PollFlags::IN)];
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        if poll(&mut there, Some(&at_once)).is_ok() && there[0].revents().contains(PollFlags::IN) {
+            let read = rustix::io::read(from, &mut buffer).unwrap_or(0);
+            if let Ok(mut watcher) = watcher.lock() {
+                watcher.told(&buffer[..read], started.elapsed().as_secs_f64());
+            }
         }
         if has_ended {
             return;
         }
-        if read == 0 && ready.contains(PollFlags::HUP) {
-            std::thread::sleep(BETWEEN_OPENINGS);
-        }
+        std::thread::sleep(BETWEEN_READINGS);
     }
 }
