@@ -14,6 +14,9 @@ T = TypeVar("T")
 FD_VARIABLE = "GREENFORMERS_STEPS_FD"
 PATH_VARIABLE = "GREENFORMERS_STEPS_PATH"
 
+#: Seconds between two lines at least. Writing one takes longer than counting a step, and more of them would tell no more.
+BETWEEN_LINES_S = 0.05
+
 
 def is_first_rank() -> bool:
     """Whether this process is the one of its job that tells: ``RANK``, or else ``LOCAL_RANK``, is 0 or not set."""
@@ -70,7 +73,7 @@ class Steps(Generic[T]):
     6
     """
 
-    __slots__ = ("_fd", "_loader", "_of", "_pending", "_tokens", "done", "total")
+    __slots__ = ("_at_s", "_due_s", "_fd", "_loader", "_of", "_pending", "_tokens", "_untold", "done", "total")
 
     def __init__(
         self,
@@ -88,26 +91,30 @@ class Steps(Generic[T]):
         #: Steps of the whole run, if they are known.
         self.total: int | None = None if total is None else int(total)
         self._loader = loader
-        self._tokens = tokens
-        self._pending = 0
+        self._tokens: int | None = None if tokens is None else int(tokens)
         self._of = f" of {self.total}" if self.total else ""
         self._fd: int | None = _open()
+        # Tokens, and whether there are steps, that no line has told yet; when the last of them was, and when a line is due.
+        self._pending = 0
+        self._untold = False
+        self._at_s = time.monotonic()
+        self._due_s = 0.0
         if self._fd is not None:
-            self._write(f"start {self.done}{self._of}")
+            self._write("start")
 
     def step(self, n: int = 1, *, tokens: int | None = None) -> None:
-        """Says that ``n`` more steps are done, on so many tokens in all."""
+        """Says that ``n`` more steps are done, on so many tokens in all. At most 20 times a second it is told."""
         self.done += n
         if self._fd is None:
             return
-        count = self._tokens if tokens is None else tokens
-        if count is None:
-            self._write(f"step {self.done}{self._of}")
-            return
-        # Those of a line that could not be written are told by the next one.
-        self._pending += int(count) if tokens is not None else int(count) * n
-        if self._write(f"step {self.done}{self._of} tokens {self._pending}"):
-            self._pending = 0
+        if tokens is not None:
+            self._pending += int(tokens)
+        elif self._tokens is not None:
+            self._pending += self._tokens * n
+        self._untold = True
+        self._at_s = time.monotonic()
+        if self._at_s >= self._due_s or self.done == self.total:
+            self._tell()
 
     @property
     def is_told(self) -> bool:
@@ -115,18 +122,29 @@ class Steps(Generic[T]):
         return self._fd is not None
 
     def close(self) -> None:
-        """Tells nothing more."""
+        """Tells what no line has told yet, and then nothing more."""
+        if self._fd is not None and self._untold:
+            self._tell()
         fd, self._fd = self._fd, None
         if fd is not None:
             os.close(fd)
 
-    def _write(self, line: str) -> bool:
+    def _tell(self) -> None:
+        self._due_s = self._at_s + BETWEEN_LINES_S
+        if self._write("step"):
+            self._untold = False
+            self._pending = 0
+
+    def _write(self, word: str) -> bool:
+        tokens = f" tokens {self._pending}" if self._pending else ""
+        line = f"{word} {self.done}{self._of}{tokens} at {self._at_s:.6f}\n"
         try:
-            os.write(self._fd, f"{line} at {time.monotonic():.6f}\n".encode("ascii"))  # type: ignore[arg-type]
+            os.write(self._fd, line.encode("ascii"))  # type: ignore[arg-type]
         except BlockingIOError:
             # Whoever reads is behind: training does not wait, and the next line says the same and more.
             return False
         except OSError:
+            self._untold = False
             self.close()
             return False
         return True
@@ -137,6 +155,8 @@ class Steps(Generic[T]):
         for item in self._loader:
             yield item
             self.step()
+        if self._fd is not None and self._untold:
+            self._tell()
 
     def __bool__(self) -> bool:
         return True

@@ -30,7 +30,8 @@ def load_tests(loader, tests, pattern):
 class Listening:
     """A pipe that is listened to, and the environment that says so."""
 
-    def __init__(self, **environment):
+    def __init__(self, between_lines_s=0.0, **environment):
+        self.between = mock.patch("greenformers._steps.BETWEEN_LINES_S", between_lines_s)
         self.read_end, self.write_end = os.pipe()
         os.set_blocking(self.read_end, False)
         names = {name: None for name in ("RANK", "LOCAL_RANK", "GREENFORMERS_STEPS_PATH")}
@@ -39,6 +40,7 @@ class Listening:
     def __enter__(self):
         self.patched = mock.patch.dict(os.environ)
         self.patched.start()
+        self.between.start()
         for name, value in self.environment.items():
             os.environ.pop(name, None)
             if value is not None:
@@ -47,6 +49,7 @@ class Listening:
 
     def __exit__(self, *_):
         self.patched.stop()
+        self.between.stop()
         for end in (self.read_end, self.write_end):
             if end is not None:
                 os.close(end)
@@ -91,6 +94,28 @@ class StepsTest(unittest.TestCase):
         with self.assertRaisesRegex(TypeError, "nothing that has a length"):
             len(Steps())
         self.assertTrue(Steps([]))
+
+    def test_lines_are_at_most_so_many_a_second_and_the_last_step_is_told_whenever_it_is(self):
+        with Listening(between_lines_s=60) as listening:
+            steps = Steps(total=4, tokens=10)
+            for _ in range(3):
+                steps.step()
+            self.assertEqual(listening.told(), ["start 0 of 4", "step 1 of 4 tokens 10"])
+            steps.step()
+            self.assertEqual(listening.told(), ["step 4 of 4 tokens 30"])
+            with Steps() as unknown:
+                for _ in range(3):
+                    unknown.step()
+                self.assertEqual(listening.told(), ["start 0", "step 1"])
+            self.assertEqual(listening.told(), ["step 3"])
+            list(Steps(iter("abc")))
+            self.assertEqual(listening.told(), ["start 0", "step 1", "step 3"])
+        with Listening(between_lines_s=0.02) as listening:
+            steps = Steps()
+            for _ in range(2):
+                steps.step()
+                time.sleep(0.03)
+            self.assertEqual(listening.told(), ["start 0", "step 1", "step 2"])
 
     def test_only_the_first_rank_tells(self):
         for environment, tells in [
