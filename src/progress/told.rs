@@ -179,7 +179,8 @@ impl Told {
         }
         self.done = line.count;
         self.total = line.total.or(self.total);
-        text.trim().clone_into(&mut self.shown);
+        // The time would tell a reader nothing.
+        text.split(" at ").next().unwrap_or(text).trim().clone_into(&mut self.shown);
         self.mark(at_s);
     }
 
@@ -303,7 +304,7 @@ mod tests {
             ("start 3000 of 5000\n", 10.0),
             ("step 3001 of 5000 tokens 100\nst", 12.0),
             ("ep 3002 tokens 300\n", 14.0),
-            ("step 3004 tokens 400\n", 18.0),
+            ("step 3004 tokens 400 at 9.5\n", 18.0),
         ]);
         let progress = told.progress(None).expect("steps were told");
         assert_eq!((progress.start_step, progress.steps_done, progress.steps_total), (3000, 3004, Some(5000)));
