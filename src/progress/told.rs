@@ -175,7 +175,8 @@ impl Told {
         }
         if let Some(tokens) = line.tokens {
             self.tokens.0 += tokens as f64;
-            self.tokens.1 += before.map_or(1, |before| line.count.saturating_sub(before).max(1));
+            let steps = before.map_or(1, |before| line.count.saturating_sub(before).max(1));
+            self.tokens.1 = self.tokens.1.saturating_add(steps);
         }
         self.done = line.count;
         self.total = line.total.or(self.total);
@@ -375,6 +376,42 @@ mod tests {
         assert!(told.line.capacity() <= 2 * LONGEST, "{}", told.line.capacity());
         told.push(b"\nstep 2\n\xff\xfe\n", 3.0);
         assert_eq!((told.not_understood().expect("some").lines, told.steps_done()), (4, Some(2)));
+    }
+
+    #[test]
+    fn any_bytes_are_taken_and_how_they_are_split_changes_nothing() {
+        let words: [&[u8]; 16] = [
+            b"step ",
+            b"start ",
+            b" of ",
+            b" tokens ",
+            b" at ",
+            b"0",
+            b"7",
+            b"18446744073709551615",
+            b"99999999999999999999",
+            b"\n",
+            b"\nstep ",
+            b"\r\n",
+            b"\xff",
+            b".5",
+            b"-",
+            b"\nstep 0 tokens 1\nstep 18446744073709551615 tokens 18446744073709551615\n",
+        ];
+        let mut seed = 7u64;
+        let (mut whole, mut split) = (Told::default(), Told::default());
+        for at in 0..30_000_u32 {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let word = words[(seed >> 60) as usize];
+            whole.push(word, f64::from(at));
+            word.chunks(1).for_each(|byte| split.push(byte, f64::from(at)));
+            if at % 1000 == 0 {
+                assert_eq!(whole.progress(None), split.progress(None));
+                // Each piece of luck ends where the largest number is reached.
+                (whole, split) = (Told::default(), Told::default());
+            }
+        }
+        assert_eq!(whole.not_understood(), split.not_understood());
     }
 
     #[test]
