@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::reliability::{folder, program, text};
 
 /// Commands of other programs, by how they begin, and why they are not run here.
-const NOT_RUN: [(&str, &str); 15] = [
+const NOT_RUN: [(&str, &str); 17] = [
     ("cargo install", "it builds the program again, in release"),
     ("cargo build", "a build of its own: it takes minutes, or a CUDA toolkit"),
     ("cargo test", "these are the tests"),
@@ -26,6 +26,8 @@ const NOT_RUN: [(&str, &str); 15] = [
     ("python3 tests/gpu_emulation/", "needs CUDA's headers"),
     ("LD_LIBRARY_PATH=target/emulated-gpu", "needs the emulated GPU that the line before it builds"),
     (".ci/run", "it runs these tests"),
+    ("pip install greenformers", "it installs what is published"),
+    ("maturin build", "it builds the program again, in release"),
 ];
 
 /// What commands of the program have in them that are parsed and not run, and why.
@@ -46,7 +48,7 @@ fn pages() -> Vec<(String, String)> {
 }
 
 /// The lines of a page that are code: the language of the fence around it, or nothing for one that is indented.
-fn code(page: &str) -> Vec<(Option<&str>, &str)> {
+pub(crate) fn code(page: &str) -> Vec<(Option<&str>, &str)> {
     let mut fence: Option<&str> = None;
     let mut found = Vec::new();
     for line in page.lines() {
@@ -121,7 +123,7 @@ fn small(args: &[&str]) -> Vec<String> {
 }
 
 /// A folder with all the files that the pages speak of.
-fn desk(args: &[&str]) -> TempDir {
+pub(crate) fn desk(args: &[&str]) -> TempDir {
     let folder = folder();
     let path = folder.path();
     let hour = |hour: u32| format!("2026-03-{:02}T{:02}:00Z,{}\n", 1 + hour / 24, hour % 24, 100 + hour);
@@ -237,7 +239,7 @@ fn a_wrong_command_line_would_be_seen() {
 fn code_says_what_it_is_so_that_no_command_hides_in_it() {
     for (path, page) in pages() {
         for (language, line) in code(&page) {
-            let known = ["sh", "text", "yaml", "rust"];
+            let known = ["sh", "text", "yaml", "rust", "python"];
             assert!(language.is_none_or(|l| known.contains(&l)), "{path}: a fence of {language:?}: {line}");
         }
     }

@@ -59,7 +59,7 @@ const ESTIMATE: [(&str, u32); 8] = [
 ];
 
 /// The floors inside `progress`: bytes and numbers, what a frame tells, a counter over time, the choice among counters.
-const PROGRESS: [(&str, u32); 17] = [
+const PROGRESS: [(&str, u32); 18] = [
     ("hints", 0),
     ("lines", 0),
     ("pace", 0),
@@ -75,6 +75,7 @@ const PROGRESS: [(&str, u32); 17] = [
     ("scan", 4),
     ("choice", 5),
     ("reader", 6),
+    ("told", 6),
     ("mod", 7),
     ("tests", 8),
 ];

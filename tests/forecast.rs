@@ -82,6 +82,90 @@ fn a_run_that_goes_to_its_end_is_held_against_what_was_forecast() {
     assert_eq!(run["exit"]["code"], 7);
 }
 
+/// So many steps of 20 ms that are told, and other numbers that are printed.
+fn told(n: u32, total: u32) -> String {
+    format!(
+        "i=0; while [ $i -lt {n} ]; do i=$((i+1)); echo \"step $i of {total} tokens 64\" > /dev/fd/$GREENFORMERS_STEPS_FD; \
+         echo \"step $((i * 3))/9000 loss 2.5\"; sleep 0.02; done\n"
+    )
+}
+
+#[test]
+fn steps_that_a_program_tells_go_before_those_that_it_prints() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = forecast(folder.path(), &["--stop-after", "40steps", "-o", "run.json"], &told(500, 500));
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    assert!(
+        stderr.contains("of 500 steps") && stderr.contains("read: steps, told by the program itself: 'step "),
+        "{stderr}"
+    );
+    assert!(!stderr.contains("not understood"), "{stderr}");
+    let run = json(&folder.path().join("run.json"));
+    let found = &run["forecast"];
+    assert_eq!((found["start_step"].as_u64(), found["steps_total"].as_u64()), (Some(0), Some(500)), "{found}");
+    assert!((40..200).contains(&found["steps_done"].as_u64().unwrap()), "{found}");
+    let rate = found["tokens_per_s"]["mid"].as_f64().unwrap() * found["step_s"]["mid"].as_f64().unwrap();
+    assert!((rate - 64.0).abs() < 1e-6, "{found}");
+    // What the user says goes before both.
+    let options = ["--total-steps", "77", "--tokens-per-step", "9", "-o", "other.json"];
+    assert!(forecast(folder.path(), &options, &told(30, 500)).status.success());
+    let found = &json(&folder.path().join("other.json"))["forecast"];
+    assert_eq!((found["steps_done"].as_u64(), found["steps_total"].as_u64()), (Some(30), Some(77)), "{found}");
+    let rate = found["tokens_per_s"]["mid"].as_f64().unwrap() * found["step_s"]["mid"].as_f64().unwrap();
+    assert!((rate - 9.0).abs() < 1e-6, "{found}");
+}
+
+#[test]
+fn a_program_that_closes_the_descriptor_is_read_by_what_it_prints() {
+    let folder = tempfile::tempdir().unwrap();
+    for begin in ["eval \"exec $GREENFORMERS_STEPS_FD>&-\"\n", "echo 'start 0 of 7' > /dev/fd/$GREENFORMERS_STEPS_FD\n"]
+    {
+        let output = forecast(folder.path(), &["-o", "run.json", "--force"], &(begin.to_owned() + &steps(30, 30)));
+        let stderr = text(&output.stderr);
+        assert!(output.status.success() && stderr.contains("read: steps, read from 'step 30/30'"), "{begin}: {stderr}");
+        assert_eq!(json(&folder.path().join("run.json"))["forecast"]["steps_total"], 30, "{begin}");
+    }
+}
+
+#[test]
+fn lines_that_are_not_understood_are_one_warning_and_the_program_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let wrong = "fd=/dev/fd/$GREENFORMERS_STEPS_FD; echo 'steps: 5' > $fd; head -c 3000000 /dev/zero > $fd; echo > $fd; printf 'a\\377\\n' > $fd\n";
+    let output = forecast(folder.path(), &["-o", "run.json"], &(wrong.to_owned() + &told(20, 20) + "exit 5\n"));
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(5), "{stderr}");
+    assert_eq!(stderr.matches("not understood").count(), 1, "{stderr}");
+    let run = json(&folder.path().join("run.json"));
+    assert_eq!(run["forecast"]["steps_done"], 20, "{run}");
+    let fact =
+        run["warnings"].as_array().unwrap().iter().find_map(|w| w["fact"].as_str().filter(|f| f.contains("STEPS_FD")));
+    let expected = "3 lines that the program told by `GREENFORMERS_STEPS_FD` were not understood, first `steps: 5`";
+    assert_eq!(fact, Some(expected), "{run}");
+}
+
+#[test]
+fn what_a_program_leaves_running_does_not_hold_up_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    // One that holds the pipe, and one that goes on telling.
+    let left = "sleep 30 > /dev/null 2>&1 &\n(while true; do echo step 9 of 20; sleep 0.01; done > /dev/fd/$GREENFORMERS_STEPS_FD 2> /dev/null) > /dev/null &\necho $! > pid\n";
+    let began = std::time::Instant::now();
+    let output = forecast(folder.path(), &[], &(told(10, 20) + left));
+    let took = began.elapsed().as_secs_f64();
+    assert!(output.status.success() && took < 15.0, "{took} s: {}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("forecast: 10 of 20 steps"), "{}", text(&output.stderr));
+    // Whoever tells on finds the pipe closed.
+    let pid = fs::read_to_string(folder.path().join("pid")).unwrap();
+    let is_there = || Path::new("/proc").join(pid.trim()).join("cmdline").exists();
+    for _ in 0..100 {
+        if !is_there() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    panic!("{pid} goes on");
+}
+
 #[test]
 fn what_is_no_training_is_said_to_be_none_and_nothing_of_the_output_is_lost() {
     let folder = tempfile::tempdir().unwrap();

@@ -24,6 +24,7 @@ mod ops;
 mod package;
 mod progress;
 mod properties;
+mod python;
 mod questions;
 mod reliability;
 mod reports;

@@ -1,10 +1,11 @@
 //! What watches a command that is forecast.
 
 use greenformers::estimate::{Account, Conditions, MeteredPart, account, whole_run};
+use greenformers::record::Warning;
 use greenformers::report::{ForecastOfRun, UNDERSTOOD};
 use greenformers::sensor::MeterFacts;
 use greenformers::stats::with_gain;
-use greenformers::track::{Forecaster, Look, Tracked, Watcher};
+use greenformers::track::{Forecaster, Look, STEPS_FD, Tracked, Watcher};
 use greenformers::units::Seconds;
 
 /// Seconds between two forecasts while the command runs.
@@ -45,13 +46,14 @@ impl Forecasting {
 
     fn of_run(&mut self, at_s: f64, account: &Account) -> Option<ForecastOfRun> {
         let run = self.forecaster.forecast(at_s)?;
+        let tokens_per_step = self.tokens_per_step.or(run.progress.tokens_per_step);
         Some(ForecastOfRun {
             whole: run.whole_s.map(|whole_s| whole_run(account, Seconds(at_s), whole_s)),
             run,
             said: self.forecaster.said().to_vec(),
             stopped: self.stopped,
             duration_s: at_s,
-            tokens_per_step: self.tokens_per_step,
+            tokens_per_step,
         })
     }
 
@@ -64,6 +66,20 @@ impl Forecasting {
     /// Whether the command was ended because enough was seen.
     pub(super) fn has_stopped(&self) -> bool {
         self.stopped
+    }
+
+    /// What has to be said of lines that were told and not understood.
+    pub(super) fn warning(&self) -> Option<Warning> {
+        let not = self.forecaster.not_understood()?;
+        let lines = if not.lines == 1 { "a line" } else { "lines" };
+        Some(Warning::new(
+            format!(
+                "{} {lines} that the program told by `{STEPS_FD}` were not understood, first `{}`",
+                not.lines, not.first
+            ),
+            "they are left out of the forecast",
+            "a line is `step N`, with `of N`, `tokens N` and `at SECONDS` behind it, or `start N`",
+        ))
     }
 
     /// Why there is no forecast.
@@ -81,6 +97,10 @@ impl Forecasting {
 impl Watcher for Forecasting {
     fn printed(&mut self, bytes: &[u8], at_s: f64) {
         self.forecaster.printed(bytes, at_s);
+    }
+
+    fn told(&mut self, bytes: &[u8], at_s: f64) {
+        self.forecaster.told(bytes, at_s);
     }
 
     fn look(&mut self, at_s: f64, meters: &[MeterFacts]) -> Look {

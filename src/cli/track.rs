@@ -153,6 +153,7 @@ pub(super) fn run_watched(args: &Args, context: &Context, watching: Option<Forec
     let began = seconds(started);
     let conditions = conditions.during(began, began + tracked.duration_s);
     tracked.warnings.extend(conditions.warnings.iter().cloned());
+    tracked.warnings.extend(watching.as_ref().and_then(Forecasting::warning));
     let account = account_for(&tracked, share, &conditions, args, &facts);
     let started = started.to_rfc3339_opts(chrono::SecondsFormat::Millis, false);
     let forecast = watching.as_mut().and_then(|w| w.finish(&tracked, &account));

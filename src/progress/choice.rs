@@ -36,6 +36,8 @@ pub struct Progress {
     pub steps_total: Option<u64>,
     /// Seconds a step in steady training, without start-up, evaluation and checkpoints.
     pub step_s: Option<f64>,
+    /// Tokens of a step, where the program tells them.
+    pub tokens_per_step: Option<f64>,
     /// Where the pace is from. The marks are by the same clock, unless it starts again in every epoch: then by arrival.
     pub clock: Clock,
     /// When each number of steps was reached, oldest first. Of very many, some are left out.
@@ -119,6 +121,7 @@ pub(super) fn progress(series: &Series, facts: &Facts, pinned: Option<u64>) -> P
         steps_done: done,
         steps_total: run.total,
         step_s,
+        tokens_per_step: None,
         clock,
         marks,
         pauses: pace.map_or_else(Vec::new, |pace| {

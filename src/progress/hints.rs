@@ -43,4 +43,10 @@ impl Hints {
         self.total_steps = Some(steps);
         self
     }
+
+    /// The number of steps that the user names.
+    #[must_use]
+    pub fn total(&self) -> Option<u64> {
+        self.total_steps
+    }
 }

@@ -3,7 +3,8 @@
 //! A [`Reader`] takes the bytes of a program's output with the times at which they came, and finds the counter that
 //! counts training steps: one that rises, is told often and over most of the run, and goes with its total and with the
 //! times beside it. It knows no programs, only forms: bars, pairs of a number and a total, named numbers, ranges,
-//! epochs with batches. Where nothing of this kind is seen it says nothing.
+//! epochs with batches. Where nothing of this kind is seen it says nothing. [`Told`] takes the lines of a program that tells
+//! its steps itself.
 //!
 //! Nothing here reads a file or a clock, memory is bounded, and no bytes make it panic.
 
@@ -23,9 +24,11 @@ mod series;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod told;
 mod words;
 
 pub use choice::{Mark, Pause, Progress};
 pub use clocks::Clock;
 pub use hints::{Hints, PatternError};
 pub use reader::Reader;
+pub use told::{NotUnderstood, Told};

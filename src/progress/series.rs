@@ -283,7 +283,7 @@ impl Series {
 }
 
 /// Leaves out every second value, and keeps the last.
-fn halve<T>(values: &mut Vec<T>) {
+pub(super) fn halve<T>(values: &mut Vec<T>) {
     let mut at = 0;
     let odd = values.len() % 2;
     values.retain(|_| {

@@ -1,8 +1,8 @@
-//! How long a program will take in all, from what it prints while it runs.
+//! How long a program will take in all, from what it tells or prints while it runs.
 
 use std::str::FromStr;
 
-use crate::progress::{Hints, Progress, Reader};
+use crate::progress::{Hints, NotUnderstood, Progress, Reader, Told};
 use crate::stats::{Interval, LoopForecast, loop_forecast};
 use crate::units::{Seconds, parse_time};
 
@@ -65,12 +65,14 @@ pub struct Said {
 #[derive(Debug)]
 pub struct Forecaster {
     reader: Reader,
+    /// What the program tells by itself goes before what it prints.
+    told: Told,
+    total: Option<u64>,
     stop_after: Option<StopAfter>,
     /// Epochs to come, each as long as the total that the program prints.
     epochs: Option<u64>,
     last_step: Option<u64>,
     reached_s: f64,
-    first_s: Option<f64>,
     said: Vec<Said>,
 }
 
@@ -79,12 +81,13 @@ impl Forecaster {
     #[must_use]
     pub fn new(hints: Hints, epochs: Option<u64>, stop_after: Option<StopAfter>) -> Self {
         Self {
+            total: hints.total(),
             reader: Reader::new(hints),
+            told: Told::default(),
             stop_after,
             epochs,
             last_step: None,
             reached_s: 0.0,
-            first_s: None,
             said: Vec::new(),
         }
     }
@@ -92,12 +95,28 @@ impl Forecaster {
     /// Takes what the program printed, so many seconds after its start.
     pub fn printed(&mut self, bytes: &[u8], at_s: f64) {
         self.reader.push(bytes, at_s);
-        let Some(progress) = self.reader.progress() else { return };
-        if self.last_step != Some(progress.steps_done) {
-            self.last_step = Some(progress.steps_done);
-            self.reached_s = at_s;
-            self.first_s.get_or_insert(at_s);
+        if self.told.steps_done().is_none() {
+            self.reached(self.reader.progress().map(|progress| progress.steps_done), at_s);
         }
+    }
+
+    /// Takes what the program told of its steps, so many seconds after its start.
+    pub fn told(&mut self, bytes: &[u8], at_s: f64) {
+        self.told.push(bytes, at_s);
+        self.reached(self.told.steps_done(), at_s);
+    }
+
+    fn reached(&mut self, step: Option<u64>, at_s: f64) {
+        if step.is_some() && self.last_step != step {
+            self.last_step = step;
+            self.reached_s = at_s;
+        }
+    }
+
+    /// What the program told that is no step of the protocol.
+    #[must_use]
+    pub fn not_understood(&self) -> Option<&NotUnderstood> {
+        self.told.not_understood()
     }
 
     /// Takes what is left of its last line, once nothing more comes.
@@ -111,6 +130,9 @@ impl Forecaster {
         match self.stop_after {
             None => false,
             Some(StopAfter::Time(time)) => at_s >= time.0,
+            Some(StopAfter::Steps(steps)) if self.told.steps_done().is_some() => {
+                self.told.steps_of_this_start() >= steps
+            }
             Some(StopAfter::Steps(steps)) => {
                 self.reader.progress().is_some_and(|p| p.steps_done.saturating_sub(p.start_step) >= steps)
             }
@@ -129,12 +151,20 @@ impl Forecaster {
         &self.said
     }
 
-    /// What is known now; `None` as long as no progress was recognised.
-    pub fn forecast(&mut self, at_s: f64) -> Option<RunForecast> {
+    fn printed_progress(&self) -> Option<Progress> {
         let mut progress = self.reader.progress()?;
         if let (Some(epochs), Some(total)) = (self.epochs, progress.steps_total) {
             progress.steps_total = total.checked_mul(epochs);
         }
+        Some(progress)
+    }
+
+    /// What is known now; `None` as long as no progress was recognised.
+    pub fn forecast(&mut self, at_s: f64) -> Option<RunForecast> {
+        let progress = match self.told.progress(self.total) {
+            Some(told) => told,
+            None => self.printed_progress()?,
+        };
         let marks: Vec<(u64, f64)> = progress.marks.iter().map(|mark| (mark.step, mark.at_s)).collect();
         let steps = progress.steps_total.and_then(|total| loop_forecast(&marks, total));
         let is_done = progress.steps_total.is_some_and(|total| progress.steps_done >= total);
@@ -198,5 +228,27 @@ mod tests {
         assert!(said.is_empty(), "less than a tenth was seen: {said:?}");
         let epochs = Forecaster::new(Hints::default(), Some(3), None);
         assert_eq!(epochs.epochs, Some(3));
+    }
+
+    #[test]
+    fn what_a_program_tells_goes_before_what_it_prints_from_its_first_step_on() {
+        let mut forecaster = Forecaster::new(Hints::default(), Some(3), Some(StopAfter::Steps(20)));
+        forecaster.told(b"start 0 of 400\n", 0.5);
+        for step in 1..=10_u32 {
+            forecaster.printed(format!("step {step}/100 loss 2.5\n").as_bytes(), f64::from(step));
+        }
+        let printed = forecaster.forecast(10.0).expect("printed").progress;
+        assert_eq!((printed.steps_done, printed.steps_total), (10, Some(300)));
+        for step in 1..=20_u32 {
+            assert!(!forecaster.is_enough(0.0), "{step}");
+            forecaster.told(format!("step {step} of 400 tokens 8\n").as_bytes(), 10.0 + f64::from(step));
+            forecaster.printed(b"step 11/100 loss 2.5\n", 10.0 + f64::from(step));
+        }
+        let told = forecaster.forecast(30.0).expect("told");
+        // The total that was told is that of the run, whatever its epochs are.
+        assert_eq!((told.progress.steps_done, told.progress.steps_total), (20, Some(400)));
+        assert_eq!((told.reached_s, told.progress.tokens_per_step), (30.0, Some(8.0)));
+        assert!(told.whole_s.expect("a total").contains(410.0), "{:?}", told.whole_s);
+        assert!(forecaster.is_enough(0.0) && forecaster.not_understood().is_none());
     }
 }

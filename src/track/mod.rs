@@ -46,6 +46,11 @@ use crate::units::Seconds;
 /// All processes are gone through at each look at the command, which costs more than a reading of its meters.
 const LEAST_BETWEEN_LOOKS_S: f64 = 1.0;
 
+/// The environment variable that names the descriptor to which a command may tell its steps, a line of text for each.
+pub const STEPS_FD: &str = "GREENFORMERS_STEPS_FD";
+/// The one that names the same pipe by a path, for a process whose launcher has closed the descriptor. Linux has such paths.
+pub const STEPS_PATH: &str = "GREENFORMERS_STEPS_PATH";
+
 /// How often whoever watches is asked.
 const BETWEEN_QUESTIONS: Duration = Duration::from_millis(250);
 

@@ -1,21 +1,23 @@
 //! What the command prints: passed on byte by byte, and shown to whoever watches.
 //!
 //! A program that sees a terminal draws bars and colours, so it is given one where this program has one: a pseudo-terminal that
-//! changes no byte. Elsewhere it is given a pipe, as it would be by a shell.
+//! changes no byte. Elsewhere it is given a pipe, as it would be by a shell. One more pipe takes what it tells of its steps.
 
 use std::io::{self, IsTerminal, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
+use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{OptionalActions, OutputModes, Winsize, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
 
 use super::watcher::Watcher;
+use super::{STEPS_FD, STEPS_PATH};
 
 /// The size of a terminal that does not know its own.
 const USUAL_SIZE: Winsize = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
@@ -24,11 +26,16 @@ const CHUNK: usize = 1 << 16;
 /// How often it is looked whether the command has ended.
 const PATIENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
-/// Which of its own streams a byte goes to.
+/// How often the steps that were told are read. Nobody waits for a line, so that the command that writes one wakes nobody up, which
+/// would take it ten times as long as writing.
+const BETWEEN_READINGS: Duration = Duration::from_millis(20);
+
+/// Where a byte goes: to one of its own streams, or nowhere but to whoever watches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stream {
     Out,
     Err,
+    Steps,
 }
 
 /// An end of a pipe, or of a pseudo-terminal, that the command writes to.
@@ -39,13 +46,27 @@ pub(super) struct Source {
 
 /// What a command is given as its output: its own ends, where it is watched.
 #[derive(Default)]
-pub(super) struct Streams(Option<[OwnedFd; 2]>);
+pub(super) struct Streams(Option<Ends>);
+
+struct Ends {
+    out: OwnedFd,
+    err: OwnedFd,
+    steps: OwnedFd,
+    /// The pipe of steps by name, as long as this program reads it.
+    path: Option<String>,
+}
 
 impl Streams {
     /// Gives them to a command; without them it has those of this program.
     pub(super) fn give(&self, command: &mut Command) -> io::Result<()> {
-        if let Some([out, err]) = &self.0 {
+        if let Some(Ends { out, err, steps, path }) = &self.0 {
             command.stdout(Stdio::from(out.try_clone()?)).stderr(Stdio::from(err.try_clone()?));
+            // The command has it under the same number.
+            fcntl_setfd(steps, FdFlags::empty())?;
+            command.env(STEPS_FD, steps.as_raw_fd().to_string());
+            // What another forecast has set is not of this command.
+            command.env_remove(STEPS_PATH);
+            command.envs(path.iter().map(|path| (STEPS_PATH, path)));
         }
         Ok(())
     }
@@ -54,20 +75,24 @@ impl Streams {
     pub(super) fn open() -> io::Result<(Self, Vec<Source>)> {
         let (out, err) = (io::stdout().is_terminal(), io::stderr().is_terminal());
         let mut sources = Vec::new();
+        let (from, steps) = io::pipe()?;
+        let path = cfg!(target_os = "linux").then(|| format!("/proc/{}/fd/{}", std::process::id(), from.as_raw_fd()));
+        sources.push(Source { from: from.into(), to: Stream::Steps });
+        let steps = steps.into();
         let mut piped = |to| -> io::Result<OwnedFd> {
             let (from, into) = io::pipe()?;
             sources.push(Source { from: from.into(), to });
             Ok(into.into())
         };
         if !out {
-            let both = [piped(Stream::Out)?, piped(Stream::Err)?];
-            return Ok((Self(Some(both)), sources));
+            let (out, err) = (piped(Stream::Out)?, piped(Stream::Err)?);
+            return Ok((Self(Some(Ends { out, err, steps, path })), sources));
         }
         let (from, stdout) = pseudo_terminal(io::stdout().as_fd())?;
         // Both on one terminal keep their order.
         let stderr = if err { stdout.try_clone()? } else { piped(Stream::Err)? };
         sources.push(Source { from, to: Stream::Out });
-        Ok((Self(Some([stdout, stderr])), sources))
+        Ok((Self(Some(Ends { out: stdout, err: stderr, steps, path })), sources))
     }
 }
 
@@ -122,6 +147,7 @@ impl Screen {
                 out.flush()
             }
             Stream::Err => io::stderr().write_all(bytes),
+            Stream::Steps => Ok(()),
         }
     }
 
@@ -177,6 +203,9 @@ pub(super) fn pass_on(
     ended: &AtomicBool,
 ) {
     let Source { from, to } = source;
+    if to == Stream::Steps {
+        return listen(&from, watcher, started, ended);
+    }
     let mut buffer = vec![0; CHUNK];
     loop {
         let has_ended = ended.load(Ordering::Acquire);
@@ -203,5 +232,27 @@ pub(super) fn pass_on(
             // Whoever read it has gone: the command finds its end closed, as it would without this program.
             return;
         }
+    }
+}
+
+/// Takes what the command tells of its steps until it has ended, whoever else still holds the pipe. A pipe that nobody holds may be
+/// opened again.
+fn listen(from: &OwnedFd, watcher: &Mutex<&mut dyn Watcher>, started: Instant, ended: &AtomicBool) {
+    // What Linux holds in a pipe: one reading takes all that was told before the end.
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        let has_ended = ended.load(Ordering::Acquire);
+        let mut there = [PollFd::new(from, PollFlags::IN)];
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        if poll(&mut there, Some(&at_once)).is_ok() && there[0].revents().contains(PollFlags::IN) {
+            let read = rustix::io::read(from, &mut buffer).unwrap_or(0);
+            if let Ok(mut watcher) = watcher.lock() {
+                watcher.told(&buffer[..read], started.elapsed().as_secs_f64());
+            }
+        }
+        if has_ended {
+            return;
+        }
+        std::thread::sleep(BETWEEN_READINGS);
     }
 }
