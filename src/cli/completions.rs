@@ -212,8 +212,8 @@ fn axes(typed: &OsStr) -> Vec<CompletionCandidate> {
     let start = typed.rfind(',').map_or(0, |comma| comma + 1);
     let list = LISTS.iter().rev().filter_map(|list| Some((typed.rfind(list)?, *list))).max();
     let with = |from: usize, names: Vec<String>| {
-        let (before, last) = typed.split_at(from);
-        among(names, OsStr::new(last)).into_iter().map(|name| name.add_prefix(before)).collect::<Vec<_>>()
+        let (before, begun) = typed.split_at(from);
+        among(names, OsStr::new(begun)).into_iter().map(|name| name.add_prefix(before)).collect::<Vec<_>>()
     };
     let lists = with(start, owned(&LISTS));
     let Some((at, list)) = list else { return lists };
