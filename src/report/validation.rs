@@ -293,7 +293,10 @@ mod tests {
             words(&table).starts_with("All: cell: lrt:rank=256, 4 x 512, f32; steps: 1200 what predicted"),
             "{table}"
         );
-        assert!(below.starts_with("assumed: 30 s of profile are typical of the run (`--profile"), "{below}");
+        assert!(
+            words(&below).starts_with("assumed: 30 s of profile are typical of the run (`--profile SECONDS`) 4"),
+            "{below}"
+        );
         assert!(words(&below).contains("4 sequences of 512 tokens") && below.contains("rapl"), "{below}");
         assert!(below.ends_with("\nnext:    greenformers estimate out/profile\n"), "{below}");
         let two = [validation(512, 582.0), validation(128, 500.0)];
