@@ -4,6 +4,7 @@
 
 mod cases;
 mod cli;
+mod completions;
 mod counters;
 mod data;
 mod decoders;

@@ -41,7 +41,7 @@ fn value<'a>(estimate: &'a Value, assumption: &str) -> &'a Value {
     &all.iter().find(|a| a["name"] == assumption).unwrap_or_else(|| panic!("no {assumption}"))["value"]
 }
 
-const JOBS: [&str; 9] = [
+const JOBS: [&str; 12] = [
     "estimate bert-large --hardware a100-40gb --devices 8 --cloud aws --region eu-west-1",
     "estimate --step-time 0.42s --steps 100k --grid poland",
     "estimate --step-time 0.42s --steps 100k --grid Sweden --hardware h100-sxm5",
@@ -51,6 +51,9 @@ const JOBS: [&str; 9] = [
     "footprint --hours 11h40m --devices 8 --hardware a100-sxm4-80gb --cloud aws --region Ireland",
     "footprint --energy-kwh 120 --grid swe --pue 1.1",
     "estimate --hardware h100-sxm5 --grid california --arch dense --basis direct",
+    "estimate bert-large --sweep hardware=a100-sxm4-40gb,h100-sxm5,devices=1,8,grid=fra,pol,dtype=bf16,f16",
+    "estimate --sweep hardware=a100-sxm4-80gb,devices=8,arch=dense,lrt:rank=256",
+    "estimate --sweep hardware=h100-sxm5,a100-sxm4-80gb,grid=fra,pol,devices=8 --recommend",
 ];
 
 #[test]
@@ -90,9 +93,9 @@ fn the_answer_is_a_sentence_a_table_three_assumptions_and_the_next_command() {
     next:    greenformers estimate bert-large --hardware a100-40gb --devices 8 --cloud aws --region eu-west-1 --assumptions
     ");
     insta::assert_snapshot!(answer(JOBS[3], 120), @r"
-    1 x h100-sxm5-80gb is the fastest, 2.03 x faster than 1 x a100-sxm4-80gb, though the intervals overlap. 1 x
-    a100-sxm4-80gb is the cheapest, 1.18 x cheaper than 1 x h100-sxm5-80gb, though the intervals overlap. 1 x h100-sxm5-80gb
-    is the cleanest, 1.18 x less CO2e than 1 x a100-sxm4-80gb, though the intervals overlap.
+    1 x h100-sxm5-80gb is the fastest, 2.03 x faster than 1 x a100-sxm4-80gb, though that is not certain. 1 x a100-sxm4-80gb
+    is the cheapest, 1.18 x cheaper than 1 x h100-sxm5-80gb, though that is not certain. 1 x h100-sxm5-80gb is the cleanest,
+    1.18 x less CO2e than 1 x a100-sxm4-80gb, though that is not certain.
 
     hardware                time days             kWh           kgCO2e                  USD
     a100-sxm4-80gb  25.0 [11.4, 78.3]  306 [136, 972]  128 [17.4, 488]    3070 [1400, 9630]
@@ -118,6 +121,91 @@ fn the_answer_is_a_sentence_a_table_three_assumptions_and_the_next_command() {
 }
 
 #[test]
+fn a_sweep_ends_as_an_estimate_does() {
+    insta::assert_snapshot!(answer(JOBS[10], 80), @r"
+    The fastest of the 2 scenarios that fit: bert-base (LRT r=256) on 8 x
+    a100-sxm4-80gb, World (world): 7.75 [3.72, 28.2] h, 211 [88.6, 824] USD,
+    41.6 [18.6, 159] kWh and 17.6 [2.33, 80.8] kgCO2e (life-cycle); modelled, not
+    measured.
+
+    All: devices: 8, dtype: bf16, software: unknown, grid: world, fits: yes
+    hardware        architecture  time h   kWh  kgCO2e  USD
+    a100-sxm4-80gb  dense           9.44  50.3    21.5  257
+    a100-sxm4-80gb  LRT r=256       7.75  41.6    17.6  211
+
+    assumed: software: unknown (`--software eager`, `compiled` or
+             `optimised`)
+             site: Data-centre industry average, 2025 (`--site NAME` or `--pue X`)
+             grid: World (world), life-cycle (`--grid NAME`, or `--cloud NAME
+             --region NAME`)
+    next:    greenformers estimate --sweep hardware=a100-sxm4-80gb,devices=8,arch=dense,lrt:rank=256 --recommend
+    ");
+    insta::assert_snapshot!(answer(JOBS[9], 60), @r"
+    The fastest of the 16 scenarios that fit: bert-large (dense)
+    on 8 x h100-sxm5-80gb, France (fra): 14.4 [8.68, 40.4] h,
+    565 [134, 2540] USD, 134 [73.8, 394] kWh and
+    7.10 [3.80, 20.9] kgCO2e (life-cycle); modelled, not
+    measured.
+
+    All: software: unknown, architecture: dense, grid: fra,
+      fits: yes
+    hardware        devices  dtype  time h  kWh  kgCO2e  USD
+    h100-sxm5-80gb        8  bf16     14.4  134    7.10  565
+    h100-sxm5-80gb        8  f16      14.4  134    7.10  565
+    h100-sxm5-80gb        1  bf16     83.6  101    5.33  374
+    h100-sxm5-80gb        1  f16      83.6  101    5.33  374
+    4 of 16, those first that no other beats in all of time,
+    cost, CO2e: `--format csv` or `--out FILE` has the rest
+
+    assumed: software: unknown (`--software eager`,
+             `compiled` or `optimised`)
+             site: Data-centre industry average, 2025 (`--site
+             NAME` or `--pue X`)
+             price of a device: 3.99 [1.25, 12.3] USD/h
+             (`--cloud NAME` or `--usd-per-hour X`)
+    next:    greenformers estimate bert-large --sweep hardware=a100-sxm4-40gb,h100-sxm5,devices=1,8,grid=fra,pol,dtype=bf16,f16 --recommend
+    ");
+    insta::assert_snapshot!(answer(JOBS[11], 100), @r"
+    choose dense in bf16 on 8 x NVIDIA H100 SXM5 80 GB, unknown software, France: 5.1 h, 216 USD, 2.48
+    kgCO2e; of 4 scenarios that fit it has the smallest product of time, cost, CO2e; no other needs less
+    time, cost or CO2e. It takes 2.991 to 18.456 h with 95 % probability, and 3 others may finish within
+    that: which is faster is not known until a step of each is measured.
+
+    All: devices: 8, dtype: bf16, software: unknown, architecture: dense, fits: yes
+    hardware        grid             time h               kWh             kgCO2e               USD
+    h100-sxm5-80gb  fra   5.05 [2.99, 18.5]  46.5 [25.2, 179]  2.48 [1.30, 9.55]  216 [46.2, 1150]
+    h100-sxm5-80gb  pol   5.05 [2.99, 18.5]  46.5 [25.2, 179]   30.3 [16.3, 116]  216 [46.2, 1150]
+    a100-sxm4-80gb  fra   9.44 [5.75, 22.9]  50.3 [28.2, 128]  2.66 [1.44, 6.84]    257 [135, 666]
+    a100-sxm4-80gb  pol   9.44 [5.75, 22.9]  50.3 [28.2, 128]  32.7 [18.3, 83.3]    257 [135, 666]
+
+    assumed: software: unknown (`--software eager`, `compiled` or `optimised`)
+             site: Data-centre industry average, 2025 (`--site NAME` or `--pue X`)
+             price of a device: 3.99 [1.25, 12.3] USD/h (`--cloud NAME` or `--usd-per-hour X`)
+    next:    greenformers estimate --sweep hardware=h100-sxm5,a100-sxm4-80gb,grid=fra,pol,devices=8 --recommend --format csv
+    ");
+}
+
+#[test]
+fn a_sweep_says_the_numbers_of_a_single_estimate() {
+    let sweep = "estimate --sweep hardware=a100-sxm4-80gb,devices=8,grid=fra,aws-eu-north-1,arch=dense,lrt:rank=256";
+    let all: Value = serde_json::from_str(&answer(&format!("{sweep} --format json"), 80)).unwrap();
+    let scenarios = all["scenarios"].as_array().unwrap();
+    assert_eq!(scenarios.len(), 4);
+    for s in scenarios {
+        let (grid, arch) = (s["grid"].as_str().unwrap(), s["spec"].as_str().unwrap());
+        let single = format!("estimate --hardware a100-sxm4-80gb --devices 8 --grid {grid} --arch {arch}");
+        let single = &estimates(&single)[0];
+        for quantity in ["wall_h", "facility_energy_kwh", "operational_kgco2e", "cost_usd"] {
+            for end in ["low", "mid", "high"] {
+                let of = |value: &Value| value[quantity][end].as_f64().unwrap();
+                let (swept, alone) = (of(s), of(single));
+                assert!((swept / alone - 1.0).abs() < 1e-9, "{grid} {arch} {quantity} {end}: {swept}, {alone}");
+            }
+        }
+    }
+}
+
+#[test]
 fn machines_are_compared_by_one_architecture() {
     let text = answer("estimate bert-base --hardware a100-sxm4-80gb,h100-sxm5 --devices 8 --cloud aws", 500);
     let verdict = text.lines().next().unwrap();
@@ -128,7 +216,9 @@ fn machines_are_compared_by_one_architecture() {
 #[test]
 fn in_the_locale_of_ascii_every_letter_is_one_of_it() {
     let folder = tempfile::tempdir().unwrap();
-    let args = ["estimate", "--sweep", "hardware=h100-sxm5,a100-sxm4-80gb,grid=fra,dtype=bf16"];
+    // Its bars are of blocks.
+    let record = Path::new(env!("CARGO_MANIFEST_DIR")).join("reports/h200-bert-base");
+    let args = ["compare", record.to_str().unwrap()];
     for (locale, is_ascii) in [("C", true), ("C.UTF-8", false)] {
         let mut program = Command::cargo_bin("greenformers").unwrap();
         let output = program.args(args).env("LC_ALL", locale).current_dir(folder.path()).output().unwrap();

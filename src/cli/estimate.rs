@@ -155,6 +155,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
             micro_batch: args.micro_batch.map(|n| n as usize),
             software: args.software(),
             conditions: asked.spec,
+            seed: args.seed,
             is_measured: asked.record.is_some() || args.step_time.is_some(),
         };
         return sweep::run(&args.sweep, axes, &base, args.format, context);

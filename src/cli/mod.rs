@@ -100,6 +100,8 @@ impl Context {
 
 /// Parses, runs, prints the error. Exit code 0 done, 1 failed, 2 usage.
 pub(crate) fn main() -> ExitCode {
+    // Ends the program where a shell asks for names.
+    completions::answer_shell();
     let cli = Cli::parse();
     // Where it cannot be had, a limit of file size ends the program, as it would any other.
     #[cfg(unix)]

@@ -5,20 +5,25 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use greenformers::catalog::{Device, EntryKind, SoftwareSpec};
 use greenformers::estimate::{
-    Axes, Cluster, ConditionsSpec, EstimateError, Goal, Limits, Rent, Scenario, frontier, recommend, sweep,
+    Axes, Cluster, ConditionsSpec, Estimate, EstimateError, Goal, Hardware, Limits, Rent, Request, Scenario,
+    draw_scenarios, estimate, frontier, recommend, sweep,
 };
 use greenformers::files::JSON_SCHEMA;
 use greenformers::model::Arch;
 use greenformers::record::{Warning, Workload, write_whole};
-use greenformers::report::{NamedScenario, named_scenarios, sweep_frame, sweep_table, to_csv, to_parquet};
+use greenformers::report::{
+    NamedScenario, assumed_and_next, named_scenarios, sentence, sweep_frame, sweep_table, to_csv, to_parquet, wrapped,
+};
 use greenformers::units::DType;
 use serde::Serialize;
 
 use super::Context;
-use super::common::{Format, paint, print, print_json, warnings_text, width};
+use super::common::{Format, command_with, paint, print, print_json, warnings_text, width};
 
 /// Rows that a terminal is shown.
-const ROWS: usize = 40;
+const ROWS: usize = 10;
+/// No more scenarios are worked out by draws, as a single estimate is: they take some milliseconds each.
+const DRAWN: usize = 300;
 /// No sweep has more scenarios.
 const MAX_SCENARIOS: usize = 5_000_000;
 
@@ -130,6 +135,7 @@ pub(super) struct Base<'a> {
     pub(super) micro_batch: Option<usize>,
     pub(super) software: SoftwareSpec,
     pub(super) conditions: ConditionsSpec,
+    pub(super) seed: u64,
     /// Whether a record or a step time was given, of which there is nothing to sweep.
     pub(super) is_measured: bool,
 }
@@ -152,9 +158,13 @@ pub(super) fn run(
     {
         bail!("`--out {}` is neither a .csv nor a .parquet file", out.display());
     }
-    let axes = axes(base, axes_text, context)?;
-    let all = sweep(&base.workload, &axes, base.micro_batch)?;
+    let grids = grid_names(&lists(axes_text)?, context)?;
+    let axes = axes(base, axes_text, &grids, context)?;
+    let mut all = sweep(&base.workload, &axes, base.micro_batch)?;
     let total = all.scenarios.len();
+    if total <= DRAWN {
+        draw_scenarios(&base.workload, &axes, base.micro_batch, base.seed, &mut all.scenarios)?;
+    }
     let mut warnings: Vec<Warning> = Vec::new();
     for warning in axes.grids.iter().flat_map(|(_, conditions)| &conditions[0].warnings) {
         if !warnings.contains(warning) {
@@ -169,7 +179,7 @@ pub(super) fn run(
     scenarios.retain(|s| limits.allow(s));
     let goals =
         if options.pareto.is_empty() { vec![Goal::Time, Goal::Cost, Goal::Co2e] } else { options.pareto.clone() };
-    let sentence = options.recommend.then(|| recommend(&scenarios, &axes, &goals));
+    let advice = options.recommend.then(|| recommend(&scenarios, &axes, &goals));
     if !options.pareto.is_empty() {
         scenarios = frontier(scenarios, &goals);
     }
@@ -186,45 +196,118 @@ pub(super) fn run(
             schema: JSON_SCHEMA,
             total,
             scenarios,
-            recommendation: sentence.flatten(),
+            recommendation: advice.flatten(),
             warnings,
         });
     }
-    let mut text = match format {
-        Format::Csv if options.out.is_none() => to_csv(&mut frame)?,
-        _ => {
-            let (common, table) = sweep_table(&scenarios, &axes, ROWS);
-            let mut text = common.join("\n");
-            if !common.is_empty() {
-                text.push('\n');
-            }
-            text.push_str(&paint().table(&table.render(width()), &[]));
-            text.push_str("×/÷: 95 % intervals go from the number over the factor after it to the number times it\n");
-            if scenarios.len() > ROWS {
-                text.push_str(&format!(
-                    "and {} more: `--format csv`, `--out FILE` or `--pareto`\n",
-                    scenarios.len() - ROWS
-                ));
-            }
-            text
+    let advice =
+        advice.map(|a| a.unwrap_or_else(|| "nothing to choose: no scenario fits and is within the limits.".to_owned()));
+    if format == Format::Csv {
+        let text = if options.out.is_none() { to_csv(&mut frame)? } else { String::new() };
+        if let Some(advice) = advice {
+            context.note(advice);
         }
+        return print(&text);
+    }
+    let fitting = scenarios.iter().filter(|s| s.fits != Some(false));
+    let fastest = fitting.min_by(|a, b| a.wall_h().mid.total_cmp(&b.wall_h().mid));
+    let alone = fastest.map(|s| alone(s, &axes, base, grids[s.grid].as_deref(), context)).transpose()?.flatten();
+    let said = match (advice, &alone) {
+        (Some(advice), _) => advice,
+        (None, Some(estimate)) => format!("The fastest of {}: {}", counted(&scenarios), sentence(estimate)),
+        (None, None) => "No scenario fits and is within the limits.".to_owned(),
     };
-    if let Some(sentence) = sentence {
-        let sentence =
-            sentence.unwrap_or_else(|| "nothing to choose: no scenario fits and is within the limits.".to_owned());
-        if format == Format::Csv {
-            context.note(sentence);
-        } else {
-            text.push_str(&format!("\n{sentence}\n"));
-        }
-    }
-    if format == Format::Text {
-        text.push_str(&warnings_text(&warnings));
-    }
-    print(&text)
+    print(&(text(&said, scenarios, (&axes, &goals), total, alone.as_ref(), options) + &warnings_text(&warnings)))
 }
 
-fn axes(base: &Base<'_>, text: &str, context: &Context) -> Result<Axes> {
+/// `1 scenario`, or how many of them fit.
+fn counted(scenarios: &[Scenario]) -> String {
+    match scenarios.iter().filter(|s| s.fits != Some(false)).count() {
+        1 => "the 1 scenario that fits".to_owned(),
+        count => format!("the {count} scenarios that fit"),
+    }
+}
+
+/// The sentence, the table, what is assumed and the next command.
+fn text(
+    said: &str,
+    scenarios: Vec<Scenario>,
+    (axes, goals): (&Axes, &[Goal]),
+    total: usize,
+    alone: Option<&Estimate>,
+    options: &SweepArgs,
+) -> String {
+    let width = width();
+    let kept = scenarios.len();
+    let mut shown = scenarios;
+    let mut rest = String::new();
+    if kept > ROWS {
+        let best = frontier(shown.clone(), goals);
+        if !best.is_empty() {
+            shown = best;
+        }
+        let names: Vec<String> = goals.iter().map(ToString::to_string).collect();
+        rest = format!(
+            "{} of {kept}, those first that no other beats in all of {}: `--format csv` or `--out FILE` has the rest",
+            shown.len().min(ROWS),
+            names.join(", ")
+        );
+    }
+    let (common, table) = sweep_table(&shown, axes, ROWS, width);
+    let mut text = paint().strong(wrapped(said, width, "").trim_end()) + "\n\n";
+    if !common.is_empty() {
+        text.push_str(&wrapped(&format!("All: {}", common.join(", ")), width, "  "));
+    }
+    text.push_str(&paint().table(&table.render(width), &[]));
+    if !rest.is_empty() {
+        text.push_str(&wrapped(&rest, width, ""));
+    }
+    if total > DRAWN {
+        let how = "by the product rule: `estimate` of one scenario, which draws, can differ by a tenth";
+        text.push_str(&wrapped(&format!("{total} scenarios are worked out {how}"), width, ""));
+    }
+    let next = command_with(if options.recommend { "--format csv" } else { "--recommend" });
+    text + "\n" + &assumed_and_next(alone, &next, width)
+}
+
+/// One scenario by itself, by the same draws: with what is assumed.
+fn alone(
+    s: &Scenario,
+    axes: &Axes,
+    base: &Base<'_>,
+    grid: Option<&str>,
+    context: &Context,
+) -> Result<Option<Estimate>> {
+    let hardware = Hardware::Catalog(axes.hardware[s.hardware].0.clone());
+    let spec = grid.map_or_else(|| base.conditions.clone(), |name| base.conditions.in_grid(name));
+    let conditions = spec.on(&hardware, s.devices, &context.catalog)?;
+    let estimates = estimate(&Request {
+        workload: &base.workload,
+        archs: &[s.arch],
+        dtype: s.dtype,
+        hardware,
+        devices: s.devices,
+        cluster: base.cluster,
+        software: s.software,
+        own: None,
+        micro_batch: base.micro_batch,
+        layout: None,
+        conditions: &conditions,
+        seed: base.seed,
+    })?;
+    Ok(estimates.into_iter().next())
+}
+
+/// The grids of the list: `None` where the usual one is meant.
+fn grid_names(lists: &Lists<'_>, context: &Context) -> Result<Vec<Option<String>>> {
+    Ok(match lists.grid.as_slice() {
+        ["all"] => context.catalog.ids(EntryKind::Grid)?.into_iter().map(Some).collect(),
+        [] => vec![None],
+        names => names.iter().map(|name| Some((*name).to_owned())).collect(),
+    })
+}
+
+fn axes(base: &Base<'_>, text: &str, grid_names: &[Option<String>], context: &Context) -> Result<Axes> {
     let lists = lists(text)?;
     let catalog = &context.catalog;
     let devices_named: Vec<Device> = match lists.hardware.as_slice() {
@@ -234,11 +317,6 @@ fn axes(base: &Base<'_>, text: &str, context: &Context) -> Result<Axes> {
             [] => bail!("`--sweep` needs `hardware=all`, `hardware=NAME,...` or `--hardware NAME`"),
         },
         names => names.iter().map(|name| catalog.load(name)).collect::<Result<_, _>>()?,
-    };
-    let grid_names: Vec<Option<String>> = match lists.grid.as_slice() {
-        ["all"] => catalog.ids(EntryKind::Grid)?.into_iter().map(Some).collect(),
-        [] => vec![None],
-        names => names.iter().map(|name| Some((*name).to_owned())).collect(),
     };
     let archs: Vec<Arch> = match (lists.arch.is_empty(), base.archs.is_empty()) {
         (false, _) => lists.arch.iter().map(|a| a.parse()).collect::<Result<_, _>>()?,

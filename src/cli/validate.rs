@@ -10,12 +10,12 @@ use greenformers::measure;
 use greenformers::model::Arch;
 use greenformers::record::{Cell, Record, Status, Workload, write_whole};
 use greenformers::report::{
-    Validation, published_frame, published_table, to_csv, validation_frame, validation_markdown, validation_table,
+    Validation, published_frame, published_text, to_csv, validation_frame, validation_markdown, validation_text,
 };
 use serde::Serialize;
 
 use super::Context;
-use super::common::{Format, new_campaign_folder, parse_minutes, parse_seconds, print, print_json, width};
+use super::common::{Format, new_campaign_folder, paint, parse_minutes, parse_seconds, print, print_json, width};
 use super::profile::{Beside, WhatArgs, measure_into};
 
 #[derive(Debug, clap::Args)]
@@ -91,7 +91,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let json = serde_json::to_string_pretty(&Output { schema: JSON_SCHEMA, runs: &runs })? + "\n";
     write_whole(&folder.join("validation.json"), json.as_bytes())?;
     match args.format {
-        Format::Text => print(&validation_table(&runs).render(width()))?,
+        Format::Text => print(&shown(validation_text(&runs, &folder.join("profile").display().to_string(), width())))?,
         Format::Json => print_json(&Output { schema: JSON_SCHEMA, runs: &runs })?,
         Format::Csv => print(&to_csv(&mut validation_frame(&runs)?)?)?,
     }
@@ -99,11 +99,16 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     Ok(())
 }
 
+/// A sentence, a table and what follows, for a terminal.
+fn shown([said, table, below]: [String; 3]) -> String {
+    format!("{}\n\n{}\n{below}", paint().strong(said.trim_end()), paint().table(&table, &[]))
+}
+
 /// What others published, against a record.
 fn published(args: &Args, record: &Path, context: &Context) -> Result<()> {
     let checks = against_published(&Record::load(record)?, &context.catalog, args.what.seed)?;
     match args.format {
-        Format::Text => print(&published_table(&checks).render(width())),
+        Format::Text => print(&shown(published_text(&checks, &record.display().to_string(), width()))),
         Format::Json => print_json(&PublishedOutput { schema: JSON_SCHEMA, published: &checks }),
         Format::Csv => print(&to_csv(&mut published_frame(&checks)?)?),
     }

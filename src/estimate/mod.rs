@@ -22,7 +22,7 @@ pub use answers::output::Estimate;
 pub use answers::prediction::{Outcome, Prediction};
 pub use answers::published::{PublishedCheck, against_published};
 pub use answers::schedule::Schedule;
-pub use answers::sweep::{Axes, Scenario, Sweep, sweep};
+pub use answers::sweep::{Axes, Scenario, Sweep, draw_scenarios, sweep};
 pub use answers::thesis::{ThesisClaim, thesis_claims};
 pub use answers::training::{estimate, estimate_without_shares, estimates_of_record};
 pub use answers::variance::VarianceShare;

@@ -14,6 +14,10 @@ pub(super) struct Document<'a> {
     pub(super) title: String,
     /// The question answered.
     pub(super) answer: String,
+    /// The numbers of the answer.
+    pub(super) headline: Option<TextTable>,
+    /// What changes how the answer is read: said beside it.
+    pub(super) decisive: Vec<String>,
     /// Where and when that was found.
     pub(super) found: String,
     /// The chart that shows the answer, and the others.

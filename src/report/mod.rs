@@ -42,11 +42,11 @@ pub use page::{html, markdown};
 pub use sides::{Side, Sides, side_by_side, write_sides};
 pub use table::{TextTable, wrapped};
 pub use terminal::{
-    Paint, answer_table, assumptions_table, claims_text, comparison_text, crossovers_table, explanation_table,
-    layout_text, profile_table, schedule_text, sentence, short_answer, side_table, sweep_table, variance_table,
-    verdict_of_machines,
+    Paint, answer_table, assumed_and_next, assumptions_table, claims_text, comparison_text, crossovers_table,
+    explanation_table, layout_text, profile_table, schedule_text, sentence, short_answer, side_table, sweep_table,
+    variance_table, verdict_of_machines,
 };
 pub use tracked::TrackedRun;
 pub use validation::{
-    Validation, published_frame, published_table, validation_frame, validation_markdown, validation_table,
+    Validation, published_frame, published_text, validation_frame, validation_markdown, validation_text,
 };

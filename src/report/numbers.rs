@@ -88,6 +88,12 @@ pub fn percent_saved(ratio: Interval) -> String {
     format!("{} % [{}, {}]", percent(ratio.mid), percent(ratio.high), percent(ratio.low))
 }
 
+/// A ratio in words: `32 % [28, 36] less`, and from as long on, how many times it takes: `3.80 [3.61, 4.02] x slower`, `x more`.
+#[must_use]
+pub(super) fn less_or_times(ratio: Interval, more: &str) -> String {
+    if ratio.mid < 1.0 { format!("{} less", percent_saved(ratio)) } else { format!("{} x {more}", interval(ratio)) }
+}
+
 /// A ratio to dense as it is: `0.68 [0.64, 0.72]`; what takes several times as long is no saving of a negative part.
 #[must_use]
 pub(super) fn times_dense(ratio: Interval) -> String {
@@ -142,6 +148,13 @@ mod tests {
     fn a_saving_of_a_third() {
         assert_eq!(percent_saved(Interval { mid: 0.68, low: 0.64, high: 0.72 }), "32 % [28, 36]");
         assert_eq!(percent_saved(Interval { mid: 1.001, low: 0.95, high: 1.05 }), "0 % [-5, 5]");
+    }
+
+    #[test]
+    fn what_is_slower_is_so_many_times_slower_and_saves_no_negative_part() {
+        let shown = |mid, low, high| less_or_times(Interval { mid, low, high }, "slower");
+        assert_eq!(shown(0.68, 0.64, 0.72), "32 % [28, 36] less");
+        assert_eq!(shown(3.8, 3.61, 4.02), "3.80 [3.61, 4.02] x slower");
     }
 
     #[test]

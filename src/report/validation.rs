@@ -7,15 +7,15 @@ use serde::Serialize;
 
 use super::files::{count, number, text, with_ends};
 use super::markup::markdown_line as line;
-use super::numbers::{interval, significant};
+use super::numbers::{human_hours, interval, significant};
 use super::page::markdown_table;
-use super::table::TextTable;
+use super::table::{TextTable, wrapped};
 use crate::estimate::{Outcome, Prediction, PublishedCheck};
 use crate::meter::EnergySource;
 use crate::record::{CellSummary, Environment};
 use crate::report::error::ReportError;
-use crate::stats::median;
-use crate::units::DType;
+use crate::stats::{Interval, median};
+use crate::units::{DType, Seconds};
 
 /// A cell that was profiled, predicted and run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -66,8 +66,7 @@ impl Validation {
 }
 
 /// A row for the time and one for the energy of each run.
-#[must_use]
-pub fn validation_table(runs: &[Validation]) -> TextTable {
+fn validation_table(runs: &[Validation]) -> TextTable {
     let mut table = TextTable::new(&["cell", "steps", "what", "predicted", "measured", "error", "inside 95 %"]);
     for run in runs {
         let cell = format!("{}, {} x {}, {}", run.spec, run.batch_size, run.seq_len, run.dtype);
@@ -86,6 +85,81 @@ pub fn validation_table(runs: &[Validation]) -> TextTable {
         }
     }
     table
+}
+
+/// A validation in a sentence and a table for people, what it rests on, and the next command, in lines of at most `width`.
+#[must_use]
+pub fn validation_text(runs: &[Validation], profile: &str, width: usize) -> [String; 3] {
+    let Some(first) = runs.first() else { return Default::default() };
+    let all = || runs.iter().flat_map(|r| [r.time_s, r.energy_j]).flatten();
+    let said = if let ([run], Some(time)) = (runs, first.time_s) {
+        let s = |x: f64| human_hours(Interval::point(Seconds(x).hours()));
+        let mut said = format!(
+            "{} steps of {} took {}, and {} had been predicted: the prediction is off by {:+.1} %, and the run is {}",
+            run.prediction.steps,
+            run.spec,
+            s(time.measured),
+            human_hours(time.predicted.scaled(Seconds(1.0).hours())),
+            100.0 * time.error,
+            place(time.inside)
+        );
+        if let Some(joules) = run.energy_j {
+            said.push_str(&format!("; energy is off by {:+.1} %, {}", 100.0 * joules.error, place(joules.inside)));
+        }
+        said + "."
+    } else {
+        let inside = all().filter(|o| o.inside).count();
+        let worst = all().map(|o| o.error).max_by(|a, b| a.abs().total_cmp(&b.abs())).unwrap_or(f64::NAN);
+        format!(
+            "{inside} of {} measurements of {} runs are inside the 95 % intervals that were predicted; the largest error \
+                 is {:+.1} %.",
+            all().count(),
+            runs.len(),
+            100.0 * worst
+        )
+    };
+    let mut table = validation_table(runs);
+    let common = table.take_constant(&["what", "predicted", "measured", "error", "inside 95 %"]);
+    let mut shown = String::new();
+    if !common.is_empty() {
+        shown = wrapped(&format!("All: {}", common.join("; ")), width, "  ");
+    }
+    shown.push_str(&table.render(width));
+    let rests = [
+        format!("{:.0} s of profile are typical of the run (`--profile SECONDS`)", first.profile_s),
+        format!(
+            "{} sequences of {} tokens, as most of the recipe has or as was asked (`--batch-size N`, `--seq-len N`)",
+            first.batch_size, first.seq_len
+        ),
+        format!("energy by {}, the same meter in both (`--meter NAME`)", first.energy_source.unwrap_or("no meter")),
+    ];
+    let below = rests.iter().enumerate().map(|(i, rest)| {
+        let start = if i == 0 { "assumed: " } else { "         " };
+        wrapped(&format!("{start}{rest}"), width, "         ")
+    });
+    let next = format!("next:    greenformers estimate {profile}\n");
+    [wrapped(&said, width, ""), shown, below.collect::<String>() + &next]
+}
+
+fn place(inside: bool) -> &'static str {
+    if inside { "inside the 95 % interval" } else { "outside the 95 % interval" }
+}
+
+/// What others published, against a record, in a sentence and a table, and the next command.
+#[must_use]
+pub fn published_text(checks: &[PublishedCheck], record: &str, width: usize) -> [String; 3] {
+    let inside = checks.iter().filter(|c| c.inside).count();
+    let sizes: Vec<f64> = checks.iter().map(|c| c.error.abs()).collect();
+    let said = format!(
+        "{inside} of {} published runs take what this record predicts with 95 % probability; half of the predictions are off by \
+         less than {:.0} %.",
+        checks.len(),
+        100.0 * median(&sizes).unwrap_or(f64::NAN)
+    );
+    let rest = "assumed: what others ran differs from this program as published programs differ from each other (`--seed N` draws \
+                anew)";
+    let next = format!("next:    greenformers estimate {record} --hardware a100-sxm4-80gb\n");
+    [wrapped(&said, width, ""), published_table(checks).render(width), wrapped(rest, width, "         ") + &next]
 }
 
 /// The page of a validation, for a folder of reports.
@@ -117,8 +191,7 @@ pub fn validation_markdown(runs: &[Validation], environment: &Environment, creat
 }
 
 /// A row for each device and dtype that others published runs of.
-#[must_use]
-pub fn published_table(checks: &[PublishedCheck]) -> TextTable {
+fn published_table(checks: &[PublishedCheck]) -> TextTable {
     let mut table = TextTable::new(&["device", "dtype", "runs", "median error", "median size of it", "inside 95 %"]);
     let mut sorted: Vec<&PublishedCheck> = checks.iter().collect();
     sorted.sort_by(|a, b| (&a.device, a.dtype).cmp(&(&b.device, b.dtype)));
@@ -178,4 +251,65 @@ pub fn validation_frame(runs: &[Validation]) -> Result<DataFrame, ReportError> {
     columns.push(number("error_j", runs, |r| r.energy_j.map(|o| o.error)));
     columns.push(text("energy_source", runs, |r| r.energy_source.map(str::to_owned)));
     Ok(DataFrame::new_infer_height(columns)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn validation(seq_len: usize, measured_s: f64) -> Validation {
+        let time_s = Interval { mid: 600.0, low: 570.0, high: 630.0 };
+        let energy_j = Interval { mid: 24_000.0, low: 22_000.0, high: 26_000.0 };
+        let outcome = |predicted: Interval, measured: f64| Outcome {
+            predicted,
+            measured,
+            error: predicted.mid / measured - 1.0,
+            inside: (predicted.low..=predicted.high).contains(&measured),
+        };
+        Validation {
+            spec: "lrt:rank=256".to_owned(),
+            seq_len,
+            batch_size: 4,
+            dtype: DType::F32,
+            profile_steps: 30,
+            profile_s: 30.2,
+            prediction: Prediction { steps: 1200, time_s, energy_j: Some(energy_j) },
+            time_s: Some(outcome(time_s, measured_s)),
+            energy_j: Some(outcome(energy_j, 24_000.0)),
+            energy_source: Some("rapl"),
+        }
+    }
+
+    #[test]
+    fn a_validation_ends_in_a_sentence_a_table_three_assumptions_and_the_next_command() {
+        let [said, table, below] = validation_text(&[validation(512, 582.0)], "out/profile", 60);
+        let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(
+            words(&said),
+            "1200 steps of lrt:rank=256 took 9.70 min, and 10.0 [9.50, 10.5] min had been predicted: the prediction is off by \
+             +3.1 %, and the run is inside the 95 % interval; energy is off by +0.0 %, inside the 95 % interval."
+        );
+        assert!(
+            words(&table).starts_with("All: cell: lrt:rank=256, 4 x 512, f32; steps: 1200 what predicted"),
+            "{table}"
+        );
+        assert!(
+            words(&below).starts_with("assumed: 30 s of profile are typical of the run (`--profile SECONDS`) 4"),
+            "{below}"
+        );
+        assert!(words(&below).contains("4 sequences of 512 tokens") && below.contains("rapl"), "{below}");
+        assert!(below.ends_with("\nnext:    greenformers estimate out/profile\n"), "{below}");
+        let two = [validation(512, 582.0), validation(128, 500.0)];
+        assert_eq!(
+            words(&validation_text(&two, "out/profile", 60)[0]),
+            "3 of 4 measurements of 2 runs are inside the 95 % intervals that were predicted; the largest error is +20.0 %."
+        );
+        for width in 60..130 {
+            for runs in [&two[..1], &two[..]] {
+                let text = validation_text(runs, "out/profile", width).concat();
+                let wide: Vec<&str> = text.lines().filter(|l| l.chars().count() > width).collect();
+                assert!(wide.is_empty(), "{width}: {wide:#?}");
+            }
+        }
+    }
 }

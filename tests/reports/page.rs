@@ -25,7 +25,8 @@ fn the_first_screen_answers_with_money_time_and_an_interval() {
     let folder = reported(&Campaign::small().record());
     let html = parsed(&file(&folder, "report.html"));
     insta::assert_snapshot!(text(&html, ".answer"), @"LRT r=256 trains bert-base on NVIDIA A100-SXM4-80GB for 794 [737, 1370] USD and in 11.4 [11.0, 11.9] days instead of 1180 USD and 16.9 days: 33 % [31, 34] less time and cost, 32 % [30, 34] less energy and CO2e.");
-    assert_eq!(count(&html, "main > figure svg"), 1);
+    assert_eq!(count(&html, "header figure.lead .plot svg"), 1);
+    assert!(text(&html, ".headline").contains("16.9 [16.2, 17.7]"));
 }
 
 #[test]
@@ -34,10 +35,11 @@ fn a_large_campaign_is_one_valid_page_below_two_megabytes() {
     let page = file(&folder, "report.html");
     assert!(page.len() < 2_000_000, "{} bytes", page.len());
     let html = parsed(&page);
-    let charts = count(&html, "svg.chart");
+    let charts = count(&html, ".plot svg.chart");
+    assert_eq!(count(&html, ".small svg.chart"), charts, "each has a smaller form");
     assert!(charts >= 20, "{charts} charts");
     // Each has a title, a description, and a table behind it.
-    for selector in ["svg.chart > title", "svg.chart > desc", "figure details table", "figcaption"] {
+    for selector in [".plot svg.chart > title", "svg.chart > desc", "figure details table", "figcaption"] {
         assert_eq!(count(&html, selector), charts, "{selector}");
     }
     let mut ids: Vec<String> =
@@ -49,6 +51,16 @@ fn a_large_campaign_is_one_valid_page_below_two_megabytes() {
     for name in ["time_per_token_f32", "time_per_token_tf32", "time_per_token_bf16", "latency_f32", "energy_bf16"] {
         assert!(ids.contains(&format!("chart-{name}")), "{name} in {ids:?}");
     }
+}
+
+#[test]
+fn no_sign_of_markup_is_left_in_a_page() {
+    let folder = reported(&Campaign::small().record());
+    let html = parsed(&file(&folder, "report.html"));
+    let script = text(&html, "script");
+    let said: String = html.root_element().text().collect();
+    assert!(said.contains("greenformers catalog list grid"));
+    assert!(!said.replace(&script, "").contains('`'));
 }
 
 #[test]

@@ -9,8 +9,20 @@ use crate::estimate::request::training::Request;
 use crate::estimate::steps::model::{Factors, Stragglers, exchange_inputs, waiting_w};
 use crate::estimate::steps::step::{PhaseStep, StepSource};
 use crate::model::{Arch, count_params};
+use crate::record::Workload;
 use crate::stats::{Distribution, quantile_sorted};
 use crate::units::{Joules, Seconds, Watts};
+
+/// Draws of each input of an estimate.
+pub(super) const TRIALS: usize = 10_000;
+
+/// The draws of a run, before anything is said of where it runs.
+pub(super) struct RunDraws {
+    step_s: Vec<Vec<f64>>,
+    train_s: Vec<f64>,
+    /// Its hours and energy.
+    pub(super) run: Run<Vec<f64>>,
+}
 
 /// The draws of one architecture's run.
 pub(super) struct Draws {
@@ -90,9 +102,27 @@ pub(super) fn step_j(computing_w: f64, idle_w: Option<f64>, (step_s, exposed_s):
 
 /// A whole run of `arch`.
 pub(super) fn draw(request: &Request<'_>, arch: Arch, source: &StepSource, monte_carlo: &MonteCarlo) -> Draws {
-    let Request { workload, conditions, .. } = *request;
+    let conditions = request.conditions;
+    let drawn = draw_run(request.workload, request.devices, conditions, (arch, source), monte_carlo);
+    let hours = drawn.run.wall_h.as_deref().map_or(0.0, middle);
+    let when = hours_factor(conditions, hours);
+    Draws {
+        footprint: footprint(monte_carlo, &drawn.run, conditions, when),
+        step_s: drawn.step_s,
+        train_s: drawn.train_s,
+    }
+}
+
+/// The hours and the energy of a run, wherever it stands: of `conditions`, time that is lost is all that counts.
+pub(super) fn draw_run(
+    workload: &Workload,
+    count: u32,
+    conditions: &Conditions,
+    (arch, source): (Arch, &StepSource),
+    monte_carlo: &MonteCarlo,
+) -> RunDraws {
     let trials = monte_carlo.trials();
-    let devices = f64::from(request.devices);
+    let devices = f64::from(count);
     let own_scale = monte_carlo.of_group(ARCHITECTURE, &format!("model of {arch}"), source.own_scale);
     let gain = monte_carlo.draws("gain of the meter", Distribution::LogNormal(1.0, 1.0 + source.gain_uncertainty));
     let machine = monte_carlo.draws(MACHINE, Distribution::LogNormal(1.0, 1.0 + source.machine_uncertainty));
@@ -126,7 +156,7 @@ pub(super) fn draw(request: &Request<'_>, arch: Arch, source: &StepSource, monte
         step_s.push(seconds.into_iter().map(|(step_s, _)| step_s).collect());
     }
     let n_params = count_params(&workload.model, arch) as f64;
-    let over = conditions.lost_time.wall_over_train(monte_carlo, request.devices, n_params);
+    let over = conditions.lost_time.wall_over_train(monte_carlo, count, n_params);
     let wall_s: Vec<f64> = train_s.iter().zip(&over).map(|(s, over)| s * over).collect();
     // Where idle power is not known, time that is lost is charged like time that trains.
     let idle_j = |t: usize, busy_j: f64| {
@@ -141,8 +171,7 @@ pub(super) fn draw(request: &Request<'_>, arch: Arch, source: &StepSource, monte
         devices,
         share: 1.0,
     };
-    let when = hours_factor(conditions, middle(&wall_s) / 3600.0);
-    Draws { step_s, train_s, footprint: footprint(monte_carlo, &run, conditions, when) }
+    RunDraws { step_s, train_s, run }
 }
 
 /// Mean intensity of the hours that a run of `hours` is in, over the mean of all: 1 where hours are not known.

@@ -133,6 +133,7 @@ pub fn recommend(scenarios: &[Scenario], axes: &Axes, goals: &[Goal]) -> Option<
         known.len(),
         goals_named.join(", ")
     ));
+    let mut unbeaten: Vec<String> = Vec::new();
     for (i, goal) in goals.iter().enumerate() {
         let (best, best_values) = known.iter().min_by(|a, b| a.1[i].total_cmp(&b.1[i]))?;
         let times = values[i].max(0.1 * least[i]) / best_values[i].max(0.1 * least[i]);
@@ -143,21 +144,28 @@ pub fn recommend(scenarios: &[Scenario], axes: &Axes, goals: &[Goal]) -> Option<
                 numbers(best)
             ));
         } else {
-            sentence.push_str(&format!("; no other needs less {goal}"));
+            unbeaten.push(goal.to_string());
         }
     }
+    if let Some((last, others)) = unbeaten.split_last() {
+        let all = if others.is_empty() { last.clone() } else { format!("{} or {last}", others.join(", ")) };
+        sentence.push_str(&format!("; no other needs less {all}"));
+    }
     let rivals = known.iter().filter(|(s, _)| !std::ptr::eq(*s, *choice) && s.wall_h().low <= choice.wall_h().high);
-    sentence.push_str(&format!(
-        "; {} others overlap with its time, {:.3} to {:.3} h, so that measure a step before much hangs on it.",
-        rivals.count(),
-        choice.wall_h().low,
-        choice.wall_h().high
-    ));
+    let (low, high) = (choice.wall_h().low, choice.wall_h().high);
+    sentence.push_str(&match rivals.count() {
+        0 => format!(". It takes {low:.3} to {high:.3} h with 95 % probability, and no other can be expected to be as fast."),
+        count => format!(
+            ". It takes {low:.3} to {high:.3} h with 95 % probability, and {} within that: which is faster is not known until a \
+             step of each is measured.",
+            if count == 1 { "another may finish".to_owned() } else { format!("{count} others may finish") },
+        ),
+    });
     let device = &axes.hardware[choice.hardware].0;
     if !Efficiency::embedded().knows_design(device.architecture.as_deref()) {
         sentence.push_str(&format!(
-            " No published run behind the model is of a design like `{}`: others that were published rank on firmer ground.",
-            device.id
+            " No published run behind the model is of a design like the {}: others that were published rank on firmer ground.",
+            device.name
         ));
     }
     Some(sentence)
@@ -200,7 +208,7 @@ pub fn recommend_architecture(estimates: &[Estimate]) -> String {
 }
 
 fn name(s: &Scenario, axes: &Axes) -> String {
-    let (hardware, grid) = (&axes.hardware[s.hardware].0.id, &axes.grids[s.grid].0.id);
+    let (hardware, grid) = (&axes.hardware[s.hardware].0.name, &axes.grids[s.grid].0.name);
     format!("{} in {} on {} x {hardware}, {} software, {grid}", s.arch.label(), s.dtype, s.devices, s.software)
 }
 

@@ -1,13 +1,16 @@
 //! Many scenarios at once: every combination of hardware, software, number of devices, grid and architecture.
 //!
 //! A scenario is worked out at the median of each input, and its interval by adding up variances of logarithms: the
-//! product rule of the GUM (JCGM 100, §5.1.6), without draws. What does not depend on the grid is worked out once.
+//! product rule of the GUM (JCGM 100, §5.1.6), without draws. What does not depend on the grid is worked out once. The median of
+//! a product of skewed inputs is no product of medians: where scenarios are few, or one of them is named, [`draw_scenarios`]
+//! gives each the numbers of a single estimate.
 
-use super::draws::step_j;
+use super::draws::{TRIALS, draw_run, step_j};
 use crate::catalog::{Device, DeviceKind, Grid, IntensityBasis, Phase, SoftwareSpec};
 use crate::estimate::error::EstimateError;
 use crate::estimate::ledger::arithmetic::Arithmetic;
 use crate::estimate::ledger::chain::{Energy, Run, footprint};
+use crate::estimate::ledger::monte_carlo::MonteCarlo;
 use crate::estimate::ledger::quantity::{Footprint, Quantity};
 use crate::estimate::ledger::spread::{Spread, Spreads};
 use crate::estimate::request::cluster::Cluster;
@@ -197,6 +200,43 @@ pub fn sweep(workload: &Workload, axes: &Axes, micro_batch: Option<usize>) -> Re
     let needed = [Quantity::Wall, Quantity::FacilityEnergy, Quantity::Operational];
     scenarios.retain(|s| needed.into_iter().all(|q| s.footprint.get(q).is_some_and(|i| i.is_valid())));
     Ok(Sweep { scenarios, left_out })
+}
+
+/// Gives `scenarios` of a sweep the numbers that [`crate::estimate::estimate`] gives each of them alone, by the same draws.
+/// It takes some milliseconds a scenario.
+///
+/// # Errors
+/// As [`sweep`].
+pub fn draw_scenarios<'a>(
+    workload: &Workload,
+    axes: &Axes,
+    micro_batch: Option<usize>,
+    seed: u64,
+    scenarios: impl IntoIterator<Item = &'a mut Scenario>,
+) -> Result<(), EstimateError> {
+    let monte_carlo = MonteCarlo::new(seed, TRIALS);
+    let mut last = None;
+    for s in scenarios {
+        let (device, conditions) = &axes.hardware[s.hardware];
+        let (dtype, devices, software) = (s.dtype, s.devices, s.software);
+        // Scenarios that differ in the grid alone follow each other.
+        let of_run = (s.hardware, dtype, devices, software, s.arch);
+        let known = last.take().filter(|(of, _)| *of == of_run);
+        let drawn = if let Some((_, known)) = known {
+            known
+        } else {
+            let cluster = axes.cluster;
+            let target = Target { workload, device, dtype, devices, cluster, software, own: None, micro_batch };
+            let source = analytic_step(&target, s.arch)?;
+            draw_run(workload, devices, conditions, (s.arch, &source), &monte_carlo)
+        };
+        let (_, of_grid) = &axes.grids[s.grid];
+        let site = UsualSite::of(Some(device), devices).index();
+        let place = at_place(conditions, &of_grid[site], axes.rent_at(s.hardware, s.grid), axes.owned);
+        s.footprint = footprint(&monte_carlo, &drawn.run, &place, 1.0).map(|draws| Interval::of_draws(draws.clone()));
+        last = Some((of_run, drawn));
+    }
+    Ok(())
 }
 
 /// The cloud of a region does not have the device.

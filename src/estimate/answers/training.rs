@@ -1,7 +1,7 @@
 //! An estimate of a whole training run for each architecture.
 
 use super::describe::describe;
-use super::draws::{Draws, draw};
+use super::draws::{Draws, TRIALS, draw};
 use super::laid_out::laid_out;
 use super::output::Estimate;
 use super::variance::variance_shares;
@@ -14,9 +14,6 @@ use crate::estimate::steps::source::step_source;
 use crate::estimate::steps::step::StepSource;
 use crate::model::Arch;
 use crate::record::Record;
-
-/// Draws of each input.
-const TRIALS: usize = 10_000;
 
 /// An estimate for each architecture, in the order of the request.
 ///

@@ -1,24 +1,40 @@
 //! A chart on paper: room for every label first, the plot in what is left.
 
-use super::pen::{HEADING, MARGIN, Pen, ROW, ROW_LABEL};
+use super::pen::{HEADING, LABEL_ABOVE, MARGIN, Pen, ROW, ROW_LABEL};
 use super::plot::Plot;
 use super::scene::{Anchor, LARGE, SMALL, Scene, Shape, shorten, strokes, text_width, wrap};
 use super::{Chart, Ink, Key, Mark, Scale, Swatch};
 use crate::report::numbers::tick;
 
-/// A chart among others, and one that has to be readable on a small screen.
+/// Width of a chart among others, and of one that leads.
 const WIDTH: f64 = 640.0;
 const NARROW: f64 = 460.0;
+/// Width of a chart on a telephone, and of one in two columns of a printed page: its letters keep their size there.
+const SMALL_WIDTH: f64 = 344.0;
 /// Height of a plot whose y axis is of numbers.
 const HEIGHT: f64 = 290.0;
+const SMALL_HEIGHT: f64 = 240.0;
+
+/// What a chart is put on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Paper {
+    /// A page, where labels stand beside their rows.
+    Page,
+    /// A telephone or a column of print, where they stand above them.
+    Small,
+}
 
 /// Puts `chart` on paper.
 #[must_use]
-pub(super) fn scene(chart: &Chart) -> Scene {
+pub(super) fn scene(chart: &Chart, paper: Paper) -> Scene {
     let mut pen = Pen::default();
-    pen.scene.width = if chart.narrow { NARROW } else { WIDTH };
+    pen.scene.width = match paper {
+        Paper::Small => SMALL_WIDTH,
+        Paper::Page if chart.narrow => NARROW,
+        Paper::Page => WIDTH,
+    };
     let top = pen.heading(chart);
-    let plot = pen.frame(chart, top);
+    let plot = pen.frame(chart, top, paper);
     for mark in &chart.marks {
         plot.shade(&mut pen, mark);
     }
@@ -43,7 +59,7 @@ impl Pen {
         let mut x = MARGIN;
         y += 2.0;
         for key in &chart.legend {
-            let label = shorten(&key.label, 300.0, SMALL, false);
+            let label = shorten(&key.label, (self.scene.width - 2.0 * MARGIN - 34.0).min(300.0), SMALL, false);
             let width = 34.0 + text_width(&label, SMALL, false);
             if x + width > self.scene.width - MARGIN && x > MARGIN {
                 x = MARGIN;
@@ -78,18 +94,21 @@ impl Pen {
     }
 
     /// Where the plot lies, beside the labels of its axes.
-    fn frame<'a>(&mut self, chart: &'a Chart, top: f64) -> Plot<'a> {
+    fn frame<'a>(&mut self, chart: &'a Chart, top: f64, paper: Paper) -> Plot<'a> {
+        let above = if paper == Paper::Small { LABEL_ABOVE } else { 0.0 };
         let (left, height, top) = match &chart.y.scale {
             Scale::Rows(bands) => {
                 let widest = bands.iter().map(|b| text_width(&b.label, SMALL, false)).fold(0.0, f64::max);
                 let headings = bands.iter().filter(|b| b.heading.is_some()).count();
-                let height = ROW * bands.len() as f64 + HEADING * headings as f64 + 6.0;
-                (MARGIN + widest.min(ROW_LABEL) + 10.0, height, top + 12.0)
+                let height = (ROW + above) * bands.len() as f64 + HEADING * headings as f64 + 6.0;
+                let left = if paper == Paper::Small { MARGIN } else { MARGIN + widest.min(ROW_LABEL) + 10.0 };
+                (left, height, top + 12.0)
             }
             scale => {
                 self.text((MARGIN, top + 12.0), chart.y.label.clone(), Ink::Soft, Anchor::Start);
                 let widest = scale.ticks(6).iter().map(|t| text_width(&tick(*t), SMALL, false)).fold(0.0, f64::max);
-                (MARGIN + widest + 10.0, HEIGHT, top + 30.0)
+                let height = if paper == Paper::Small { SMALL_HEIGHT } else { HEIGHT };
+                (MARGIN + widest + 10.0, height, top + 30.0)
             }
         };
         // What is written behind a bar must have room where the longest bar ends.
@@ -100,7 +119,7 @@ impl Pen {
         };
         let room = chart.marks.iter().map(behind).fold(10.0, f64::max);
         let width = self.scene.width;
-        Plot { left, right: width - MARGIN - room, top, bottom: top + height, width, x: &chart.x, y: &chart.y }
+        Plot { left, right: width - MARGIN - room, top, bottom: top + height, width, above, x: &chart.x, y: &chart.y }
     }
 }
 
@@ -163,7 +182,10 @@ mod tests {
         let rule = |i: u32| Mark::Rule { at: 600.0 + f64::from(i), label: format!("crossing {i} of some two") };
         let marks = (0..40).map(point).chain((0..5).map(rule)).collect();
         let y = Axis::new("seconds a step", Scale::log_over([0.9, 1.2]));
-        nothing_is_clipped_and_no_words_overlap(&scene(&chart(y, marks)));
+        let chart = chart(y, marks);
+        for paper in [Paper::Page, Paper::Small] {
+            nothing_is_clipped_and_no_words_overlap(&scene(&chart, paper));
+        }
     }
 
     #[test]
@@ -181,8 +203,11 @@ mod tests {
             tip: String::new(),
         };
         let y = Axis::new("", Scale::Rows((0..30).map(band).collect()));
-        let scene = scene(&chart(y, (0..30).map(bar).collect()));
-        nothing_is_clipped_and_no_words_overlap(&scene);
-        assert_eq!(scene.spots.len(), 30);
+        let chart = chart(y, (0..30).map(bar).collect());
+        for paper in [Paper::Page, Paper::Small] {
+            let scene = scene(&chart, paper);
+            nothing_is_clipped_and_no_words_overlap(&scene);
+            assert_eq!(scene.spots.len(), 30);
+        }
     }
 }

@@ -8,7 +8,7 @@ mod plot;
 mod scale;
 mod scene;
 
-pub use paint::{fallback_style, png, svg};
+pub use paint::{fallback_style, png, small_svg, svg};
 pub use palette::{Dash, Ink, Look, Marker, Palette, dark_rules};
 pub use scale::Scale;
 

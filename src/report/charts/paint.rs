@@ -8,7 +8,7 @@ use plotters::prelude::{
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{FontStyle, IntoFont};
 
-use super::layout::scene;
+use super::layout::{Paper, scene};
 use super::palette::dark_rules;
 use super::scene::{Anchor, SIZE_OF_A_FONT, Scene, Shape, corners, with_letters};
 use super::{Chart, Ink, Look};
@@ -24,7 +24,19 @@ const FINE: f64 = 2.0;
 /// # Errors
 /// If it cannot be drawn.
 pub fn svg(chart: &Chart) -> Result<Markup, ReportError> {
-    let scene = scene(chart);
+    svg_on(chart, Paper::Page)
+}
+
+/// The same for a telephone and for print: narrower, with letters as large, and without what is said to a pointer.
+///
+/// # Errors
+/// If it cannot be drawn.
+pub fn small_svg(chart: &Chart) -> Result<Markup, ReportError> {
+    svg_on(chart, Paper::Small)
+}
+
+fn svg_on(chart: &Chart, paper: Paper) -> Result<Markup, ReportError> {
+    let scene = scene(chart, paper);
     let (width, height) = pixels(&scene);
     let mut drawn = String::new();
     {
@@ -33,9 +45,10 @@ pub fn svg(chart: &Chart) -> Result<Markup, ReportError> {
     }
     // What plotters drew stands between its own root element, which gives way to one with a name.
     let inside = drawn.split_once('>').map_or("", |(_, rest)| rest);
-    let inside = inside.trim().strip_suffix("</svg>").unwrap_or(inside);
+    // It says of every shape that it is opaque, which all are unless they say otherwise.
+    let inside = inside.trim().strip_suffix("</svg>").unwrap_or(inside).replace(" opacity=\"1\"", "");
     let mut svg = Markup::new();
-    let id = format!("chart-{}", chart.name);
+    let id = format!("chart-{}{}", chart.name, if paper == Paper::Small { "-small" } else { "" });
     let (size, view) = ((scene.width.to_string(), scene.height.to_string()), format!("0 0 {width} {height}"));
     let attributes = [
         ("xmlns", "http://www.w3.org/2000/svg"),
@@ -48,8 +61,15 @@ pub fn svg(chart: &Chart) -> Result<Markup, ReportError> {
     ];
     svg.element("svg", &attributes, |svg| {
         svg.element("title", &[("id", &id)], |t| t.text(&chart.title));
-        svg.element("desc", &[], |d| d.text(&format!("{} {}", chart.about, described(chart))));
-        svg.drawn(inside);
+        // No markup has a meaning here.
+        let said = format!("{} {}", chart.about, described(chart)).replace('`', "");
+        if paper == Paper::Page {
+            svg.element("desc", &[], |d| d.text(&said));
+        }
+        svg.drawn(&inside);
+        if paper == Paper::Small {
+            return;
+        }
         svg.element("g", &[("class", "spots")], |group| {
             for spot in &scene.spots {
                 let [left, top, right, bottom] = spot.area.map(|x| (x * FINE).round());
@@ -97,7 +117,7 @@ pub fn fallback_style(svg: &Markup) -> String {
 /// If it cannot be drawn.
 pub fn png(chart: &Chart) -> Result<Vec<u8>, ReportError> {
     let failed = |reason: String| ReportError::Chart { chart: chart.name.clone(), reason };
-    let scene = scene(chart);
+    let scene = scene(chart, Paper::Page);
     let (width, height) = pixels(&scene);
     let mut rgb = vec![0; width as usize * height as usize * 3];
     {

@@ -10,6 +10,8 @@ pub(super) const ROW: f64 = 25.0;
 pub(super) const HEADING: f64 = 24.0;
 /// The widest label of a row.
 pub(super) const ROW_LABEL: f64 = 210.0;
+/// Height of the label of a row, where it stands above the row.
+pub(super) const LABEL_ABOVE: f64 = 16.0;
 
 /// A pen, and what it has drawn.
 #[derive(Default)]

@@ -14,6 +14,8 @@ pub(super) struct Plot<'a> {
     pub(super) bottom: f64,
     /// That of the paper.
     pub(super) width: f64,
+    /// Height of the label above each row; 0 where labels stand beside.
+    pub(super) above: f64,
     pub(super) x: &'a Axis,
     pub(super) y: &'a Axis,
 }
@@ -29,7 +31,9 @@ impl Plot<'_> {
                 // A place on rows is nearest to the row that it belongs to.
                 let before = bands.iter().enumerate().take_while(|(i, _)| *i as f64 <= value + 0.5);
                 let headings = before.filter(|(_, b)| b.heading.is_some()).count();
-                self.top + 3.0 + HEADING * headings as f64 + ROW * (value + 0.5)
+                let row = (value + 0.5).floor();
+                let labels = self.above * (row + 1.0);
+                self.top + 3.0 + HEADING * headings as f64 + ROW * (value + 0.5) + labels
             }
             scale => self.bottom - (self.bottom - self.top) * scale.place(value),
         }
@@ -62,12 +66,11 @@ impl Plot<'_> {
                 pen.path(grid, Ink::Grid, 1.0);
             }
         }
-        pen.text(
-            (f64::midpoint(self.left, self.right), self.bottom + 34.0),
-            chart.x.label.clone(),
-            Ink::Soft,
-            Anchor::Middle,
-        );
+        let label = shorten(&chart.x.label, self.width - 2.0 * MARGIN, SMALL, false);
+        // In the middle of the plot, as far as the paper has room.
+        let half = text_width(&label, SMALL, false) / 2.0 + 4.0;
+        let middle = f64::midpoint(self.left, self.right).max(half).min(self.width - half);
+        pen.text((middle, self.bottom + 34.0), label, Ink::Soft, Anchor::Middle);
         if let Scale::Rows(bands) = &self.y.scale {
             pen.path(vec![(self.left, self.top), (self.left, self.bottom)], Ink::Text, 1.0);
             self.rows(pen, bands);
@@ -87,7 +90,7 @@ impl Plot<'_> {
             if let Some(heading) = &band.heading {
                 let text = shorten(heading, self.width - 2.0 * MARGIN, SMALL, true);
                 let shape = Shape::Text {
-                    at: (MARGIN, y - ROW / 2.0 - HEADING * 0.45),
+                    at: (MARGIN, y - ROW / 2.0 - self.above - HEADING * 0.45),
                     text,
                     size: SMALL,
                     bold: true,
@@ -100,8 +103,17 @@ impl Plot<'_> {
                 }
                 pen.scene.shapes.push(shape);
             }
-            let label = shorten(&band.label, ROW_LABEL, SMALL, false);
-            pen.text((self.left - 7.0, y), label, Ink::Text, Anchor::End);
+            if self.above > 0.0 {
+                let label = shorten(&band.label, self.width - self.left - 2.0 * MARGIN, SMALL, false);
+                let at = (self.left + 4.0, y - ROW / 2.0 - self.above / 2.0 + 3.0);
+                // Over the grid, which would strike it through.
+                let width = text_width(&label, SMALL, false);
+                pen.rect([at.0, at.1 - SMALL * 0.6, at.0 + width + 4.0, at.1 + SMALL * 0.6], Ink::Paper);
+                pen.text(at, label, Ink::Text, Anchor::Start);
+            } else {
+                let label = shorten(&band.label, ROW_LABEL, SMALL, false);
+                pen.text((self.left - 7.0, y), label, Ink::Text, Anchor::End);
+            }
         }
     }
 

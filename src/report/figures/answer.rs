@@ -11,10 +11,6 @@ use crate::stats::Interval;
 
 /// Hours of a run from which on nobody waits for it: sixty days.
 const TREES_H: f64 = 60.0 * 24.0;
-/// Hours of a week.
-const WEEK_H: f64 = 7.0 * 24.0;
-/// The hardware that everybody knows, and how many.
-const KNOWN: (&str, u32) = ("a100-sxm4-80gb", 8);
 
 /// The longest name that a sentence or a heading holds.
 pub(in crate::report) const NAME: usize = 80;
@@ -112,16 +108,14 @@ fn wins_slowly(record: &Record, dense: &Estimate, best: &Estimate, market: Optio
         hours(time, of_dense.mid),
         hours(Interval::point(of_dense.mid), of_dense.mid)
     );
-    if let Some(market) = market {
-        let of_best = || market.scenarios.iter().filter(|s| Some(s.arch) == best.arch && s.fits != Some(false));
+    if let (Some(market), Some(arch)) = (market, best.arch) {
         let name = |s: &Scenario| format!("{} x {}", s.devices, market.axes.hardware[s.hardware].0.name);
         let takes = |s: &Scenario| format!("about {}", hours(s.wall_h(), s.wall_h().mid));
-        if let Some(known) = of_best().find(|s| (market.axes.hardware[s.hardware].0.id.as_str(), s.devices) == KNOWN) {
+        let [known, cheapest] = market.named(arch).map(|place| place.map(|i| &market.scenarios[i]));
+        if let Some(known) = known {
             text.push_str(&format!("; on {} {}", name(known), takes(known)));
         }
-        let cost = |s: &Scenario| s.footprint.of(Quantity::Cost);
-        let within = of_best().filter(|s| s.wall_h().mid <= WEEK_H).filter_map(|s| Some((s, cost(s)?)));
-        if let Some((s, usd)) = within.min_by(|a, b| a.1.mid.total_cmp(&b.1.mid)) {
+        if let Some((s, usd)) = cheapest.and_then(|s| Some((s, s.footprint.of(Quantity::Cost)?))) {
             text.push_str(&format!(
                 ". The cheapest of the catalog with a median within a week is {}: {}, {} USD (modelled)",
                 name(s),

@@ -10,6 +10,9 @@ use crate::report::terminal::{
     answer_table, assumptions_table, claims, crossovers_table, profile_table, side_table, use_table, variance_table,
 };
 
+/// Characters of a line of the table beside the answer, which has room beside a chart.
+const HEADLINE: usize = 96;
+
 impl Report {
     /// The report as a document.
     pub(in crate::report) fn document(&self) -> Document<'_> {
@@ -17,6 +20,8 @@ impl Report {
         Document {
             title: format!("{} on {}", clean(workload, NAME), clean(machine, NAME)),
             answer: self.answer.clone(),
+            headline: (!self.estimates.is_empty()).then(|| answer_table(&self.estimates, HEADLINE)),
+            decisive: self.decisive().iter().map(ToString::to_string).collect(),
             found: format!("Measured {} with {}.", date(&self.record.created), clean(&self.record.tool, NAME)),
             charts: &self.charts,
             sections: vec![
@@ -36,7 +41,6 @@ impl Report {
         if let Some(reason) = &self.no_estimates {
             blocks.push(Block::Words(format!("Not estimated: {reason}")));
         } else {
-            blocks.push(Block::Table(answer_table(&self.estimates, usize::MAX)));
             blocks.push(Block::Table(side_table(&self.estimates)));
         }
         let missing = self.estimates.first().into_iter().flat_map(|e| &e.missing);
@@ -85,7 +89,9 @@ impl Report {
     }
 
     fn caveats(&self) -> Section {
-        let said = self.warnings().into_iter().map(|(cells, warning)| match cells.as_slice() {
+        let decisive = self.decisive();
+        let others = self.warnings().into_iter().filter(|(_, warning)| !decisive.contains(warning));
+        let said = others.map(|(cells, warning)| match cells.as_slice() {
             [] => warning.to_string(),
             cells => format!("{warning} [{}]", cells.join("; ")),
         });

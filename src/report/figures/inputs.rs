@@ -5,7 +5,7 @@ use std::error::Error;
 use crate::catalog::{Catalog, Device, DeviceKind, Grid, SoftwareSpec};
 use crate::estimate::{
     Axes, Cluster, Conditions, ConditionsSpec, Estimate, EstimateError, ModelledCrossovers, Quantity, Rent, Request,
-    Scenario, estimate_without_shares, estimates_of_record, modelled_crossovers, sweep,
+    Scenario, draw_scenarios, estimate_without_shares, estimates_of_record, modelled_crossovers, sweep,
 };
 use crate::model::Arch;
 use crate::record::Record;
@@ -14,6 +14,10 @@ use crate::units::DType;
 /// Zones from the cleanest to the dirtiest, and large countries between.
 const ZONES: [&str; 14] =
     ["nor", "swe", "fra", "bra", "can", "gbr", "deu", "usa", "jpn", "chn", "aus", "pol", "zaf", "ind"];
+/// Hours of a week.
+const WEEK_H: f64 = 7.0 * 24.0;
+/// The hardware that everybody knows, and how many.
+const KNOWN: (&str, u32) = ("a100-sxm4-80gb", 8);
 /// Numbers of devices that are modelled.
 const DEVICES: [u32; 2] = [1, 8];
 
@@ -33,6 +37,19 @@ pub struct Market {
     pub axes: Axes,
     /// The scenarios.
     pub scenarios: Vec<Scenario>,
+}
+
+impl Market {
+    /// What the answer names: the place among scenarios of `arch` on the hardware that everybody knows, and on the cheapest whose
+    /// median is within a week.
+    pub(super) fn named(&self, arch: Arch) -> [Option<usize>; 2] {
+        let of_arch = || self.scenarios.iter().enumerate().filter(|(_, s)| s.arch == arch && s.fits != Some(false));
+        let hardware = |s: &Scenario| self.axes.hardware[s.hardware].0.id.as_str();
+        let known = of_arch().find(|(_, s)| (hardware(s), s.devices) == KNOWN);
+        let within = of_arch().filter(|(_, s)| s.wall_h().mid <= WEEK_H);
+        let priced = within.filter_map(|(i, s)| Some((i, s.footprint.of(Quantity::Cost)?.mid)));
+        [known.map(|(i, _)| i), priced.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(i, _)| i)]
+    }
 }
 
 /// What a report is made of, beside the record.
@@ -69,7 +86,7 @@ impl Inputs {
         let (zones, market) = if archs.is_empty() {
             (Vec::new(), None)
         } else {
-            (zones(record, &archs, spec, catalog, seed)?, Some(market(record, &archs, spec, catalog)?))
+            (zones(record, &archs, spec, catalog, seed)?, Some(market(record, &archs, spec, catalog, seed)?))
         };
         Ok(Self {
             // Why there are none is why there are no estimates.
@@ -139,7 +156,13 @@ fn zones(
 }
 
 /// The same run on one and on eight of each GPU of the catalog, each in its fastest format, modelled.
-fn market(record: &Record, archs: &[Arch], spec: &ConditionsSpec, catalog: &Catalog) -> Result<Market, EstimateError> {
+fn market(
+    record: &Record,
+    archs: &[Arch],
+    spec: &ConditionsSpec,
+    catalog: &Catalog,
+    seed: u64,
+) -> Result<Market, EstimateError> {
     // The hours of a grid are those of one place and time, and a basis of prices is one that not every device has.
     let spec = if spec.is_hourly() { spec.in_grid("world") } else { spec.without_price_basis() };
     let gpus = catalog.all::<Device>()?.into_iter().filter(|d| d.kind == DeviceKind::Gpu);
@@ -160,7 +183,16 @@ fn market(record: &Record, archs: &[Arch], spec: &ConditionsSpec, catalog: &Cata
         rent: Rent::default(),
         owned: false,
     };
-    let mut scenarios = sweep(&record.settings.workload, &axes, None)?.scenarios;
+    let workload = &record.settings.workload;
+    let mut scenarios = sweep(workload, &axes, None)?.scenarios;
     scenarios.retain(|s| s.dtype == axes.hardware[s.hardware].0.fastest_dtype());
-    Ok(Market { axes, scenarios })
+    let mut market = Market { axes, scenarios };
+    // Those that the answer names have the numbers that `estimate` gives. With them, another may be the cheapest.
+    let mut drawn: Vec<usize> = Vec::new();
+    let best = archs.last().copied().unwrap_or(Arch::Dense);
+    while let Some(next) = market.named(best).into_iter().flatten().find(|i| !drawn.contains(i)) {
+        draw_scenarios(workload, &market.axes, None, seed, [&mut market.scenarios[next]])?;
+        drawn.push(next);
+    }
+    Ok(market)
 }

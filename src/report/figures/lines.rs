@@ -82,8 +82,8 @@ pub(in crate::report) fn lines(
     palette: &Palette,
     suffix: &str,
 ) -> Option<Chart> {
-    // One length is no curve, and its bars stand elsewhere.
-    if quantity == CellQuantity::Memory && cells.iter().all(|c| c.seq_len == cells[0].seq_len) {
+    // One length is no curve: its numbers stand in the table of steps, and its memory in bars.
+    if cells.iter().all(|c| c.seq_len == cells[0].seq_len) {
         return None;
     }
     let known: Vec<(&CellSummary, Interval)> =

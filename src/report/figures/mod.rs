@@ -134,6 +134,18 @@ fn measured(sorted: &[&Cell], cells: &[CellSummary], comparison: &Comparison, pa
 }
 
 impl Report {
+    /// What changes how the answer is read: the caveats of the whole run, each once. Those of single cells are not among them.
+    #[must_use]
+    pub fn decisive(&self) -> Vec<Warning> {
+        let mut all: Vec<Warning> = Vec::new();
+        for warning in self.estimates.iter().flat_map(|e| &e.warnings) {
+            if !all.contains(warning) {
+                all.push(warning.clone());
+            }
+        }
+        all
+    }
+
     /// Every caveat once, with the cells that it belongs to.
     #[must_use]
     pub fn warnings(&self) -> Vec<(Vec<String>, Warning)> {

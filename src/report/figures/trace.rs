@@ -26,7 +26,19 @@ pub(super) fn trace(cells: &[&Cell]) -> Option<Chart> {
             }
         }
     }
-    best.map(|(_, cell, steps)| chart(cell, steps))
+    best.filter(|(_, cell, steps)| !is_flat(cell, steps)).map(|(_, cell, steps)| chart(cell, steps))
+}
+
+/// Whether power is modelled and hardly changes: the line would show the model, and nothing of the machine.
+fn is_flat(cell: &Cell, steps: &[Step]) -> bool {
+    const SPAN: f64 = 0.1;
+    let flat = |meter: &MeterTrace| {
+        let watts = power(meter);
+        let shown = during(&watts, steps).iter().map(|(_, w)| *w);
+        let (low, high) = shown.fold((f64::INFINITY, 0.0f64), |(low, high), w| (low.min(w), high.max(w)));
+        meter.meter.source == EnergySource::Model && high - low <= SPAN * high
+    };
+    cell.meters.iter().all(flat)
 }
 
 fn chart(cell: &Cell, steps: &[Step]) -> Chart {

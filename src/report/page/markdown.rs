@@ -11,7 +11,17 @@ use crate::report::table::TextTable;
 pub(in crate::report) fn markdown_of(document: &Document<'_>) -> String {
     let mut text = String::new();
     let _ = writeln!(text, "# {}\n", line(&document.title));
-    let _ = writeln!(text, "**{}**\n\n{}\n", line(&document.answer), line(&document.found));
+    let _ = writeln!(text, "**{}**\n", line(&document.answer));
+    if let Some(headline) = &document.headline {
+        table(&mut text, headline);
+    }
+    for item in &document.decisive {
+        let _ = writeln!(text, "- {}", line(&clean(item, ITEM)));
+    }
+    if !document.decisive.is_empty() {
+        text.push('\n');
+    }
+    let _ = writeln!(text, "{}\n", line(&document.found));
     let mut charts = document.charts.iter();
     for chart in charts.by_ref().take(1) {
         let _ = writeln!(text, "![{}](charts/{}.svg)\n", line(&chart.title), chart.name);

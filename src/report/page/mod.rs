@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use sha2::{Digest, Sha256};
 
-use super::charts::{Chart, dark_rules, svg};
+use super::charts::{Chart, dark_rules, small_svg, svg};
 use super::document::{Block, CELL, Document, ITEM};
 use super::markup::{Markup, clean};
 use super::table::TextTable;
@@ -53,12 +53,24 @@ pub(super) fn html_of(document: &Document<'_>) -> Result<String, ReportError> {
     page.drawn(&dark_rules("svg.chart "));
     page.literal("\n}\n</style>\n</head>\n<body>\n<header>\n");
     page.words("h1", &document.title);
-    page.element("p", &[("class", "answer")], |p| p.text(&document.answer));
+    page.literal("\n<div class=\"first\"><div>\n");
+    page.element("p", &[("class", "answer")], |p| p.prose(&document.answer));
+    if let Some(headline) = &document.headline {
+        page.literal("\n<div class=\"headline\">");
+        table(&mut page, headline);
+        page.literal("</div>\n");
+    }
+    if !document.decisive.is_empty() {
+        page.element("ul", &[("class", "decisive")], |ul| {
+            document.decisive.iter().for_each(|item| ul.element("li", &[], |li| li.prose(&clean(item, ITEM))));
+        });
+    }
     page.element("p", &[("class", "found")], |p| p.text(&document.found));
-    page.literal("\n</header>\n<main>\n");
+    page.literal("\n</div>\n");
     if let Some(lead) = document.charts.first() {
         figure(&mut page, lead, "lead")?;
     }
+    page.literal("</div>\n</header>\n<main>\n");
     contents(&mut page, document);
     if document.charts.len() > 1 {
         page.literal("<section id=\"charts\">\n<h2>Charts</h2>\n<div class=\"charts\">\n");
@@ -108,9 +120,10 @@ fn put(page: &mut Markup, block: &Block) {
 
 /// A chart with its words, and the table behind it.
 fn figure(page: &mut Markup, chart: &Chart, class: &str) -> Result<(), ReportError> {
-    let svg = svg(chart)?;
+    let (large, small) = (svg(chart)?, small_svg(chart)?);
     page.element("figure", &[("class", class)], |figure| {
-        figure.element("div", &[("class", "plot")], |plot| plot.append(&svg));
+        figure.element("div", &[("class", "plot")], |plot| plot.append(&large));
+        figure.element("div", &[("class", "small")], |plot| plot.append(&small));
         figure.element("figcaption", &[], |caption| caption.prose(&chart.about));
         figure.element("details", &[], |details| {
             details.words("summary", "Numbers");

@@ -6,7 +6,7 @@ use super::rows::Row;
 use crate::estimate::Quantity;
 use crate::record::Pass;
 use crate::report::charts::{Axis, Band, Chart, Mark, Palette, Scale};
-use crate::report::numbers::{interval, percent_saved, significant};
+use crate::report::numbers::{interval, less_or_times, significant};
 use crate::report::table::TextTable;
 use crate::stats::Interval;
 
@@ -87,14 +87,14 @@ fn chart(
 /// What each variant saves of the time of the whole run, on each machine.
 fn saving(sides: &[Side], (palette, caveats): (&Palette, &[Caveat])) -> Option<Chart> {
     let percent = |x: f64| 100.0 * (1.0 - x);
-    let mut table = TextTable::new(&["record", "architecture", "time saved"]);
+    let mut table = TextTable::new(&["record", "architecture", "time against dense"]);
     let (mut bands, mut marks, mut ends) = (Vec::new(), vec![Mark::Rule { at: 0.0, label: String::new() }], Vec::new());
     for side in sides {
         let estimates = side.estimates.as_ref().map_or(&[][..], Vec::as_slice);
         let own = estimates.iter().filter_map(|e| Some((e.arch?, e.ratio(Quantity::Wall)?)));
         for (i, (arch, ratio)) in own.enumerate() {
-            let saved = percent_saved(ratio);
-            table.row(vec![side.name.clone(), arch.label(), saved.clone()]);
+            let said = less_or_times(ratio, "slower");
+            table.row(vec![side.name.clone(), arch.label(), said.clone()]);
             let x = Interval { mid: percent(ratio.mid), low: percent(ratio.high), high: percent(ratio.low) };
             ends.extend([x.low, x.high]);
             marks.push(Mark::Point {
@@ -102,8 +102,8 @@ fn saving(sides: &[Side], (palette, caveats): (&Palette, &[Caveat])) -> Option<C
                 x: Some(x),
                 y: None,
                 look: palette.look(arch),
-                label: Some(saved.clone()),
-                tip: format!("{}, {}: {saved} of the time saved", side.name, arch.label()),
+                label: Some(said.clone()),
+                tip: format!("{}, {}: {said} than dense", side.name, arch.label()),
             });
             bands.push(Band {
                 label: arch.label(),

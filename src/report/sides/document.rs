@@ -8,7 +8,7 @@ use crate::report::document::{Block, Document, Section};
 use crate::report::figures::{NAME, date};
 use crate::report::markup::clean;
 use crate::report::names::name_of;
-use crate::report::numbers::{interval, less_or_more, percent_saved, time_unit};
+use crate::report::numbers::{interval, less_or_more, less_or_times, time_unit};
 use crate::report::table::TextTable;
 use crate::stats::Interval;
 
@@ -38,6 +38,8 @@ impl Sides {
         Document {
             title: format!("{} side by side", names.join(", ")),
             answer: self.answer(),
+            headline: None,
+            decisive: Vec::new(),
             found: format!("Each record against the first, {}.", names.first().unwrap_or(&"")),
             charts: &self.charts,
             sections: vec![self.between(), self.conditions(), self.cells(), self.runs()],
@@ -113,14 +115,15 @@ impl Sides {
             "tokens",
             "sequences",
             "tokens/s",
-            "less time a token",
-            "less energy a token",
+            "time a token",
+            "energy a token",
             "note",
         ];
         let mut table = TextTable::new(&header);
-        let or_dash = |i: Option<Interval>, show: fn(Interval) -> String| i.map_or_else(|| "-".to_owned(), show);
         for row in &self.rows {
             let Row { cell, .. } = row;
+            let against =
+                |ratio: Option<Interval>, more| ratio.map_or_else(|| "-".to_owned(), |r| less_or_times(r, more));
             table.row(vec![
                 format!("{}{}", row.name, self.signs(&row.name)),
                 cell.dtype.to_string(),
@@ -128,9 +131,9 @@ impl Sides {
                 row.arch.label(),
                 cell.seq_len.to_string(),
                 cell.batch_size.to_string(),
-                or_dash(cell.tokens_per_s.filter(|_| !row.contaminated), interval),
-                or_dash(row.time, percent_saved),
-                or_dash(row.energy, percent_saved),
+                cell.tokens_per_s.filter(|_| !row.contaminated).map_or_else(|| "-".to_owned(), interval),
+                against(row.time, "slower"),
+                against(row.energy, "more"),
                 row.note.clone(),
             ]);
         }
@@ -144,7 +147,7 @@ impl Sides {
         let (unit, per_hour) = time_unit(times.fold(0.0, f64::max));
         let time = format!("time {unit}");
         let mut table =
-            TextTable::new(&["record", "architecture", &time, "kWh", "kgCO2e", "USD", "time saved", "basis"]);
+            TextTable::new(&["record", "architecture", &time, "kWh", "kgCO2e", "USD", "against dense", "basis"]);
         let or_dash = |i: Option<Interval>| i.map_or_else(|| "-".to_owned(), interval);
         for (side, estimates) in all() {
             for e in estimates {
@@ -155,7 +158,7 @@ impl Sides {
                     or_dash(e.footprint.of(Quantity::FacilityEnergy)),
                     or_dash(e.footprint.of(Quantity::Operational)),
                     or_dash(e.footprint.of(Quantity::Cost)),
-                    e.ratio(Quantity::Wall).map_or_else(|| "-".to_owned(), percent_saved),
+                    e.ratio(Quantity::Wall).map_or_else(|| "-".to_owned(), |r| less_or_times(r, "slower")),
                     e.basis.name().to_owned(),
                 ]);
             }

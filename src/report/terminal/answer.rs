@@ -184,13 +184,18 @@ pub fn short_answer(estimates: &[Estimate], verdict: Option<&str>, next: &str, w
     let mut said = verdict.map_or_else(|| sentence(first), str::to_owned);
     said = wrapped(&said, width, "");
     let table = answer_table(estimates, width).render(width);
-    let mut below = String::new();
-    for (i, assumption) in decisive_assumptions(first).iter().enumerate() {
+    [said, table, assumed_and_next(Some(first), next, width)]
+}
+
+/// What an estimate assumes that matters most, and the next command.
+#[must_use]
+pub fn assumed_and_next(estimate: Option<&Estimate>, next: &str, width: usize) -> String {
+    let assumptions = estimate.map(decisive_assumptions).unwrap_or_default();
+    let below = assumptions.iter().enumerate().map(|(i, assumption)| {
         let start = if i == 0 { "assumed: " } else { "         " };
-        below.push_str(&wrapped(&format!("{start}{assumption}"), width, "         "));
-    }
-    below.push_str(&format!("next:    {next}\n"));
-    [said, table, below]
+        wrapped(&format!("{start}{assumption}"), width, "         ")
+    });
+    below.collect::<String>() + &format!("next:    {next}\n")
 }
 
 /// Which of several machines is first in what: a sentence a quantity, which says where the intervals leave it open.
@@ -211,7 +216,7 @@ pub fn verdict_of_machines(estimates: &[Estimate]) -> String {
         let [(first, best), (_, second), ..] = known[..] else { continue };
         let (last, worst) = known[known.len() - 1];
         let times = significant(worst.mid / best.mid);
-        let open = if best.high < second.low { "" } else { ", though the intervals overlap" };
+        let open = if best.high < second.low { "" } else { ", though that is not certain" };
         sentences.push(format!("{} is the {most}, {times} x {more} than {}{open}.", name(first), name(last)));
     }
     with + &sentences.join(" ")

@@ -1,54 +1,69 @@
 //! Scenarios for people.
 
 use crate::estimate::{Axes, Quantity, Scenario};
-use crate::report::numbers::significant;
+use crate::report::numbers::{interval, significant};
 use crate::report::table::TextTable;
 use crate::stats::Interval;
 
-/// The first `rows` scenarios for people, below what they have in common. Their intervals are as wide upwards as downwards
-/// by a factor: the largest of those of time, energy and emissions stands behind them, that of the cost behind it.
+/// Columns of numbers: they stay where all scenarios have the same.
+const NUMBERS: [&str; 5] = ["hardware", "time h", "kWh", "kgCO2e", "USD"];
+
+/// The first `rows` scenarios, below what they have in common, with as much as a terminal of `width` columns has room for:
+/// intervals go first, then energy, then what tells scenarios apart shares one column.
 #[must_use]
-pub fn sweep_table(scenarios: &[Scenario], axes: &Axes, rows: usize) -> (Vec<String>, TextTable) {
-    let mut table = TextTable::new(&[
-        "hardware",
-        "devices",
-        "dtype",
-        "software",
-        "architecture",
-        "grid",
-        "fits",
-        "time h",
-        "kWh",
-        "kgCO2e",
-        "×/÷",
-        "USD",
-        "×/÷",
-    ]);
-    let fits = |f: Option<bool>| f.map_or("-", |f| if f { "yes" } else { "no" });
-    let factor = |i: Interval| i.high / i.mid;
-    for s in scenarios.iter().take(rows) {
-        let widest =
-            [s.wall_h(), s.facility_energy_kwh(), s.operational_kgco2e()].map(factor).into_iter().fold(1.0, f64::max);
-        let (usd, of_usd) = s.footprint.of(Quantity::Cost).map_or_else(
-            || ("-".to_owned(), "-".to_owned()),
-            |usd| (significant(usd.mid), format!("{:.2}", factor(usd))),
-        );
-        table.row(vec![
+pub fn sweep_table(scenarios: &[Scenario], axes: &Axes, rows: usize, width: usize) -> (Vec<String>, TextTable) {
+    let shown = &scenarios[..rows.min(scenarios.len())];
+    let candidates = [(true, true), (false, true), (false, false)].map(|(all, energy)| table(shown, axes, all, energy));
+    let fitting = candidates.into_iter().find(|(_, table)| table.least_width() <= width);
+    fitting.unwrap_or_else(|| narrow_table(shown, axes))
+}
+
+fn table(scenarios: &[Scenario], axes: &Axes, intervals: bool, energy: bool) -> (Vec<String>, TextTable) {
+    let mut header = vec!["hardware", "devices", "dtype", "software", "architecture", "grid", "fits", "time h"];
+    header.extend(energy.then_some("kWh"));
+    header.extend(["kgCO2e", "USD"]);
+    let mut table = TextTable::new(&header);
+    let number = |value: Interval| if intervals { interval(value) } else { significant(value.mid) };
+    for s in scenarios {
+        let mut row = vec![
             axes.hardware[s.hardware].0.id.clone(),
             s.devices.to_string(),
             s.dtype.to_string(),
             s.software.to_string(),
             s.arch.label(),
             axes.grids[s.grid].0.id.clone(),
-            fits(s.fits).to_owned(),
-            significant(s.wall_h().mid),
-            significant(s.facility_energy_kwh().mid),
-            significant(s.operational_kgco2e().mid),
-            format!("{widest:.2}"),
-            usd,
-            of_usd,
-        ]);
+            fits(s).to_owned(),
+            number(s.wall_h()),
+        ];
+        row.extend(energy.then(|| number(s.facility_energy_kwh())));
+        row.push(number(s.operational_kgco2e()));
+        row.push(s.footprint.of(Quantity::Cost).map_or_else(|| "-".to_owned(), number));
+        table.row(row);
     }
-    let common = table.take_constant(&["hardware", "time h", "kWh", "kgCO2e", "×/÷", "USD"]);
+    let common = table.take_constant(&NUMBERS);
     (common, table)
+}
+
+/// A column says which scenario it is: what all have in common is left out of it.
+fn narrow_table(scenarios: &[Scenario], axes: &Axes) -> (Vec<String>, TextTable) {
+    let (common, whole) = table(scenarios, axes, false, false);
+    let (header, rows) = whole.parts();
+    let named = header.iter().take_while(|name| *name != "time h").count();
+    let mut narrow = TextTable::new(&["scenario", "time h", "kgCO2e", "USD"]);
+    for row in rows {
+        let words = row.iter().zip(header).take(named).map(|(cell, name)| match name.as_str() {
+            "devices" => format!("{cell} devices"),
+            "software" => format!("{cell} software"),
+            "fits" if cell == "no" => "does not fit".to_owned(),
+            "fits" => String::new(),
+            _ => cell.clone(),
+        });
+        let words: Vec<String> = words.filter(|w| !w.is_empty()).collect();
+        narrow.row(std::iter::once(words.join(", ")).chain(row[named..].iter().cloned()).collect());
+    }
+    (common, narrow)
+}
+
+fn fits(s: &Scenario) -> &'static str {
+    s.fits.map_or("-", |fits| if fits { "yes" } else { "no" })
 }
