@@ -82,11 +82,12 @@ mod tests {
         let angles = Angles::new(3, 4, 10_000.0).expect("even");
         // Pair 1 turns by theta^(-2/4) = 0.01 a position.
         assert!((angles.sin[2] - 1f64.sin()).abs() < 1e-15 && (angles.sin[3] - 0.01f64.sin()).abs() < 1e-15);
-        let x =
-            Tensor::new(&[[[0f64; 4], [1.0, 0.0, 0.0, 0.0], [0.0; 4]]], &candle_core::Device::Cpu).expect("a tensor");
-        let y = Operation::forward(&Rotary(Arc::new(angles)), &[x]).expect("fits");
-        let y: Vec<f64> = y.flatten_all().and_then(|y| y.to_vec1()).expect("numbers");
+        let x = [0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
+        let y = angles.turn(&x, (3, 4), false);
         assert_eq!(y[4..8], [1f64.cos(), 0.0, 1f64.sin(), 0.0]);
+        let back = angles.turn(&y, (3, 4), true);
+        assert!(back.iter().zip(x).all(|(a, b)| (a - b).abs() < 1e-15));
+        assert!(angles.check(3, 4).is_ok() && angles.check(4, 4).is_err() && angles.check(3, 2).is_err());
     }
 
     #[test]
