@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::arch::Order;
 use super::{Arch, Config, StepShape, count_params, trainable_params};
 use crate::units::DType;
 
@@ -120,43 +119,7 @@ fn layer_bytes(config: &Config, arch: Arch, seq_len: usize, width: u128, saving:
     (rest.saturating_add(sparse), rest.saturating_add(block(config.d_ff)))
 }
 
-/// Most bytes that a train step of this program's fused operations has allocated at a time: weights and the two moments of AdamW,
-/// and the larger of two moments of the backward pass. At its beginning there are all activations, the logits three times
-/// (scores, probabilities, gradient) and the gradient of the tied embedding; at its end all gradients. Attention works in tiles,
-/// and masks of dropout are drawn again, so that a layer keeps `34 d + 8 d_ff` bytes a token in f32, `18 d + 4 d_ff` in 16 bits,
-/// and an inner activation for each linear of LRT. A Linformer whose input is projected keeps neither keys nor values.
-#[must_use]
-pub fn peak_of_train_step(config: &Config, arch: Arch, shape: StepShape, dtype: DType) -> u64 {
-    let StepShape { batch_size, seq_len, masked_per_seq } = shape;
-    let tokens = (batch_size * seq_len) as u128;
-    let (d, d_ff, layers) = (config.d_model as u128, config.d_ff as u128, config.n_layers as u128);
-    let width = u128::from(dtype.bytes());
-    let (per_element, per_inner) = if width == 2 { (18, 4) } else { (34, 8) };
-    let ranks = 6 * arch.rank().unwrap_or(0) as u128 * width;
-    let spared = if matches!(arch, Arch::Linformer { order: Order::Input, .. }) { 2 * d * width } else { 0 };
-    let layer = tokens * (per_element * d + per_inner * d_ff + ranks).saturating_sub(spared);
-    let logits = 3 * width * (batch_size * masked_per_seq) as u128 * config.vocab_size as u128;
-    let parameters = u128::from(count_params(config, arch));
-    // Beside weights of f32 there are copies of 16 bits where the step computes in them.
-    let copies = if width == 2 { 2 * parameters } else { 0 };
-    let begins = layers * layer + tokens * d * (2 * width + 1) + logits + 4 * d * config.vocab_size as u128;
-    bytes(12 * parameters + copies + begins.max(4 * parameters))
-}
-
-/// The same of a forward pass alone: the weights, what the widest place of a layer holds, and no less than drawing the embedding
-/// takes.
-#[must_use]
-pub fn peak_of_forward_pass(config: &Config, arch: Arch, shape: StepShape, dtype: DType) -> u64 {
-    let tokens = (shape.batch_size * shape.seq_len) as u128;
-    let (d, d_ff) = (config.d_model as u128, config.d_ff as u128);
-    let width = u128::from(dtype.bytes());
-    let parameters = u128::from(count_params(config, arch));
-    let copies = if width == 2 { 2 * parameters } else { 0 };
-    let pass = 4 * parameters + copies + tokens * (5 * d + 2 * d_ff) * width;
-    bytes(pass.max(2 * 4 * d * config.vocab_size as u128))
-}
-
-fn bytes(count: u128) -> u64 {
+pub(super) fn bytes(count: u128) -> u64 {
     u64::try_from(count).unwrap_or(u64::MAX)
 }
 
@@ -192,47 +155,6 @@ mod tests {
         };
         // 5 bytes of 12 heads x 512 x 512 scores in 12 layers.
         assert_eq!(bytes(false) - bytes(true), 5 * 12 * 262_144 * 12);
-    }
-
-    /// Peaks that were measured on a CPU with the shapes of BERT-base and fewer layers.
-    #[test]
-    fn steps_take_the_memory_that_they_were_seen_to_take() {
-        let of = |arch: &str, layers: usize, (batch_size, seq_len, masked_per_seq): (usize, usize, usize)| {
-            let config = bert_base().with_layers(layers).with_room_for(seq_len);
-            let arch: Arch = arch.parse().expect("an architecture");
-            (config, arch, StepShape { batch_size, seq_len, masked_per_seq })
-        };
-        for (arch, layers, shape, measured) in [
-            ("dense", 2, (4, 128, 20), 655_450_691.0),
-            ("lrt:rank=256", 2, (4, 128, 20), 571_540_779.0),
-            ("dense", 2, (1, 512, 77), 651_256_243.0),
-            ("dense", 2, (1, 1024, 154), 738_178_447.0),
-            ("lrt:rank=256", 2, (1, 1024, 154), 665_834_695.0),
-            ("linformer:k=128", 2, (1, 1024, 154), 729_528_583.0),
-            ("dense", 2, (1, 2048, 308), 916_528_599.0),
-            ("lrt:rank=256", 2, (1, 2048, 308), 856_767_759.0),
-            ("linformer:k=128", 2, (1, 2048, 308), 896_868_687.0),
-            ("dense", 6, (1, 1024, 154), 1_283_959_731.0),
-            ("dense", 12, (4, 128, 20), 1_793_826_127.0),
-            ("lrt:rank=256", 12, (1, 512, 77), 1_288_918_575.0),
-            ("linformer:k=64,share=none,order=projected", 3, (1, 1024, 154), 989_198_626.0),
-            ("lrt:rank=64", 3, (1, 1024, 154), 655_356_652.0),
-        ] {
-            let (config, arch, shape) = of(arch, layers, shape);
-            let ratio = peak_of_train_step(&config, arch, shape, DType::F32) as f64 / measured;
-            assert!((0.92..1.02).contains(&ratio), "{arch}, {layers} layers, {shape:?}: {ratio}");
-        }
-        for (arch, layers, shape, measured) in [
-            ("lrt:rank=256", 2, (1, 128, 20), 187_528_086.0),
-            ("dense", 4, (1, 512, 77), 238_311_887.0),
-            ("dense", 2, (1, 2048, 308), 243_526_607.0),
-            ("lrt:rank=256", 2, (1, 2048, 308), 215_220_559.0),
-            ("linformer:k=128", 2, (1, 2048, 308), 244_575_463.0),
-        ] {
-            let (config, arch, shape) = of(arch, layers, shape);
-            let ratio = peak_of_forward_pass(&config, arch, shape, DType::F32) as f64 / measured;
-            assert!((0.97..1.03).contains(&ratio), "{arch}, {layers} layers, {shape:?}: {ratio}");
-        }
     }
 
     #[test]

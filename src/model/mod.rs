@@ -14,6 +14,7 @@ mod operator;
 mod operators;
 mod ops;
 mod params;
+mod peak;
 mod read;
 mod said;
 mod shape;
@@ -25,11 +26,10 @@ pub use config::{Config, Family, MAX_LAYERS, MAX_ROWS, masked_per_seq};
 pub use extra::{Extra, ExtraKind, Place};
 pub use hugging_face::{HuggingFaceError, Note, NoteKind, known_types, read_hugging_face};
 pub use items::{Form, Item, parameters};
-pub use memory::{
-    MemoryEstimate, Saving, peak_of_forward_pass, peak_of_train_step, training_memory, training_memory_with,
-};
+pub use memory::{MemoryEstimate, Saving, training_memory, training_memory_with};
 pub use operator::{AttentionKernel, Operator, OperatorKind, StepShape};
 pub use operators::{forward_operators, operators, train_step_flop};
 pub use ops::{Ops, UnknownOps};
 pub use params::{NoValueLinear, active_params, count_params, embedding_params, lora_params, trainable_params};
+pub use peak::{head_tile_rows, peak_of_forward_pass, peak_of_train_step};
 pub use shape::{Bias, Details, Experts, Heads, Latent, Norm, NormPlace, Positions, QkNorm, Window};

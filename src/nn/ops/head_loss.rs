@@ -12,11 +12,7 @@ use super::gemm::{Matrix, Threads, product};
 use super::linear::column_sums;
 use super::real::{Real, by_type, dispatch, slices};
 use super::{Gradients, Operation};
-
-/// Bytes of the logits of a tile: enough rows that reading the weight costs little beside the product.
-const TILE_BYTES: usize = 128 << 20;
-/// Rows of a tile, at least and at most.
-const TILE_ROWS: (usize, usize) = (64, 512);
+use crate::model::head_tile_rows;
 
 /// Whose gradients will be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,9 +53,7 @@ impl HeadLoss {
         let rows = labels.len();
         let (d, classes) = (x.len() / rows, w.len() * rows / x.len());
         let weight = T::one() / T::of(rows as f64);
-        let most = (TILE_BYTES / (classes * size_of::<T>())).clamp(TILE_ROWS.0, TILE_ROWS.1);
-        // Tiles of one size.
-        let tile = rows.div_ceil(rows.div_ceil(most));
+        let tile = head_tile_rows(rows, classes, size_of::<T>());
         let Wanted { x: of_x, weight: of_w, bias: of_b } = self.wanted;
         let zeros = |is_wanted: bool, n: usize| if is_wanted { vec![T::zero(); n] } else { Vec::new() };
         let (mut dx, mut dw) = (zeros(of_x, x.len()), zeros(of_w, w.len()));

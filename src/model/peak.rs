@@ -1,0 +1,217 @@
+//! The most memory that a step of this program's own operations takes.
+
+use super::arch::{LoraTargets, Order};
+use super::memory::bytes;
+use super::{Arch, Config, Family, StepShape, count_params, trainable_params};
+use crate::units::DType;
+
+/// Bytes of the logits that the head of a decoder computes at a time: enough rows that reading the weight costs little beside the
+/// product.
+const HEAD_TILE_BYTES: usize = 128 << 20;
+/// Rows of such a tile, at least and at most.
+const HEAD_TILE_ROWS: (usize, usize) = (64, 512);
+
+/// Rows of the tiles, all of one size, in which `rows` of logits over so many classes are computed.
+#[must_use]
+pub fn head_tile_rows(rows: usize, classes: usize, element_bytes: usize) -> usize {
+    let (least, most) = HEAD_TILE_ROWS;
+    let at_most = (HEAD_TILE_BYTES / (classes * element_bytes).max(1)).clamp(least, most);
+    rows.div_ceil(rows.div_ceil(at_most).max(1))
+}
+
+/// Most bytes that a train step of this program's fused operations has allocated at a time: weights and the two moments of AdamW,
+/// and the larger of two moments of the backward pass. At its beginning there are all activations, the logits three times
+/// (scores, probabilities, gradient) and the gradient of the tied embedding; at its end all gradients. Attention works in tiles,
+/// and masks of dropout are drawn again, so that a layer keeps `34 d + 8 d_ff` bytes a token in f32, `18 d + 4 d_ff` in 16 bits,
+/// and an inner activation for each linear of LRT. A Linformer whose input is projected keeps neither keys nor values.
+#[must_use]
+pub fn peak_of_train_step(config: &Config, arch: Arch, shape: StepShape, dtype: DType) -> u64 {
+    if config.family == Family::Decoder {
+        return peak_of_decoder_step(config, arch, shape);
+    }
+    let StepShape { batch_size, seq_len, masked_per_seq } = shape;
+    let tokens = (batch_size * seq_len) as u128;
+    let (d, d_ff, layers) = (config.d_model as u128, config.d_ff as u128, config.n_layers as u128);
+    let width = u128::from(dtype.bytes());
+    let (per_element, per_inner) = if width == 2 { (18, 4) } else { (34, 8) };
+    let ranks = 6 * arch.rank().unwrap_or(0) as u128 * width;
+    let spared = if matches!(arch, Arch::Linformer { order: Order::Input, .. }) { 2 * d * width } else { 0 };
+    let layer = tokens * (per_element * d + per_inner * d_ff + ranks).saturating_sub(spared);
+    let logits = 3 * width * (batch_size * masked_per_seq) as u128 * config.vocab_size as u128;
+    let parameters = u128::from(count_params(config, arch));
+    // Beside weights of f32 there are copies of 16 bits where the step computes in them.
+    let copies = if width == 2 { 2 * parameters } else { 0 };
+    let begins = layers * layer + tokens * d * (2 * width + 1) + logits + 4 * d * config.vocab_size as u128;
+    bytes(12 * parameters + copies + begins.max(4 * parameters))
+}
+
+/// The same of a forward pass alone: the weights, what the widest place of a layer holds, and no less than drawing the embedding
+/// takes.
+#[must_use]
+pub fn peak_of_forward_pass(config: &Config, arch: Arch, shape: StepShape, dtype: DType) -> u64 {
+    if config.family == Family::Decoder {
+        return peak_of_decoder_pass(config, arch, shape);
+    }
+    let tokens = (shape.batch_size * shape.seq_len) as u128;
+    let (d, d_ff) = (config.d_model as u128, config.d_ff as u128);
+    let width = u128::from(dtype.bytes());
+    let parameters = u128::from(count_params(config, arch));
+    let copies = if width == 2 { 2 * parameters } else { 0 };
+    let pass = 4 * parameters + copies + tokens * (5 * d + 2 * d_ff) * width;
+    bytes(pass.max(2 * 4 * d * config.vocab_size as u128))
+}
+
+/// The bytes of f32 that a layer of a decoder keeps for each token: the inputs of both norms, of both blocks and of all products
+/// with weights that are trained, what attention is computed of, and the inner activations; and the narrow activations of LRT
+/// and LoRA. A linear that LoRA leaves as it is needs its input for no gradient.
+fn decoder_layer(config: &Config, arch: Arch) -> u128 {
+    let (d, d_ff, d_head) = (config.d_model, config.d_ff, config.d_head());
+    let (queries, keys) = (config.n_heads * d_head, config.n_kv_heads() * d_head);
+    let ways_in = 1 + usize::from(config.gated_mlp);
+    let (products, narrow) = match arch {
+        Arch::Lora { rank, targets: LoraTargets::QueryValue } => (d, 2 * rank),
+        Arch::Lora { rank, targets: LoraTargets::AllLinear } => (2 * d + queries + d_ff, (5 + ways_in) * rank),
+        Arch::Dense | Arch::Lrt { .. } | Arch::Linformer { .. } => {
+            let rank = |d_in, d_out| arch.rank_of(config, (d_in, d_out)).unwrap_or(0);
+            let narrow = 2 * rank(d, queries) + 2 * rank(d, keys) + (1 + ways_in) * rank(d, d_ff);
+            (2 * d + queries + d_ff, narrow)
+        }
+    };
+    let qk_norm = if config.details.qk_norm.is_some() { queries + keys } else { 0 };
+    let parallel = if config.norms_per_layer() == 1 { d } else { 0 };
+    4 * (2 * d + queries + 2 * keys + qk_norm + ways_in * d_ff + products + narrow).saturating_sub(parallel) as u128
+}
+
+/// Bytes of the logits of a tile.
+fn head_tile(config: &Config, tokens: usize) -> u128 {
+    (head_tile_rows(tokens, config.vocab_size, 4) * config.vocab_size * 4) as u128
+}
+
+/// Peak of a decoder's train step: weights, and moments of those that are trained; and the larger of what there is in the head,
+/// all activations, a tile of logits, and the gradients of the head's weight and input, and of all gradients at the end.
+fn peak_of_decoder_step(config: &Config, arch: Arch, shape: StepShape) -> u64 {
+    let n = shape.batch_size * shape.seq_len;
+    let (tokens, d) = (n as u128, config.d_model as u128);
+    let (all, trained) = (u128::from(count_params(config, arch)), u128::from(trainable_params(config, arch)));
+    let is_frozen = matches!(arch, Arch::Lora { .. });
+    let of_head = if is_frozen { 0 } else { 4 * d * config.vocab_size as u128 };
+    // The embeddings' sum, the last norm's input and output, and the gradient for it.
+    let around = tokens * 4 * d * 3;
+    let activations = tokens * decoder_layer(config, arch) * config.n_layers as u128;
+    let in_head = activations + around + of_head + head_tile(config, n);
+    bytes(4 * all + 8 * trained + in_head.max(4 * trained))
+}
+
+/// The same of its forward pass alone: the weights, and the widest place of a layer or the head.
+fn peak_of_decoder_pass(config: &Config, arch: Arch, shape: StepShape) -> u64 {
+    let n = shape.batch_size * shape.seq_len;
+    let d_head = config.d_head();
+    let (queries, keys) = (config.n_heads * d_head, config.n_kv_heads() * d_head);
+    let block = 2 * config.d_model + (2 + usize::from(config.gated_mlp)) * config.d_ff;
+    let attention = 2 * config.d_model + 4 * queries + 3 * keys;
+    let in_layer = (n * 4 * block.max(attention)) as u128;
+    let in_head = (n * 4 * 2 * config.d_model) as u128 + head_tile(config, n);
+    // While a matrix is drawn it is there twice: the embedding comes first, and a head of its own last.
+    let (all, matrix) =
+        (4 * u128::from(count_params(config, arch)), 4 * config.d_model as u128 * config.vocab_size as u128);
+    let drawing = if config.is_tied() { 2 * matrix } else { all + matrix };
+    bytes((all + in_layer.max(in_head)).max(drawing))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::config::tests::bert_base;
+    use crate::model::{Details, Norm, Positions};
+
+    /// Peaks that were measured on a CPU with the shapes of BERT-base and fewer layers.
+    #[test]
+    fn steps_take_the_memory_that_they_were_seen_to_take() {
+        let of = |arch: &str, layers: usize, (batch_size, seq_len, masked_per_seq): (usize, usize, usize)| {
+            let config = bert_base().with_layers(layers).with_room_for(seq_len);
+            let arch: Arch = arch.parse().expect("an architecture");
+            (config, arch, StepShape { batch_size, seq_len, masked_per_seq })
+        };
+        for (arch, layers, shape, measured) in [
+            ("dense", 2, (4, 128, 20), 655_450_691.0),
+            ("lrt:rank=256", 2, (4, 128, 20), 571_540_779.0),
+            ("dense", 2, (1, 512, 77), 651_256_243.0),
+            ("dense", 2, (1, 1024, 154), 738_178_447.0),
+            ("lrt:rank=256", 2, (1, 1024, 154), 665_834_695.0),
+            ("linformer:k=128", 2, (1, 1024, 154), 729_528_583.0),
+            ("dense", 2, (1, 2048, 308), 916_528_599.0),
+            ("lrt:rank=256", 2, (1, 2048, 308), 856_767_759.0),
+            ("linformer:k=128", 2, (1, 2048, 308), 896_868_687.0),
+            ("dense", 6, (1, 1024, 154), 1_283_959_731.0),
+            ("dense", 12, (4, 128, 20), 1_793_826_127.0),
+            ("lrt:rank=256", 12, (1, 512, 77), 1_288_918_575.0),
+            ("linformer:k=64,share=none,order=projected", 3, (1, 1024, 154), 989_198_626.0),
+            ("lrt:rank=64", 3, (1, 1024, 154), 655_356_652.0),
+        ] {
+            let (config, arch, shape) = of(arch, layers, shape);
+            let ratio = peak_of_train_step(&config, arch, shape, DType::F32) as f64 / measured;
+            assert!((0.92..1.02).contains(&ratio), "{arch}, {layers} layers, {shape:?}: {ratio}");
+        }
+        for (arch, layers, shape, measured) in [
+            ("lrt:rank=256", 2, (1, 128, 20), 187_528_086.0),
+            ("dense", 4, (1, 512, 77), 238_311_887.0),
+            ("dense", 2, (1, 2048, 308), 243_526_607.0),
+            ("lrt:rank=256", 2, (1, 2048, 308), 215_220_559.0),
+            ("linformer:k=128", 2, (1, 2048, 308), 244_575_463.0),
+        ] {
+            let (config, arch, shape) = of(arch, layers, shape);
+            let ratio = peak_of_forward_pass(&config, arch, shape, DType::F32) as f64 / measured;
+            assert!((0.97..1.03).contains(&ratio), "{arch}, {layers} layers, {shape:?}: {ratio}");
+        }
+    }
+
+    fn gpt2(n_layers: usize) -> Config {
+        Config {
+            family: Family::Decoder,
+            n_layers,
+            vocab_size: 50257,
+            max_seq_len: 1024,
+            type_vocab_size: 0,
+            ..bert_base()
+        }
+    }
+
+    /// TinyLlama 1.1B with fewer layers.
+    fn tiny_llama(n_layers: usize) -> Config {
+        let details = Details {
+            n_kv_heads: Some(4),
+            norm: Some(Norm::Rms),
+            positions: Some(Positions::Rotary),
+            biases: Some(Vec::new()),
+            tied_head: Some(false),
+            ..Details::default()
+        };
+        let sizes =
+            Config { d_model: 2048, n_heads: 32, d_ff: 5632, vocab_size: 32000, gated_mlp: true, ..gpt2(n_layers) };
+        Config { details, ..sizes }
+    }
+
+    /// Peaks that were measured on a CPU.
+    #[test]
+    fn steps_of_decoders_take_the_memory_that_they_were_seen_to_take() {
+        for (config, arch, (batch_size, seq_len), is_train, measured) in [
+            (gpt2(2), "dense", (4, 256), true, 1_066_950_697.0),
+            (gpt2(2), "lrt:rank=256", (4, 256), true, 992_511_429.0),
+            (gpt2(2), "lora:rank=16,targets=qv", (4, 256), true, 389_472_981.0),
+            (gpt2(2), "lora:rank=16,targets=all", (4, 256), true, 431_887_828.0),
+            (gpt2(6), "dense", (1, 1024), true, 1_606_445_181.0),
+            (tiny_llama(2), "dense", (1, 512), true, 3_513_983_042.0),
+            (tiny_llama(2), "lrt:rank=256", (1, 512), true, 2_396_212_789.0),
+            (tiny_llama(2), "lora:rank=16,targets=qv", (1, 512), true, 1_038_161_381.0),
+            (tiny_llama(2), "lora:rank=16,targets=all", (1, 512), true, 1_089_658_813.0),
+            (gpt2(2), "dense", (1, 512), false, 322_462_034.0),
+            (tiny_llama(2), "dense", (1, 512), false, 1_139_853_064.0),
+        ] {
+            let arch: Arch = arch.parse().expect("an architecture");
+            let shape = StepShape { batch_size, seq_len, masked_per_seq: seq_len };
+            let of = if is_train { peak_of_train_step } else { peak_of_forward_pass };
+            let ratio = of(&config, arch, shape, DType::F32) as f64 / measured;
+            assert!((0.94..1.01).contains(&ratio), "{arch}, {} wide, {shape:?}, {is_train}: {ratio}", config.d_model);
+        }
+    }
+}
