@@ -14,6 +14,8 @@ next one queued. Memory is what the allocators of both had given out at the most
   cargo build --release
   python3 benches/compare_with_pytorch.py --peer torch_step.py --python torch/bin/python
   python3 benches/compare_with_pytorch.py --peer torch_step.py --device cuda --dtypes f32,tf32,bf16
+  python3 benches/compare_with_pytorch.py --peer benches/torch_decoder_step.py --workload gpt2 --model gpt2 --archs dense,lrt,lora \\
+      --shapes 4x256,1x1024 --dropout 0
 """
 
 import argparse
@@ -24,7 +26,7 @@ import subprocess
 import sys
 import tempfile
 
-ARCHS = {"dense": "dense", "lrt": "lrt:rank=256", "linformer": "linformer:k=128"}
+ARCHS = {"dense": "dense", "lrt": "lrt:rank=256", "linformer": "linformer:k=128", "lora": "lora:rank=16,targets=all"}
 SHAPES = {"cpu": "8x128,2x512", "cuda": "64x128,32x512,4x4096"}
 
 
@@ -46,7 +48,7 @@ def ours(a, archs, dtypes, batch, seq):
         seconds = str(a.seconds)
         command = [a.greenformers, "profile", "--device", a.device, "--seq-len", str(seq), "--batch-size", str(batch),
                    "--layers", str(a.layers), "--dropout", str(a.dropout), "--meter", "none", "--ops", a.ops,
-                   "--dtype", ",".join(dtypes), "--min-time", seconds, "--max-time", seconds, "-q", "-o", folder]
+                   "--workload", a.workload, "--dtype", ",".join(dtypes), "--min-time", seconds, "--max-time", seconds, "-q", "-o", folder]
         for arch in archs:
             command += ["--arch", ARCHS[arch]]
         _, rss = run(command, a.threads)
@@ -59,7 +61,8 @@ def theirs(a, arch, dtype, batch, seq):
     command = [a.python, a.peer, "--device", a.device, "--arch", arch, "--seq-len", str(seq),
                "--batch-size", str(batch), "--layers", str(a.layers), "--dropout", str(a.dropout), "--dtype", dtype,
                "--threads", str(a.threads), "--steps", str(a.steps)]
-    out, rss = run(command + (["--compile"] if a.compile else []), a.threads)
+    command += (["--compile"] if a.compile else []) + (["--model", a.model] if a.model else [])
+    out, rss = run(command, a.threads)
     return json.loads(out.splitlines()[-1]), rss
 
 
@@ -120,7 +123,9 @@ def main():
     p.add_argument("--greenformers", default="target/release/greenformers")
     p.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     p.add_argument("--dtypes", default="f32", help="f32,tf32,bf16")
-    p.add_argument("--archs", default=",".join(ARCHS))
+    p.add_argument("--archs", default="dense,lrt,linformer", help="of dense,lrt,linformer,lora")
+    p.add_argument("--workload", default="bert-base", help="what ours trains: a name or a file")
+    p.add_argument("--model", help="what the peer calls it, if it knows several")
     p.add_argument("--shapes", help="BATCHxTOKENS, ... [default: 8x128,2x512; on a GPU 64x128,32x512,4x4096]")
     p.add_argument("--layers", type=int, default=12)
     p.add_argument("--dropout", type=float, default=0.1)

@@ -552,7 +552,8 @@ fn the_speed_of_the_network_is_uncertain_in_estimates_and_in_sweeps() {
     let shares = e["variance"].as_array().unwrap();
     assert!(shares.iter().any(|s| s["input"] == "speed of the network"), "{shares:?}");
     let spread = |extra: &[&str]| {
-        let base = ["estimate", "--sweep", "hardware=v100-sxm2-16gb,devices=32", "--grid", "fra"];
+        let base =
+            ["estimate", "--sweep", "hardware=v100-sxm2-16gb,devices=32", "--grid", "fra", "--software", "optimised"];
         let result = json(&[&base[..], extra].concat(), folder.path());
         let hours = result["scenarios"][0]["wall_h"].clone();
         (hours["mid"].as_f64().unwrap(), hours["high"].as_f64().unwrap() / hours["mid"].as_f64().unwrap())

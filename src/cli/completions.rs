@@ -24,7 +24,7 @@ const PROGRAM: &str = "greenformers";
 const ARCHS: [&str; 4] = ["dense", "lrt:rank=256", "linformer:k=128", "lora:rank=16,targets=qv"];
 const SOFTWARE: [&str; 6] = ["eager", "compiled", "optimised", "unknown", "optimised/fused", "optimised/composed"];
 const GOALS: [&str; 4] = ["time", "cost", "co2e", "energy"];
-const LISTS: [&str; 6] = ["hardware=", "grid=", "dtype=", "devices=", "arch=", "software="];
+const LISTS: [&str; 7] = ["model=", "hardware=", "grid=", "dtype=", "devices=", "arch=", "software="];
 
 /// Bash breaks words at `:` and `=`, which stand within `lrt:rank=256` and `--hardware=h100-sxm5`: they are joined again, and of
 /// each answer the part that was there before the last break is left out.
@@ -218,6 +218,7 @@ fn axes(typed: &OsStr) -> Vec<CompletionCandidate> {
     let lists = with(start, owned(&LISTS));
     let Some((at, list)) = list else { return lists };
     let values = match list {
+        "model=" => ids(EntryKind::Workload),
         "hardware=" => ids(EntryKind::Hardware),
         "grid=" => ids(EntryKind::Grid),
         "dtype=" => dtypes(),

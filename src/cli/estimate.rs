@@ -147,6 +147,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     if let Some(axes) = args.sweep.axes() {
         let base = sweep::Base {
             workload: asked.workload.load(None, context)?,
+            recipe: asked.workload.recipe(),
             hardware: asked.hardware,
             devices: asked.devices,
             cluster: args.cluster(),

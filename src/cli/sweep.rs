@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use greenformers::catalog::{Device, EntryKind, SoftwareSpec};
 use greenformers::estimate::{
-    Axes, Cluster, ConditionsSpec, Estimate, EstimateError, Goal, Hardware, Limits, Rent, Request, Scenario,
+    Axes, Cluster, ConditionsSpec, Estimate, EstimateError, Goal, Hardware, Limits, Recipe, Rent, Request, Scenario,
     draw_scenarios, estimate, frontier, recommend, sweep,
 };
 use greenformers::files::JSON_SCHEMA;
@@ -19,6 +19,7 @@ use serde::Serialize;
 
 use super::Context;
 use super::common::{Format, command_with, paint, print, print_json, warnings_text, width};
+use super::workload::named_workload;
 
 /// Rows that a terminal is shown.
 const ROWS: usize = 10;
@@ -30,7 +31,7 @@ const MAX_SCENARIOS: usize = 5_000_000;
 /// Options of a sweep.
 #[derive(Debug, clap::Args)]
 pub(super) struct SweepArgs {
-    /// Every combination of lists: hardware=all,grid=all,dtype=bf16,f32,devices=1,8,arch=dense,lrt:rank=256,software=eager,optimised/fused
+    /// Every combination of lists: model=gpt2,llama-2-7b,hardware=all,grid=all,dtype=bf16,f32,devices=1,8,arch=dense,lrt:rank=256,software=eager,optimised/fused
     #[arg(long, value_name = "AXES", help_heading = "Sweeps")]
     sweep: Option<String>,
     /// Keep the scenarios that no other beats in all of these: time, cost, co2e, energy
@@ -82,6 +83,7 @@ struct Output<'a> {
 /// The lists of `hardware=a,b,dtype=c`: a part with a known name before `=` begins a list.
 #[derive(Debug, Default)]
 struct Lists<'a> {
+    model: Vec<&'a str>,
     hardware: Vec<&'a str>,
     grid: Vec<&'a str>,
     dtype: Vec<&'a str>,
@@ -91,11 +93,11 @@ struct Lists<'a> {
 }
 
 fn lists(text: &str) -> Result<Lists<'_>> {
-    const ALLOWED: &str = "`hardware`, `grid`, `dtype`, `devices`, `arch` or `software`";
+    const ALLOWED: &str = "`model`, `hardware`, `grid`, `dtype`, `devices`, `arch` or `software`";
     let mut lists = Lists::default();
     let mut current = "";
     for part in text.split(',').filter(|p| !p.is_empty()) {
-        let known = ["hardware", "grid", "dtype", "devices", "arch", "software", "efficiency"];
+        let known = ["model", "workload", "hardware", "grid", "dtype", "devices", "arch", "software", "efficiency"];
         let value = match part.split_once('=') {
             Some((name, value)) if known.contains(&name) => {
                 current = name;
@@ -105,6 +107,7 @@ fn lists(text: &str) -> Result<Lists<'_>> {
             _ => part,
         };
         match current {
+            "model" | "workload" => lists.model.push(value),
             "hardware" => lists.hardware.push(value),
             "grid" => lists.grid.push(value),
             "dtype" => lists.dtype.push(value),
@@ -127,6 +130,8 @@ fn lists(text: &str) -> Result<Lists<'_>> {
 /// What a single scenario is described by: the value of each list that `--sweep` does not name.
 pub(super) struct Base<'a> {
     pub(super) workload: Workload,
+    /// How a model by another name is trained.
+    pub(super) recipe: Recipe,
     pub(super) hardware: Vec<Device>,
     pub(super) devices: u32,
     pub(super) cluster: Cluster,
@@ -160,10 +165,10 @@ pub(super) fn run(
     }
     let grids = grid_names(&lists(axes_text)?, context)?;
     let axes = axes(base, axes_text, &grids, context)?;
-    let mut all = sweep(&base.workload, &axes, base.micro_batch)?;
+    let mut all = sweep(&axes, base.micro_batch)?;
     let total = all.scenarios.len();
     if total <= DRAWN {
-        draw_scenarios(&base.workload, &axes, base.micro_batch, base.seed, &mut all.scenarios)?;
+        draw_scenarios(&axes, base.micro_batch, base.seed, &mut all.scenarios)?;
     }
     let mut warnings: Vec<Warning> = Vec::new();
     for warning in axes.grids.iter().flat_map(|(_, conditions)| &conditions[0].warnings) {
@@ -263,7 +268,7 @@ fn text(
         text.push_str(&wrapped(&rest, width, ""));
     }
     if total > DRAWN {
-        let how = "by the product rule: `estimate` of one scenario, which draws, can differ by a tenth";
+        let how = "by the product rule: `estimate` of one scenario, which draws, can differ by a quarter";
         text.push_str(&wrapped(&format!("{total} scenarios are worked out {how}"), width, ""));
     }
     let next = command_with(if options.recommend { "--format csv" } else { "--recommend" });
@@ -282,7 +287,7 @@ fn alone(
     let spec = grid.map_or_else(|| base.conditions.clone(), |name| base.conditions.in_grid(name));
     let conditions = spec.on(&hardware, s.devices, &context.catalog)?;
     let estimates = estimate(&Request {
-        workload: &base.workload,
+        workload: &axes.workloads[s.workload],
         archs: &[s.arch],
         dtype: s.dtype,
         hardware,
@@ -350,7 +355,22 @@ fn axes(base: &Base<'_>, text: &str, grid_names: &[Option<String>], context: &Co
     if counts.contains(&0) {
         return Err(EstimateError::NoDevices.into());
     }
-    let size = [devices_named.len(), grid_names.len(), dtypes.len(), counts.len(), software.len(), archs.len()];
+    let workloads: Vec<Workload> = match lists.model.as_slice() {
+        [] => vec![base.workload.clone()],
+        names => {
+            let of = |name: &&str| Ok(base.recipe.over(named_workload(name, context)?)?);
+            names.iter().map(of).collect::<Result<_>>()?
+        }
+    };
+    let size = [
+        workloads.len(),
+        devices_named.len(),
+        grid_names.len(),
+        dtypes.len(),
+        counts.len(),
+        software.len(),
+        archs.len(),
+    ];
     let scenarios = size.iter().try_fold(1usize, |n, m| n.checked_mul(*m));
     if scenarios.is_none_or(|n| n > MAX_SCENARIOS) {
         bail!("`--sweep` would make more than {MAX_SCENARIOS} scenarios: name fewer of each list");
@@ -362,7 +382,7 @@ fn axes(base: &Base<'_>, text: &str, grid_names: &[Option<String>], context: &Co
         None => Ok(spec.of_grid(catalog)?),
     };
     Ok(Axes {
-        workload: base.workload.name.clone(),
+        workloads,
         hardware: devices_named.into_iter().map(of_device).collect::<Result<_>>()?,
         grids: grid_names.iter().map(of_grid).collect::<Result<_>>()?,
         dtypes,

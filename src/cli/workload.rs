@@ -83,7 +83,8 @@ impl WorkloadArgs {
         self.names_model() || self.steps.is_some()
     }
 
-    fn recipe(&self) -> Recipe {
+    /// What was said of how long it trains.
+    pub(super) fn recipe(&self) -> Recipe {
         Recipe {
             steps: self.steps,
             tokens: self.tokens,

@@ -1,7 +1,7 @@
 //! Why a campaign cannot run.
 
 use crate::catalog::CatalogError;
-use crate::model::NotComputed;
+use crate::model::{Arch, NotComputed};
 use crate::nn::NnError;
 use crate::record::RecordError;
 use crate::sensor::SensorError;
@@ -60,6 +60,9 @@ pub enum MeasureError {
         /// What it has that is not computed.
         why: NotComputed,
     },
+    /// What is estimated in memory alone.
+    #[error("`{0}` is estimated, not profiled\nhint: `lora:…` is profiled, whose step it is taken to have")]
+    FourBits(Arch),
     /// A sequence is empty or absurdly long.
     #[error("`--seq-len {seq_len}`: expected 1 to {max}")]
     SeqLen {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::MeasureError;
-use crate::model::{Arch, Config, StepShape};
+use crate::model::{Arch, Config, LoraBase, StepShape};
 use crate::record::{Pass, Settings, Warning, Workload};
 use crate::units::DType;
 
@@ -100,6 +100,10 @@ impl Plan {
         let Settings { workload, dtypes, .. } = &settings;
         if let Err(why) = workload.model.computed() {
             return Err(MeasureError::NotComputed { workload: workload.name.clone(), why });
+        }
+        let is_quantised = |arch: &&Arch| matches!(arch, Arch::Lora { base: LoraBase::FourBits, .. });
+        if let Some(arch) = archs.iter().find(is_quantised) {
+            return Err(MeasureError::FourBits(*arch));
         }
         if let Some(&seq_len) = seq_lens.iter().find(|s| !(1..=LONGEST).contains(*s)) {
             return Err(MeasureError::SeqLen { seq_len, max: LONGEST });

@@ -31,7 +31,7 @@ pub enum Order {
 
 /// An architecture and its parameter.
 ///
-/// Written `dense`, `lrt:rank=256`, `linformer:k=128,share=model,order=input` or `lora:rank=16,targets=qv`.
+/// Written `dense`, `lrt:rank=256`, `linformer:k=128,share=model,order=input`, `lora:rank=16,targets=qv` or `qlora:…`.
 ///
 /// ```
 /// use greenformers::model::Arch;
@@ -62,13 +62,25 @@ pub enum Arch {
         order: Order,
     },
     /// Fine-tuning by LoRA (Hu et al. 2021, arXiv 2106.09685): the model stays as it is, and pairs of low-rank matrices beside some of
-    /// its linears are trained. Estimated, not profiled.
+    /// its linears are trained.
     Lora {
         /// The inner width of the pairs.
         rank: usize,
         /// Which linears have one.
         targets: LoraTargets,
+        /// How the model is held.
+        base: LoraBase,
     },
+}
+
+/// How the weights that LoRA leaves as they are stand in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum LoraBase {
+    /// As those of a step.
+    Whole,
+    /// The linears of the layers in 4 bits (QLoRA, Dettmers et al. 2023, arXiv 2305.14314): estimated in memory alone. The step is
+    /// taken to be LoRA's, without what unpacking the weights costs.
+    FourBits,
 }
 
 /// Which linears get a pair of low-rank matrices beside them (LoRA, Hu et al. 2021).
@@ -78,6 +90,15 @@ pub enum LoraTargets {
     QueryValue,
     /// All linears of attention and of feed-forward blocks, shared experts among them, but neither routed experts nor routers.
     AllLinear,
+}
+
+impl LoraTargets {
+    fn name(self) -> &'static str {
+        match self {
+            Self::QueryValue => "qv",
+            Self::AllLinear => "all",
+        }
+    }
 }
 
 impl Arch {
@@ -92,14 +113,15 @@ impl Arch {
         all.into_iter().filter(|arch| arch.check_causality(model).is_ok()).collect()
     }
 
-    /// `dense`, `lrt`, `linformer` or `lora`.
+    /// `dense`, `lrt`, `linformer`, `lora` or `qlora`.
     #[must_use]
     pub fn kind(self) -> &'static str {
         match self {
             Self::Dense => "dense",
             Self::Lrt { .. } => "lrt",
             Self::Linformer { .. } => "linformer",
-            Self::Lora { .. } => "lora",
+            Self::Lora { base: LoraBase::Whole, .. } => "lora",
+            Self::Lora { base: LoraBase::FourBits, .. } => "qlora",
         }
     }
 
@@ -129,8 +151,10 @@ impl Arch {
         match self {
             Self::Dense => "dense".to_owned(),
             Self::Lrt { rank } => format!("LRT r={rank}"),
-            Self::Lora { rank, targets: LoraTargets::QueryValue } => format!("LoRA r={rank} qv"),
-            Self::Lora { rank, targets: LoraTargets::AllLinear } => format!("LoRA r={rank} all"),
+            Self::Lora { rank, targets, base } => {
+                let name = if base == LoraBase::FourBits { "QLoRA" } else { "LoRA" };
+                format!("{name} r={rank} {}", targets.name())
+            }
             Self::Linformer { .. } => {
                 let spec = self.to_string();
                 let (_, options) = spec.split_once(':').unwrap_or_default();
@@ -205,8 +229,7 @@ impl fmt::Display for Arch {
         match self {
             Self::Dense => f.write_str("dense"),
             Self::Lrt { rank } => write!(f, "lrt:rank={rank}"),
-            Self::Lora { rank, targets: LoraTargets::QueryValue } => write!(f, "lora:rank={rank},targets=qv"),
-            Self::Lora { rank, targets: LoraTargets::AllLinear } => write!(f, "lora:rank={rank},targets=all"),
+            Self::Lora { rank, targets, .. } => write!(f, "{}:rank={rank},targets={}", self.kind(), targets.name()),
             Self::Linformer { k, share, order } => {
                 write!(f, "linformer:k={k}")?;
                 match share {
@@ -230,7 +253,7 @@ pub enum ArchError {
     /// No such architecture.
     #[error(
         "unknown architecture `{0}`: expected `dense`, `lrt:rank=256`, \
-         `linformer:k=128,share=model|layer|kv|none,order=input|projected` or `lora:rank=16,targets=qv|all`"
+         `linformer:k=128,share=model|layer|kv|none,order=input|projected` or `lora:rank=16,targets=qv|all` (or `qlora:…`)"
     )]
     Unknown(String),
     /// An option that the architecture does not have.
@@ -306,7 +329,7 @@ impl FromStr for Arch {
                 }
                 Ok(Self::Lrt { rank })
             }
-            "lora" => {
+            "lora" | "qlora" => {
                 const ALLOWED: &str = "`rank=N` with N of at least 1, or `targets=qv|all`";
                 let (mut rank, mut targets) = (16, LoraTargets::QueryValue);
                 for (option, (name, value)) in options {
@@ -317,7 +340,8 @@ impl FromStr for Arch {
                         _ => return Err(unknown(option, ALLOWED)),
                     }
                 }
-                Ok(Self::Lora { rank, targets })
+                let base = if kind == "qlora" { LoraBase::FourBits } else { LoraBase::Whole };
+                Ok(Self::Lora { rank, targets, base })
             }
             "linformer" => {
                 const ALLOWED: &str =

@@ -23,7 +23,7 @@ const SHALLOW: usize = 2;
 pub enum Family {
     /// Bidirectional attention, masked-LM loss on some positions (BERT).
     Encoder,
-    /// Causal attention, loss on every position (GPT). Estimated, not profiled.
+    /// Causal attention, loss on every position (GPT).
     Decoder,
 }
 
@@ -67,7 +67,7 @@ pub struct Config {
     pub max_seq_len: usize,
     /// Number of segment embeddings (2 in BERT); a decoder has none.
     pub type_vocab_size: usize,
-    /// Whether the feed-forward block has a third matrix that gates it (Shazeer 2020). Estimated, not profiled.
+    /// Whether the feed-forward block has a third matrix that gates it (Shazeer 2020).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub gated_mlp: bool,
     /// What it has beyond its sizes.

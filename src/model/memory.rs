@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::arch::{LoraBase, LoraTargets};
+use super::items::{Form, parameters};
 use super::{Arch, Config, StepShape, count_params, trainable_params};
 use crate::units::DType;
 
@@ -79,11 +81,29 @@ pub fn training_memory_with(
     }
 }
 
+/// Bits that QLoRA takes for a weight: 4, and 0.127 for the constants of its blocks of 64, which are quantised in turn (Dettmers et al.
+/// 2023, arXiv 2305.14314, section 3).
+const FOUR_BITS: f64 = 4.127;
+
 /// Weights, gradients and the two moments of AdamW in f32: 16 bytes a parameter. What LoRA leaves as it is has its weights alone, in
-/// the number format of the step.
+/// the number format of the step; QLoRA has those of the linears of its layers in 4 bits.
 fn state_bytes(config: &Config, arch: Arch, dtype: DType) -> u64 {
     let (all, trained) = (count_params(config, arch), trainable_params(config, arch));
-    trained.saturating_mul(16).saturating_add(all.saturating_sub(trained).saturating_mul(dtype.bytes()))
+    let frozen = all.saturating_sub(trained);
+    let in_four = if let Arch::Lora { base: LoraBase::FourBits, .. } = arch { matrices(config).min(frozen) } else { 0 };
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bytes of a model")]
+    let quantised = (in_four as f64 * FOUR_BITS / 8.0) as u64;
+    let rest = (frozen - in_four).saturating_mul(dtype.bytes());
+    trained.saturating_mul(16).saturating_add(rest).saturating_add(quantised)
+}
+
+/// Weights of the linears of all layers, without their biases.
+fn matrices(config: &Config) -> u64 {
+    let sizes = parameters(config).into_iter().filter(|item| item.is_factorised).map(|item| match item.form {
+        Form::Linear { d_in, d_out, .. } => (d_in as u64).saturating_mul(d_out as u64).saturating_mul(item.times),
+        Form::Table { .. } | Form::Values(_) => 0,
+    });
+    sizes.fold(0, u64::saturating_add)
 }
 
 /// Bytes that a sparse and a dense layer keep for each token. Of the `34 d` of the equation 8 are queries, keys, values and the
@@ -106,17 +126,31 @@ fn layer_bytes(config: &Config, arch: Arch, seq_len: usize, width: u128, saving:
         arch.rank_of(config, (side(d_in), side(d_out))).unwrap_or(0) as u128
     };
     let ranks = 2 * rank(d, heads * score) + 2 * rank(d, groups * score);
-    let rest = (per_element - 6 * width) * d + attention + norms + qk_norm + latent + scores + ranks * width;
-    let block = |d_ff: usize| {
+    // A product with a weight that is not trained needs its input for no gradient, and LoRA's pairs keep a narrow activation each.
+    let is_frozen = |routed: bool| match arch {
+        Arch::Lora { targets: LoraTargets::QueryValue, .. } => true,
+        Arch::Lora { targets: LoraTargets::AllLinear, .. } => routed,
+        Arch::Dense | Arch::Lrt { .. } | Arch::Linformer { .. } => false,
+    };
+    let pairs = match arch {
+        Arch::Lora { rank, targets, .. } => {
+            let of_layer = if targets == LoraTargets::QueryValue { 2 } else { 6 + gate };
+            of_layer * rank as u128 * width
+        }
+        Arch::Dense | Arch::Lrt { .. } | Arch::Linformer { .. } => 0,
+    };
+    let rest = (per_element - 6 * width) * d + attention + norms + qk_norm + latent + scores + ranks * width + pairs;
+    let block = |d_ff: usize, routed: bool| {
         let d_ff = d_ff as u128;
-        (1 + gate) * per_inner * d_ff + (2 + gate) * rank(d, d_ff) * width
+        let spared = if is_frozen(routed) { width * (d + d_ff) } else { 0 };
+        ((1 + gate) * per_inner * d_ff + (2 + gate) * rank(d, d_ff) * width).saturating_sub(spared)
     };
     let sparse = config.sparse().map_or(0, |(_, experts)| {
         let active = experts.active as u128;
-        let visits = active.saturating_mul(block(experts.d_ff) + 2 * width * d);
-        visits.saturating_add(block(experts.shared_d_ff) + width * experts.count as u128)
+        let visits = active.saturating_mul(block(experts.d_ff, true) + 2 * width * d);
+        visits.saturating_add(block(experts.shared_d_ff, false) + width * experts.count as u128)
     });
-    (rest.saturating_add(sparse), rest.saturating_add(block(config.d_ff)))
+    (rest.saturating_add(sparse), rest.saturating_add(block(config.d_ff, false)))
 }
 
 pub(super) fn bytes(count: u128) -> u64 {
@@ -220,6 +254,27 @@ mod tests {
         mixture.details.experts = Some(experts);
         // The sparse layer: 120, two experts of 2 x 8 x 3 and copies of 2 x 4 x 4, shared 16, scores of the router 20.
         assert_eq!(of(&mixture, true), 3 * (216 + 120 + 2 * (48 + 32) + 16 + 20) + 108);
+    }
+
+    #[test]
+    fn lora_keeps_no_inputs_of_frozen_products_and_qlora_four_bits_a_weight() {
+        // One layer, d 4, 2 heads, d_ff 6, vocab 10, 3 tokens, f32.
+        let config =
+            Config { n_layers: 1, d_model: 4, n_heads: 2, d_ff: 6, vocab_size: 10, max_seq_len: 3, ..bert_base() };
+        let shape = StepShape { batch_size: 1, seq_len: 3, masked_per_seq: 1 };
+        let of = |arch: &str| {
+            let saving = Saving { fused_attention: true, ..Saving::default() };
+            training_memory_with(&config, arch.parse().expect("valid"), shape, DType::F32, saving)
+        };
+        // A token: 34 x 4 + 8 x 6 = 184; without the inputs of both products of the block 40 less, and two pairs of 4 bytes more.
+        let embeddings = 3 * 4 * 9;
+        assert_eq!(of("dense").activations, 3 * 184 + embeddings);
+        assert_eq!(of("lora:rank=1,targets=qv").activations, 3 * (184 - 40 + 8) + embeddings);
+        assert_eq!(of("lora:rank=1,targets=all").activations, 3 * (184 + 24) + embeddings);
+        // 4 x 16 + 2 x 24 weights in the layer's linears: 112 x 4.127 / 8 = 57.778 bytes instead of 448.
+        let (lora, qlora) = (of("lora:rank=1,targets=qv"), of("qlora:rank=1,targets=qv"));
+        assert_eq!(lora.state - qlora.state, 448 - 57);
+        assert_eq!(lora.activations, qlora.activations);
     }
 
     #[test]

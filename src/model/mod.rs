@@ -19,7 +19,7 @@ mod read;
 mod said;
 mod shape;
 
-pub use arch::{Arch, ArchError, LoraTargets, Order, Share};
+pub use arch::{Arch, ArchError, LoraBase, LoraTargets, Order, Share};
 pub use check::ConfigError;
 pub use computed::{Computed, NotComputed};
 pub use config::{Config, Family, MAX_LAYERS, MAX_ROWS, masked_per_seq};

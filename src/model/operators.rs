@@ -6,8 +6,9 @@
 use super::attention::attention;
 use super::blocks::{feed_forward, heads, others, projections};
 use super::operator::{AttentionKernel, Operator, OperatorKind, StepShape};
+use super::params::lora_pairs;
 use super::shape::QkNorm;
-use super::{Arch, Config, LoraTargets, lora_params};
+use super::{Arch, Config, LoraTargets};
 
 /// The operators of one forward pass of pre-training, embeddings to losses, as they are counted.
 #[must_use]
@@ -42,7 +43,7 @@ pub fn operators(config: &Config, arch: Arch, shape: StepShape, kernel: Attentio
     list.extend(others(config, shape));
     list.extend(attention(config, arch, shape, kernel));
     list.extend(heads(config, shape));
-    if let Arch::Lora { rank, targets } = arch {
+    if let Arch::Lora { rank, targets, .. } = arch {
         for operator in &mut list {
             operator.frozen = is_weighed(operator.kind);
         }
@@ -57,20 +58,16 @@ fn is_weighed(kind: OperatorKind) -> bool {
     matches!(kind, OperatorKind::Gemm | OperatorKind::LowRankGemm | OperatorKind::Projection)
 }
 
-/// The pairs of products of LoRA, beside the linears that have one. A pair's size is the mean of its targets': what counts is that its
-/// products are skinny, and all its FLOPs are there.
+/// The pairs of products of LoRA, beside the linears that have one. Layers that share their weights run them each.
 fn adapters(config: &Config, rank: usize, targets: LoraTargets, tokens: usize) -> Vec<Operator> {
-    let layers = config.n_layers.max(1);
-    let sides =
-        lora_params(config, rank, targets).unwrap_or(0) / rank.max(1) as u64 / config.distinct_layers().max(1) as u64;
-    let pairs = match targets {
-        LoraTargets::QueryValue => 2,
-        LoraTargets::AllLinear => 6 + usize::from(config.gated_mlp),
-    };
-    let side = usize::try_from(sides).unwrap_or(usize::MAX) / (2 * pairs);
-    let product =
-        |name, n, k| Operator::batched(name, OperatorKind::LowRankGemm, (pairs * layers) as u64, 1, (tokens, n, k));
-    vec![product("LoRA in", rank, side), product("LoRA out", side, rank)]
+    let runs = |times: u64| times.saturating_mul(config.n_layers as u64) / config.distinct_layers().max(1) as u64;
+    let pairs = lora_pairs(config, targets).unwrap_or_default().into_iter();
+    let products = pairs.flat_map(|pair| {
+        let product =
+            |name, n, k| Operator::batched(name, OperatorKind::LowRankGemm, runs(pair.times), 1, (tokens, n, k));
+        [product("LoRA in", rank, pair.d_in), product("LoRA out", pair.d_out, rank)]
+    });
+    products.collect()
 }
 
 /// The activation functions of the feed-forward blocks, dense and of experts.
@@ -159,9 +156,9 @@ mod tests {
         let lora: Arch = "lora:rank=1,targets=qv".parse().expect("valid");
         // 416 x 2 x 2 + 72 x 2 x 3, and pairs on queries and values: 2 x 3 x (4 + 4) x 2 x 3.
         assert_eq!(train_step_flop(&config, lora, shape), 1664.0 + 432.0 + 288.0);
-        // On all: attention 4 x 8, block 2 x 10: 52 for each of 3 tokens, spread evenly over 6 pairs of 2 x 4 sides.
+        // On all: attention 4 x 8, block 2 x 10: 52 for each of 3 tokens.
         let all: Arch = "lora:rank=1,targets=all".parse().expect("valid");
-        assert_eq!(train_step_flop(&config, all, shape), 1664.0 + 432.0 + 6.0 * 3.0 * 8.0 * 6.0);
+        assert_eq!(train_step_flop(&config, all, shape), 1664.0 + 432.0 + 3.0 * 52.0 * 6.0);
     }
 
     #[test]

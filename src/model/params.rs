@@ -44,7 +44,7 @@ pub fn trainable_params(config: &Config, arch: Arch) -> u64 {
 
 /// Parameters of the pairs of LoRA.
 fn adapters(config: &Config, arch: Arch) -> u64 {
-    let Arch::Lora { rank, targets } = arch else { return 0 };
+    let Arch::Lora { rank, targets, .. } = arch else { return 0 };
     lora_params(config, rank, targets).unwrap_or(0)
 }
 
@@ -70,11 +70,16 @@ fn linformer_params(config: &Config, arch: Arch) -> u64 {
 #[error("latent attention has no linear of values alone\nhint: put LoRA on all linears")]
 pub struct NoValueLinear;
 
-/// Trainable parameters of LoRA: `rank` times the inputs and outputs of each of its targets, as `peft` counts them.
-///
-/// # Errors
-/// If queries and values are asked for, and attention is latent.
-pub fn lora_params(config: &Config, rank: usize, targets: LoraTargets) -> Result<u64, NoValueLinear> {
+/// A linear that has a pair of low-rank matrices beside it, and how often it is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct LoraPair {
+    pub(super) d_in: usize,
+    pub(super) d_out: usize,
+    pub(super) times: u64,
+}
+
+/// The linears that LoRA has a pair beside. Matrices that are fused with one that is listed before them share its pair.
+pub(super) fn lora_pairs(config: &Config, targets: LoraTargets) -> Result<Vec<LoraPair>, NoValueLinear> {
     let is_latent = config.details.latent.is_some();
     if targets == LoraTargets::QueryValue && is_latent {
         return Err(NoValueLinear);
@@ -84,16 +89,28 @@ pub fn lora_params(config: &Config, rank: usize, targets: LoraTargets) -> Result
         LoraTargets::QueryValue => matches!(name, "query" | "value") || fused_qkv && name == "key",
         LoraTargets::AllLinear => !name.starts_with("expert "),
     };
-    // Matrices that are fused with one that is listed before them share its inputs.
-    let shares_inputs = |name: &str| {
+    let shares_pair = |name: &str| {
         fused_qkv && matches!(name, "key" | "value")
             || config.details.fused_gate && matches!(name, "feed-forward gate" | "shared expert gate")
     };
-    let items = parameters(config);
-    let sides = items.iter().filter(|item| item.is_factorised && is_target(&item.name)).map(|item| {
-        let Form::Linear { d_in, d_out, .. } = item.form else { return 0 };
-        let inputs = if shares_inputs(&item.name) { 0 } else { d_in as u128 };
-        (inputs + d_out as u128).saturating_mul(u128::from(item.times)).saturating_mul(rank as u128)
+    let mut pairs: Vec<LoraPair> = Vec::new();
+    for item in parameters(config).iter().filter(|item| item.is_factorised && is_target(&item.name)) {
+        let Form::Linear { d_in, d_out, .. } = item.form else { continue };
+        match pairs.last_mut() {
+            Some(last) if shares_pair(&item.name) => last.d_out = last.d_out.saturating_add(d_out),
+            _ => pairs.push(LoraPair { d_in, d_out, times: item.times }),
+        }
+    }
+    Ok(pairs)
+}
+
+/// Trainable parameters of LoRA: `rank` times the inputs and outputs of each of its targets, as `peft` counts them.
+///
+/// # Errors
+/// If queries and values are asked for, and attention is latent.
+pub fn lora_params(config: &Config, rank: usize, targets: LoraTargets) -> Result<u64, NoValueLinear> {
+    let sides = lora_pairs(config, targets)?.into_iter().map(|pair| {
+        (pair.d_in as u128 + pair.d_out as u128).saturating_mul(u128::from(pair.times)).saturating_mul(rank as u128)
     });
     Ok(narrowed(sides))
 }

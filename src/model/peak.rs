@@ -69,8 +69,8 @@ fn decoder_layer(config: &Config, arch: Arch) -> u128 {
     let (queries, keys) = (config.n_heads * d_head, config.n_kv_heads() * d_head);
     let ways_in = 1 + usize::from(config.gated_mlp);
     let (products, narrow) = match arch {
-        Arch::Lora { rank, targets: LoraTargets::QueryValue } => (d, 2 * rank),
-        Arch::Lora { rank, targets: LoraTargets::AllLinear } => (2 * d + queries + d_ff, (5 + ways_in) * rank),
+        Arch::Lora { rank, targets: LoraTargets::QueryValue, .. } => (d, 2 * rank),
+        Arch::Lora { rank, targets: LoraTargets::AllLinear, .. } => (2 * d + queries + d_ff, (5 + ways_in) * rank),
         Arch::Dense | Arch::Lrt { .. } | Arch::Linformer { .. } => {
             let rank = |d_in, d_out| arch.rank_of(config, (d_in, d_out)).unwrap_or(0);
             let narrow = 2 * rank(d, queries) + 2 * rank(d, keys) + (1 + ways_in) * rank(d, d_ff);

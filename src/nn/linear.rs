@@ -23,8 +23,8 @@ impl Make {
     pub(super) fn of(arch: Arch, config: &Config, size: (usize, usize), is_query_or_value: bool) -> Self {
         match arch {
             Arch::Lrt { rank } => Self::LowRank(arch.rank_of(config, size).unwrap_or(rank)),
-            Arch::Lora { rank, targets: LoraTargets::AllLinear } => Self::Adapted(rank),
-            Arch::Lora { rank, targets: LoraTargets::QueryValue } if is_query_or_value => Self::Adapted(rank),
+            Arch::Lora { rank, targets: LoraTargets::AllLinear, .. } => Self::Adapted(rank),
+            Arch::Lora { rank, targets: LoraTargets::QueryValue, .. } if is_query_or_value => Self::Adapted(rank),
             Arch::Dense | Arch::Linformer { .. } | Arch::Lora { .. } => Self::Dense,
         }
     }

@@ -16,7 +16,7 @@ use crate::estimate::steps::micro_batch::{fits, memory_of};
 use crate::estimate::steps::model::{BETWEEN_MACHINES, Efficiency, Factors, WAITING_SHARE, exchange_inputs};
 use crate::estimate::steps::scaled::OWN;
 use crate::estimate::steps::step::{Basis, StepSource};
-use crate::model::{Arch, Family, count_params, train_step_flop};
+use crate::model::{Arch, Family, LoraBase, active_params, count_params, train_step_flop, trainable_params};
 use crate::record::{Warning, phase_shape};
 use crate::stats::{Distribution, Interval};
 
@@ -68,6 +68,8 @@ pub(super) fn describe(
             source.phases.iter().map(|p| p.micro_batch).collect()
         },
         n_params: of_model.map(|()| count_params(&workload.model, arch)),
+        n_params_active: of_model.map(|()| active_params(&workload.model, arch)),
+        n_params_trained: of_model.map(|()| trainable_params(&workload.model, arch)),
         flop_total: of_model.map(|()| flop_total),
         step_s: draws.step_s.iter().map(interval).collect(),
         tokens_per_s: of_model.map(|()| rate(workload.tokens())),
@@ -95,7 +97,15 @@ fn missing(request: &Request<'_>, draws: &Draws, no_peak: bool) -> BTreeMap<&'st
         }
     }
     if !request.knows_model() {
-        for name in ["n_params", "flop_total", "tokens_per_s", "mfu", "memory_per_device_bytes"] {
+        for name in [
+            "n_params",
+            "n_params_active",
+            "n_params_trained",
+            "flop_total",
+            "tokens_per_s",
+            "mfu",
+            "memory_per_device_bytes",
+        ] {
             missing.insert(
                 name,
                 "only the time and the number of steps were given: name the model with `--workload`".to_owned(),
@@ -332,6 +342,14 @@ fn warnings(request: &Request<'_>, source: &StepSource, fits: Option<bool>) -> V
             "a phase was not measured at its own length, model, batch or device",
             format!("its step time is carried over: {}", source.description),
             "profile every sequence length of the workload with all its layers",
+        ));
+    }
+    let is_quantised = |arch: &&Arch| matches!(arch, Arch::Lora { base: LoraBase::FourBits, .. });
+    if let Some(arch) = request.archs.iter().find(is_quantised) {
+        list.push(Warning::new(
+            format!("`{arch}` is estimated in memory alone: its step is taken to be LoRA's"),
+            "unpacking weights of 4 bits costs time that is not counted",
+            "run a minute of it under `greenformers forecast`",
         ));
     }
     let model = &request.workload.model;

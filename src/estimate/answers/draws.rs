@@ -8,7 +8,7 @@ use crate::estimate::request::conditions::Conditions;
 use crate::estimate::request::training::Request;
 use crate::estimate::steps::model::{Factors, Stragglers, exchange_inputs, waiting_w};
 use crate::estimate::steps::step::{PhaseStep, StepSource};
-use crate::model::{Arch, count_params};
+use crate::model::{Arch, trainable_params};
 use crate::record::Workload;
 use crate::stats::{Distribution, quantile_sorted};
 use crate::units::{Joules, Seconds, Watts};
@@ -155,7 +155,7 @@ pub(super) fn draw_run(
         }
         step_s.push(seconds.into_iter().map(|(step_s, _)| step_s).collect());
     }
-    let n_params = count_params(&workload.model, arch) as f64;
+    let n_params = trainable_params(&workload.model, arch) as f64;
     let over = conditions.lost_time.wall_over_train(monte_carlo, count, n_params);
     let wall_s: Vec<f64> = train_s.iter().zip(&over).map(|(s, over)| s * over).collect();
     // Where idle power is not known, time that is lost is charged like time that trains.

@@ -209,7 +209,11 @@ pub fn recommend_architecture(estimates: &[Estimate]) -> String {
 
 fn name(s: &Scenario, axes: &Axes) -> String {
     let (hardware, grid) = (&axes.hardware[s.hardware].0.name, &axes.grids[s.grid].0.name);
-    format!("{} in {} on {} x {hardware}, {} software, {grid}", s.arch.label(), s.dtype, s.devices, s.software)
+    let model = match axes.workloads.as_slice() {
+        [] | [_] => String::new(),
+        several => format!("{}, ", several[s.workload].name),
+    };
+    format!("{model}{} in {} on {} x {hardware}, {} software, {grid}", s.arch.label(), s.dtype, s.devices, s.software)
 }
 
 fn numbers(s: &Scenario) -> String {
@@ -235,6 +239,7 @@ mod tests {
             footprint.set(Quantity::Cost, Interval::point(usd));
         }
         Scenario {
+            workload: 0,
             hardware: 0,
             grid: 0,
             dtype: DType::Bf16,
@@ -263,7 +268,7 @@ mod tests {
     #[test]
     fn a_goal_of_which_all_have_nothing_does_not_choose() {
         let axes = Axes {
-            workload: "any".to_owned(),
+            workloads: Vec::new(),
             hardware: vec![(
                 crate::catalog::Device::unknown("gpu", true),
                 crate::estimate::request::conditions::ConditionsBuilder::default().build().expect("valid"),

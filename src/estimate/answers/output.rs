@@ -40,6 +40,10 @@ pub struct Estimate {
     pub micro_batch: Vec<usize>,
     /// Parameters of the model.
     pub n_params: Option<u64>,
+    /// Of these, the parameters that a token visits: all but the experts that it does not go to.
+    pub n_params_active: Option<u64>,
+    /// Of these, the parameters that training changes.
+    pub n_params_trained: Option<u64>,
     /// FLOPs of the whole run.
     pub flop_total: Option<f64>,
     /// Seconds of an optimizer step, by phase.
@@ -124,6 +128,8 @@ impl Estimate {
             software: None,
             micro_batch: Vec::new(),
             n_params: None,
+            n_params_active: None,
+            n_params_trained: None,
             flop_total: None,
             step_s: Vec::new(),
             tokens_per_s: None,

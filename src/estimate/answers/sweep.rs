@@ -23,7 +23,7 @@ use crate::estimate::steps::analytic::{Target, analytic_step};
 use crate::estimate::steps::micro_batch::{fits, memory_of};
 use crate::estimate::steps::model::{Factors, exchange_inputs};
 use crate::estimate::steps::step::{PhaseStep, StepSource};
-use crate::model::{Arch, count_params};
+use crate::model::{Arch, trainable_params};
 use crate::record::Workload;
 use crate::stats::{Component, Distribution, Interval, mixture_quantile};
 use crate::units::{DType, Joules};
@@ -31,8 +31,8 @@ use crate::units::{DType, Joules};
 /// What is combined.
 #[derive(Debug, Clone)]
 pub struct Axes {
-    /// What is trained, by name.
-    pub workload: String,
+    /// What is trained.
+    pub workloads: Vec<Workload>,
     /// Devices, each with its own conditions: price, making, host.
     pub hardware: Vec<(Device, Conditions)>,
     /// Grids, each with its own conditions: intensity, PUE, water. Those of a desk come second ([`UsualSite::index`]).
@@ -62,6 +62,52 @@ impl Axes {
         rent_in(&self.grids[grid].0, device, conditions, self).ok().flatten().filter(|_| !self.owned)
     }
 
+    /// Every workload, number format, software and architecture on so many of a device: as a scenario of which nothing else is known
+    /// yet, and as what it is modelled by.
+    fn runs_on(
+        &self,
+        hardware: usize,
+        devices: u32,
+        micro_batch: Option<usize>,
+    ) -> impl Iterator<Item = (Scenario, Target<'_>)> {
+        let of_software = move |(workload, dtype): (usize, DType)| {
+            self.software.iter().flat_map(move |&software| {
+                self.archs.iter().map(move |&arch| Scenario {
+                    workload,
+                    hardware,
+                    grid: 0,
+                    dtype,
+                    devices,
+                    software,
+                    arch,
+                    micro_batch: 1,
+                    fits: None,
+                    footprint: Footprint::default(),
+                })
+            })
+        };
+        let of_dtype = |&dtype: &DType| (0..self.workloads.len()).map(move |workload| (workload, dtype));
+        let scenarios = self.dtypes.iter().flat_map(of_dtype).flat_map(of_software);
+        scenarios.map(move |of| {
+            let target = self.target(&of, micro_batch);
+            (of, target)
+        })
+    }
+
+    /// What a scenario is modelled by.
+    fn target(&self, of: &Scenario, micro_batch: Option<usize>) -> Target<'_> {
+        Target {
+            workload: &self.workloads[of.workload],
+            device: &self.hardware[of.hardware].0,
+            dtype: of.dtype,
+            devices: of.devices,
+            cluster: self.cluster,
+            software: of.software,
+            own: None,
+            micro_batch,
+        }
+    }
+
     /// The intensity of a grid by its place, and what it counts, where that is known.
     #[must_use]
     pub fn intensity_at(&self, grid: usize) -> (f64, Option<IntensityBasis>) {
@@ -73,6 +119,8 @@ impl Axes {
 /// A combination and what it costs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scenario {
+    /// Place in [`Axes::workloads`].
+    pub workload: usize,
     /// Place in [`Axes::hardware`].
     pub hardware: usize,
     /// Place in [`Axes::grids`].
@@ -138,61 +186,51 @@ struct OnHardware {
 /// Every combination of `axes` for `workload`. Combinations that cannot be are counted by reason.
 ///
 /// # Errors
-/// If an architecture does not fit the workload.
-pub fn sweep(workload: &Workload, axes: &Axes, micro_batch: Option<usize>) -> Result<Sweep, EstimateError> {
+/// If an architecture fits none of the workloads.
+pub fn sweep(axes: &Axes, micro_batch: Option<usize>) -> Result<Sweep, EstimateError> {
+    let mut left_out: Vec<(String, usize)> = Vec::new();
     for arch in &axes.archs {
-        arch.check(&workload.model)?;
+        let faults = axes.workloads.iter().filter_map(|workload| arch.check(&workload.model).err());
+        let faults: Vec<_> = faults.collect();
+        if faults.len() == axes.workloads.len()
+            && let Some(fault) = faults.into_iter().next()
+        {
+            return Err(fault.into());
+        }
     }
     let spreads = Spreads::default();
     let mut scenarios = Vec::new();
-    let mut left_out: Vec<(String, usize)> = Vec::new();
     for (hardware, (device, conditions)) in axes.hardware.iter().enumerate() {
         let rents: Vec<Result<Option<Input>, NotRented>> =
             axes.grids.iter().map(|(grid, _)| rent_in(grid, device, conditions, axes)).collect();
-        for &dtype in &axes.dtypes {
-            for &devices in &axes.devices {
-                let site = UsualSite::of(Some(device), devices).index();
-                let places: Vec<(usize, Conditions)> = (axes.grids.iter().zip(&rents).enumerate())
-                    .filter_map(|(i, ((_, of_grid), rent))| {
-                        Some((i, at_place(conditions, &of_grid[site], rent.as_ref().ok()?.clone(), axes.owned)))
-                    })
-                    .collect();
-                for &software in &axes.software {
-                    for &arch in &axes.archs {
-                        let target = Target {
-                            workload,
-                            device,
-                            dtype,
-                            devices,
-                            cluster: axes.cluster,
-                            software,
-                            own: None,
-                            micro_batch,
-                        };
-                        let run = check(workload, devices, axes.cluster, micro_batch)
-                            .and_then(|()| analytic_step(&target, arch))
-                            .map(|source| on_hardware(&spreads, &target, arch, &source, conditions));
-                        match run {
-                            Ok(run) => {
-                                scenarios.extend(places.iter().map(|(grid, conditions)| Scenario {
-                                    hardware,
-                                    grid: *grid,
-                                    dtype,
-                                    devices,
-                                    software,
-                                    arch,
-                                    micro_batch: run.micro_batch,
-                                    fits: run.fits,
-                                    footprint: run.footprint(&spreads, devices, conditions),
-                                }));
-                                let elsewhere = axes.grids.len() - places.len();
-                                if elsewhere > 0 {
-                                    count(&mut left_out, "the cloud of the region does not rent the device", elsewhere);
-                                }
-                            }
-                            Err(error) => count(&mut left_out, &reason(&error), axes.grids.len()),
+        for &devices in &axes.devices {
+            let site = UsualSite::of(Some(device), devices).index();
+            let places: Vec<(usize, Conditions)> = (axes.grids.iter().zip(&rents).enumerate())
+                .filter_map(|(i, ((_, of_grid), rent))| {
+                    Some((i, at_place(conditions, &of_grid[site], rent.as_ref().ok()?.clone(), axes.owned)))
+                })
+                .collect();
+            for (of, target) in axes.runs_on(hardware, devices, micro_batch) {
+                let run = of.arch.check(&target.workload.model).map_err(EstimateError::from);
+                let run = run
+                    .and_then(|()| check(target.workload, devices, axes.cluster, micro_batch))
+                    .and_then(|()| analytic_step(&target, of.arch))
+                    .map(|source| on_hardware(&spreads, &target, of.arch, &source, conditions));
+                match run {
+                    Ok(run) => {
+                        scenarios.extend(places.iter().map(|(grid, conditions)| Scenario {
+                            grid: *grid,
+                            micro_batch: run.micro_batch,
+                            fits: run.fits,
+                            footprint: run.footprint(&spreads, devices, conditions),
+                            ..of.clone()
+                        }));
+                        let elsewhere = axes.grids.len() - places.len();
+                        if elsewhere > 0 {
+                            count(&mut left_out, "the cloud of the region does not rent the device", elsewhere);
                         }
                     }
+                    Err(error) => count(&mut left_out, &reason(&error), axes.grids.len()),
                 }
             }
         }
@@ -208,7 +246,6 @@ pub fn sweep(workload: &Workload, axes: &Axes, micro_batch: Option<usize>) -> Re
 /// # Errors
 /// As [`sweep`].
 pub fn draw_scenarios<'a>(
-    workload: &Workload,
     axes: &Axes,
     micro_batch: Option<usize>,
     seed: u64,
@@ -218,20 +255,18 @@ pub fn draw_scenarios<'a>(
     let mut last = None;
     for s in scenarios {
         let (device, conditions) = &axes.hardware[s.hardware];
-        let (dtype, devices, software) = (s.dtype, s.devices, s.software);
         // Scenarios that differ in the grid alone follow each other.
-        let of_run = (s.hardware, dtype, devices, software, s.arch);
+        let of_run = (s.workload, s.hardware, s.dtype, s.devices, s.software, s.arch);
         let known = last.take().filter(|(of, _)| *of == of_run);
         let drawn = if let Some((_, known)) = known {
             known
         } else {
-            let cluster = axes.cluster;
-            let target = Target { workload, device, dtype, devices, cluster, software, own: None, micro_batch };
+            let target = axes.target(s, micro_batch);
             let source = analytic_step(&target, s.arch)?;
-            draw_run(workload, devices, conditions, (s.arch, &source), &monte_carlo)
+            draw_run(target.workload, s.devices, conditions, (s.arch, &source), &monte_carlo)
         };
         let (_, of_grid) = &axes.grids[s.grid];
-        let site = UsualSite::of(Some(device), devices).index();
+        let site = UsualSite::of(Some(device), s.devices).index();
         let place = at_place(conditions, &of_grid[site], axes.rent_at(s.hardware, s.grid), axes.owned);
         s.footprint = footprint(&monte_carlo, &drawn.run, &place, 1.0).map(|draws| Interval::of_draws(draws.clone()));
         last = Some((of_run, drawn));
@@ -311,7 +346,7 @@ fn on_hardware(
     let (median, mixed_sd) = mixed(source.phases.first(), step_sd(source, &phase_s));
     let train_s: f64 = phase_s.iter().sum::<f64>() * median;
     let lost = &conditions.lost_time;
-    let over = lost.typical(target.devices, count_params(&workload.model, arch) as f64);
+    let over = lost.typical(target.devices, trainable_params(&workload.model, arch) as f64);
     let wall_s = train_s * over;
     let wall_sd = mixed_sd.hypot(exchange_sd(workload, source)).hypot(lost.productive.distribution.ln_sd());
     let wall_h = spreads.uncertain("wall time", wall_s / 3600.0, wall_sd);

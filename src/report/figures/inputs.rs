@@ -172,7 +172,7 @@ fn market(
     dtypes.sort_unstable();
     dtypes.dedup();
     let axes = Axes {
-        workload: record.settings.workload.name.clone(),
+        workloads: vec![record.settings.workload.clone()],
         hardware,
         grids: vec![spec.of_grid(catalog)?],
         dtypes,
@@ -183,15 +183,14 @@ fn market(
         rent: Rent::default(),
         owned: false,
     };
-    let workload = &record.settings.workload;
-    let mut scenarios = sweep(workload, &axes, None)?.scenarios;
+    let mut scenarios = sweep(&axes, None)?.scenarios;
     scenarios.retain(|s| s.dtype == axes.hardware[s.hardware].0.fastest_dtype());
     let mut market = Market { axes, scenarios };
     // Those that the answer names have the numbers that `estimate` gives. With them, another may be the cheapest.
     let mut drawn: Vec<usize> = Vec::new();
     let best = archs.last().copied().unwrap_or(Arch::Dense);
     while let Some(next) = market.named(best).into_iter().flatten().find(|i| !drawn.contains(i)) {
-        draw_scenarios(workload, &market.axes, None, seed, [&mut market.scenarios[next]])?;
+        draw_scenarios(&market.axes, None, seed, [&mut market.scenarios[next]])?;
         drawn.push(next);
     }
     Ok(market)

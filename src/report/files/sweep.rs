@@ -46,7 +46,7 @@ fn shown<S: Serializer>(footprint: &Footprint<Interval>, serializer: S) -> Resul
 pub fn named_scenarios<'a>(scenarios: &[Scenario], axes: &'a Axes) -> Vec<NamedScenario<'a>> {
     let mut prices = Prices::new(axes);
     let named = |s: &Scenario| NamedScenario {
-        workload: &axes.workload,
+        workload: &axes.workloads[s.workload].name,
         hardware: &axes.hardware[s.hardware].0.id,
         grid: &axes.grids[s.grid].0.id,
         dtype: s.dtype,
@@ -95,7 +95,7 @@ pub fn sweep_frame(scenarios: &[Scenario], axes: &Axes) -> Result<DataFrame, Rep
         scenarios.iter().map(|s| prices.of(s).map(|p| (p.distribution.centre(), p.source.clone())).unzip()).unzip();
     let basis = |s: &Scenario| axes.intensity_at(s.grid).1.map(IntensityBasis::name);
     let mut columns = vec![
-        text("workload", vec![axes.workload.as_str(); scenarios.len()]),
+        text("workload", scenarios.iter().map(|s| axes.workloads[s.workload].name.as_str()).collect()),
         text("hardware", scenarios.iter().map(|s| axes.hardware[s.hardware].0.id.as_str()).collect()),
         text("grid", scenarios.iter().map(|s| axes.grids[s.grid].0.id.as_str()).collect()),
         text("dtype", scenarios.iter().map(|s| s.dtype.name()).collect()),

@@ -19,13 +19,17 @@ pub fn sweep_table(scenarios: &[Scenario], axes: &Axes, rows: usize, width: usiz
 }
 
 fn table(scenarios: &[Scenario], axes: &Axes, intervals: bool, energy: bool) -> (Vec<String>, TextTable) {
-    let mut header = vec!["hardware", "devices", "dtype", "software", "architecture", "grid", "fits", "time h"];
+    // Of one model the sentence above says which.
+    let several = axes.workloads.len() > 1;
+    let mut header = if several { vec!["model"] } else { Vec::new() };
+    header.extend(["hardware", "devices", "dtype", "software", "architecture", "grid", "fits", "time h"]);
     header.extend(energy.then_some("kWh"));
     header.extend(["kgCO2e", "USD"]);
     let mut table = TextTable::new(&header);
     let number = |value: Interval| if intervals { interval(value) } else { significant(value.mid) };
     for s in scenarios {
-        let mut row = vec![
+        let mut row: Vec<String> = several.then(|| axes.workloads[s.workload].name.clone()).into_iter().collect();
+        row.extend([
             axes.hardware[s.hardware].0.id.clone(),
             s.devices.to_string(),
             s.dtype.to_string(),
@@ -34,7 +38,7 @@ fn table(scenarios: &[Scenario], axes: &Axes, intervals: bool, energy: bool) -> 
             axes.grids[s.grid].0.id.clone(),
             fits(s).to_owned(),
             number(s.wall_h()),
-        ];
+        ]);
         row.extend(energy.then(|| number(s.facility_energy_kwh())));
         row.push(number(s.operational_kgco2e()));
         row.push(s.footprint.of(Quantity::Cost).map_or_else(|| "-".to_owned(), number));
