@@ -202,13 +202,13 @@ mod tests {
             assert!(taken.iter().map(|p| p.weights).sum::<usize>() as f64 <= budget + 1e-9, "{share}");
             let lost: f64 = taken.iter().map(|p| p.lost).sum();
             // Whole steps do not fill every budget: no worse than the best with the largest single step less.
-            let spare =
+            let room =
                 points.iter().flat_map(|p| p.windows(2)).map(|p| p[1].weights - p[0].weights).max().expect("a step");
             let mut best = f64::INFINITY;
             for a in &points[0] {
                 for b in &points[1] {
                     for c in &points[2] {
-                        if (a.weights + b.weights + c.weights) as f64 <= budget - spare as f64 {
+                        if (a.weights + b.weights + c.weights) as f64 <= budget - room as f64 {
                             best = best.min(a.lost + b.lost + c.lost);
                         }
                     }
