@@ -343,10 +343,10 @@ fn what_cannot_be_factorised_is_refused_and_nothing_is_written() {
     });
     let missing = changed("missing", &|t| drop(t.remove(query)));
     let narrow = changed("narrow", &|t| {
-        drop(t.insert(query.to_owned(), Tensor::zeros((12, 11), DType::F32, &Device::Cpu).unwrap()))
+        drop(t.insert(query.to_owned(), Tensor::zeros((12, 11), DType::F32, &Device::Cpu).unwrap()));
     });
     let integers = changed("integers", &|t| {
-        drop(t.insert(query.to_owned(), Tensor::zeros((12, 12), DType::U8, &Device::Cpu).unwrap()))
+        drop(t.insert(query.to_owned(), Tensor::zeros((12, 12), DType::U8, &Device::Cpu).unwrap()));
     });
     let with_config = |name: &str, config: &str| {
         let path = changed(name, &|_| {});
