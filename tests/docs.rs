@@ -149,6 +149,11 @@ pub(crate) fn desk(args: &[&str]) -> TempDir {
         let account = r#"{"schema": 1, "command": ["./train"], "duration_s": 1, "it_energy_kwh": {"mid": 1, "low": 1, "high": 1}}"#;
         fs::write(path.join(version).join("run.json"), account).unwrap();
     }
+    if args.contains(&"factorize") {
+        for (name, model) in [("gpt2", "gpt2"), ("bert-base-uncased", "dense")] {
+            crate::factorize::checkpoint(path, name, model);
+        }
+    }
     if args.contains(&"--calibration") {
         assert!(program().current_dir(path).args(["catalog", "calibrate", "runs.csv"]).status().unwrap().success());
     }

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module and its floor; neighbours on a floor do not see each other.
-const FLOORS: [(&str, u32); 17] = [
+const FLOORS: [(&str, u32); 18] = [
     ("alloc", 0),
     ("ffi", 0),
     ("files", 0),
@@ -22,12 +22,13 @@ const FLOORS: [(&str, u32); 17] = [
     ("machine", 2),
     ("measure", 3),
     ("track", 3),
+    ("train", 3),
     ("estimate", 3),
     ("report", 4),
 ];
 
 /// The floors inside `report`.
-const REPORT: [(&str, u32); 16] = [
+const REPORT: [(&str, u32); 17] = [
     ("error", 0),
     ("markup", 0),
     ("names", 0),
@@ -36,6 +37,7 @@ const REPORT: [(&str, u32); 16] = [
     ("charts", 1),
     ("terminal", 1),
     ("document", 2),
+    ("factorized", 1),
     ("forecasted", 1),
     ("tracked", 2),
     ("figures", 3),
@@ -84,8 +86,9 @@ const PROGRESS: [(&str, u32); 18] = [
 const INNER: [(&str, &[(&str, u32)]); 3] = [("estimate", &ESTIMATE), ("progress", &PROGRESS), ("report", &REPORT)];
 
 /// Outside crates and the modules that may name them.
-const CONFINED: [(&str, &[&str]); 14] = [
-    ("candle_core::", &["nn", "measure", "ffi"]),
+const CONFINED: [(&str, &[&str]); 15] = [
+    ("candle_core::", &["nn", "measure", "train", "ffi"]),
+    ("faer::", &["train"]),
     ("libloading::", &["nn"]),
     ("libc::", &["ffi"]),
     ("nvml_wrapper::", &["sensor", "ffi"]),
@@ -94,7 +97,7 @@ const CONFINED: [(&str, &[&str]); 14] = [
     ("serde_yaml::", &["catalog"]),
     ("polars::", &["report"]),
     ("plotters::", &["report"]),
-    ("regex::", &["progress"]),
+    ("regex::", &["progress", "train"]),
     ("clap::", &["cli"]),
     ("anyhow::", &["cli"]),
     ("indicatif::", &["cli"]),

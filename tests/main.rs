@@ -10,6 +10,7 @@ mod data;
 mod decoders;
 mod docs;
 mod estimates;
+mod factorize;
 mod fields;
 mod floors;
 mod forecast;

@@ -6,6 +6,7 @@ mod compare;
 mod completions;
 mod devices;
 mod estimate;
+mod factorize;
 mod footprint;
 mod forecast;
 mod forecast_file;
@@ -69,6 +70,8 @@ enum Command {
     Track(track::Args),
     /// Run a training program, read its progress, and say what the whole of it will take, cost and emit
     Forecast(Box<forecast::Args>),
+    /// Put low-rank factors in the place of the linears of a trained checkpoint
+    Factorize(factorize::Args),
     /// Say whether a run has become dearer, beyond doubt
     Gate(gate::Args),
     /// Predict a run on this machine from a short profile, do the run, and print both errors
@@ -121,6 +124,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Estimate(args) => estimate::run(&args, &context),
         Command::Compare(args) => compare::run(&args, &context),
         Command::Footprint(args) => footprint::run(&args, &context),
+        Command::Factorize(args) => factorize::run(&args, &context),
         Command::Validate(args) => validate::run(&args, &context),
         Command::Report(args) => report::run(&args, &context),
         Command::Catalog(args) => catalog::run(&args, &context),

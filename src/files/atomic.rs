@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{Result, Write};
+use std::io::{Error, ErrorKind, Result, Write};
 use std::path::Path;
 
 /// What the name of a file that is being written ends in.
@@ -22,6 +22,45 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     new.as_file().sync_all()?;
     new.persist(path).map_err(|e| e.error)?;
     sync_folder(folder)
+}
+
+/// Makes the folder `path` with what `fill` writes into the folder that it is given, so that nobody ever sees half of it: it is filled
+/// beside `path` and then put there. An empty folder in that place is replaced.
+///
+/// # Errors
+/// If `fill` fails, the folder cannot be made, or there is something at `path`. Nothing has been written then.
+pub fn write_whole_folder<E: From<std::io::Error>>(
+    path: &Path,
+    fill: impl FnOnce(&Path) -> std::result::Result<(), E>,
+) -> std::result::Result<(), E> {
+    let beside = folder_of(path);
+    fs::create_dir_all(beside)?;
+    let new = tempfile::Builder::new().prefix(&prefix_of(path)).suffix(UNFINISHED).tempdir_in(beside)?;
+    fill(new.path())?;
+    is_free(path)?;
+    #[cfg(unix)]
+    fs::set_permissions(new.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    // Not every system puts a folder into the place of an empty one.
+    if path.is_dir() {
+        fs::remove_dir(path)?;
+    }
+    fs::rename(new.path(), path)?;
+    // It has another name now.
+    let _ = new.keep();
+    Ok(sync_folder(beside)?)
+}
+
+/// Whether a folder can be made at `path`: nothing is there, or an empty folder.
+///
+/// # Errors
+/// If something is there, or it cannot be seen.
+pub fn is_free(path: &Path) -> Result<()> {
+    let is_empty = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => true,
+        Err(error) => return Err(error),
+        Ok(facts) => facts.is_dir() && fs::read_dir(path)?.next().is_none(),
+    };
+    if is_empty { Ok(()) } else { Err(Error::new(ErrorKind::AlreadyExists, "it is there already, and is not empty")) }
 }
 
 /// Removes what a writer of `path` left unfinished when it was killed. Only for who alone writes there.
@@ -104,6 +143,27 @@ mod tests {
             assert_eq!(fs::read(&path).expect("there"), b"old");
         }
         sweep(&path).expect("readable");
+        assert_eq!(fs::read_dir(folder.path()).expect("there").count(), 1);
+    }
+
+    #[test]
+    fn a_folder_is_there_with_all_its_files_or_not_at_all() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("out");
+        let fill = |into: &Path, fails: bool| {
+            fs::write(into.join("a"), "1")?;
+            if fails { Err(Error::other("the disk is full")) } else { Ok(()) }
+        };
+        let error = write_whole_folder(&path, |into| fill(into, true)).expect_err("it failed");
+        assert_eq!(error.to_string(), "the disk is full");
+        assert_eq!(fs::read_dir(folder.path()).expect("there").count(), 0);
+        fs::create_dir(&path).expect("writable");
+        write_whole_folder(&path, |into| fill(into, false)).expect("writable");
+        assert_eq!(fs::read_to_string(path.join("a")).expect("there"), "1");
+        fs::write(path.join("a"), "mine").expect("writable");
+        let error = write_whole_folder(&path, |into| fill(into, false)).expect_err("it is there");
+        assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+        assert_eq!(fs::read_to_string(path.join("a")).expect("there"), "mine");
         assert_eq!(fs::read_dir(folder.path()).expect("there").count(), 1);
     }
 

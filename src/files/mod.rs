@@ -6,7 +6,7 @@ mod bounded;
 mod lock;
 
 pub use append::{append_row, has_header};
-pub use atomic::write_whole;
+pub use atomic::{is_free, write_whole, write_whole_folder};
 pub use bounded::{FileError, read_bytes, read_head, read_text};
 pub use lock::{FolderLock, LockError};
 

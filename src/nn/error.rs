@@ -40,6 +40,15 @@ pub enum NnError {
         /// What is wrong.
         reason: String,
     },
+    /// A folder has no weights that are read.
+    #[error(
+        "`{}` has no `model.safetensors` and no `model.safetensors.index.json`\nhint: `save_pretrained` of transformers writes them",
+        path.display()
+    )]
+    NoCheckpoint {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A checkpoint lacks a weight.
     #[error("the checkpoint `{}` has no tensor `{name}`", path.display())]
     MissingWeight {

@@ -62,6 +62,9 @@ impl Linear {
         let bias = |params: &mut Params, name: &str| {
             has_bias.then(|| params.create(&format!("{name}.bias"), &[d_out], Init::Zeros)).transpose()
         };
+        // A factorised checkpoint has a rank for each linear, and the architecture says nothing of it.
+        let stored = params.rank(name).filter(|_| make == Make::Dense).map(Make::LowRank);
+        let make = stored.unwrap_or(make);
         if let Make::LowRank(rank) = make {
             let encode = params.create_matrix(&format!("{name}.encode.weight"), (d_in, rank), false)?;
             let decode = format!("{name}.decode");

@@ -2,7 +2,8 @@
 
 use candle_core::{Device, Tensor};
 
-use super::{Batch, BertForPreTraining, CausalBatch, CausalLm, NnError, Params, Tape};
+use super::linears::{self, LayerLinear};
+use super::{Batch, BertForPreTraining, CausalBatch, CausalLm, NnError, Params, Tape, decoder};
 use crate::model::{Arch, Computed, Config, StepShape};
 
 /// A model with its heads.
@@ -67,4 +68,15 @@ impl Input {
             Computed::Decoder => Self::Causal(CausalBatch::random(config, shape, seed, device)?),
         })
     }
+}
+
+/// Every linear of the layers of a model that is built here, in their order; those of embeddings and heads are not among them.
+///
+/// # Errors
+/// If no model of this shape is built here.
+pub fn linears(config: &Config) -> Result<Vec<LayerLinear>, NnError> {
+    Ok(match config.computed()? {
+        Computed::Bert => linears::of_bert(config),
+        Computed::Decoder => decoder::linears(config),
+    })
 }

@@ -1,16 +1,15 @@
 //! The weights of a model by name: drawn from a seed, or read from a checkpoint.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use candle_core::safetensors::BufferedSafetensors;
 use candle_core::{DType, Device, Tensor, Var};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
-use super::NnError;
+use super::{Checkpoint, NnError};
 
 /// Standard deviation of BERT's initial weights (Devlin et al.'s code, `initializer_range`).
 const INIT_STD: f32 = 0.02;
@@ -30,7 +29,7 @@ pub struct Params {
 
 enum Source {
     Seed(u64),
-    Checkpoint { path: PathBuf, file: Box<BufferedSafetensors> },
+    Checkpoint(Box<Checkpoint>),
 }
 
 /// How a weight begins.
@@ -52,13 +51,12 @@ impl Params {
         Self::new(device, dtype, Source::Seed(seed))
     }
 
-    /// Weights of a safetensors checkpoint with Hugging Face's names, as `dtype`.
+    /// Weights of a checkpoint with Hugging Face's names, as `dtype`: a safetensors file, or a folder with one or several.
     ///
     /// # Errors
-    /// If the file cannot be read, or is not what a safetensors file says in its header.
+    /// If a file cannot be read, or is not what a safetensors file says in its header.
     pub fn from_safetensors(path: &Path, dtype: DType, device: &Device) -> Result<Self, NnError> {
-        let file = Box::new(super::checkpoint::open(path)?);
-        Ok(Self::new(device, dtype, Source::Checkpoint { path: path.to_owned(), file }))
+        Ok(Self::new(device, dtype, Source::Checkpoint(Box::new(Checkpoint::open(path)?))))
     }
 
     fn new(device: &Device, dtype: DType, source: Source) -> Self {
@@ -108,6 +106,16 @@ impl Params {
         &self.device
     }
 
+    /// The rank that a factorised checkpoint gives the linear `name`; `None` where that is dense.
+    pub(super) fn rank(&self, name: &str) -> Option<usize> {
+        if let Source::Checkpoint(checkpoint) = &self.source { checkpoint.rank(name) } else { None }
+    }
+
+    /// Whether a factorised checkpoint has the parts of the matrix `name`, which is one matrix otherwise, each as a linear of its own.
+    pub(super) fn is_apart(&self, name: &str) -> bool {
+        matches!(&self.source, Source::Checkpoint(checkpoint) if checkpoint.is_apart(name))
+    }
+
     /// Makes the weight `name`, or reads it from the checkpoint.
     pub(super) fn create(&mut self, name: &str, shape: &[usize], init: Init) -> Result<Tensor, NnError> {
         self.create_from(name, shape, init, false)
@@ -126,11 +134,11 @@ impl Params {
     fn create_from(&mut self, name: &str, shape: &[usize], init: Init, is_transposed: bool) -> Result<Tensor, NnError> {
         let tensor = match &self.source {
             Source::Seed(seed) => initial(name, *seed, shape, init, &self.device)?,
-            Source::Checkpoint { path, file } if is_transposed => {
+            Source::Checkpoint(checkpoint) if is_transposed => {
                 let stored: Vec<usize> = shape.iter().rev().copied().collect();
-                read(path, file, name, &stored, &self.device)?.t()?.contiguous()?
+                checkpoint.load(name, &stored, &self.device)?.t()?.contiguous()?
             }
-            Source::Checkpoint { path, file } => read(path, file, name, shape, &self.device)?,
+            Source::Checkpoint(checkpoint) => checkpoint.load(name, shape, &self.device)?,
         };
         let tensor = tensor.to_dtype(self.dtype)?;
         if self.freezes {
@@ -164,29 +172,4 @@ fn normal(name: &str, seed: u64, shape: &[usize], std: f32, device: &Device) -> 
         }
     });
     Ok(Tensor::from_vec(values, shape, device)?)
-}
-
-/// Checkpoints of Google's release call the gain and bias of a layer norm gamma and beta.
-fn read(
-    path: &Path,
-    file: &BufferedSafetensors,
-    name: &str,
-    shape: &[usize],
-    device: &Device,
-) -> Result<Tensor, NnError> {
-    let old_name = name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta");
-    let present = [name, &old_name].into_iter().find(|n| file.get(n).is_ok());
-    let Some(present) = present else {
-        return Err(NnError::MissingWeight { path: path.to_owned(), name: name.to_owned() });
-    };
-    let tensor = file.load(present, device)?;
-    if tensor.dims() != shape {
-        return Err(NnError::WeightShape {
-            path: path.to_owned(),
-            name: name.to_owned(),
-            found: tensor.dims().to_vec(),
-            expected: shape.to_vec(),
-        });
-    }
-    Ok(tensor)
 }

@@ -14,6 +14,7 @@
 pub mod charts;
 mod document;
 mod error;
+mod factorized;
 mod figures;
 mod files;
 mod forecasted;
@@ -29,6 +30,7 @@ mod validation;
 
 pub use charts::{Chart, Palette};
 pub use error::ReportError;
+pub use factorized::{factorized_table, factorized_text};
 pub use figures::{Inputs, Market, Report, ZoneRun, figures, statement_of_past};
 pub use files::{
     CODECARBON_HEADER, CodecarbonRow, NamedScenario, cells_frame, comparison_frame, estimates_frame, named_scenarios,

@@ -37,10 +37,10 @@ impl Attention {
         let outputs = [queries, keys, keys];
         let is_transposed = names.is_transposed;
         let has_bias = config.has_bias(Bias::Qkv);
+        let name = format!("{layer}.{}", names.fused_qkv);
         // Factorised, each has two matrices of its own.
-        let qkv = if config.details.fused_qkv && arch.rank().is_none() {
+        let qkv = if config.details.fused_qkv && arch.rank().is_none() && !params.is_apart(&name) {
             let size = (d, outputs.iter().sum());
-            let name = format!("{layer}.{}", names.fused_qkv);
             let of = Weights { name: &name, size, has_bias, is_transposed };
             let linear = Linear::new(params, of, Make::of(arch, config, size, true))?;
             Group::Fused { linear, outputs: outputs.to_vec() }

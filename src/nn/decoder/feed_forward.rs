@@ -42,7 +42,8 @@ impl FeedForward {
             let of = Weights { name: &name, size, has_bias, is_transposed };
             Linear::new(params, of, Make::of(arch, config, size, false))
         };
-        let inner = if config.gated_mlp && config.details.fused_gate && arch.rank().is_none() {
+        let is_apart = arch.rank().is_some() || params.is_apart(&format!("{layer}.{}", names.fused_gate));
+        let inner = if config.gated_mlp && config.details.fused_gate && !is_apart {
             let linear = of(params, names.fused_gate, (d, 2 * d_ff))?;
             Group::Fused { linear, outputs: vec![d_ff; 2] }
         } else {

@@ -5,6 +5,7 @@
 
 mod attention;
 mod feed_forward;
+mod linears;
 mod names;
 mod norm;
 
@@ -14,6 +15,7 @@ use candle_core::Tensor;
 
 use self::attention::Attention;
 use self::feed_forward::FeedForward;
+pub(super) use self::linears::linears;
 use self::names::Names;
 use self::norm::Norm;
 use super::ops::Angles;

@@ -1,0 +1,3 @@
+//! What is made of models that were trained elsewhere.
+
+pub mod factorize;
