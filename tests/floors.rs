@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module and its floor; neighbours on a floor do not see each other.
-const FLOORS: [(&str, u32); 17] = [
+const FLOORS: [(&str, u32); 18] = [
     ("alloc", 0),
     ("ffi", 0),
     ("files", 0),
@@ -21,13 +21,14 @@ const FLOORS: [(&str, u32); 17] = [
     ("record", 2),
     ("machine", 2),
     ("measure", 3),
+    ("total", 3),
     ("track", 3),
     ("estimate", 3),
     ("report", 4),
 ];
 
 /// The floors inside `report`.
-const REPORT: [(&str, u32); 16] = [
+const REPORT: [(&str, u32); 17] = [
     ("error", 0),
     ("markup", 0),
     ("names", 0),
@@ -37,6 +38,7 @@ const REPORT: [(&str, u32); 16] = [
     ("terminal", 1),
     ("document", 2),
     ("forecasted", 1),
+    ("summed", 1),
     ("tracked", 2),
     ("figures", 3),
     ("page", 4),

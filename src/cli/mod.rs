@@ -17,6 +17,7 @@ mod progress;
 mod report;
 mod run;
 mod stopping;
+mod sum;
 mod sweep;
 mod track;
 mod track_output;
@@ -69,6 +70,8 @@ enum Command {
     Track(track::Args),
     /// Run a training program, read its progress, and say what the whole of it will take, cost and emit
     Forecast(Box<forecast::Args>),
+    /// Add what `track` and `forecast` wrote on many hosts, each device and second once
+    Sum(sum::Args),
     /// Say whether a run has become dearer, beyond doubt
     Gate(gate::Args),
     /// Predict a run on this machine from a short profile, do the run, and print both errors
@@ -121,6 +124,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Estimate(args) => estimate::run(&args, &context),
         Command::Compare(args) => compare::run(&args, &context),
         Command::Footprint(args) => footprint::run(&args, &context),
+        Command::Sum(args) => sum::run(&args, &context),
         Command::Validate(args) => validate::run(&args, &context),
         Command::Report(args) => report::run(&args, &context),
         Command::Catalog(args) => catalog::run(&args, &context),
