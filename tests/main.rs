@@ -30,5 +30,6 @@ mod questions;
 mod reliability;
 mod reports;
 mod safety;
+mod sum;
 mod track;
 mod validation;

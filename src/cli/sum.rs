@@ -84,9 +84,11 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
                 .push(Unread { file: path.display().to_string(), reason: "no `*.json` is in this folder".to_owned() });
         }
     }
-    // A folder and a file of it may both be named.
-    let mut named = BTreeSet::new();
-    files.retain(|file| named.insert(file.canonicalize().unwrap_or_else(|_| file.clone())));
+    if args.records.len() > 1 {
+        // A folder and a file of it may both be named.
+        let mut named = BTreeSet::new();
+        files.retain(|file| named.insert(file.canonicalize().unwrap_or_else(|_| file.clone())));
+    }
     let found: Vec<Result<(Summand, u64), String>> = files.par_iter().map(|file| account(file)).collect();
     let (mut summands, mut copies, mut contents) = (Vec::new(), Vec::new(), BTreeSet::new());
     for (file, found) in files.iter().zip(found) {
@@ -120,7 +122,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     }
 }
 
-/// The files that a path means: itself, or what is below it.
+/// The files that a path means: itself, or what is below it that may be an account by its name.
 fn gather(path: &Path, files: &mut Vec<PathBuf>, not_read: &mut Vec<Unread>) {
     if !path.is_dir() {
         files.push(path.to_owned());
@@ -133,11 +135,14 @@ fn gather(path: &Path, files: &mut Vec<PathBuf>, not_read: &mut Vec<Unread>) {
             return;
         }
     };
-    let mut below: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    let mut below: Vec<(PathBuf, bool)> = Vec::new();
+    for entry in entries.flatten() {
+        // A link to a folder may lead back to one that it is in, and is no folder here.
+        below.push((entry.path(), entry.file_type().is_ok_and(|kind| kind.is_dir())));
+    }
     below.sort();
-    for path in below {
-        // A link to a folder may lead back to one that it is in.
-        if path.is_dir() && !path.is_symlink() {
+    for (path, is_folder) in below {
+        if is_folder {
             gather(&path, files, not_read);
         } else if path.extension().is_some_and(|e| e == "json") {
             files.push(path);
