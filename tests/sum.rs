@@ -140,14 +140,37 @@ fn a_command_in_no_job_has_none_in_its_record_and_asks_nobody() {
 
 #[test]
 fn the_sum_for_people_says_what_was_in_several_records_and_what_nobody_metered() {
+    let mut waiting = account("b", 0.0, 20.0, 0.0);
+    waiting["lines"][0]["energy_j"] = Value::Null;
+    waiting["it_energy_kwh"] = Value::Null;
     let folder = folder_with(&[
         ("a/0.json", account("a", 0.0, 10.0, 100.0)),
         ("a/1.json", account("a", 5.0, 15.0, 100.0)),
         ("b/0.json", account("b", 0.0, 10.0, 30.0)),
+        ("b/1.json", waiting),
     ]);
     let output = sum(folder.path(), &["."]);
     assert!(output.status.success(), "{}", text(&output.stderr));
-    insta::assert_snapshot!(text(&output.stdout), @"");
+    insta::assert_snapshot!(text(&output.stdout), @r"
+    4 records: 180 [165, 195] J metered, 5.00e-5 kWh at the wall, - kgCO2e, - USD
+    50.0 J were in several records, and count once
+
+    host  device  records           energy J  metered s  gaps s  between s
+    a     cpu           2     150 [135, 165]       15.0       0          0
+    b     cpu           2  30.0 [27.0, 33.0]       10.0    10.0          0
+
+    host  records           energy J  kWh at the wall  kgCO2e  USD
+    a           2     150 [135, 165]          4.17e-5       -    -
+    b           2  30.0 [27.0, 33.0]          8.33e-6       -    -
+
+    job  records        energy J  kWh at the wall  kgCO2e  USD
+      7        4  180 [165, 195]          5.00e-5       -    -
+
+    project  records        energy J  kWh at the wall  kgCO2e  USD
+    bert           4  180 [165, 195]          5.00e-5       -    -
+
+    warning: b: nobody metered cpu for 10.0 s in which a command ran: the totals lack it (add the record of the process that metered it, if there is one)
+    ");
 }
 
 #[test]

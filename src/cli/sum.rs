@@ -90,10 +90,10 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         files.retain(|file| named.insert(file.canonicalize().unwrap_or_else(|_| file.clone())));
     }
     let found: Vec<Result<(Summand, u64), String>> = files.par_iter().map(|file| account(file)).collect();
-    let (mut summands, mut copies, mut contents) = (Vec::new(), Vec::new(), BTreeSet::new());
+    let (mut summands, mut copies, mut seen) = (Vec::new(), Vec::new(), BTreeSet::new());
     for (file, found) in files.iter().zip(found) {
         match found {
-            Ok((_, content)) if !contents.insert(content) => copies.push(file.display().to_string()),
+            Ok((_, hash)) if !seen.insert(hash) => copies.push(file.display().to_string()),
             Ok((summand, _)) => summands.push(summand),
             Err(reason) => not_read.push(Unread { file: file.display().to_string(), reason }),
         }

@@ -127,7 +127,8 @@ pub(super) fn without(spans: &[(f64, f64)], others: &[(f64, f64)]) -> Vec<(f64, 
 
 /// Seconds of stretches that are apart.
 pub(super) fn length(spans: &[(f64, f64)]) -> f64 {
-    spans.iter().map(|(from, to)| to - from).sum()
+    // The sum of nothing is -0 otherwise.
+    spans.iter().fold(0.0, |sum, (from, to)| sum + (to - from))
 }
 
 #[cfg(test)]
@@ -187,5 +188,6 @@ mod tests {
         assert_eq!(rest, [(1.0, 4.0), (5.0, 9.0), (22.0, 30.0)]);
         assert_eq!(without(&[(0.0, 1.0)], &[(0.0, 1.0)]), []);
         assert_eq!(length(&rest), 15.0);
+        assert_eq!(length(&[]).to_string(), "0");
     }
 }

@@ -79,7 +79,7 @@ struct File {
     duration_s: Option<f64>,
     project: Option<String>,
     machine: Option<Machine>,
-    job: Option<Job>,
+    job: Option<JobRead>,
     tracking: Option<String>,
     lines: Option<Vec<Line>>,
     it_energy_kwh: Option<Interval>,
@@ -95,7 +95,7 @@ struct Machine {
 }
 
 #[derive(Deserialize)]
-struct Job {
+struct JobRead {
     cluster: Option<String>,
     id: Option<String>,
     step: Option<String>,
@@ -161,14 +161,14 @@ pub fn read(text: &str, seconds: impl Fn(&str) -> Option<f64>) -> Result<Summand
         duration_s,
         step: file.job.as_ref().and_then(|job| job.step.clone()),
         project: file.project.or_else(|| file.job.as_ref()?.name.clone()),
-        job: file.job.and_then(Job::label),
+        job: file.job.and_then(JobRead::label),
         is_share: file.tracking.as_deref() == Some("process"),
         parts: lines.into_iter().filter(|line| line.covered_by.is_none()).map(part).collect(),
         follows,
     })
 }
 
-impl Job {
+impl JobRead {
     /// `4712`, `4711_3` for an element of an array, `alpha:4712` where the cluster has a name.
     fn label(self) -> Option<String> {
         let id = match (self.array_job, self.array_task) {

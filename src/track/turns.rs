@@ -30,7 +30,7 @@ pub(super) struct Turns {
 
 /// Takes the meter from each part that another rank of the node reads already.
 pub(super) fn agree(parts: &mut [Part], node: &NodeMeter, warnings: &mut Vec<Warning>) -> Turns {
-    let mut turns = Turns::default();
+    let (mut claims, mut elsewhere) = (Vec::new(), Vec::new());
     // What the processors' part came to, which is the memory's too.
     let mut of_host: Option<Option<Measurer>> = None;
     for part in parts.iter_mut().filter(|part| part.meter.is_some()) {
@@ -40,10 +40,10 @@ pub(super) fn agree(parts: &mut [Part], node: &NodeMeter, warnings: &mut Vec<War
             let name = if host { "host" } else { part.id.as_deref().unwrap_or(&part.device) };
             match Claim::ask(&node.lock(name), &node.note()) {
                 Ok(Claimed::Here(claim)) => {
-                    turns._claims.push(claim);
+                    claims.push(claim);
                     None
                 }
-                Ok(Claimed::Elsewhere(note)) => Some(measurer(&note)),
+                Ok(Claimed::Elsewhere(left)) => Some(measurer(&left)),
                 Err(error) => {
                     let path = node.lock(name);
                     warnings.push(Warning::new(
@@ -60,10 +60,10 @@ pub(super) fn agree(parts: &mut [Part], node: &NodeMeter, warnings: &mut Vec<War
         }
         if let Some(measurer) = measurer {
             part.meter = None;
-            turns.elsewhere.push((part.device.clone(), measurer));
+            elsewhere.push((part.device.clone(), measurer));
         }
     }
-    turns
+    Turns { _claims: claims, elsewhere }
 }
 
 impl NodeMeter {
