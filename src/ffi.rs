@@ -32,6 +32,21 @@ pub(crate) fn nvml_field(device: &Device<'static>, id: u32, scope: u32) -> Resul
     }
 }
 
+/// Seconds since the machine started, by the clock that nobody sets; `None` where the system has none that goes on while it
+/// sleeps.
+pub(crate) fn since_boot_s() -> Option<f64> {
+    #[cfg(target_os = "linux")]
+    {
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: the kernel writes one `timespec`, which is alive and ours (clock_gettime(2)).
+        #[expect(unsafe_code, reason = "a call of the kernel")]
+        let code = unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut time) };
+        (code == 0).then(|| time.tv_sec as f64 + time.tv_nsec as f64 / 1e9)
+    }
+    #[cfg(not(target_os = "linux"))]
+    None
+}
+
 /// From here on, what this process's descendants leave behind when they end becomes a child of this process, not of the
 /// first process of the system. Whether that is so.
 pub(crate) fn adopt_orphans() -> bool {

@@ -43,7 +43,7 @@
 //! |---|---|---|
 //! | 5 | the program: `main`, `cli` | clap, anyhow, indicatif; prints |
 //! | 4 | [`report`]: records and estimates to bytes | polars, plotters |
-//! | 3 | [`measure`]: runs a campaign; [`track`]: watches a command; [`train`]: factorises checkpoints; [`estimate`]: pure arithmetic on a record | candle (in `measure`), faer (in `train`) |
+//! | 3 | [`measure`]: runs a campaign; [`track`]: watches a command; [`train`]: factorises checkpoints; [`estimate`]: pure arithmetic on a record; [`total`]: adds accounts | candle (in `measure`), faer (in `train`) |
 //! | 2 | [`nn`]: candle modules; [`record`]: what was measured, as a schema; [`machine`]: this machine's parts, each with its best meter | candle and libloading (in `nn`) |
 //! | 1 | [`model`]: shapes, parameters, FLOPs; [`catalog`]: YAML; [`sensor`]: meters; [`stats`] | serde_yaml (in `catalog`), NVML (in `sensor`) |
 //! | 0 | [`units`]: quantities as types; [`meter`]: the vocabulary of what a meter says; [`files`]: reading within limits, writing whole; `alloc`: the allocator; `ffi`: calls into C; [`progress`]: how far a program is, from what it prints | regex (in `progress` and `train`) |
@@ -63,6 +63,7 @@ pub mod record;
 pub mod report;
 pub mod sensor;
 pub mod stats;
+pub mod total;
 pub mod track;
 pub mod train;
 pub mod units;

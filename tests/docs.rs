@@ -154,6 +154,15 @@ pub(crate) fn desk(args: &[&str]) -> TempDir {
             crate::factorize::checkpoint(path, name, model);
         }
     }
+    let part = r#"{"device": "cpu", "kind": "cpu", "id": "intel-rapl:0", "energy_j": {"mid": 2, "low": 1, "high": 3}}"#;
+    let record = format!(
+        r#"{{"schema": 1, "command": ["./train"], "started": "2026-11-26T10:00:00Z", "duration_s": 1, "lines": [{part}]}}"#
+    );
+    fs::create_dir_all(path.join("records")).unwrap();
+    fs::write(path.join("records/0.json"), record).unwrap();
+    for name in ["run.json", "other.json"] {
+        fs::copy(path.join("records/0.json"), path.join(name)).unwrap();
+    }
     if args.contains(&"--calibration") {
         assert!(program().current_dir(path).args(["catalog", "calibrate", "runs.csv"]).status().unwrap().success());
     }

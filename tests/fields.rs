@@ -176,6 +176,31 @@ fn with_a_layout() -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
+/// The account of a rank whose node another rank meters.
+fn account_of_a_rank() -> Value {
+    let folder = tempfile::tempdir().unwrap();
+    let track = |output: &str, rank: &str, command: &[&str]| {
+        let mut program = program();
+        program
+            .current_dir(folder.path())
+            .env("TMPDIR", folder.path())
+            .env("SLURM_JOB_ID", "7")
+            .env("SLURM_PROCID", rank);
+        program.args(["--quiet", "track", "-o", output, "--powercap-root", "none", "--"]).args(command);
+        program
+    };
+    let mut first = track("first.json", "0", &["sh", "-c", "touch begun; until test -e done; do sleep 0.05; done"])
+        .spawn()
+        .unwrap();
+    while !folder.path().join("begun").exists() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    assert!(track("second.json", "1", &["sleep", "0.1"]).status().unwrap().success());
+    fs::write(folder.path().join("done"), "").unwrap();
+    assert!(first.wait().unwrap().success());
+    read(&folder.path().join("second.json"))
+}
+
 #[test]
 fn every_field_of_records_and_estimates_is_in_its_table_and_every_field_of_a_table_occurs() {
     let page = fs::read_to_string(root().join("docs/fields.md")).unwrap();
@@ -188,6 +213,7 @@ fn every_field_of_records_and_estimates_is_in_its_table_and_every_field_of_a_tab
     walk.object(&with_rare_fields(), "record.json");
     walk.object(&with_a_schedule(), "estimates.json");
     walk.object(&with_a_layout(), "estimates.json");
+    walk.object(&account_of_a_rank(), "accounts");
     let listed =
         tables.iter().flat_map(|(table, fields)| fields.keys().map(move |field| (table.clone(), field.clone())));
     let unseen: Vec<String> = listed.filter(|f| !walk.seen.contains(f)).map(|(t, f)| format!("{t}: `{f}`")).collect();

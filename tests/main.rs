@@ -31,5 +31,6 @@ mod questions;
 mod reliability;
 mod reports;
 mod safety;
+mod sum;
 mod track;
 mod validation;

@@ -18,6 +18,7 @@ mod progress;
 mod report;
 mod run;
 mod stopping;
+mod sum;
 mod sweep;
 mod track;
 mod track_output;
@@ -72,6 +73,8 @@ enum Command {
     Forecast(Box<forecast::Args>),
     /// Put low-rank factors in the place of the linears of a trained checkpoint
     Factorize(factorize::Args),
+    /// Add what `track` and `forecast` wrote on many hosts, each device and second once
+    Sum(sum::Args),
     /// Say whether a run has become dearer, beyond doubt
     Gate(gate::Args),
     /// Predict a run on this machine from a short profile, do the run, and print both errors
@@ -125,6 +128,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Compare(args) => compare::run(&args, &context),
         Command::Footprint(args) => footprint::run(&args, &context),
         Command::Factorize(args) => factorize::run(&args, &context),
+        Command::Sum(args) => sum::run(&args, &context),
         Command::Validate(args) => validate::run(&args, &context),
         Command::Report(args) => report::run(&args, &context),
         Command::Catalog(args) => catalog::run(&args, &context),

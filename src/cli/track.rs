@@ -8,10 +8,10 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use greenformers::catalog::{Device, DeviceKind};
 use greenformers::estimate::{Account, MeteredPart, account};
-use greenformers::machine::{self, MachineFacts, hardware_share};
+use greenformers::machine::{self, Job, MachineFacts, PartKind, hardware_share};
 use greenformers::report::TrackedRun;
 use greenformers::sensor::DEFAULT_POWERCAP_ROOT;
-use greenformers::track::{TrackPlan, Tracked, Tracking, Watcher, track};
+use greenformers::track::{NodeMeter, TrackPlan, Tracked, Tracking, Watcher, track};
 use greenformers::units::Seconds;
 
 use super::Context;
@@ -57,7 +57,7 @@ pub(super) struct Args {
     /// Serve the readings to Prometheus: a port of this machine alone, or ADDRESS:PORT
     #[arg(long, value_name = "ADDR", value_parser = parse_address)]
     prometheus: Option<SocketAddr>,
-    /// What the run is called in FILE.csv [default: the command]
+    /// What the run is called: its project in `sum`, its name in FILE.csv [default: the command]
     #[arg(long, value_name = "NAME")]
     project: Option<String>,
     /// The catalog entry, or a YAML file, of this machine's CPU [default: recognised by its name]
@@ -71,6 +71,9 @@ pub(super) struct Args {
     /// Folder of the kernel's energy counters
     #[arg(long, value_name = "DIR", default_value = DEFAULT_POWERCAP_ROOT, hide = true)]
     powercap_root: PathBuf,
+    /// Another name for this machine and for its start, so that one machine can be several
+    #[arg(long, value_name = "NAME", hide = true)]
+    node: Option<String>,
 }
 
 fn parse_interval(text: &str) -> Result<f64, String> {
@@ -102,7 +105,14 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
 pub(super) fn run_watched(args: &Args, context: &Context, watching: Option<Forecasting>) -> Result<ExitCode> {
     // All that can be wrong with the options is found before the command runs.
     let destination = args.output.as_deref().map(|path| Destination::open(path, args.force)).transpose()?;
-    let facts = machine::machine_facts();
+    let mut facts = machine::machine_facts();
+    let mut boot_id = machine::boot_id();
+    if let Some(node) = &args.node {
+        facts.host.clone_from(node);
+        boot_id = Some(node.clone());
+    }
+    let facts = facts;
+    let job = machine::job_of(|name| std::env::var(name).ok());
     let cpu: Option<Device> = match &args.hardware {
         Some(name) => Some(processor(name, context.catalog.load(name)?)?),
         None => context.catalog.identify(DeviceKind::Cpu, &facts.cpu)?,
@@ -130,6 +140,7 @@ pub(super) fn run_watched(args: &Args, context: &Context, watching: Option<Forec
         idle: args.idle.map(Seconds),
         powercap: args.powercap_root.clone(),
         serve: args.prometheus,
+        node_meter: job.as_ref().map(|job| node_meter(job, &facts)),
     };
     let started = chrono::Local::now();
     let serving = |address: SocketAddr| {
@@ -160,6 +171,8 @@ pub(super) fn run_watched(args: &Args, context: &Context, watching: Option<Forec
     let run = TrackedRun {
         command: &args.command,
         project: args.project.as_deref(),
+        job: job.as_ref(),
+        boot_id: boot_id.as_deref(),
         started: &started,
         tracking: plan.tracking,
         tracked: &tracked,
@@ -191,6 +204,12 @@ pub(super) fn run_watched(args: &Args, context: &Context, watching: Option<Forec
     Ok(ExitCode::from(tracked.exit.shell_code()))
 }
 
+/// How this process and the other ranks of its step on this node find each other. The folder may be shared with other nodes,
+/// so the name of this one is in the key.
+fn node_meter(job: &Job, facts: &MachineFacts) -> NodeMeter {
+    NodeMeter { folder: std::env::temp_dir(), key: format!("{}-{}", facts.host, job.step_key()), rank: job.rank }
+}
+
 /// The device, if it is what can be the processor of a machine: GPUs are metered by themselves.
 fn processor(name: &str, device: Device) -> Result<Device> {
     let kind = match device.kind {
@@ -219,6 +238,9 @@ fn account_for(
         (true, Some(cpu_s)) => (cpu_s / (tracked.duration_s * facts.usable_cpus())).min(1.0),
         _ => 1.0,
     };
+    // Board, fans and rent of a node are in the record of the rank that meters its processors.
+    let elsewhere = tracked.lines.iter().any(|line| line.kind != PartKind::Gpu && line.measured_by.is_some());
+    let own = if elsewhere { 0.0 } else { own };
     account(&parts, Seconds(tracked.duration_s), share * own, conditions, args.seed)
 }
 

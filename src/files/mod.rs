@@ -3,11 +3,13 @@
 mod append;
 mod atomic;
 mod bounded;
+mod claim;
 mod lock;
 
 pub use append::{append_row, has_header};
 pub use atomic::{is_free, write_whole, write_whole_folder};
 pub use bounded::{FileError, read_bytes, read_head, read_text};
+pub use claim::{Claim, Claimed};
 pub use lock::{FolderLock, LockError};
 
 /// Version of the JSON that the commands print and write, `record.json` apart.

@@ -45,6 +45,13 @@ pub fn machine_facts() -> MachineFacts {
     }
 }
 
+/// The number that Linux gave this machine when it started: of all containers on it alike, and another one after each start.
+#[must_use]
+pub fn boot_id() -> Option<String> {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(text.trim().to_owned()).filter(|id| !id.is_empty())
+}
+
 impl MachineFacts {
     /// CPUs that may be used: a container is not billed for its host.
     #[must_use]

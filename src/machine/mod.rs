@@ -2,11 +2,13 @@
 //! Campaigns, tracked commands and the list of devices choose their meters here.
 
 mod facts;
+mod job;
 mod parts;
 #[cfg(unix)]
 mod signals;
 
-pub use facts::{MachineFacts, hardware_share, machine_facts};
+pub use facts::{MachineFacts, boot_id, hardware_share, machine_facts};
+pub use job::{Job, job_of};
 #[cfg(test)]
 pub(crate) use parts::gpus_of;
 pub use parts::{Part, PartKind, cpu_model, gpu_parts, host_parts};

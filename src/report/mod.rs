@@ -23,6 +23,7 @@ mod names;
 mod numbers;
 mod page;
 mod sides;
+mod summed;
 mod table;
 mod terminal;
 mod tracked;
@@ -42,6 +43,7 @@ pub use names::TOOL;
 pub use numbers::{human_hours, interval, percent_saved, significant};
 pub use page::{html, markdown};
 pub use sides::{Side, Sides, side_by_side, write_sides};
+pub use summed::{SUM_HEADER, sum_prometheus, sum_rows, sum_text};
 pub use table::{TextTable, wrapped};
 pub use terminal::{
     Paint, answer_table, assumed_and_next, assumptions_table, claims_text, comparison_text, crossovers_table,

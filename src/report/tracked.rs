@@ -10,7 +10,7 @@ use super::table::TextTable;
 use crate::catalog::Grid;
 use crate::estimate::{Account, Conditions, Quantity, Value};
 use crate::files::JSON_SCHEMA;
-use crate::machine::MachineFacts;
+use crate::machine::{Job, MachineFacts};
 use crate::meter::EnergySource;
 use crate::record::Warning;
 use crate::stats::Interval;
@@ -26,6 +26,10 @@ pub struct TrackedRun<'a> {
     pub command: &'a [OsString],
     /// What the run is called, if it was given a name.
     pub project: Option<&'a str>,
+    /// The job that it is a part of, if it is one.
+    pub job: Option<&'a Job>,
+    /// The number of this start of the machine, where the system has one.
+    pub boot_id: Option<&'a str>,
     /// When it began, with the zone: `2026-11-24T21:15:00.000+01:00`.
     pub started: &'a str,
     /// Whose energy is accounted for.
@@ -44,13 +48,30 @@ pub struct TrackedRun<'a> {
     pub forecast: Option<&'a ForecastOfRun>,
 }
 
+/// Where it ran, and what of that it may use.
+#[derive(Serialize)]
+struct Machine<'a> {
+    host: &'a str,
+    boot_id: Option<&'a str>,
+    /// Seconds from the start of the machine to that of the command: two records of one start can be laid side by side by
+    /// it, however its clock was set.
+    since_boot_s: Option<f64>,
+    process: u32,
+    cpu: &'a str,
+    cpus: f64,
+    memory_bytes: u64,
+}
+
 #[derive(Serialize)]
 struct Output<'a> {
     schema: u32,
     command: Vec<String>,
+    project: Option<&'a str>,
     started: &'a str,
     duration_s: f64,
     exit: Exit,
+    machine: Machine<'a>,
+    job: Option<&'a Job>,
     tracking: Tracking,
     lines: &'a [TrackedPart],
     cpu_s: Option<f64>,
@@ -81,7 +102,18 @@ impl TrackedRun<'_> {
         let output = Output {
             schema: JSON_SCHEMA,
             command: self.command.iter().map(|c| c.to_string_lossy().into_owned()).collect(),
+            project: self.project,
             started: self.started,
+            machine: Machine {
+                host: &self.facts.host,
+                boot_id: self.boot_id,
+                since_boot_s: tracked.since_boot_s,
+                process: std::process::id(),
+                cpu: &self.facts.cpu,
+                cpus: self.facts.usable_cpus(),
+                memory_bytes: self.facts.memory_bytes,
+            },
+            job: self.job,
             duration_s: tracked.duration_s,
             exit: tracked.exit,
             tracking: self.tracking,
@@ -139,6 +171,7 @@ impl TrackedRun<'_> {
         for line in &tracked.lines {
             let source = match (line.source, line.covered_by) {
                 (_, Some(by)) => format!("in {by}"),
+                _ if line.measured_by.is_some() => "metered by another rank".to_owned(),
                 (Some(source), None) => source.name().to_owned(),
                 (None, None) => "not known".to_owned(),
             };

@@ -13,6 +13,7 @@ mod printed;
 mod process;
 mod start;
 mod stop;
+mod turns;
 mod watcher;
 
 use std::ffi::OsString;
@@ -27,7 +28,8 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 pub use forecast::{Forecaster, RunForecast, Said, StopAfter, UnknownStop};
-pub use part::TrackedPart;
+pub use part::{Measurer, TrackedPart};
+pub use turns::NodeMeter;
 pub use watcher::{Look, Watcher};
 
 use self::exporter::Exporter;
@@ -37,7 +39,7 @@ use self::printed::{Screen, Streams, pass_on};
 use self::process::{Tree, waited_for_cpu_s};
 use self::stop::Stopping;
 use crate::catalog::Device;
-use crate::ffi::adopt_orphans;
+use crate::ffi::{adopt_orphans, since_boot_s};
 use crate::machine::{MachineFacts, Part, host_parts};
 use crate::record::Warning;
 use crate::sensor::{CpuClock, Meter, Sampler, SensorError};
@@ -81,6 +83,8 @@ pub struct TrackPlan {
     pub powercap: PathBuf,
     /// Where to serve what is sampled.
     pub serve: Option<SocketAddr>,
+    /// What the ranks of a job on this node agree by on who meters what; `None`: this process meters all.
+    pub node_meter: Option<NodeMeter>,
 }
 
 /// Why a command could not be tracked.
@@ -189,6 +193,8 @@ impl Exit {
 pub struct Tracked {
     /// Seconds from start to end.
     pub duration_s: f64,
+    /// Seconds from the start of the machine to the start of the command, by the clock that nobody sets.
+    pub since_boot_s: Option<f64>,
     /// How it ended.
     pub exit: Exit,
     /// A line for each part of the machine.
@@ -233,6 +239,9 @@ pub fn track(
     if plan.tracking == Tracking::Process && Tree::of(std::process::id(), None).snapshot().is_none() {
         return Err(TrackError::NoProc);
     }
+    // Each rank has a share of its own, which no other has metered.
+    let agreed = plan.node_meter.as_ref().filter(|_| plan.tracking == Tracking::Machine);
+    let turns = agreed.map(|node| turns::agree(&mut parts, node, &mut warnings)).unwrap_or_default();
     let mut meters: Vec<Box<dyn Meter>> = Vec::new();
     // The place of each part's meter among those that are read.
     let places: Vec<Option<usize>> = parts
@@ -242,7 +251,7 @@ pub fn track(
             Some(meters.len() - 1)
         })
         .collect();
-    let epoch = Instant::now();
+    let (epoch, epoch_since_boot_s) = (Instant::now(), since_boot_s());
     let sampler = Sampler::start_every(plan.interval, epoch, meters);
     let idle = plan.idle.map(|idle| idle_powers(&sampler, idle));
     let (_exporter, address) = match plan.serve {
@@ -266,7 +275,8 @@ pub fn track(
     };
     let parts: Vec<(Part, Option<PartReadings>)> =
         parts.into_iter().zip(places).map(|(part, place)| (part, place.map(metered))).collect();
-    let lines = part::lines(&parts, &Seen { run: &run, tracking: plan.tracking, machine: facts });
+    let mut lines = part::lines(&parts, &Seen { run: &run, tracking: plan.tracking, machine: facts });
+    turns.say(&mut lines);
     warnings.extend(part::warnings(&lines, facts, plan.tracking));
     let (first, last) = (run.snapshots[0], run.snapshots[run.snapshots.len() - 1]);
     let duration_s = run.end_s - run.start_s;
@@ -274,6 +284,7 @@ pub fn track(
     let busy = (last.busy_cpu_s - first.busy_cpu_s) / ((last.time_s - first.time_s) * clock.cpus());
     Ok(Tracked {
         duration_s,
+        since_boot_s: epoch_since_boot_s.map(|epoch_s| epoch_s + run.start_s),
         exit: run.exit,
         lines,
         cpu_s: last.tree_cpu_s,

@@ -10,6 +10,15 @@ use crate::record::{ENERGY_TOLERANCE, Readings, Warning};
 use crate::sensor::MeterFacts;
 use crate::stats::{Interval, with_gain};
 
+/// A process that meters for others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Measurer {
+    /// Its number on the node.
+    pub process: Option<u32>,
+    /// Its rank in the job.
+    pub rank: Option<u64>,
+}
+
 /// A part of the machine and its energy.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TrackedPart {
@@ -35,6 +44,9 @@ pub struct TrackedPart {
     pub covers: Option<Coverage>,
     /// The part whose line holds this one's energy.
     pub covered_by: Option<&'static str>,
+    /// The process of the same job and node that meters this part for all of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub measured_by: Option<Measurer>,
     /// Joules of the whole device by its counter, and by integrating its power, where there are both.
     pub counter_and_integral_j: Option<(f64, f64)>,
     /// Whether others used the device meanwhile; `None` if not known, or no GPU.
@@ -57,7 +69,7 @@ impl TrackedPart {
     /// Whether its energy, or a part of it, is missing from a total.
     #[must_use]
     pub fn is_missing(&self) -> bool {
-        self.covered_by.is_none() && (self.energy_j.is_none() || self.partial)
+        self.covered_by.is_none() && self.measured_by.is_none() && (self.energy_j.is_none() || self.partial)
     }
 }
 
@@ -109,6 +121,7 @@ fn blank(part: &Part) -> TrackedPart {
         source: None,
         covers: None,
         covered_by: part.covered_by,
+        measured_by: None,
         counter_and_integral_j: None,
         shared: None,
         samples: 0,
