@@ -23,6 +23,7 @@ mod late_binding;
 mod layouts;
 mod nn;
 mod ops;
+mod own_models;
 mod package;
 mod progress;
 mod properties;

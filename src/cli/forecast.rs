@@ -20,6 +20,7 @@ Examples:
   greenformers forecast -- python train.py
   greenformers forecast --stop-after 2m -o forecast.json -- python train.py
   greenformers forecast --stop-after 200steps --grid fra -- torchrun --nproc-per-node 8 train.py
+  greenformers forecast -- python loop_with_steps.py                          a loop over `greenformers.Steps(loader)`
   greenformers forecast --step-pattern 'update (\\d+) of (\\d+)' -- ./train
   greenformers estimate forecast.json --grid swe --usd-per-hour 2.10          the same run elsewhere"
 )]

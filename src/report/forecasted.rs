@@ -12,7 +12,8 @@ use crate::track::{RunForecast, Said};
 /// What is understood of a program's output, for one whose progress was not recognised.
 pub const UNDERSTOOD: &str = "understood are bars (`120/1000 [00:50<06:10, 2.40it/s]`), lines with a named counter (`step 120`, \
     `iter: 120/1000`, `Epoch 2 [40/500]`, `{'step': 120, ...}`), with a time (`412 ms`, `time/iter: 0.41`) or without; for others give \
-    `--step-pattern 'REGEX'`, whose first group is the step";
+    `--step-pattern 'REGEX'`, whose first group is the step, or let the program tell its steps: `greenformers.Steps` in Python, a line \
+    `step 120 of 1000` to the descriptor in GREENFORMERS_STEPS_FD elsewhere";
 
 /// A forecast, and what the whole run comes to.
 #[derive(Debug, Clone, PartialEq)]

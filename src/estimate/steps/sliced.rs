@@ -11,7 +11,7 @@ use crate::stats::{Distribution, Mean, on_the_line};
 use crate::units::DType;
 
 /// Relative standard uncertainty of a layer's time where it is taken from a model of few layers, whose weights and gradients stay
-/// longer in the caches: on two processors all layers took -2 to +2 % of what a third of them said (`docs/measuring.md`).
+/// longer in the caches: all layers took 0.7 to 2.3 % longer than two depths said (three steps on one machine, `docs/measuring.md`).
 const LAYER_UNCERTAINTY: f64 = 0.02;
 
 /// The steps of `arch` out of a record in which every phase was measured at its own length at two depths or more; `None` if it

@@ -205,8 +205,10 @@ pub fn verdict_of_machines(estimates: &[Estimate]) -> String {
     let words = words.into_iter().chain([(Quantity::Operational, "cleanest", "less CO2e")]);
     let Some(first) = estimates.first() else { return String::new() };
     let several_archs = estimates.iter().any(|e| e.arch != first.arch);
-    // By one architecture, so that nothing but the machines differs.
-    let of_first = || estimates.iter().filter(|e| e.arch == first.arch);
+    // By one architecture, so that nothing but the machines differs, and among those that can run it.
+    let (too_small, fitting): (Vec<&Estimate>, Vec<&Estimate>) =
+        estimates.iter().filter(|e| e.arch == first.arch).partition(|e| e.fits == Some(false));
+    let of_first = || fitting.iter().copied();
     let name = |e: &Estimate| format!("{} x {}", e.devices, e.hardware.clone().unwrap_or_default());
     let with = if several_archs { format!("With {}, ", first.label()) } else { String::new() };
     let mut sentences = Vec::new();
@@ -218,6 +220,11 @@ pub fn verdict_of_machines(estimates: &[Estimate]) -> String {
         let times = significant(worst.mid / best.mid);
         let open = if best.high < second.low { "" } else { ", though that is not certain" };
         sentences.push(format!("{} is the {most}, {times} x {more} than {}{open}.", name(first), name(last)));
+    }
+    for e in too_small {
+        let bytes =
+            e.memory_per_device_bytes.map_or_else(String::new, |b| format!(" (about {:.3} GB)", b as f64 / 1e9));
+        sentences.push(format!("{} has not the memory that it takes{bytes}.", name(e)));
     }
     with + &sentences.join(" ")
 }
