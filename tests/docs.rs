@@ -107,13 +107,18 @@ fn small(args: &[&str]) -> Vec<String> {
             value.clone_into(&mut small[at + 1]);
         }
     }
-    let tiny = ["--workload", "tiny.yaml", "--hardware", "my-cpu.yaml", "--device", "cpu"];
+    let tiny = ["--hardware", "my-cpu.yaml", "--device", "cpu"];
+    let workload = ["--workload", "tiny.yaml"].map(str::to_owned);
     let own: &[&str] = match args {
         ["run" | "profile", ..] => &["--max-time", "0.2", "--seq-len", "8", "--batch-size", "1"],
         ["validate", ..] if !args.contains(&"--published") => &["--profile", "0.5", "--seq-len", "8"],
         _ => &[],
     };
     if !own.is_empty() {
+        match small.iter().position(|word| *word == workload[0]) {
+            Some(at) => small[at + 1].clone_from(&workload[1]),
+            None => small.extend(workload),
+        }
         small.extend(tiny.iter().chain(own).map(|&word| word.to_owned()));
     }
     if !tracked.is_empty() {

@@ -138,14 +138,14 @@ fn whole_and_sliced(folder: &Path) {
     let mut sliced = whole.clone();
     let cut = |cell: &Value, layers: u64| {
         let mut cell = cell.clone();
-        let part = 0.3 + 0.7 * layers as f64 / 12.0;
+        let part = (36 + 7 * layers) as f64 / 120.0;
         cell["n_layers"] = json!(layers);
         for step in cell["steps"].as_array_mut().unwrap() {
             for name in ["forward_s", "backward_s", "optimizer_s"] {
                 step[name] = json!(step[name].as_f64().unwrap() * part);
             }
         }
-        cell["peak_memory_bytes"] = json!((cell["peak_memory_bytes"].as_f64().unwrap() * part).round() as u64);
+        cell["peak_memory_bytes"] = json!(cell["peak_memory_bytes"].as_u64().unwrap() * (36 + 7 * layers) / 120);
         cell
     };
     let cells = whole["cells"].as_array().unwrap();

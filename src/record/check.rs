@@ -29,9 +29,6 @@ fn within(x: f64, least: f64, most: f64) -> Result<(), String> {
 pub(super) fn check(record: &Record) -> Result<(), Fault> {
     let of = |what: &'static str| move |message: String| (format!("`{what}`"), message);
     let settings = &record.settings;
-    if settings.workload.phases.is_empty() {
-        return Err(("its workload".to_owned(), "no `phases`: expected at least one".to_owned()));
-    }
     settings.workload.check().map_err(|(key, message)| (format!("`{key}` of its workload"), message))?;
     within(settings.dropout, 0.0, 1.0).map_err(of("dropout"))?;
     within(settings.precision, 0.0, 1.0).map_err(of("precision"))?;

@@ -1,0 +1,144 @@
+#!/usr/bin/env python3
+"""Real training programs under `greenformers forecast`: what it said of the whole run after a minute, and what the run then took.
+
+Both programs train a byte-level decoder of four layers on the text of this project's pages, on one thread each:
+
+  loop      a PyTorch loop as nanoGPT's: a line each ten iterations, evaluation and a checkpoint each 100
+  trainer   Trainer of transformers, with its bar, evaluation and a checkpoint each 100 steps
+
+  cargo build --release
+  python3 benches/forecast_programs.py --python PYTHON_WITH_TORCH_AND_TRANSFORMERS --minutes 10
+  python3 benches/forecast_programs.py run loop --iterations 1000
+"""
+import argparse
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+BLOCK, BATCH, EVERY = 128, 8, 100
+# Iterations of a minute on a core of an AMD EPYC (Zen 4), to choose their number by.
+A_MINUTE = 300
+
+
+def text():
+    pages = sorted(ROOT.glob("docs/*.md")) + [ROOT / "README.md", ROOT / "ARCHITECTURE.md"]
+    return b"".join(page.read_bytes() for page in pages)
+
+
+def model():
+    from transformers import GPT2Config, GPT2LMHeadModel
+    return GPT2LMHeadModel(GPT2Config(vocab_size=256, n_positions=BLOCK, n_embd=256, n_layer=4, n_head=4, bos_token_id=0, eos_token_id=0))
+
+
+def loop(iterations, folder):
+    import torch
+    torch.manual_seed(0)
+    data = torch.frombuffer(bytearray(text()), dtype=torch.uint8).long()
+    train, held_out = data[:-20_000], data[-20_000:]
+    net = model()
+    optimizer = torch.optim.AdamW(net.parameters(), lr=3e-4)
+
+    def batch(of):
+        starts = torch.randint(len(of) - BLOCK, (BATCH,))
+        return torch.stack([of[i:i + BLOCK] for i in starts])
+
+    began = time.perf_counter()
+    for iteration in range(1, iterations + 1):
+        ids = batch(train)
+        loss = net(input_ids=ids, labels=ids).loss
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        if iteration % 10 == 0:
+            now = time.perf_counter()
+            print(f"iter {iteration}/{iterations}: loss {loss.item():.4f}, time {1e3 * (now - began) / 10:.2f}ms", flush=True)
+            began = now
+        if iteration % EVERY == 0:
+            net.eval()
+            with torch.no_grad():
+                losses = [net(input_ids=ids, labels=ids).loss.item() for ids in (batch(held_out) for _ in range(40))]
+            net.train()
+            print(f"step {iteration}: val loss {sum(losses) / len(losses):.4f}", flush=True)
+            torch.save(dict(model=net.state_dict(), optimizer=optimizer.state_dict()), f"{folder}/checkpoint.pt")
+            began = time.perf_counter()
+
+
+def trainer(iterations, folder):
+    import torch
+    from transformers import Trainer, TrainingArguments
+    data = torch.frombuffer(bytearray(text()), dtype=torch.uint8).long()
+
+    class Pieces(torch.utils.data.Dataset):
+        def __init__(self, of):
+            self.of = of
+
+        def __len__(self):
+            return (len(self.of) - 1) // BLOCK
+
+        def __getitem__(self, i):
+            piece = self.of[i * BLOCK:(i + 1) * BLOCK]
+            return {"input_ids": piece, "labels": piece}
+
+    arguments = TrainingArguments(
+        output_dir=folder, max_steps=iterations, per_device_train_batch_size=BATCH, learning_rate=3e-4, eval_strategy="steps",
+        eval_steps=EVERY, save_steps=EVERY, save_total_limit=1, logging_steps=50, report_to=[], use_cpu=True)
+    Trainer(model=model(), args=arguments, train_dataset=Pieces(data[:-20_000]), eval_dataset=Pieces(data[-20_000:])).train()
+
+
+def at(said, seconds):
+    """The last thing said up to so many seconds."""
+    return [s for s in said if s["at_s"] <= seconds][-1]
+
+
+def compare(a):
+    runs = []
+    iterations = a.iterations or round(A_MINUTE * a.minutes)
+    with tempfile.TemporaryDirectory() as folder:
+        for core, name in enumerate(["loop", "trainer"]):
+            out = os.path.join(folder, f"{name}.json")
+            command = [a.greenformers, "forecast", "-o", out, "--", a.python, __file__, "run", name, "--iterations", str(iterations)]
+            env = dict(os.environ, OMP_NUM_THREADS="1", CUDA_VISIBLE_DEVICES="")
+            log = open(os.path.join(folder, f"{name}.log"), "w")
+            # A core each, so that both may run at once.
+            pinned = ["taskset", "-c", str(core % os.cpu_count())] + command
+            runs.append((name, out, subprocess.Popen(pinned, env=env, stdout=log, stderr=log)))
+        print("| program | steps | read as | said after | the whole run | took | off | inside |")
+        print("|---|---|---|---|---|---|---|---|")
+        for name, out, process in runs:
+            if process.wait() != 0:
+                sys.exit(f"error: {name} ended with status {process.returncode}")
+            with open(out) as f:
+                forecast = json.load(f)["forecast"]
+            took = forecast["said"][-1]
+            took = took["at_s"] if took["steps_done"] == forecast["steps_total"] else forecast["whole_s"]["mid"]
+            for seconds in a.after:
+                said = at(forecast["said"], seconds)
+                whole = said["whole_s"]
+                print(f"| {name} | {forecast['steps_done']} | {forecast['recognised_as']} | {said['at_s']:.0f} s "
+                      f"| {whole['mid']:.0f} s [{whole['low']:.0f}, {whole['high']:.0f}] | {took:.0f} s "
+                      f"| {100 * (whole['mid'] / took - 1):+.1f} % | {'yes' if whole['low'] <= took <= whole['high'] else 'no'} |")
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("command", nargs="?", choices=["run"], help="run one program, without a forecast")
+    p.add_argument("program", nargs="?", choices=["loop", "trainer"])
+    p.add_argument("--python", default=sys.executable, help="a Python that has PyTorch and transformers")
+    p.add_argument("--greenformers", default=str(ROOT / "target/release/greenformers"))
+    p.add_argument("--minutes", type=float, default=10)
+    p.add_argument("--iterations", type=int, help="of each program, instead of about so many minutes")
+    p.add_argument("--after", type=float, nargs="+", default=[60, 120], help="seconds after which the forecast is held to the run")
+    a = p.parse_args()
+    if a.command is None:
+        return compare(a)
+    with tempfile.TemporaryDirectory() as folder:
+        {"loop": loop, "trainer": trainer}[a.program](a.iterations or 1000, folder)
+
+
+if __name__ == "__main__":
+    main()
