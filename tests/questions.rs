@@ -206,6 +206,19 @@ fn a_sweep_says_the_numbers_of_a_single_estimate() {
 }
 
 #[test]
+fn a_machine_without_the_memory_is_named_and_does_not_win() {
+    let run = "estimate qwen3-8b --arch lora:rank=16,targets=all --tokens 50M --batch-tokens 65536 --seq-len 2048";
+    let text = answer(&format!("{run} --hardware h100-sxm5,4090"), 500);
+    let verdict = text.lines().next().unwrap();
+    // 8.19e9 weights in 16 bits are 16.4 GB, and activations of 2048 tokens as much again.
+    assert!(
+        verdict.starts_with("1 x h100-sxm5-80gb alone can run it. 1 x rtx-4090-24gb has not the memory"),
+        "{verdict}"
+    );
+    assert!(verdict.ends_with(" GB)."), "{verdict}");
+}
+
+#[test]
 fn machines_are_compared_by_one_architecture() {
     let text = answer("estimate bert-base --hardware a100-sxm4-80gb,h100-sxm5 --devices 8 --cloud aws", 500);
     let verdict = text.lines().next().unwrap();

@@ -221,9 +221,12 @@ pub fn verdict_of_machines(estimates: &[Estimate]) -> String {
         let open = if best.high < second.low { "" } else { ", though that is not certain" };
         sentences.push(format!("{} is the {most}, {times} x {more} than {}{open}.", name(first), name(last)));
     }
+    if let ([only], false) = (fitting.as_slice(), too_small.is_empty()) {
+        sentences.push(format!("{} alone can run it.", name(only)));
+    }
     for e in too_small {
-        let bytes =
-            e.memory_per_device_bytes.map_or_else(String::new, |b| format!(" (about {:.3} GB)", b as f64 / 1e9));
+        let gb = |bytes: u64| format!(" (about {} GB)", significant(bytes as f64 / 1e9));
+        let bytes = e.memory_per_device_bytes.map_or_else(String::new, gb);
         sentences.push(format!("{} has not the memory that it takes{bytes}.", name(e)));
     }
     with + &sentences.join(" ")
