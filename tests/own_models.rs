@@ -129,6 +129,27 @@ fn several_depths_are_measured_and_the_estimate_of_all_layers_is_sliced() {
     assert!(ok(&["estimate", "out", "--assumptions"], folder.path()).contains("2 x 16 with 2, 4 of 8 layers"));
 }
 
+#[test]
+fn architectures_are_compared_at_one_depth_and_the_table_says_which_row_has_which() {
+    let folder = tempfile::tempdir().unwrap();
+    whole_and_sliced(folder.path());
+    let lengths = |name: &str| json_of(&["compare", name, "--format", "json"], folder.path())["lengths"].clone();
+    let (whole, sliced) = (lengths("whole"), lengths("sliced"));
+    // Every step was cut by one factor, so that ratios stay.
+    for (a, b) in whole.as_array().unwrap().iter().zip(sliced.as_array().unwrap()) {
+        let ratios = |length: &Value| -> Vec<f64> {
+            let rows = length["rows"].as_array().unwrap();
+            rows.iter().filter_map(|row| row["time_vs_dense"]["mid"].as_f64()).collect()
+        };
+        let (a, b) = (ratios(a), ratios(b));
+        assert!(!a.is_empty() && a.len() == b.len(), "{a:?} and {b:?}");
+        assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-6), "{a:?} and {b:?}");
+    }
+    ok(&["report", "sliced"], folder.path());
+    let page = fs::read_to_string(folder.path().join("sliced/report.md")).unwrap();
+    assert!(page.contains("| layers |"), "{page}");
+}
+
 /// A record of BERT-base with all layers, and the same as if it had been measured with 2 and 4 of them: 30 % of a step is what all
 /// depths share.
 fn whole_and_sliced(folder: &Path) {

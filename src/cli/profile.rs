@@ -176,7 +176,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let (record, _lock) =
         measure_into(&args.what, Beside::Nothing, args.max_time, &folder, Some(args.resume), &facts, context)?;
     let mut cells: Vec<_> = record.cells.iter().collect();
-    cells.sort_by_key(|c| (c.shape.seq_len, c.shape.batch_size, c.arch));
+    cells.sort_by_key(|c| (c.shape.seq_len, c.shape.batch_size, c.arch, c.n_layers));
     let summaries: Vec<CellSummary> = cells.iter().map(|c| c.summary(&record.environment)).collect();
     let csv = to_csv(&mut cells_frame(&summaries)?)?;
     greenformers::record::write_whole(&folder.join("measurements.csv"), csv.as_bytes())?;

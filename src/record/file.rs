@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::check::check;
-use super::{Cell, Environment, RecordError, Settings, Warning};
+use super::{Cell, Environment, RecordError, Settings, Status, Warning};
 use crate::files::{read_text, write_whole};
 use crate::model::Arch;
 
@@ -65,6 +65,15 @@ impl Record {
         archs.sort_unstable();
         archs.dedup();
         archs
+    }
+
+    /// The most layers of a cell that was measured: where a model was measured at several depths, architectures are compared at this
+    /// one.
+    #[must_use]
+    pub fn deepest(&self) -> usize {
+        let depth =
+            |is_counted: fn(&Cell) -> bool| self.cells.iter().filter(|c| is_counted(c)).map(|c| c.n_layers).max();
+        depth(|c| c.status == Status::Ok).or_else(|| depth(|_| true)).unwrap_or(self.settings.n_layers)
     }
 
     /// Reads a record from a file, or from `record.json` in a folder.

@@ -92,8 +92,11 @@ pub struct Comparison {
 /// Compares the steps of a record.
 #[must_use]
 pub fn compare(record: &Record, seed: u64) -> Comparison {
+    // A model of fewer layers takes less time whatever its architecture.
+    let depth = record.deepest();
     let measured = |pass: Pass| {
-        let is_measured = move |c: &&Cell| c.pass == pass && c.status == Status::Ok && c.step_mean().is_some();
+        let is_asked = move |c: &&Cell| c.pass == pass && c.n_layers == depth;
+        let is_measured = move |c: &&Cell| is_asked(c) && c.status == Status::Ok && c.step_mean().is_some();
         let mut cells: Vec<&Cell> = record.cells.iter().filter(is_measured).collect();
         cells.sort_by_key(|c| (c.dtype, c.shape.seq_len, c.shape.batch_size, c.arch));
         cells

@@ -268,7 +268,8 @@ pub fn transfer_check(record: &Record) -> Option<TransferCheck> {
         .filter_map(|i| {
             let fit = correct(&measured, Some(i))?;
             let same_shape = |j: &usize| {
-                (cells[*j].arch, cells[*j].shape, cells[*j].dtype) == (Arch::Dense, cells[i].shape, cells[i].dtype)
+                let of = |c: &Cell| (c.shape, c.dtype, c.n_layers);
+                cells[*j].arch == Arch::Dense && of(cells[*j]) == of(cells[i])
             };
             let dense = (0..cells.len()).find(same_shape).filter(|j| *j != i);
             Some(CellCheck {

@@ -62,13 +62,17 @@ pub fn figures(record: &Record, inputs: Inputs) -> Report {
         Err(reason) => (Vec::new(), Some(reason)),
     };
     let mut sorted: Vec<&Cell> = record.cells.iter().collect();
-    sorted.sort_by_key(|c| (c.pass, c.dtype, c.shape.seq_len, c.shape.batch_size, c.arch));
-    let cells: Vec<CellSummary> = sorted.iter().map(|c| c.summary(&record.environment)).collect();
+    sorted.sort_by_key(|c| (c.pass, c.dtype, c.shape.seq_len, c.shape.batch_size, c.arch, c.n_layers));
+    let summary = |c: &&Cell| c.summary(&record.environment);
+    let cells: Vec<CellSummary> = sorted.iter().map(summary).collect();
+    // The table has every depth, and charts the deepest.
+    sorted.retain(|c| c.n_layers == record.deepest());
+    let deepest: Vec<CellSummary> = sorted.iter().map(summary).collect();
     let comparison = compare(record, inputs.seed);
     let archs = record.cells.iter().map(|c| c.arch).chain(estimates.iter().filter_map(|e| e.arch));
     let palette = Palette::of(archs.collect());
     let mut charts = vec![run::saving(&estimates, &comparison, &palette)];
-    charts.extend(measured(&sorted, &cells, &comparison, &palette));
+    charts.extend(measured(&sorted, &deepest, &comparison, &palette));
     // Along several lengths, the curve answers more than the run alone.
     let curve = charts.iter().position(|c| c.name.starts_with(CellQuantity::TimePerToken.name()));
     if let Some(curve) = curve.filter(|_| lengths_of(&comparison) > 2) {

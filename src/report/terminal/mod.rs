@@ -25,10 +25,12 @@ fn or_dash<T>(value: Option<T>, show: impl Fn(T) -> String) -> String {
 /// The cells of a campaign.
 #[must_use]
 pub fn profile_table(cells: &[CellSummary]) -> TextTable {
-    // A column for the number format only where it differs: there is no room to spare.
+    // A column for number format and depth only where they differ: there is no room to spare.
     let formats = cells.iter().any(|c| c.dtype != cells[0].dtype);
+    let depths = cells.iter().any(|c| c.n_layers != cells[0].n_layers);
     let mut header = vec!["seq_len", "batch"];
     header.extend(formats.then_some("dtype"));
+    header.extend(depths.then_some("layers"));
     header.extend(["architecture", "step s", "fwd s", "bwd s", "opt s", "tokens/s", "J/step", "GB", "source"]);
     let mut table = TextTable::new(&header);
     for cell in cells {
@@ -41,6 +43,7 @@ pub fn profile_table(cells: &[CellSummary]) -> TextTable {
         };
         let mut row = vec![cell.seq_len.to_string(), cell.batch_size.to_string()];
         row.extend(formats.then(|| cell.dtype.to_string()));
+        row.extend(depths.then(|| cell.n_layers.to_string()));
         row.extend([
             cell.arch.label(),
             step,
