@@ -50,9 +50,10 @@ fn compile_kernels() {
     println!("cargo:rerun-if-changed={kernels}");
     let built = cudaforge::KernelBuilder::new()
         .source_files([format!("{kernels}/all.cu")])
-        .watch([kernels])
         .compute_cap_arch(&capability)
         .args(["-std=c++17", "-O3"])
+        // It would look at the one file that includes the others, and cargo knows of all of them.
+        .no_incremental()
         .build_ptx();
     if let Err(error) = built {
         panic!("the GPU kernels cannot be compiled: {error}");

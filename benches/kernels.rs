@@ -10,7 +10,7 @@
 use std::time::Instant;
 
 use candle_core::{DType, Device, Result, Tensor, Var};
-use greenformers::nn::ops::{AdamWRates, Dropout, Heads, Moments, Sequences, Update, adamw};
+use greenformers::nn::ops::{AdamWRates, Dropout, Heads, Moments, Sequences, Sight, Update, adamw};
 use greenformers::nn::{PassConfig, Tape, open_cuda};
 
 const D: usize = 768;
@@ -107,6 +107,9 @@ impl Bench {
         self.operation("add + dropout + layer norm", &norm, [bytes(n, 3.0), bytes(n, 5.0)], &|t, i| {
             t.add_norm(&i[0], &i[1], &i[2], &i[3], 1e-12, DROPOUT)
         })?;
+        self.operation("root mean square norm", &norm[1..3], [bytes(n, 2.0), bytes(n, 3.0)], &|t, i| {
+            t.rms_norm(&i[0], &i[1], 1e-6)
+        })?;
         let ids: Vec<u32> = (0..tokens).map(|i| u32::try_from(i * 7919 % CLASSES).unwrap_or(0)).collect();
         let ids = Tensor::from_vec(ids, tokens, &self.gpu)?;
         let table = [self.random(&[CLASSES, D], DType::F32)?];
@@ -128,10 +131,28 @@ impl Bench {
         self.operation("attention, 12 heads, 512 keys", &qkv, [Work::Flop(flop), Work::Flop(2.5 * flop)], &|t, i| {
             t.attention(&i[0], &i[1], &i[2], Sequences::default(), heads)
         })?;
+        // GPT-2's and Llama 3's; in f32 there is no kernel for them.
+        let causal = if self.dtype == DType::F32 { &[][..] } else { &[(12, 12, 64, 1024), (32, 8, 128, 4096)] };
+        for (n_heads, n_kv_heads, d_head, seq_len) in causal.iter().copied() {
+            self.causal_attention(tokens, (n_heads, n_kv_heads, d_head), seq_len)?;
+        }
         let linear = [activations(D)?, self.random(&[FF, D], DType::F32)?, self.random(&[FF], DType::F32)?];
         let flop = 2.0 * (tokens * D * FF) as f64;
         self.operation("linear 768 to 3072", &linear, [Work::Flop(flop), Work::Flop(2.0 * flop)], &|t, i| {
             t.linear(&i[0], &i[1], Some(&i[2]))
+        })
+    }
+
+    /// Attention in which a query sees the keys up to its own.
+    fn causal_attention(&self, tokens: usize, of: (usize, usize, usize), seq_len: usize) -> Result<()> {
+        let (n_heads, n_kv_heads, d_head) = of;
+        let of = |heads: usize| self.random(&[tokens / seq_len, seq_len, heads * d_head], self.dtype);
+        let qkv = [of(n_heads)?, of(n_kv_heads)?, of(n_kv_heads)?];
+        let heads = Heads { n_heads, n_kv_heads, sight: Sight::Causal { window: None }, dropout: Dropout::NONE };
+        let flop = 2.0 * (tokens * seq_len * n_heads * d_head) as f64;
+        let what = format!("causal attention, {n_heads} and {n_kv_heads} heads of {d_head}, {seq_len} keys");
+        self.operation(&what, &qkv, [Work::Flop(flop), Work::Flop(2.5 * flop)], &|t, i| {
+            t.attention(&i[0], &i[1], &i[2], Sequences::default(), heads)
         })
     }
 

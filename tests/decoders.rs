@@ -71,7 +71,7 @@ fn odd() -> Config {
     Config { gated_mlp: false, ..llama(details) }
 }
 
-fn all() -> Vec<(&'static str, Config, &'static str)> {
+pub(crate) fn all() -> Vec<(&'static str, Config, &'static str)> {
     vec![
         ("gpt2", gpt2(), "dense"),
         ("llama", llama(Details::default()), "dense"),
@@ -103,11 +103,29 @@ fn batch_of(expected: &HashMap<String, Tensor>) -> CausalBatch {
     }
 }
 
+/// Those whose attention a GPU has kernels for: with heads of 64 and of 128.
+#[cfg(feature = "cuda")]
+pub(crate) fn with_wide_heads() -> Vec<(Config, &'static str)> {
+    let wide = |config: Config, head_dim| {
+        let details = Details { head_dim: Some(head_dim), ..config.details.clone() };
+        Config { details, ..config }
+    };
+    vec![
+        (Config { d_model: 192, ..gpt2() }, "dense"),
+        (wide(llama(Details::default()), 64), "dense"),
+        (wide(qwen3(), 64), "dense"),
+        (wide(mistral(), 64), "lora:rank=3,targets=all"),
+        (wide(llama(Details::default()), 128), "dense"),
+        (wide(mistral(), 128), "dense"),
+        (wide(phi3(), 128), "lora:rank=2,targets=all"),
+    ]
+}
+
 /// Three sequences: one whole, one with padding before it, one of two documents.
-fn batch(seed: u64) -> CausalBatch {
+pub(crate) fn batch(seed: u64, device: &Device) -> CausalBatch {
     let shape = StepShape { batch_size: 3, seq_len: 7, masked_per_seq: 7 };
-    let starts = Tensor::new(&[[0u32; 7], [0, 1, 2, 2, 2, 2, 2], [0, 0, 0, 0, 4, 4, 4]], &Device::Cpu).unwrap();
-    CausalBatch { starts: Some(starts), ..CausalBatch::random(&gpt2(), shape, seed, &Device::Cpu).unwrap() }
+    let starts = Tensor::new(&[[0u32; 7], [0, 1, 2, 2, 2, 2, 2], [0, 0, 0, 0, 4, 4, 4]], device).unwrap();
+    CausalBatch { starts: Some(starts), ..CausalBatch::random(&gpt2(), shape, seed, device).unwrap() }
 }
 
 fn model(config: &Config, spec: &str, dtype: DType) -> CausalLm {
@@ -164,7 +182,7 @@ fn losses_and_every_gradient_of_decoders_agree_with_transformers_and_peft() {
 fn gradients_of_decoders_agree_with_central_differences() {
     for (_, config, spec) in all() {
         let model = model(&config, spec, DType::F64);
-        let batch = batch(2);
+        let batch = batch(2, &Device::Cpu);
         let pass = PassConfig { dtype: DType::F64, ops: Ops::Fused, dropout: 0.2, dropout_seed: 5 };
         let (_, gradients) = loss_and_gradients(&model, &batch, pass);
         for (name, var) in model.params().iter() {
@@ -197,7 +215,7 @@ fn fused_operations_of_decoders_compute_what_the_stock_composition_does_with_the
         let model = model(&config, spec, DType::F64);
         let run = |ops| {
             let pass = PassConfig { dtype: DType::F64, ops, dropout: 0.3, dropout_seed: 77 };
-            loss_and_gradients(&model, &batch(6), pass)
+            loss_and_gradients(&model, &batch(6, &Device::Cpu), pass)
         };
         let ((fused, of_fused), (stock, of_stock)) = (run(Ops::Fused), run(Ops::Stock));
         assert!((fused / stock - 1.0).abs() < 1e-12, "{spec}: {fused} and {stock}");
@@ -243,7 +261,7 @@ fn later_tokens_padding_and_other_documents_do_not_leak() {
             let tape = Tape::inference(PassConfig::deterministic(DType::F64), &Device::Cpu);
             model.hidden(batch, &tape).unwrap()
         };
-        let before = batch(4);
+        let before = batch(4, &Device::Cpu);
         let ids: Vec<u32> = before.input_ids.flatten_all().unwrap().to_vec1().unwrap();
         let changed = |at: &[usize]| {
             let ids = ids.iter().enumerate().map(|(i, id)| if at.contains(&i) { (id + 1) % 29 } else { *id });
@@ -281,7 +299,7 @@ fn what_lora_leaves_as_it_is_has_no_gradient_and_does_not_move() {
             let model = model(&config, spec, DType::F32);
             let frozen: Vec<Vec<f64>> = model.params().frozen().map(numbers).collect();
             let pass = PassConfig { ops, ..PassConfig::deterministic(DType::F32) };
-            let (_, gradients) = loss_and_gradients(&model, &batch(1), pass);
+            let (_, gradients) = loss_and_gradients(&model, &batch(1, &Device::Cpu), pass);
             assert!(model.params().frozen().all(|weight| gradients.get(weight).is_none()), "{spec} {ops}");
             let mut optimizer = AdamW::new(model.params(), AdamWConfig::default(), ops).unwrap();
             optimizer.step(model.params(), &gradients).unwrap();
@@ -301,7 +319,7 @@ fn training_a_decoder_on_one_batch_lowers_its_loss_in_every_dtype() {
             let pass = PassConfig { dtype, ops: Ops::Fused, dropout: 0.1, dropout_seed: 1 };
             let mut losses = Vec::new();
             for _ in 0..30 {
-                let (loss, gradients) = loss_and_gradients(&model, &batch(1), pass);
+                let (loss, gradients) = loss_and_gradients(&model, &batch(1, &Device::Cpu), pass);
                 losses.push(loss);
                 optimizer.step(model.params(), &gradients).unwrap();
             }

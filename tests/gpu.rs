@@ -8,11 +8,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use candle_core::cuda_backend::set_gemm_reduced_precision_f32;
 use candle_core::{DType, Device, Tensor, Var};
+use greenformers::model::Config;
 use greenformers::nn::ops::{AdamWRates, Dropout, Heads, Moments, Sequences, Update, adamw};
-use greenformers::nn::{AdamW, AdamWConfig, Batch, Ops, PassConfig, Tape, open_cuda};
+use greenformers::nn::{AdamW, AdamWConfig, Batch, CausalLm, Ops, Params, PassConfig, Tape, open_cuda};
 
+use crate::decoders;
 use crate::nn::{ARCHS, agrees_with_pytorch, difference, model_on, numbers, shape, tiny};
-use crate::ops::{Case, of_attention, of_classes, of_matrix};
+use crate::ops::{Case, of_attention, of_causal_attention, of_classes, of_decoders, of_matrix};
 
 /// The GPU, for one test at a time: whether products of f32 use TF32 is a switch of the whole process.
 struct Gpu {
@@ -110,6 +112,72 @@ fn attention_and_mixtures_agree_with_the_cpu_in_every_dtype() {
     ];
     for (b, t, keys, n_heads, d_head) in in_tiles.into_iter().chain(fused) {
         of_attention(b, t, keys, n_heads, d_head).iter().for_each(|case| check(case, &gpu));
+    }
+}
+
+#[test]
+#[ignore = "needs an NVIDIA GPU"]
+fn operations_of_decoders_agree_with_the_cpu_in_every_dtype() {
+    let gpu = gpu();
+    for (rows, columns) in [(1, 1), (5, 6), (13, 129), (700, 64)] {
+        of_decoders(rows, columns).iter().for_each(|case| check(case, &gpu));
+    }
+    for case in of_causal_attention(2, 7, (4, 2), 6) {
+        // Heads of such a width cannot be turned but by a composition: see `is_composed`, and its dropout is not the CPU's.
+        if case.what.ends_with("dropout 0") {
+            case.is_near_on(&gpu, DType::F32, &case.exact(), 1e-5);
+        }
+    }
+    let in_tiles = [(2, 33, (4, 2), 8), (1, 70, (3, 3), 24)];
+    let fused = [
+        (1, 1, (1, 1), 64),
+        (2, 31, (3, 1), 64),
+        // Queries that see no key of a tile, and keys that no query of a tile sees.
+        (2, 150, (2, 2), 64),
+        // More than one block has keys of a head.
+        (1, 300, (2, 1), 64),
+        (2, 50, (4, 2), 128),
+        (1, 270, (2, 1), 128),
+    ];
+    for (b, t, heads, d_head) in in_tiles.into_iter().chain(fused) {
+        of_causal_attention(b, t, heads, d_head).iter().for_each(|case| check(case, &gpu));
+    }
+}
+
+#[test]
+#[ignore = "needs an NVIDIA GPU"]
+fn losses_and_gradients_of_decoders_agree_with_the_cpu() {
+    let gpu = gpu();
+    let run = |device: &Device, (config, spec): (&Config, &str), [params, dtype]: [DType; 2], dropout: f64| {
+        let pass = PassConfig { dtype, ops: Ops::Fused, dropout, dropout_seed: 5 };
+        let model = CausalLm::new(config, spec.parse().unwrap(), Params::random(3, params, device)).unwrap();
+        let tape = Tape::new(pass, device);
+        let loss = model.loss(&decoders::batch(2, device), &tape).unwrap();
+        (numbers(&loss)[0], tape.backward(&loss, None).unwrap(), model)
+    };
+    let norm = |x: &[f64]| x.iter().map(|x| x * x).sum::<f64>().sqrt();
+    // The heads of the first cannot be turned but by a composition: its dropout is not that of the CPU, and see `is_composed`.
+    let (composed, makes) = ([(DType::F32, 1e-4, 0.0)], [(DType::F32, 1e-4, 0.2), (DType::BF16, 3e-2, 0.2)]);
+    let narrow = decoders::all().into_iter().map(|(_, config, spec)| (config, spec, &composed[..]));
+    let wide = decoders::with_wide_heads().into_iter().map(|(config, spec)| (config, spec, &makes[..]));
+    for (config, spec, makes) in narrow.chain(wide) {
+        for (dtype, tolerance, dropout) in makes.iter().copied() {
+            let of = (&config, spec);
+            let (exact, exact_gradients, exact_model) = run(&Device::Cpu, of, [DType::F64; 2], dropout);
+            let (loss, gradients, model) = run(&gpu, of, [DType::F32, dtype], dropout);
+            assert!((loss / exact - 1.0).abs() < tolerance, "{spec} {config:?} {dtype:?}: {loss} and {exact}");
+            // All gradients as one vector: some are zero but for rounding.
+            let (mut off, mut size) = (Vec::new(), Vec::new());
+            for ((_, var), (name, exact_var)) in model.params().iter().zip(exact_model.params().iter()) {
+                let Some(exact) = exact_gradients.get(exact_var) else { continue };
+                let ours = gradients.get(var).unwrap_or_else(|| panic!("{spec} {name} has no gradient"));
+                let (ours, exact) = (numbers(ours), numbers(exact));
+                off.extend(ours.iter().zip(&exact).map(|(a, b)| a - b));
+                size.extend(exact);
+            }
+            let off = norm(&off) / norm(&size);
+            assert!(off < 2.0 * tolerance, "{spec} {config:?} {dtype:?}: gradients are off by {off:e}");
+        }
     }
 }
 

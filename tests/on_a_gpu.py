@@ -40,7 +40,8 @@ ALL_ARCHS = ["--arch", "dense", "--arch", "lrt:rank=64", "--arch", "lrt:rank=128
 CALLS = [
     [("tests", 2, "every operation, PyTorch's numbers, and what is missing without CUDA"),
      ("short-campaign", 4.2, "dense, LRT and Linformer in bf16 at 128, 512 and 2048 tokens")],
-    [("compare", 8, "PyTorch eager side by side at three shapes in bf16")],
+    [("compare", 5, "PyTorch eager side by side at three shapes in bf16"),
+     ("decoders", 3.5, "GPT-2 and a Llama of its size, dense and LoRA, against PyTorch eager in bf16")],
     [("meter", 4, "joules against a second meter, and the counter against the integral of power")],
     [("campaign", 8.5, "six variants, five lengths, three dtypes; call it again until it is done"),
      ("published", 0.5, "published runs of other GPUs, predicted from that campaign")],
@@ -60,7 +61,8 @@ def pack(a):
         with open(bare, "rb") as whole, lzma.open(f"{bare}.xz", "wb", preset=1) as packed:
             shutil.copyfileobj(whole, packed)
         bare.unlink()
-    for script in [__file__, ROOT / "benches/compare_with_pytorch.py", ROOT / "benches/second_meter.py", a.peer]:
+    for script in [__file__, ROOT / "benches/compare_with_pytorch.py", ROOT / "benches/second_meter.py",
+                   ROOT / "benches/torch_decoder_step.py", ROOT / "benches/llama_12x768.yaml", a.peer]:
         shutil.copy(script, a.folder)
     # The tests compare with PyTorch's numbers.
     shutil.copytree(ROOT / "tests/goldens", a.folder / "tests/goldens", dirs_exist_ok=True)
@@ -156,8 +158,11 @@ class Runner:
 def commands_of(r, name, seconds):
     """What a stage runs, if it has so many seconds."""
     a, out, python = r.a, r.state, r.a.python
-    compare = [python, a.folder / "compare_with_pytorch.py", "--peer", a.folder / (a.folder / "peer").read_text(),
-               "--python", python, "--greenformers", r.program, "--device", "cuda", "--steps", "20", "--seconds", "2"]
+    comparison = [python, a.folder / "compare_with_pytorch.py", "--python", python, "--greenformers", r.program,
+                  "--device", "cuda", "--steps", "20", "--seconds", "2"]
+    compare = [*comparison, "--peer", a.folder / (a.folder / "peer").read_text()]
+    decoders = [*comparison, "--peer", a.folder / "torch_decoder_step.py", "--dtypes", "bf16", "--archs", "dense,lora",
+                "--shapes", "16x1024", "--dropout", "0"]
     meter = [python, a.folder / "second_meter.py", "--greenformers", r.program, "--minutes", f"{seconds / 60 / 8:.2f}"]
     campaign = [r.program, "run", "--device", "cuda", "--within", f"{max(0.1, seconds / 60 - 0.4):.1f}", "--resume"]
     if name == "tests":
@@ -169,6 +174,9 @@ def commands_of(r, name, seconds):
                  "-o", out / "short-campaign"]]
     if name == "compare":
         return [[*compare, "--dtypes", "bf16", "--json", out / "compare.json"]]
+    if name == "decoders":
+        return [[*decoders, "--workload", "gpt2", "--model", "gpt2", "--json", out / "gpt2.json"],
+                [*decoders, "--workload", a.folder / "llama_12x768.yaml", "--model", "llama", "--json", out / "llama.json"]]
     if name == "compare-f32":
         return [[*compare, "--dtypes", "tf32,f32", "--json", out / "compare-f32.json"]]
     if name == "compile":

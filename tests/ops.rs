@@ -1,9 +1,10 @@
 //! Every operation, fused and composed, in every dtype, on odd shapes and on shapes that are drawn.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor, Var};
-use greenformers::nn::ops::{Dropout, Heads, Sequences};
+use greenformers::nn::ops::{Angles, Dropout, Heads, Sequences, Sight};
 use greenformers::nn::{Ops, PassConfig, Tape};
 use proptest::prelude::*;
 use rand::rngs::StdRng;
@@ -223,6 +224,59 @@ pub(crate) fn of_attention(b: usize, t: usize, keys: usize, n_heads: usize, d_he
     ]
 }
 
+/// Attention as decoders have it: with fewer heads of keys, of which each query sees those before it, or of these the last, or
+/// those of its document.
+pub(crate) fn of_causal_attention(
+    b: usize,
+    t: usize,
+    (n_heads, n_kv_heads): (usize, usize),
+    d_head: usize,
+) -> Vec<Case> {
+    let [d, of_keys] = [n_heads * d_head, n_kv_heads * d_head];
+    let inputs = vec![random(&[b, t, d]), random(&[b, t, of_keys]), random(&[b, t, of_keys])];
+    // Documents of some tokens, and of another length in each sequence.
+    let start = |i: usize| u32::try_from(i % t / (t / 3 + 1 + i / t) * (t / 3 + 1 + i / t)).unwrap();
+    let starts = Tensor::from_vec((0..b * t).map(start).collect::<Vec<u32>>(), (b, t), &Device::Cpu).unwrap();
+    let angles = d_head.is_multiple_of(2).then(|| Arc::new(Angles::new(t, d_head, 10_000.0).unwrap()));
+    let case = |window: Option<usize>, starts: Option<Tensor>, angles: Option<Arc<Angles>>, p: f64| {
+        let sight = Sight::Causal { window };
+        let what = format!(
+            "attention of {b} x {t} in {n_heads} and {n_kv_heads} heads of {d_head}, {sight:?}, documents {}, turned {}, dropout {p}",
+            starts.is_some(),
+            angles.is_some()
+        );
+        let heads = Heads { n_heads, n_kv_heads, sight, dropout: Dropout { p, seed: 9 } };
+        Case::new(what, inputs.clone(), move |tape, i| {
+            let starts = starts.as_ref().map(|s| beside(i[0], s));
+            let of = Sequences { starts: starts.as_ref(), angles: angles.as_ref(), mask: None };
+            tape.attention(i[0], i[1], i[2], of, heads)
+        })
+    };
+    vec![
+        case(None, None, None, 0.0),
+        case(None, None, angles.clone(), 0.3),
+        case(Some(t / 2 + 1), None, None, 0.0),
+        case(Some(3), Some(starts.clone()), angles, 0.0),
+        case(None, Some(starts), None, 0.3),
+    ]
+}
+
+/// The other operations that decoders have.
+pub(crate) fn of_decoders(rows: usize, columns: usize) -> Vec<Case> {
+    let what = |op: &str| format!("{op} of {rows} x {columns}");
+    let (x, gain) = (random(&[rows, columns]), random(&[columns]));
+    vec![
+        Case::new(what("root mean square norm"), vec![x.clone(), gain], |t, i| t.rms_norm(i[0], i[1], 1e-1)),
+        // Columns that are taken once, twice and not at all.
+        Case::new(what("a sum of columns"), vec![x], move |t, i| {
+            let (half, most) = (columns.div_ceil(2), (columns - 1).max(1));
+            let parts = [t.columns(i[0], 0..half)?, t.columns(i[0], most - half.min(most)..most)?];
+            let [left, right] = [t.gelu(&parts[0])?, t.tanh(&parts[1])?];
+            if left.dims() == right.dims() { t.add(&left, &right) } else { Ok(left) }
+        }),
+    ]
+}
+
 #[test]
 fn operations_agree_in_every_make_and_dtype_on_odd_shapes() {
     for (i, rows) in ODD.into_iter().enumerate() {
@@ -234,12 +288,17 @@ fn operations_agree_in_every_make_and_dtype_on_odd_shapes() {
     for (b, t, keys, n_heads, d_head) in [(1, 1, 1, 1, 1), (2, 7, 3, 3, 5), (3, 129, 13, 2, 3), (1, 300, 300, 1, 7)] {
         of_attention(b, t, keys, n_heads, d_head).iter().for_each(Case::check);
     }
+    for (b, t, heads, d_head) in [(1, 1, (1, 1), 1), (2, 7, (4, 2), 6), (1, 300, (3, 1), 8)] {
+        of_causal_attention(b, t, heads, d_head).iter().for_each(Case::check);
+        of_decoders(b * t, d_head).iter().for_each(Case::check);
+    }
 }
 
 #[test]
 fn gradients_agree_with_central_differences() {
     of_matrix(7, 13, 3).iter().for_each(Case::check_by_differences);
     of_attention(2, 7, 3, 3, 1).iter().for_each(Case::check_by_differences);
+    of_causal_attention(2, 5, (4, 2), 2).iter().for_each(Case::check_by_differences);
 }
 
 #[test]

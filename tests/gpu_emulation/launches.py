@@ -14,6 +14,10 @@ class Dropout(ctypes.Structure):
     _fields_ = [("seed", u32), ("threshold", u32), ("scale", f32)]
 
 
+class Sight(ctypes.Structure):
+    _fields_ = [("starts", u64), ("causal", u32), ("window", u32)]
+
+
 class Rates(ctypes.Structure):
     _fields_ = [(name, f32) for name in ["beta1", "beta2", "eps", "keep", "step", "scale_v"]]
 
@@ -76,9 +80,12 @@ def elementwise(gpu):
         grid, block = (2,), (256,)
         for t in TYPES:
             x, y = gpu.numbers(n, t), gpu.numbers(n, t)
-            for name in ["gelu", "tanh"]:
+            for name in ["gelu", "tanh", "gelu_tanh", "silu", "relu"]:
                 gpu.launch(f"{name}_{t}", grid, block, x, gpu.empty(n, t), n)
                 gpu.launch(f"{name}_backward_{t}", grid, block, x, y, gpu.empty(n, t), n)
+                gpu.launch(f"{name}_gate_{t}", grid, block, x, y, gpu.empty(n, t), n)
+                gpu.launch(f"{name}_gate_backward_{t}", grid, block, x, y, gpu.numbers(n, t), gpu.empty(n, t), gpu.empty(n, t), n)
+            gpu.launch(f"add_dropped_{t}", grid, block, x, y, gpu.empty(n, t), n, DROPOUT)
             gpu.launch(f"dropout_{t}", grid, block, x, gpu.empty(n, t), n, DROPOUT)
             gpu.launch(f"repeat_{t}", grid, block, gpu.numbers(7), gpu.empty(n, t), n, 8, 7)
             for to in {"f32", t}:
@@ -92,6 +99,16 @@ def elementwise(gpu):
     for t in TYPES:
         n = 2 * 5 * 3 * 7
         gpu.launch(f"swap_axes_{t}", (1,), (256,), gpu.numbers(n, t), gpu.empty(n, t), n, 5, 3, 7)
+        # Two heads, each three times.
+        for kernel in ["repeat_heads", "sum_heads"]:
+            gpu.launch(f"{kernel}_{t}", (1,), (256,), gpu.numbers(42, t), gpu.empty(42, t), 42 if kernel == "repeat_heads" else 14, 7, 3)
+        for columns, stride, first in [(10, 30, 20), (8, 24, 16)]:
+            all_columns = gpu.numbers(21 * stride, t)
+            gpu.launch(f"take_columns_{t}", (2,), (256,), all_columns, gpu.empty(21 * columns, t), 21 * columns, columns, stride, first)
+            gpu.launch(f"add_columns_{t}", (2,), (256,), gpu.numbers(21 * columns, t), all_columns, 21 * columns, columns, stride, first)
+        # Three rows of two heads at two positions.
+        tables, turned = [gpu.numbers(2 * 8) for _ in range(2)], gpu.empty(3 * 2 * 16, t)
+        gpu.launch(f"turn_{t}", (2,), (256,), gpu.numbers(3 * 2 * 16, t), *tables, turned, 12, 2, 2, 8, -1.0)
     for t in ["bf16", "f16"]:
         sizes = [1500, 7]
         copies = [Copied(gpu.numbers(n).value, gpu.empty(n, t).value, n) for n in sizes]
@@ -123,15 +140,26 @@ def layer_norm(gpu):
                            shared_bytes=3 * 4 * warps * d)
 
 
+def rms_norm(gpu):
+    rows, warps = 19, 4
+    for d in [68, 13]:
+        for t in TYPES:
+            x, gain, dy = gpu.numbers(rows * d, t), gpu.numbers(d), gpu.numbers(rows * d, t)
+            gpu.launch(f"rms_norm_{t}", (5,), (32 * warps,), x, gain, gpu.empty(rows * d, t), rows, d, 1e-5)
+            gpu.launch(f"rms_norm_backward_{t}", (2,), (32 * warps,), x, gain, dy, gpu.empty(rows * d, t), gpu.empty(2 * d),
+                       rows, d, 1e-5, shared_bytes=4 * warps * d)
+
+
 def softmax(gpu):
     # Two sequences of three heads and five rows.
     rows, keys = 30, 45
     for t in TYPES:
         scores = gpu.numbers(rows * keys)
-        for mask in [NULL, gpu.numbers(2 * keys)]:
-            gpu.launch(f"softmax_{t}", (4,), (256,), scores, mask, gpu.empty(rows * keys, t), rows, keys, 0, 15, DROPOUT)
-            gpu.launch(f"softmax_backward_{t}", (4,), (256,), scores, mask, gpu.numbers(rows * keys),
-                       gpu.empty(rows * keys, t), gpu.empty(rows * keys, t), rows, keys, 0, 15, DROPOUT)
+        starts = gpu.array([0, 0, 2, 2, 2, 0, 1, 1, 1, 4], "u32").value
+        for mask, sight in [(NULL, Sight(0, 0, 2**31 - 1)), (gpu.numbers(2 * keys), Sight(starts, 1, 2))]:
+            gpu.launch(f"softmax_{t}", (4,), (256,), scores, mask, sight, gpu.empty(rows * keys, t), rows, keys, 0, 3, 5, DROPOUT)
+            gpu.launch(f"softmax_backward_{t}", (4,), (256,), scores, mask, sight, gpu.numbers(rows * keys),
+                       gpu.empty(rows * keys, t), gpu.empty(rows * keys, t), rows, keys, 0, 3, 5, DROPOUT)
 
 
 def adamw(gpu):
@@ -141,32 +169,45 @@ def adamw(gpu):
 
 
 def attention(gpu):
+    every = 2**31 - 1
     # Several tiles of both, the last of which is not full, and one and two blocks of keys.
-    b, heads = 1, 2
     for rows, keys in [(70, 150), (150, 70)]:
         for kernels, t in [("bf16", "bf16"), ("f16", "f16"), ("tf32", "f32")]:
-            q, y, dy = [gpu.numbers(b * rows * heads * 64, t) for _ in range(3)]
-            k, v = [gpu.numbers(b * keys * heads * 64, t) for _ in range(2)]
-            mask, lse, delta = gpu.numbers(b * keys), gpu.empty(b * heads * rows), gpu.empty(b * heads * rows)
-            sizes = [heads, rows, keys, 0.125, DROPOUT]
-            of_rows, of_keys = [((n + 127) // 128 * b * heads,) for n in (rows, keys)]
-            gpu.launch(f"attention_{kernels}", of_rows, (128,), q, k, v, mask, y, lse, *sizes)
-            n = b * heads * rows
-            gpu.launch(f"attention_delta_{kernels}", ((n + 31) // 32,), (256,), y, dy, delta, n, heads, rows, DROPOUT)
-            dk, dv, dq = [gpu.empty(b * m * heads * 64, t) for m in (keys, keys, rows)]
-            sixteens = b * heads * ((rows + 15) // 16)
-            sums = gpu.zeros(sixteens * 16 * 64) if keys > 128 else NULL
-            bytes_of, tile = (2, 64) if t != "f32" else (4, 32)
-            row = 64 * bytes_of + 16
-            shared = 128 * row + 4 * tile * row + 128 * (tile * bytes_of + 16) + 16 * tile
-            given = [q, k, v, dy, mask, lse, delta, dq, sums, dk, dv]
-            gpu.launch(f"attention_backward_{kernels}", of_keys, (256,), *given, *sizes, shared_bytes=shared)
-            if keys > 128:
-                gpu.launch(f"attention_queries_{kernels}", ((sixteens + 7) // 8,), (256,), sums, dq, sixteens, heads, rows)
+            attention_of(gpu, (kernels, t, 64), (2, 2), (rows, keys), Sight(0, 0, every))
+    # Keys behind each query, before its window and of other documents; heads that share theirs.
+    n = 150
+    starts = gpu.array([i // 40 * 40 for i in range(n)], "u32").value
+    for kernels, t, d in [("bf16", "bf16", 64), ("tf32", "f32", 64), ("bf16", "bf16", 128), ("f16", "f16", 128)]:
+        for sight in [Sight(0, 1, every), Sight(0, 1, 20), Sight(starts, 1, 30)]:
+            attention_of(gpu, (kernels, t, d), (2, 1), (n, n), sight)
+
+
+def attention_of(gpu, kernels, heads, lengths, sight):
+    (suffix, t, d), (heads, key_heads), (rows, keys), b = kernels, heads, lengths, 1
+    name = lambda kernel: f"{kernel}_{d}_{suffix}"
+    q, y, dy = [gpu.numbers(b * rows * heads * d, t) for _ in range(3)]
+    k, v = [gpu.numbers(b * keys * key_heads * d, t) for _ in range(2)]
+    mask, lse, delta = gpu.numbers(b * keys), gpu.empty(b * heads * rows), gpu.empty(b * heads * rows)
+    sizes = [heads, key_heads, rows, keys, d**-0.5, DROPOUT]
+    bytes_of, tile = (2, 64) if t != "f32" else (4, 32)
+    row, of_block = d * bytes_of + 16, 128 if d == 64 else 64
+    gpu.launch(name("attention"), (-(-rows // of_block) * b * heads,), (128,), q, k, v, mask, sight, y, lse, *sizes,
+               shared_bytes=4 * tile * row)
+    n = b * heads * rows
+    gpu.launch(name("attention_delta"), ((n + 31) // 32,), (256,), y, dy, delta, n, heads, rows, DROPOUT)
+    dq, dk, dv = [gpu.empty(b * m * d, t) for m in (rows * heads, keys * key_heads, keys * key_heads)]
+    sixteens = b * heads * ((rows + 15) // 16)
+    sums = gpu.zeros(sixteens * 16 * d) if keys > 128 else NULL
+    tile = 32 if d > 64 else tile
+    shared = 128 * row + 4 * tile * row + 128 * (tile * bytes_of + 16) + 24 * tile
+    given = [q, k, v, dy, mask, sight, lse, delta, dq, sums, dk, dv]
+    gpu.launch(name("attention_backward"), (-(-keys // 128) * b * key_heads,), (256,), *given, *sizes, shared_bytes=shared)
+    if keys > 128:
+        gpu.launch(name("attention_queries"), ((sixteens + 7) // 8,), (256,), sums, dq, sixteens, heads, rows)
 
 
 # By the file that the kernels are in.
-OF_FILES = {f.__name__: f for f in [adamw, attention, cross_entropy, elementwise, gather, layer_norm, reduce, softmax]}
+OF_FILES = {f.__name__: f for f in [adamw, attention, cross_entropy, elementwise, gather, layer_norm, reduce, rms_norm, softmax]}
 
 
 def probe(kernel, grid=(1,), block=(64,), n=1024, **shared):

@@ -177,6 +177,11 @@ impl Operation for Gate {
             gradients.add(up, dup)
         })
     }
+
+    #[cfg(feature = "cuda")]
+    fn on_cuda(&self) -> Option<&dyn Kernels> {
+        Some(self)
+    }
 }
 
 #[cfg(test)]

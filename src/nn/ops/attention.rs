@@ -40,12 +40,6 @@ impl Heads {
     pub const fn of(n_heads: usize, dropout: Dropout) -> Self {
         Self { n_heads, n_kv_heads: n_heads, sight: Sight::All, dropout }
     }
-
-    /// Whether every head has keys of its own, every query sees all of them, and none is turned: what a GPU has kernels for.
-    pub(in crate::nn) fn are_plain(self, of: Sequences<'_>) -> bool {
-        let is_plain = of.starts.is_none() && of.angles.is_none();
-        self.n_kv_heads == self.n_heads && self.sight == Sight::All && is_plain
-    }
 }
 
 /// What attention is told of the sequences beside queries, keys and values.
@@ -68,7 +62,10 @@ pub(in crate::nn) struct Attention {
     pub(super) heads: Heads,
     pub(super) mask: Option<Tensor>,
     visible: Visible,
-    angles: Option<Arc<Angles>>,
+    pub(super) angles: Option<Arc<Angles>>,
+    /// The first key of each query's document, where a GPU reads them.
+    #[cfg(feature = "cuda")]
+    pub(super) starts: Option<Tensor>,
     /// What a GPU keeps from the forward pass for the backward pass.
     #[cfg(feature = "cuda")]
     pub(super) saved: std::sync::Mutex<Option<super::cuda::Saved>>,
@@ -127,8 +124,18 @@ impl Attention {
             angles: of.angles.cloned(),
             visible: Visible::new(sight, of.starts, [b, t, keys])?,
             #[cfg(feature = "cuda")]
+            starts: of.starts.filter(|s| s.device().is_cuda()).map(Tensor::contiguous).transpose()?,
+            #[cfg(feature = "cuda")]
             saved: std::sync::Mutex::default(),
         })
+    }
+
+    /// Whether the device of `q` has no kernel for it, so that it has to be composed of the library's operations.
+    pub(in crate::nn) fn is_composed(&self, q: &Tensor) -> bool {
+        #[cfg(feature = "cuda")]
+        return q.device().is_cuda() && !self.has_kernels();
+        #[cfg(not(feature = "cuda"))]
+        q.device().is_cuda()
     }
 
     /// What is added to the scores of each sequence's keys.

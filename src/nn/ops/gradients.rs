@@ -3,6 +3,8 @@
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 
+#[cfg(feature = "cuda")]
+use candle_core::DType;
 use candle_core::{CpuStorage, InplaceOp1, Layout, Result, Tensor, TensorId, bail};
 use rayon::prelude::*;
 
@@ -94,6 +96,17 @@ impl Gradients {
             Some(sum) => edit::<T>(sum, |sum| product(sum, a, b, 1.0, true, Threads::All)),
             None => self.add(x, new_product(a, b, Threads::All)),
         }
+    }
+
+    /// The gradient for `x`, to be added to in place: zeros if there is none yet.
+    #[cfg(feature = "cuda")]
+    pub(super) fn sum_of(&mut self, x: &impl Place, dtype: DType) -> Result<Tensor> {
+        if let Some(sum) = self.of.get(&x.id()) {
+            return Ok(sum.clone());
+        }
+        let zeros = Tensor::zeros(x.shape(), dtype, x.device())?;
+        self.set(x.id(), zeros.clone());
+        Ok(zeros)
     }
 
     /// Changes the gradient for `x`, from zeros if there is none yet.

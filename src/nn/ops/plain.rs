@@ -77,7 +77,7 @@ pub(in crate::nn) struct Contiguous;
 /// The same elements in another shape.
 pub(in crate::nn) struct Reshape(pub(in crate::nn) Vec<usize>);
 
-/// `residual + dropout(x)` of `[x, residual]`. On a GPU there is no dropout here.
+/// `residual + dropout(x)` of `[x, residual]`.
 pub(in crate::nn) struct Add(pub(in crate::nn) Dropout);
 
 /// These columns of `[x]`, as a tensor of their own.
@@ -115,6 +115,10 @@ impl Map for Reshape {
 impl Map for Add {
     fn forward(&self, inputs: &[Tensor]) -> Result<Tensor> {
         let (x, residual) = (&inputs[0], &inputs[1]);
+        #[cfg(feature = "cuda")]
+        if x.device().is_cuda() {
+            return super::cuda::add_dropped(x, residual, self.0);
+        }
         if self.0.p <= 0.0 {
             return x.add(residual);
         }
@@ -127,6 +131,11 @@ impl Map for Add {
 
     fn backward(&self, inputs: &[Slot], dy: Tensor, gradients: &mut Gradients) -> Result<()> {
         if gradients.wants(&inputs[0]) {
+            #[cfg(feature = "cuda")]
+            if self.0.p > 0.0 && dy.device().is_cuda() {
+                gradients.add_tensor(&inputs[0], self.0.of(&dy)?)?;
+                return gradients.add_tensor(&inputs[1], dy);
+            }
             if self.0.p > 0.0 {
                 by_type!(dy.dtype(), T => {
                     let mask = self.0.mask::<T>();
@@ -143,11 +152,19 @@ impl Map for Add {
 
 impl Map for Columns {
     fn forward(&self, inputs: &[Tensor]) -> Result<Tensor> {
+        #[cfg(feature = "cuda")]
+        if inputs[0].device().is_cuda() {
+            return super::cuda::take_columns(&inputs[0], self.0.clone());
+        }
         inputs[0].narrow(D::Minus1, self.0.start, self.0.len())?.contiguous()
     }
 
     /// Adds to the same columns of the gradient for x.
     fn backward(&self, inputs: &[Slot], dy: Tensor, gradients: &mut Gradients) -> Result<()> {
+        #[cfg(feature = "cuda")]
+        if dy.device().is_cuda() {
+            return super::cuda::add_columns(&inputs[0], self.0.start, &dy, gradients);
+        }
         let (width, Range { start, end }) = (inputs[0].shape.dims().last().copied().unwrap_or(1), self.0.clone());
         by_type!(dy.dtype(), T => slices::<T, _, _>([&dy], |[dy]| gradients.edit::<T>(&inputs[0], |dx| {
             dx.par_chunks_mut(width).zip(dy.par_chunks(end - start)).for_each(|(dx, dy)| add(&mut dx[start..end], dy));

@@ -3,6 +3,8 @@
 use candle_core::{Result, Tensor, bail};
 use rayon::prelude::*;
 
+#[cfg(feature = "cuda")]
+use super::cuda::Kernels;
 use super::real::{Real, by_type, dispatch, dot, slices};
 use super::{Gradients, Operation};
 
@@ -65,12 +67,19 @@ impl RmsNorm {
     }
 }
 
+/// Rows and columns of x, after a check that gain has as many.
+pub(super) fn shapes(inputs: &[Tensor]) -> Result<(usize, usize)> {
+    let (x, gain) = (&inputs[0], &inputs[1]);
+    if gain.rank() != 1 || x.dims().last() != Some(&gain.elem_count()) || gain.elem_count() == 0 {
+        bail!("a norm of shape {:?} on shape {:?}", gain.dims(), x.dims());
+    }
+    Ok((x.elem_count() / gain.elem_count(), gain.elem_count()))
+}
+
 impl Operation for RmsNorm {
     fn forward(&self, inputs: &[Tensor]) -> Result<Tensor> {
+        shapes(inputs)?;
         let (x, gain) = (&inputs[0], &inputs[1]);
-        if gain.rank() != 1 || x.dims().last() != Some(&gain.elem_count()) || gain.elem_count() == 0 {
-            bail!("a norm of shape {:?} on shape {:?}", gain.dims(), x.dims());
-        }
         by_type!(x.dtype(), T => {
             let y = slices::<T, _, _>([x, gain], |[x, gain]| Self::forward(*self, x, gain))?;
             Tensor::from_vec(y, x.shape(), x.device())
@@ -85,5 +94,10 @@ impl Operation for RmsNorm {
             gradients.add(gain, dgain)?;
             gradients.add(x, dx)
         })
+    }
+
+    #[cfg(feature = "cuda")]
+    fn on_cuda(&self) -> Option<&dyn Kernels> {
+        Some(self)
     }
 }

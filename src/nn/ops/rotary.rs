@@ -1,6 +1,8 @@
 //! Rotary positions: each pair of a head's elements is turned by an angle that grows with the position (Su et al. 2021, arXiv
 //! 2104.09864, equation 15). An element's partner stands half a head further on, as in Hugging Face's `rotate_half`.
 
+#[cfg(feature = "cuda")]
+use candle_core::{DType, Device, Tensor};
 use candle_core::{Result, bail};
 use rayon::prelude::*;
 
@@ -15,6 +17,9 @@ pub struct Angles {
     pairs: usize,
     cos: Vec<f64>,
     sin: Vec<f64>,
+    /// Both tables where a GPU computes, from the first time on.
+    #[cfg(feature = "cuda")]
+    on_gpu: std::sync::OnceLock<[Tensor; 2]>,
 }
 
 impl Angles {
@@ -30,7 +35,28 @@ impl Angles {
         let angle = |i: usize| (i / pairs) as f64 * theta.powf(-((i % pairs) as f64) / pairs as f64);
         let angles = 0..positions * pairs;
         let (cos, sin) = (angles.clone().map(|i| angle(i).cos()), angles.map(|i| angle(i).sin()));
-        Ok(Self { positions, pairs, cos: cos.collect(), sin: sin.collect() })
+        Ok(Self {
+            positions,
+            pairs,
+            cos: cos.collect(),
+            sin: sin.collect(),
+            #[cfg(feature = "cuda")]
+            on_gpu: std::sync::OnceLock::new(),
+        })
+    }
+
+    /// Both tables in f32 on the GPU of the model that they belong to, `(positions, pairs)` each.
+    #[cfg(feature = "cuda")]
+    pub(super) fn on_gpu(&self, device: &Device) -> Result<[Tensor; 2]> {
+        if let Some(tables) = self.on_gpu.get().filter(|[cos, _]| cos.device().same_device(device)) {
+            return Ok(tables.clone());
+        }
+        let table = |values: &[f64]| {
+            let table = Tensor::from_slice(values, (self.positions, self.pairs), &Device::Cpu)?;
+            table.to_dtype(DType::F32)?.to_device(device)
+        };
+        let tables = [table(&self.cos)?, table(&self.sin)?];
+        Ok(self.on_gpu.get_or_init(|| tables).clone())
     }
 
     /// Both tables, `(positions, pairs)` each.

@@ -41,14 +41,19 @@ pub(super) struct Visible {
 }
 
 impl Visible {
-    /// Checks that each of the `(b, t)` starts is no later than its query.
+    /// Checks that there are `(b, t)` starts, and where they can be read without waiting for a GPU that each is no later than its
+    /// query: elsewhere they are not known here.
     pub(super) fn new(sight: Sight, starts: Option<&Tensor>, [b, t, keys]: [usize; 3]) -> Result<Self> {
+        if let Some(starts) = starts
+            && (starts.elem_count() != b * t || t != keys)
+        {
+            bail!("{} starts of documents for {b} x {t} queries and {keys} keys", starts.elem_count());
+        }
+        let starts = starts.filter(|starts| starts.device().is_cpu());
         let starts = starts.map(|starts| starts.flatten_all()?.to_vec1::<u32>()).transpose()?;
-        if let Some(starts) = &starts {
-            let is_late = |(i, start): (usize, &u32)| *start as usize > i % t.max(1);
-            if starts.len() != b * t || t != keys || starts.iter().enumerate().any(is_late) {
-                bail!("{} starts of documents for {b} x {t} queries and {keys} keys", starts.len());
-            }
+        let is_late = |(i, start): (usize, &u32)| *start as usize > i % t.max(1);
+        if starts.iter().flatten().enumerate().any(is_late) {
+            bail!("a document that starts after one of its tokens");
         }
         Ok(Self { sight, keys, starts, t })
     }

@@ -1,4 +1,4 @@
-//! The operations that decoders have beyond those of BERT. On a GPU they are compositions of the library's own.
+//! The operations that decoders have beyond those of BERT.
 
 use std::ops::Range;
 
@@ -8,11 +8,6 @@ use super::Tape;
 use crate::nn::ops::{Activation, Add, Columns, Dropout, Gate, HeadLoss, RmsNorm, Wanted, stock};
 
 impl Tape {
-    /// Whether an operation that has a kernel for the CPU alone has to be composed.
-    fn is_composed(&self, x: &Tensor) -> bool {
-        self.fused && !x.device().is_cpu()
-    }
-
     /// Root mean square norm over the last axis (Zhang and Sennrich 2019): `x / sqrt(mean(x^2) + eps) * gain`.
     ///
     /// # Shapes
@@ -21,13 +16,7 @@ impl Tape {
     /// # Errors
     /// If the shapes do not fit.
     pub fn rms_norm(&self, x: &Tensor, gain: &Tensor, eps: f64) -> Result<Tensor> {
-        if self.is_composed(x) {
-            self.composed([x, gain], |[x, gain]| stock::rms_norm(x, gain, eps))
-        } else if self.fused {
-            self.apply(RmsNorm { eps }, &[x, gain])
-        } else {
-            stock::rms_norm(x, gain, eps)
-        }
+        if self.fused { self.apply(RmsNorm { eps }, &[x, gain]) } else { stock::rms_norm(x, gain, eps) }
     }
 
     /// `residual + dropout(x)`.
@@ -38,11 +27,7 @@ impl Tape {
     /// # Errors
     /// If the shapes differ.
     pub fn add_dropped(&self, x: &Tensor, residual: &Tensor, dropout: Dropout) -> Result<Tensor> {
-        if self.fused && x.device().is_cpu() {
-            self.map(Add(dropout), &[x, residual])
-        } else {
-            self.add(&self.dropout(x, dropout)?, residual)
-        }
+        if self.fused { self.map(Add(dropout), &[x, residual]) } else { self.add(&self.dropout(x, dropout)?, residual) }
     }
 
     /// A function of each element.
@@ -53,8 +38,7 @@ impl Tape {
     /// # Errors
     /// If the device fails.
     pub(in crate::nn) fn activation(&self, x: &Tensor, of: Activation) -> Result<Tensor> {
-        let has_kernel = x.device().is_cpu() || matches!(of, Activation::Gelu | Activation::Tanh);
-        if self.fused && has_kernel { self.apply(of, &[x]) } else { self.composed([x], |[x]| stock::activation(x, of)) }
+        if self.fused { self.apply(of, &[x]) } else { stock::activation(x, of) }
     }
 
     /// `f(gate) up`, element by element (Shazeer 2020).
@@ -65,13 +49,7 @@ impl Tape {
     /// # Errors
     /// If the shapes differ.
     pub(in crate::nn) fn gate(&self, gate: &Tensor, up: &Tensor, of: Activation) -> Result<Tensor> {
-        if self.is_composed(gate) {
-            self.composed([gate, up], |[gate, up]| stock::gate(gate, up, of))
-        } else if self.fused {
-            self.apply(Gate(of), &[gate, up])
-        } else {
-            stock::gate(gate, up, of)
-        }
+        if self.fused { self.apply(Gate(of), &[gate, up]) } else { stock::gate(gate, up, of) }
     }
 
     /// Some columns as a tensor of their own.
@@ -82,13 +60,7 @@ impl Tape {
     /// # Errors
     /// If there are no such columns.
     pub fn columns(&self, x: &Tensor, columns: Range<usize>) -> Result<Tensor> {
-        if self.is_composed(x) {
-            self.composed([x], |[x]| stock::columns(x, columns))
-        } else if self.fused {
-            self.map(Columns(columns), &[x])
-        } else {
-            stock::columns(x, columns)
-        }
+        if self.fused { self.map(Columns(columns), &[x]) } else { stock::columns(x, columns) }
     }
 
     /// The mean over the rows of `-log softmax(x W^T + b)[label]`, without a matrix of all logits. The gradients are computed with
@@ -103,7 +75,8 @@ impl Tape {
         if !self.fused {
             return stock::head_loss(x, w, b, labels);
         }
-        if self.is_composed(x) {
+        // A GPU stores all logits: it computes their loss at the speed of its memory.
+        if !x.device().is_cpu() {
             return self.cross_entropy(&self.linear(x, w, b)?, labels);
         }
         let wanted = Wanted { x: self.wants(x), weight: self.wants(w), bias: b.is_some_and(|b| self.wants(b)) };

@@ -162,10 +162,11 @@ impl Tape {
         if !self.fused {
             return stock::attention(q, k, v, of, heads);
         }
-        if q.device().is_cuda() && !heads.are_plain(of) {
+        let attention = Attention::new(q, k, v, of, heads)?;
+        if attention.is_composed(q) {
             return self.composed([q, k, v], |[q, k, v]| stock::attention(q, k, v, of, heads));
         }
-        self.apply(Attention::new(q, k, v, of, heads)?, &[q, k, v])
+        self.apply(attention, &[q, k, v])
     }
 
     /// `x Phi(x)` with the distribution function of the normal, exact (Hendrycks and Gimpel 2016).

@@ -4,10 +4,10 @@
 use candle_core::{DType, Result, Tensor};
 
 use super::Kernels;
-use super::elementwise::swap_axes;
-use super::launch::{Argument, Grid, device, empty, launch, suffix, tensor};
+use super::elementwise::{swap_axes, turn};
+use super::launch::{Argument, Grid, Seen, address, device, empty, launch, suffix, tensor};
 use super::product::{Matrix, product};
-use crate::nn::ops::{Attention, Gradients};
+use crate::nn::ops::{Attention, Gradients, Heads, Sight};
 
 /// Bytes that the scores, weights and their gradients of a tile may take.
 const TILE_BYTES: usize = 256 << 20;
@@ -22,6 +22,48 @@ struct Tile {
 }
 
 impl Attention {
+    /// Whether there are kernels for it. Those that turn heads take eight of their elements at a time, and those that know what a
+    /// query sees take as many queries as keys.
+    pub(in crate::nn::ops) fn has_kernels(&self) -> bool {
+        let can_turn = self.angles.is_none() || self.d_head().is_multiple_of(8);
+        can_turn && (self.t == self.keys || (self.heads.sight == Sight::All && self.starts.is_none()))
+    }
+
+    /// What its queries see.
+    pub(super) fn seen(&self) -> Result<Argument> {
+        const EVERY: u32 = i32::MAX.cast_unsigned();
+        let (causal, window) = match self.heads.sight {
+            Sight::All => (0, EVERY),
+            Sight::Causal { window } => (1, window.and_then(|w| u32::try_from(w).ok()).map_or(EVERY, |w| w.min(EVERY))),
+        };
+        Ok(Argument::Sight(Seen { starts: self.starts.as_ref().map_or(Ok(0), address)?, causal, window }))
+    }
+
+    /// Queries and keys turned by their positions, or as they are.
+    pub(super) fn turned_on_gpu(&self, inputs: &[Tensor]) -> Result<[Tensor; 2]> {
+        let [q, k] = [&inputs[0], &inputs[1]];
+        match &self.angles {
+            Some(angles) => Ok([turn(q, angles, false)?, turn(k, angles, false)?]),
+            None => Ok([q.clone(), k.clone()]),
+        }
+    }
+
+    /// Adds the gradients for what was turned, and for values.
+    pub(super) fn add_gradients(
+        &self,
+        inputs: &[Tensor],
+        [dq, dk, dv]: [Tensor; 3],
+        gradients: &mut Gradients,
+    ) -> Result<()> {
+        let [dq, dk] = match &self.angles {
+            Some(angles) => [turn(&dq, angles, true)?, turn(&dk, angles, true)?],
+            None => [dq, dk],
+        };
+        gradients.add_tensor(&inputs[0], dq)?;
+        gradients.add_tensor(&inputs[1], dk)?;
+        gradients.add_tensor(&inputs[2], dv)
+    }
+
     /// Tiles of at most `tile_bytes`, of which each score takes `bytes`.
     fn tiles(&self, tile_bytes: usize, bytes: usize) -> Vec<Tile> {
         let (heads, t) = (self.b * self.heads.n_heads, self.t);
@@ -39,14 +81,47 @@ impl Attention {
             .collect()
     }
 
-    /// `(B, rows, D)` as `(B, heads, rows, D/H)`.
-    fn split(&self, x: &Tensor, rows: usize) -> Result<Tensor> {
-        swap_axes(x, rows, self.heads.n_heads, self.d_head())
+    /// Queries `(B, t, D)` as `(B, heads, t, D/H)`.
+    fn split(&self, x: &Tensor) -> Result<Tensor> {
+        swap_axes(x, self.t, self.heads.n_heads, self.d_head())
     }
 
-    /// `(B, heads, rows, D/H)` as `(B, rows, D)`.
-    fn merge(&self, x: &Tensor, rows: usize) -> Result<Tensor> {
-        swap_axes(x, self.heads.n_heads, rows, self.d_head())?.reshape((self.b, rows, self.d))
+    /// `(B, heads, t, D/H)` as queries.
+    fn merge(&self, x: &Tensor) -> Result<Tensor> {
+        swap_axes(x, self.heads.n_heads, self.t, self.d_head())?.reshape((self.b, self.t, self.d))
+    }
+
+    /// Keys or values `(B, keys, n_kv_heads D/H)` as `(B, heads, keys, D/H)`: each as often as it serves.
+    fn split_keys(&self, x: &Tensor) -> Result<Tensor> {
+        let Heads { n_heads, n_kv_heads, .. } = self.heads;
+        let x = swap_axes(x, self.keys, n_kv_heads, self.d_head())?;
+        if n_heads == n_kv_heads {
+            return Ok(x);
+        }
+        let y = empty((self.b, n_heads, self.keys, self.d_head()), x.dtype(), &x)?;
+        self.over_heads("repeat_heads", &x, &y)?;
+        Ok(y)
+    }
+
+    /// `(B, heads, keys, D/H)` as keys or values: those that serve together are added up.
+    fn merge_keys(&self, x: &Tensor) -> Result<Tensor> {
+        let Heads { n_heads, n_kv_heads, .. } = self.heads;
+        let sums = empty((self.b, n_kv_heads, self.keys, self.d_head()), x.dtype(), x)?;
+        let x = if n_heads == n_kv_heads {
+            x
+        } else {
+            self.over_heads("sum_heads", x, &sums)?;
+            &sums
+        };
+        let merged = swap_axes(x, n_kv_heads, self.keys, self.d_head())?;
+        merged.reshape((self.b, self.keys, n_kv_heads * self.d_head()))
+    }
+
+    fn over_heads(&self, kernel: &str, x: &Tensor, y: &Tensor) -> Result<()> {
+        let (n, each) = (y.elem_count(), self.heads.n_heads / self.heads.n_kv_heads);
+        let sizes = [n.into(), (self.keys * self.d_head()).into(), each.into()];
+        let arguments = [&[tensor(x)?, tensor(y)?][..], &sizes].concat();
+        launch(device(x)?, &format!("{kernel}_{}", suffix(x.dtype())?), Grid::of_elements(n), &arguments)
     }
 
     /// Scaled scores of a tile, `(heads, rows, keys)` of f32.
@@ -58,12 +133,13 @@ impl Attention {
     }
 
     /// What both kernels end with: sizes, and which of all rows these are.
-    fn rest(&self, tile: Tile) -> [Argument; 5] {
+    fn rest(&self, tile: Tile) -> [Argument; 6] {
         [
             (tile.heads * tile.rows).into(),
             self.keys.into(),
             (tile.first_head * self.t + tile.first_row).into(),
-            (self.heads.n_heads * self.t).into(),
+            self.heads.n_heads.into(),
+            self.t.into(),
             self.heads.dropout.into(),
         ]
     }
@@ -112,8 +188,8 @@ impl Kernels for Attention {
 impl Attention {
     fn forward_in_tiles(&self, inputs: &[Tensor], mask: Argument, tile_bytes: usize) -> Result<Tensor> {
         let (x, dtype) = (&inputs[0], inputs[0].dtype());
-        let (q, k, v) =
-            (self.split(&inputs[0], self.t)?, self.split(&inputs[1], self.keys)?, self.split(&inputs[2], self.keys)?);
+        let [q, k] = self.turned_on_gpu(inputs)?;
+        let (q, k, v) = (self.split(&q)?, self.split_keys(&k)?, self.split_keys(&inputs[2])?);
         let y = empty(x.elem_count(), dtype, x)?;
         let (d_head, name) = (self.d_head(), format!("softmax_{}", suffix(dtype)?));
         let [queries, output] = [Matrix::new(&q, self.t, d_head)?, Matrix::new(&y, self.t, d_head)?];
@@ -121,12 +197,12 @@ impl Attention {
         for tile in self.tiles(tile_bytes, 4 + dtype.size_in_bytes()) {
             let scores = self.scores(x, tile, queries, keys)?;
             let weights = empty(scores.shape(), dtype, x)?;
-            let arguments = [&[tensor(&scores)?, mask, tensor(&weights)?][..], &self.rest(tile)].concat();
+            let arguments = [&[tensor(&scores)?, mask, self.seen()?, tensor(&weights)?][..], &self.rest(tile)].concat();
             launch(device(x)?, &name, tile.grid(), &arguments)?;
             let weights = Matrix::new(&weights, tile.rows, self.keys)?;
             product(x, tile.queries(output), [weights, tile.keys(values)], tile.heads, 1.0, false)?;
         }
-        self.merge(&y, self.t)
+        self.merge(&y)
     }
 
     /// As on the CPU, with A the weights after dropout: `dV = A^T dO`, `dA = dO V^T`, dS by the kernel,
@@ -140,9 +216,9 @@ impl Attention {
         tile_bytes: usize,
     ) -> Result<()> {
         let (x, dtype) = (&inputs[0], inputs[0].dtype());
-        let (q, k, v) =
-            (self.split(&inputs[0], self.t)?, self.split(&inputs[1], self.keys)?, self.split(&inputs[2], self.keys)?);
-        let dout = self.split(dy, self.t)?;
+        let [q, k] = self.turned_on_gpu(inputs)?;
+        let (q, k, v) = (self.split(&q)?, self.split_keys(&k)?, self.split_keys(&inputs[2])?);
+        let dout = self.split(dy)?;
         let (dq, dk, dv) = (empty(q.shape(), dtype, x)?, empty(k.shape(), dtype, x)?, empty(v.shape(), dtype, x)?);
         let (d_head, name) = (self.d_head(), format!("softmax_backward_{}", suffix(dtype)?));
         let of_queries = |x: &Tensor| Matrix::new(x, self.t, d_head);
@@ -156,7 +232,8 @@ impl Attention {
             let slopes = Matrix::new(&da, tile.rows, self.keys)?;
             product(x, slopes, [tile.queries(doutput), tile.keys(values).t()], heads, 1.0, false)?;
             let (weights, dscores) = (empty(scores.shape(), dtype, x)?, empty(scores.shape(), dtype, x)?);
-            let tensors = [tensor(&scores)?, mask, tensor(&da)?, tensor(&weights)?, tensor(&dscores)?];
+            let (scores, seen) = (tensor(&scores)?, self.seen()?);
+            let tensors = [scores, mask, seen, tensor(&da)?, tensor(&weights)?, tensor(&dscores)?];
             launch(device(x)?, &name, tile.grid(), &[&tensors[..], &self.rest(tile)].concat())?;
             let weights = Matrix::new(&weights, tile.rows, self.keys)?;
             let dscores = Matrix::new(&dscores, tile.rows, self.keys)?;
@@ -164,9 +241,8 @@ impl Attention {
             product(x, tile.queries(dqueries), [dscores, tile.keys(keys)], heads, scale, false)?;
             product(x, tile.keys(dkeys), [dscores.t(), tile.queries(queries)], heads, scale, later)?;
         }
-        gradients.add_tensor(&inputs[0], self.merge(&dq, self.t)?)?;
-        gradients.add_tensor(&inputs[1], self.merge(&dk, self.keys)?)?;
-        gradients.add_tensor(&inputs[2], self.merge(&dv, self.keys)?)
+        let of_inputs = [self.merge(&dq)?, self.merge_keys(&dk)?, self.merge_keys(&dv)?];
+        self.add_gradients(inputs, of_inputs, gradients)
     }
 }
 
@@ -176,7 +252,7 @@ mod tests {
     use candle_core::Device;
 
     use super::*;
-    use crate::nn::ops::{Dropout, Heads};
+    use crate::nn::ops::{Dropout, Sequences};
 
     #[test]
     #[ignore = "needs an NVIDIA GPU"]
@@ -186,7 +262,7 @@ mod tests {
         let random = |rows: usize| Tensor::randn(0f32, 1.0, (b, rows, 12), &Device::Cpu).unwrap().to_device(&gpu);
         let inputs = [random(t).unwrap(), random(keys).unwrap(), random(keys).unwrap()];
         let dy = random(t).unwrap();
-        let attention = Attention::new(&inputs[0], &inputs[1], &inputs[2], None, heads).unwrap();
+        let attention = Attention::new(&inputs[0], &inputs[1], &inputs[2], Sequences::default(), heads).unwrap();
         let run = |tile_bytes| {
             let mut gradients = Gradients::default();
             let y = attention.forward_in_tiles(&inputs, Argument::Address(0), tile_bytes).unwrap();

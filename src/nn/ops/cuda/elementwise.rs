@@ -1,12 +1,14 @@
 //! One pass over elements.
 
-use candle_core::{DType, Result, Tensor};
+use std::ops::Range;
+
+use candle_core::{D, DType, Result, Tensor};
 
 use super::Kernels;
-use super::launch::{Grid, address, device, empty, launch, suffix, tensor};
+use super::launch::{Argument, Grid, address, device, empty, launch, suffix, tensor, too_large};
 use super::many::{ELEMENTS, launch_over};
 use crate::nn::ops::cast::Cast;
-use crate::nn::ops::{Activation, Dropout, Gradients};
+use crate::nn::ops::{Activation, Angles, Dropout, Gate, Gradients, Slot};
 
 /// Tensors that share a piece of memory begin at multiples of so many elements: at addresses as good as any to cuBLAS.
 const ALIGNED: usize = 128;
@@ -16,6 +18,9 @@ impl Activation {
         match self {
             Self::Gelu => "gelu",
             Self::Tanh => "tanh",
+            Self::GeluTanh => "gelu_tanh",
+            Self::Silu => "silu",
+            Self::Relu => "relu",
         }
     }
 }
@@ -38,8 +43,42 @@ impl Kernels for Activation {
     }
 }
 
+impl Kernels for Gate {
+    fn forward(&self, inputs: &[Tensor]) -> Result<Tensor> {
+        let (gate, up, n) = (&inputs[0], &inputs[1], inputs[0].elem_count());
+        let y = empty(gate.shape(), gate.dtype(), gate)?;
+        let name = format!("{}_gate_{}", self.0.kernel(), suffix(gate.dtype())?);
+        launch(device(gate)?, &name, Grid::of_elements(n), &[tensor(gate)?, tensor(up)?, tensor(&y)?, n.into()])?;
+        Ok(y)
+    }
+
+    fn backward(&self, inputs: &[Tensor], dy: &Tensor, gradients: &mut Gradients) -> Result<()> {
+        let (gate, up, n) = (&inputs[0], &inputs[1], inputs[0].elem_count());
+        let [dgate, dup] = [empty(gate.shape(), gate.dtype(), gate)?, empty(up.shape(), up.dtype(), up)?];
+        let name = format!("{}_gate_backward_{}", self.0.kernel(), suffix(gate.dtype())?);
+        let arguments = [tensor(gate)?, tensor(up)?, tensor(dy)?, tensor(&dgate)?, tensor(&dup)?, n.into()];
+        launch(device(gate)?, &name, Grid::of_elements(n), &arguments)?;
+        gradients.add_tensor(gate, dgate)?;
+        gradients.add_tensor(up, dup)
+    }
+}
+
+/// `residual + dropout(x)`.
+pub(in crate::nn::ops) fn add_dropped(x: &Tensor, residual: &Tensor, dropout: Dropout) -> Result<Tensor> {
+    let n = x.elem_count();
+    if residual.dims() != x.dims() {
+        candle_core::bail!("a sum of shapes {:?} and {:?}", x.dims(), residual.dims());
+    }
+    let (x, residual) = (x.contiguous()?, residual.contiguous()?);
+    let y = empty(x.shape(), x.dtype(), &x)?;
+    let arguments = [tensor(&x)?, tensor(&residual)?, tensor(&y)?, n.into(), dropout.into()];
+    launch(device(&x)?, &format!("add_dropped_{}", suffix(x.dtype())?), Grid::of_elements(n), &arguments)?;
+    Ok(y)
+}
+
 impl Dropout {
-    fn of(self, x: &Tensor) -> Result<Tensor> {
+    /// x with what is dropped as zeros.
+    pub(in crate::nn::ops) fn of(self, x: &Tensor) -> Result<Tensor> {
         let n = x.elem_count();
         let y = empty(x.shape(), x.dtype(), x)?;
         let name = format!("dropout_{}", suffix(x.dtype())?);
@@ -160,5 +199,51 @@ pub(super) fn swap_axes(x: &Tensor, rows: usize, n: usize, width: usize) -> Resu
     let name = format!("swap_axes_{}", suffix(x.dtype())?);
     let arguments = [tensor(x)?, tensor(&y)?, elements.into(), rows.into(), n.into(), width.into()];
     launch(device(x)?, &name, Grid::of_elements(elements), &arguments)?;
+    Ok(y)
+}
+
+/// These columns of x `(.., d)`.
+pub(in crate::nn::ops) fn take_columns(x: &Tensor, columns: Range<usize>) -> Result<Tensor> {
+    let (x, stride) = (x.contiguous()?, x.dim(D::Minus1)?);
+    if columns.end > stride {
+        candle_core::bail!("columns {columns:?} of {stride}");
+    }
+    let mut shape = x.dims().to_vec();
+    shape.pop();
+    shape.push(columns.len());
+    let y = empty(shape, x.dtype(), &x)?;
+    let n = y.elem_count();
+    let sizes = [n.into(), columns.len().into(), stride.into(), columns.start.into()];
+    let arguments = [&[tensor(&x)?, tensor(&y)?][..], &sizes].concat();
+    launch(device(&x)?, &format!("take_columns_{}", suffix(x.dtype())?), Grid::of_elements(n), &arguments)?;
+    Ok(y)
+}
+
+/// Adds dy `(.., columns)` to the gradient for `x`, in the columns from `first` on.
+pub(in crate::nn::ops) fn add_columns(x: &Slot, first: usize, dy: &Tensor, gradients: &mut Gradients) -> Result<()> {
+    let (n, columns) = (dy.elem_count(), dy.dim(D::Minus1)?);
+    let sum = gradients.sum_of(x, dy.dtype())?;
+    let sizes = [n.into(), columns.into(), sum.dim(D::Minus1)?.into(), first.into()];
+    let arguments = [&[tensor(dy)?, tensor(&sum)?][..], &sizes].concat();
+    launch(device(dy)?, &format!("add_columns_{}", suffix(dy.dtype())?), Grid::of_elements(n), &arguments)
+}
+
+/// The heads of x `(.., t, heads d_head)` turned by their positions, or with `back` turned back.
+pub(super) fn turn(x: &Tensor, angles: &Angles, back: bool) -> Result<Tensor> {
+    let (t, width) = (x.dim(D::Minus2)?, x.dim(D::Minus1)?);
+    let [cos, sin] = angles.on_gpu(x.device())?;
+    let pairs = cos.dim(1)?;
+    if !pairs.is_multiple_of(4) {
+        candle_core::bail!("a GPU turns four pairs at a time, and heads have {pairs}");
+    }
+    let y = empty(x.shape(), x.dtype(), x)?;
+    let n = x.elem_count() / 8;
+    if u32::try_from(n).is_err() {
+        return Err(too_large("more than 2^35 elements to be turned by their positions"));
+    }
+    let sign = Argument::Float(if back { -1.0 } else { 1.0 });
+    let sizes = [n.into(), t.into(), (width / (2 * pairs)).into(), pairs.into(), sign];
+    let arguments = [&[tensor(x)?, tensor(&cos)?, tensor(&sin)?, tensor(&y)?][..], &sizes].concat();
+    launch(device(x)?, &format!("turn_{}", suffix(x.dtype())?), Grid::of_elements(4 * n), &arguments)?;
     Ok(y)
 }

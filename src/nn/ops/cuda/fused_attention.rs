@@ -1,5 +1,6 @@
-//! Attention in one kernel a direction: no score is ever written to memory. For bf16, f16 and TF32 and heads of width 64 on
-//! GPUs whose matrix units take 16 rows (compute capability 8.0); everything else is computed in tiles by cuBLAS.
+//! Attention in one kernel a direction: no score is ever written to memory, and none is computed that no query sees. For heads
+//! of width 64 in bf16, f16 and TF32, and of 128 in the first two, on GPUs whose matrix units take 16 rows (compute capability
+//! 8.0); everything else is computed in tiles by cuBLAS.
 
 use std::sync::{MutexGuard, PoisonError};
 
@@ -7,12 +8,12 @@ use candle_core::cuda_backend::gemm_reduced_precision_f32;
 use candle_core::{DType, Result, Tensor};
 
 use super::launch::{Argument, Grid, THREADS, WARP, device, empty, has_kernel, launch, tensor};
-use crate::nn::ops::{Attention, Gradients};
+use crate::nn::ops::{Attention, Gradients, Heads, Sight};
 
-/// Width of the heads that the kernels are made for.
-const D_HEAD: usize = 64;
-/// Queries and threads of a block, forward; its keys and threads, backward.
-const QUERIES: (usize, usize) = (128, 4 * WARP);
+/// Width of the heads up to which a warp has registers for twice 16 queries.
+const NARROW: usize = 64;
+/// Threads of a block, forward; its keys and threads, backward.
+const QUERY_THREADS: usize = 4 * WARP;
 const KEYS: (usize, usize) = (128, 8 * WARP);
 /// Rows that a warp of `attention_queries` has.
 const ROWS: usize = 16;
@@ -28,25 +29,37 @@ pub(super) enum Factors {
 }
 
 impl Factors {
-    /// The name of a kernel for them.
-    fn kernel(self, name: &str) -> String {
+    /// The name of a kernel for them and heads of a width.
+    fn kernel(self, name: &str, d_head: usize) -> String {
         let suffix = match self {
             Self::Bf16 => "bf16",
             Self::F16 => "f16",
             Self::Tf32 => "tf32",
         };
-        format!("{name}_{suffix}")
+        format!("{name}_{d_head}_{suffix}")
     }
 
-    /// `sizeof(BackwardTiles)` of the kernels: keys, two pairs of tiles, the gradients of scores, and two numbers a row of
-    /// both pairs. Rows are 16 bytes further apart than they are long.
-    fn backward_bytes(self) -> usize {
-        let (bytes, tile) = match self {
+    /// Bytes of a number, and rows of a tile.
+    fn sizes(self) -> (usize, usize) {
+        match self {
             Self::Bf16 | Self::F16 => (2, 64),
             Self::Tf32 => (4, 32),
-        };
-        let row = D_HEAD * bytes + 16;
-        KEYS.0 * row + 4 * tile * row + KEYS.0 * (tile * bytes + 16) + 4 * tile * size_of::<f32>()
+        }
+    }
+
+    /// Two pairs of tiles of keys and values. Rows are 16 bytes further apart than they are long.
+    fn forward_bytes(self, d_head: usize) -> usize {
+        let (bytes, tile) = self.sizes();
+        4 * tile * (d_head * bytes + 16)
+    }
+
+    /// `sizeof(BackwardTiles)` of the kernels: keys, two pairs of tiles, the gradients of scores, and three numbers a row of
+    /// both pairs.
+    fn backward_bytes(self, d_head: usize) -> usize {
+        let (bytes, tile) = self.sizes();
+        let tile = if d_head > NARROW { 32 } else { tile };
+        let row = d_head * bytes + 16;
+        KEYS.0 * row + 4 * tile * row + KEYS.0 * (tile * bytes + 16) + 6 * tile * size_of::<f32>()
     }
 }
 
@@ -66,33 +79,37 @@ impl Attention {
             DType::F32 if gemm_reduced_precision_f32() => Factors::Tf32,
             _ => return None,
         };
-        (self.d_head() == D_HEAD && self.keys > 0 && has_kernel(&factors.kernel("attention"))).then_some(factors)
+        let has_documents = self.starts.is_some() && self.heads.sight == Sight::All;
+        (self.keys > 0 && !has_documents && has_kernel(&factors.kernel("attention", self.d_head()))).then_some(factors)
     }
 
     fn saved(&self) -> MutexGuard<'_, Option<Saved>> {
         self.saved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A block for each part of `rows` of each head, those of a head one after the other.
-    fn blocks(&self, rows: usize, (of_block, threads): (usize, usize), shared_bytes: usize) -> Grid {
-        let blocks = self.b * self.heads.n_heads * rows.div_ceil(of_block);
+    /// A block for each part of `rows` of each of so many heads of a sequence, those of a head one after the other.
+    fn blocks(&self, (n_heads, rows): (usize, usize), of_block: usize, threads: usize, shared_bytes: usize) -> Grid {
+        let blocks = self.b * n_heads * rows.div_ceil(of_block);
         Grid { blocks: (blocks, 1), threads: (threads, 1), shared_bytes }
     }
 
-    /// What every kernel ends with.
-    fn sizes(&self) -> [Argument; 5] {
+    /// What both large kernels end with.
+    fn sizes(&self) -> [Argument; 6] {
+        let Heads { n_heads, n_kv_heads, dropout, .. } = self.heads;
         #[expect(clippy::cast_possible_truncation, reason = "a scale")]
         let scale = Argument::Float(self.scale() as f32);
-        [self.heads.n_heads.into(), self.t.into(), self.keys.into(), scale, self.heads.dropout.into()]
+        [n_heads.into(), n_kv_heads.into(), self.t.into(), self.keys.into(), scale, dropout.into()]
     }
 
     pub(super) fn fused_forward(&self, factors: Factors, inputs: &[Tensor], mask: Argument) -> Result<Tensor> {
-        let (q, dtype) = (&inputs[0], inputs[0].dtype());
-        let y = empty(q.shape(), dtype, q)?;
-        let lse = empty((self.b, self.heads.n_heads, self.t), DType::F32, q)?;
-        let tensors = [tensor(q)?, tensor(&inputs[1])?, tensor(&inputs[2])?, mask, tensor(&y)?, tensor(&lse)?];
-        let grid = self.blocks(self.t, QUERIES, 0);
-        launch(device(q)?, &factors.kernel("attention"), grid, &[&tensors[..], &self.sizes()].concat())?;
+        let ([q, k], d_head) = (self.turned_on_gpu(inputs)?, self.d_head());
+        let y = empty(q.shape(), q.dtype(), &q)?;
+        let lse = empty((self.b, self.heads.n_heads, self.t), DType::F32, &q)?;
+        let tensors = [tensor(&q)?, tensor(&k)?, tensor(&inputs[2])?, mask, self.seen()?, tensor(&y)?, tensor(&lse)?];
+        let queries = QUERY_THREADS / WARP * ROWS * if d_head > NARROW { 1 } else { 2 };
+        let shared_bytes = factors.forward_bytes(d_head);
+        let grid = self.blocks((self.heads.n_heads, self.t), queries, QUERY_THREADS, shared_bytes);
+        launch(device(&q)?, &factors.kernel("attention", d_head), grid, &[&tensors[..], &self.sizes()].concat())?;
         // The last forward pass is the one whose gradients are asked for.
         *self.saved() = Some(Saved { y: y.clone(), lse });
         Ok(y)
@@ -109,34 +126,37 @@ impl Attention {
         let Some(Saved { y, lse }) = self.saved().take() else {
             candle_core::bail!("the gradients of attention were asked for before its result");
         };
-        let ([q, k, v], dtype) = ([&inputs[0], &inputs[1], &inputs[2]], inputs[0].dtype());
+        let (v, dtype, d_head) = (&inputs[2], inputs[0].dtype(), self.d_head());
+        // Turned again: kept, they would take as much memory as the inputs.
+        let [q, k] = &self.turned_on_gpu(inputs)?;
         let gpu = device(q)?;
         let delta = empty(lse.shape(), DType::F32, q)?;
         let n = self.b * self.heads.n_heads * self.t;
         let sizes = [n.into(), self.heads.n_heads.into(), self.t.into(), self.heads.dropout.into()];
         let of_delta = [&[tensor(&y)?, tensor(dy)?, tensor(&delta)?][..], &sizes].concat();
-        launch(gpu, &factors.kernel("attention_delta"), Grid::of_blocks(n.div_ceil(THREADS / LANES)), &of_delta)?;
+        let grid = Grid::of_blocks(n.div_ceil(THREADS / LANES));
+        launch(gpu, &factors.kernel("attention_delta", d_head), grid, &of_delta)?;
         drop(y);
 
         let (dk, dv) = (empty(k.shape(), dtype, q)?, empty(v.shape(), dtype, q)?);
-        let given = [tensor(q)?, tensor(k)?, tensor(v)?, tensor(dy)?, mask, tensor(&lse)?, tensor(&delta)?];
+        let given =
+            [tensor(q)?, tensor(k)?, tensor(v)?, tensor(dy)?, mask, self.seen()?, tensor(&lse)?, tensor(&delta)?];
         let dq = empty(q.shape(), dtype, q)?;
         // The blocks of a head add to the gradient of its queries, in whatever order they run. One block has it alone.
         let sixteens = self.b * self.heads.n_heads * self.t.div_ceil(ROWS);
-        let sums = (self.keys > KEYS.0).then(|| Tensor::zeros((sixteens, ROWS, D_HEAD), DType::F32, q.device()));
+        let sums = (self.keys > KEYS.0).then(|| Tensor::zeros((sixteens, ROWS, d_head), DType::F32, q.device()));
         let sums = sums.transpose()?;
         let of_sums = sums.as_ref().map_or(Ok(Argument::Address(0)), tensor)?;
         let gradients_of = [tensor(&dq)?, of_sums, tensor(&dk)?, tensor(&dv)?];
-        let grid = self.blocks(self.keys, KEYS, factors.backward_bytes());
+        let of_keys = (self.heads.n_kv_heads, self.keys);
+        let grid = self.blocks(of_keys, KEYS.0, KEYS.1, factors.backward_bytes(d_head));
         let arguments = [&given[..], &gradients_of, &self.sizes()].concat();
-        launch(gpu, &factors.kernel("attention_backward"), grid, &arguments)?;
+        launch(gpu, &factors.kernel("attention_backward", d_head), grid, &arguments)?;
         if sums.is_some() {
             let sizes = [sixteens.into(), self.heads.n_heads.into(), self.t.into()];
             let arguments = [&[of_sums, tensor(&dq)?][..], &sizes].concat();
-            launch(gpu, &factors.kernel("attention_queries"), Grid::of_warps(sixteens), &arguments)?;
+            launch(gpu, &factors.kernel("attention_queries", d_head), Grid::of_warps(sixteens), &arguments)?;
         }
-        gradients.add_tensor(q, dq)?;
-        gradients.add_tensor(k, dk)?;
-        gradients.add_tensor(v, dv)
+        self.add_gradients(inputs, [dq, dk, dv], gradients)
     }
 }

@@ -37,7 +37,10 @@ impl Kernels for Gather {
 
     fn backward(&self, inputs: &[Tensor], dy: &Tensor, gradients: &mut Gradients) -> Result<()> {
         let (rows, d) = self.shapes(inputs)?;
-        for (table, ids) in inputs.iter().zip(&self.ids).filter(|(table, _)| gradients.wants(table)) {
+        for (table, ids) in inputs.iter().zip(&self.ids) {
+            if !gradients.wants(table) {
+                continue;
+            }
             // Rows are added one by one: into the gradient itself where it is of f32.
             let there = gradients.get(table).filter(|sum| sum.dtype() == DType::F32).cloned();
             let sum = match &there {

@@ -33,6 +33,7 @@ pub(super) enum Argument {
     Int(i32),
     Dropout(Mask),
     Rates(Rates),
+    Sight(Seen),
 }
 
 /// `Dropout` of the kernels.
@@ -56,6 +57,17 @@ pub(super) struct Rates {
     pub(super) scale_v: f32,
 }
 
+/// `Sight` of the kernels.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(super) struct Seen {
+    /// Address of the first keys of the documents of queries, or 0.
+    pub(super) starts: u64,
+    pub(super) causal: u32,
+    /// At most `i32::MAX`.
+    pub(super) window: u32,
+}
+
 /// `Table` of the kernels, as its words: what they are is the caller's business.
 #[repr(C)]
 pub(super) struct Table(pub(super) [u64; TABLE_WORDS]);
@@ -72,6 +84,9 @@ unsafe impl DeviceRepr for Mask {}
 // SAFETY: as above.
 #[expect(unsafe_code, reason = "structures passed to kernels by value")]
 unsafe impl DeviceRepr for Rates {}
+// SAFETY: as above.
+#[expect(unsafe_code, reason = "structures passed to kernels by value")]
+unsafe impl DeviceRepr for Seen {}
 
 impl From<Dropout> for Argument {
     fn from(dropout: Dropout) -> Self {
@@ -227,6 +242,7 @@ pub(super) fn launch_with(
             Argument::Int(int) => builder.arg(int),
             Argument::Dropout(mask) => builder.arg(mask),
             Argument::Rates(rates) => builder.arg(rates),
+            Argument::Sight(seen) => builder.arg(seen),
         };
     }
     if x > MOST_BLOCKS.0 || y > MOST_BLOCKS.1 {

@@ -9,7 +9,7 @@ use crate::nn::ops::Gradients;
 use crate::nn::ops::layer_norm::{LayerNorm, shapes};
 
 /// Blocks that work through the rows backward: several for each multiprocessor of the largest GPUs.
-const BLOCKS: usize = 1024;
+pub(super) const BLOCKS: usize = 1024;
 const NULL: Argument = Argument::Address(0);
 
 impl LayerNorm {
@@ -20,10 +20,10 @@ impl LayerNorm {
 }
 
 /// Bytes of `n` numbers of f32 in shared memory.
-fn shared_bytes(n: usize) -> Result<usize> {
+pub(super) fn shared_bytes(n: usize) -> Result<usize> {
     let bytes = 4 * n;
     if bytes > SHARED_BYTES {
-        bail!("a layer norm that needs {bytes} bytes of shared memory: a GPU has {SHARED_BYTES}");
+        bail!("a norm that needs {bytes} bytes of shared memory: a GPU has {SHARED_BYTES}");
     }
     Ok(bytes)
 }
@@ -81,8 +81,11 @@ impl Kernels for LayerNorm {
             self.dropout.into(),
         ];
         launch(device(x)?, &format!("layer_norm_backward_{}", suffix(x.dtype())?), grid, &arguments)?;
-        gradients.add_row_sums(gain, &partial, 0)?;
-        gradients.add_row_sums(bias, &partial, d)?;
+        for (weight, first) in [(gain, 0), (bias, d)] {
+            if gradients.wants(weight) {
+                gradients.add_row_sums(weight, &partial, first)?;
+            }
+        }
         gradients.add_tensor(x, dx)?;
         match (residual, dresidual) {
             (Some(residual), Some(dresidual)) => gradients.add_tensor(residual, dresidual),

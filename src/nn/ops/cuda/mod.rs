@@ -22,12 +22,13 @@ mod many;
 mod mix;
 mod open;
 mod product;
+mod rms_norm;
 mod sums;
 
 use candle_core::{DType, Result, Tensor};
 
 pub(super) use adamw::adamw;
-pub(super) use elementwise::{add, cast_many};
+pub(super) use elementwise::{add, add_columns, add_dropped, cast_many, take_columns};
 pub use error::CudaError;
 pub(super) use fused_attention::Saved;
 pub use open::{load_cuda, open_cuda};

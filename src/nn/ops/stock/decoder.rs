@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use candle_core::{D, Result, Tensor};
+use candle_core::{D, Device, Result, Tensor};
 
 use super::super::activation::Activation;
 use super::super::attention::{Heads, Sequences};
@@ -68,7 +68,8 @@ pub(in crate::nn) fn head_loss(x: &Tensor, w: &Tensor, bias: Option<&Tensor>, la
 /// What is added to the scores `(b, 1, t, keys)`, or `(1, 1, t, keys)` where all sequences see alike: far below any score where
 /// a query does not see a key.
 pub(super) fn unseen(of: Sequences<'_>, heads: Heads, [b, t, keys]: [usize; 3], like: &Tensor) -> Result<Tensor> {
-    let visible = Visible::new(heads.sight, of.starts, [b, t, keys])?;
+    let starts = of.starts.map(|starts| starts.to_device(&Device::Cpu)).transpose()?;
+    let visible = Visible::new(heads.sight, starts.as_ref(), [b, t, keys])?;
     let sequences = if of.starts.is_some() { b } else { 1 };
     let mut bias = vec![-1e4f32; sequences * t * keys];
     for (i, row) in bias.chunks_exact_mut(keys).enumerate() {

@@ -7,4 +7,5 @@
 #include "gather.cu"
 #include "layer_norm.cu"
 #include "reduce.cu"
+#include "rms_norm.cu"
 #include "softmax.cu"

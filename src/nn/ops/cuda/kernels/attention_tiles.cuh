@@ -9,7 +9,6 @@
 
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
 
-constexpr int D_HEAD = 64;
 // Numbers in a word, and in the 16 bytes that are copied and loaded at once.
 template <class T> constexpr int WORD = 4 / sizeof(T);
 template <class T> constexpr int PIECE = 16 / sizeof(T);
@@ -20,10 +19,10 @@ template <class T> constexpr int SPAN = 2 * PIECE<T>;
 
 // Rows are 16 bytes further apart than they are long: eight of them lie in different banks, and so do the numbers that
 // `add_rows` reads at once.
-template <class T, int ROWS = TILE<T>> using Tile = T[ROWS][D_HEAD + PIECE<T>];
-// Sums of a warp over 16 rows and all columns of a head, and 16 such rows as factors A.
-using Sums = float[D_HEAD / 8][4];
-template <class T> using Rows = unsigned[D_HEAD / SPAN<T>][4];
+template <class T, int D, int ROWS = TILE<T>> using Tile = T[ROWS][D + PIECE<T>];
+// Sums of a warp over 16 rows and the D columns of a head, and 16 such rows as factors A.
+template <int D> using Sums = float[D / 8][4];
+template <class T, int D> using Rows = unsigned[D / SPAN<T>][4];
 
 __device__ inline int lane() { return threadIdx.x % WARP; }
 __device__ inline int row_of_lane() { return lane() / 4; }
@@ -37,26 +36,27 @@ __device__ inline unsigned rounded(unsigned word, float) { return to_tf32(word);
 __device__ inline unsigned rounded(unsigned word, bf16) { return word; }
 __device__ inline unsigned rounded(unsigned word, f16) { return word; }
 
-// The head that a block works on, and the first of its rows: a head has blocks of so many rows.
+// The head that a block works on, and the first of its rows: a head has blocks of so many rows, the last of them first if
+// `backwards`.
 struct Block {
   unsigned head;
   int first;
 
-  __device__ Block(size_t rows, int of_block) {
-    unsigned blocks = (unsigned(rows) + of_block - 1) / of_block;
+  __device__ Block(size_t rows, int of_block, bool backwards = false) {
+    unsigned blocks = (unsigned(rows) + of_block - 1) / of_block, part = blockIdx.x % blocks;
     head = blockIdx.x / blocks;
-    first = blockIdx.x % blocks * of_block;
+    first = (backwards ? blocks - 1 - part : part) * of_block;
   }
 };
 
 // The rows of one head.
-template <class T> struct Head {
+template <class T, int D> struct Head {
   T *first;
   size_t stride;
   int rows;
 
   __device__ Head(T *x, size_t rows, size_t heads, unsigned head)
-      : first(x + (head / unsigned(heads) * rows * heads + head % unsigned(heads)) * D_HEAD), stride(heads * D_HEAD),
+      : first(x + (head / unsigned(heads) * rows * heads + head % unsigned(heads)) * D), stride(heads * D),
         rows(int(rows)) {}
 
   __device__ T *row(int i) const { return first + i * stride; }
@@ -85,9 +85,9 @@ __device__ inline float addend_of(int key, int keys, const float *mask, float in
 }
 
 // Starts copying the rows from `first` on; rows that are not there are zeros.
-template <int THREADS, class T, int ROWS, int M>
-__device__ void copy_rows(T (&tile)[ROWS][M], const Head<const T> &head, int first) {
-  constexpr int PIECES = D_HEAD / PIECE<T>, AT_ONCE = THREADS / PIECES;
+template <int THREADS, class T, int D, int ROWS, int M>
+__device__ void copy_rows(T (&tile)[ROWS][M], const Head<const T, D> &head, int first) {
+  constexpr int PIECES = D / PIECE<T>, AT_ONCE = THREADS / PIECES;
   int row = threadIdx.x / PIECES, column = threadIdx.x % PIECES * PIECE<T>;
   const T *from = head.row(first + row) + column;
 #pragma unroll
@@ -97,19 +97,21 @@ __device__ void copy_rows(T (&tile)[ROWS][M], const Head<const T> &head, int fir
   }
 }
 
-// `f(at, first)` for the tiles of two heads of as many rows, of which `tiles[at]` are those from `first` on: the next are
-// copied meanwhile. `copy(at, first)` starts what else goes with them.
-template <int THREADS, class T, int N, int M, class C, class F>
-__device__ void over_tiles(T (&tiles)[2][2][N][M], const Head<const T> &left, const Head<const T> &right, C copy, F f) {
+// `f(at, first)` for the tiles of two heads that have rows from `begin` on and before `end`; `begin` is a multiple of their
+// height. `tiles[at]` are those from `first` on: the next are copied meanwhile. `copy(at, first)` starts what else goes with
+// them.
+template <int THREADS, class T, int D, int N, int M, class C, class F>
+__device__ void over_tiles(T (&tiles)[2][2][N][M], const Head<const T, D> &left, const Head<const T, D> &right, int begin,
+                           int end, C copy, F f) {
   auto copy_all = [&](int at, int first) {
     copy_rows<THREADS>(tiles[at][0], left, first);
     copy_rows<THREADS>(tiles[at][1], right, first);
     copy(at, first);
   };
-  copy_all(0, 0);
+  if (begin < end) copy_all(0, begin);
   end_of_copies();
-  for (int at = 0, first = 0; first < left.rows; first += N, at ^= 1) {
-    if (first + N < left.rows) copy_all(at ^ 1, first + N);
+  for (int at = 0, first = begin; first < end; first += N, at ^= 1) {
+    if (first + N < end) copy_all(at ^ 1, first + N);
     end_of_copies();
     wait_for_all_but_the_last();
     __syncthreads();
@@ -123,9 +125,9 @@ struct Nothing {
 };
 
 // 16 rows from `first` on as factors A; rows that are not there are zeros.
-template <class T> __device__ void load_rows(Rows<T> &rows, const Head<const T> &head, int first) {
+template <class T, int D> __device__ void load_rows(unsigned (&rows)[D / SPAN<T>][4], const Head<const T, D> &head, int first) {
 #pragma unroll
-  for (int step = 0; step < D_HEAD / SPAN<T>; step++)
+  for (int step = 0; step < D / SPAN<T>; step++)
 #pragma unroll
     for (int i = 0; i < 4; i++) {
       int row = first + row_of_lane() + i % 2 * 8, column = SPAN<T> * step + lane() % 4 * WORD<T> + i / 2 * PIECE<T>;
@@ -134,19 +136,19 @@ template <class T> __device__ void load_rows(Rows<T> &rows, const Head<const T> 
 }
 
 // 16 rows of a tile as factors A.
-template <class T, int N, int M> __device__ void load_rows(Rows<T> &rows, const T (&tile)[N][M], int first) {
+template <class T, int S, int N, int M> __device__ void load_rows(unsigned (&rows)[S][4], const T (&tile)[N][M], int first) {
 #pragma unroll
-  for (int step = 0; step < D_HEAD / SPAN<T>; step++) {
+  for (int step = 0; step < S; step++) {
     load_matrices(rows[step], &tile[first + lane() % 16][SPAN<T> * step + lane() / 16 * PIECE<T>]);
 #pragma unroll
     for (int i = 0; i < 4; i++) rows[step][i] = rounded(rows[step][i], T());
   }
 }
 
-// c[g] = rows[g] (16 x 64) times the transposed rows `first` to `first` + 8 of a tile, for G such factors A.
+// c[g] = rows[g] (16 x D) times the transposed rows `first` to `first` + 8 of a tile, for G such factors A.
 template <class T, int G, int S, int N, int M>
 __device__ void multiply_rows(float (*const (&c)[G])[4], const unsigned (&rows)[G][S][4], const T (&tile)[N][M], int first) {
-  static_assert(S == D_HEAD / SPAN<T>);
+  static_assert(S == (M - PIECE<T>) / SPAN<T>);
 #pragma unroll
   for (int step = 0; step < S; step += 2) {
     unsigned b[4];
@@ -266,8 +268,8 @@ __device__ void add_rows(float (&sums)[G][C][4], const Factor<float> (&factors)[
 }
 
 // Rows from `first` on and 8 C columns from `column` on; `factor` is that of the rows of a lane.
-template <class T, int C>
-__device__ void store_rows(const Head<T> &head, int first, const float (&sums)[C][4], const float (&factor)[2],
+template <class T, int D, int C>
+__device__ void store_rows(const Head<T, D> &head, int first, const float (&sums)[C][4], const float (&factor)[2],
                            int column = 0) {
 #pragma unroll
   for (int half = 0; half < 2; half++) {

@@ -129,6 +129,25 @@ struct Dropout {
   }
 };
 
+// Which keys a query sees: those up to its own if `causal`, of these the last `window`, and none before the first of its
+// document.
+struct Sight {
+  // (B, rows), or null.
+  const unsigned *starts;
+  unsigned causal, window;
+
+  // The first key that a query sees; `starts` are those of its sequence.
+  __device__ int first(int row, const unsigned *starts) const {
+    int first = causal ? max(0, row + 1 - int(window)) : 0;
+    return starts ? max(first, int(starts[row])) : first;
+  }
+
+  // Those of the sequence of a head.
+  __device__ const unsigned *starts_of(unsigned head, size_t heads, size_t rows) const {
+    return starts ? starts + head / unsigned(heads) * rows : nullptr;
+  }
+};
+
 // N elements that are loaded or stored at once.
 template <int N, class T> struct alignas(N * sizeof(T)) Some {
   T v[N];

@@ -1,14 +1,18 @@
 // Attention weights: softmax of scores with a mask and dropout. A warp a row of scores (rows, keys) of f32; `first_row`
-// is the number of the first of them among all rows (B, heads, T), `rows_a_sequence` is heads x T, and the mask is
-// (B, keys) or null.
+// is the number of the first of them among all rows (B, heads, t), and the mask is (B, keys) or null.
 
 #include "common.cuh"
 
 struct Row {
   size_t row, position;
   const float *scores, *mask;
+  // The keys that it sees.
+  size_t first, end;
 
-  __device__ float score(size_t key) const { return mask ? scores[key] + mask[key] : scores[key]; }
+  __device__ float score(size_t key) const {
+    if (key < first || key >= end) return -INFINITY;
+    return mask ? scores[key] + mask[key] : scores[key];
+  }
 
   __device__ Softmax softmax(size_t keys) const {
     Softmax all;
@@ -18,18 +22,22 @@ struct Row {
   }
 };
 
-__device__ inline Row row_of(const float *scores, const float *mask, size_t keys, size_t first_row,
-                             size_t rows_a_sequence) {
+__device__ inline Row row_of(const float *scores, const float *mask, const Sight &sight, size_t keys, size_t first_row,
+                             size_t heads, size_t t) {
   size_t row = blockIdx.x * size_t(blockDim.x / WARP) + threadIdx.x / WARP, among_all = first_row + row;
+  size_t sequence = among_all / t / heads, query = among_all % t;
+  const float *of_sequence = mask ? mask + sequence * keys : nullptr;
+  const unsigned *starts = sight.starts ? sight.starts + sequence * t : nullptr;
   // Of dropout, a row begins at a multiple of 16.
-  return {row, among_all * ((keys + 15) / 16 * 16), scores + row * keys, mask ? mask + among_all / rows_a_sequence * keys : nullptr};
+  return {row, among_all * ((keys + 15) / 16 * 16), scores + row * keys, of_sequence, size_t(sight.first(int(query), starts)),
+          sight.causal ? min(query + 1, keys) : keys};
 }
 
 // The weights after dropout.
 template <class T>
-__device__ void softmax(const float *scores, const float *mask, T *weights, size_t rows, size_t keys, size_t first_row,
-                        size_t rows_a_sequence, Dropout dropout) {
-  Row row = row_of(scores, mask, keys, first_row, rows_a_sequence);
+__device__ void softmax(const float *scores, const float *mask, Sight sight, T *weights, size_t rows, size_t keys,
+                        size_t first_row, size_t heads, size_t t, Dropout dropout) {
+  Row row = row_of(scores, mask, sight, keys, first_row, heads, t);
   if (row.row >= rows) return;
   Softmax all = row.softmax(keys);
   for (size_t key = threadIdx.x % WARP; key < keys; key += WARP)
@@ -39,9 +47,10 @@ __device__ void softmax(const float *scores, const float *mask, T *weights, size
 // The weights after dropout again, and the gradient of the scores: with P the weights, M the mask of dropout and dA the
 // gradient of what multiplies the values, dS = P (M dA - rowsum(P M dA)).
 template <class T>
-__device__ void softmax_backward(const float *scores, const float *mask, const float *da, T *weights, T *dscores,
-                                 size_t rows, size_t keys, size_t first_row, size_t rows_a_sequence, Dropout dropout) {
-  Row row = row_of(scores, mask, keys, first_row, rows_a_sequence);
+__device__ void softmax_backward(const float *scores, const float *mask, Sight sight, const float *da, T *weights,
+                                 T *dscores, size_t rows, size_t keys, size_t first_row, size_t heads, size_t t,
+                                 Dropout dropout) {
+  Row row = row_of(scores, mask, sight, keys, first_row, heads, t);
   if (row.row >= rows) return;
   da += row.row * keys;
   Softmax all = row.softmax(keys);
@@ -57,13 +66,13 @@ __device__ void softmax_backward(const float *scores, const float *mask, const f
 }
 
 #define SOFTMAX(S, T)                                                                                                  \
-  extern "C" __global__ void softmax_##S(const float *scores, const float *mask, T *weights, size_t rows, size_t keys, \
-                                         size_t first_row, size_t rows_a_sequence, Dropout dropout) {                  \
-    softmax(scores, mask, weights, rows, keys, first_row, rows_a_sequence, dropout);                                   \
+  extern "C" __global__ void softmax_##S(const float *scores, const float *mask, Sight sight, T *weights, size_t rows, \
+                                         size_t keys, size_t first_row, size_t heads, size_t t, Dropout dropout) {     \
+    softmax(scores, mask, sight, weights, rows, keys, first_row, heads, t, dropout);                                   \
   }                                                                                                                    \
-  extern "C" __global__ void softmax_backward_##S(const float *scores, const float *mask, const float *da, T *weights, \
-                                                  T *dscores, size_t rows, size_t keys, size_t first_row,              \
-                                                  size_t rows_a_sequence, Dropout dropout) {                           \
-    softmax_backward(scores, mask, da, weights, dscores, rows, keys, first_row, rows_a_sequence, dropout);             \
+  extern "C" __global__ void softmax_backward_##S(const float *scores, const float *mask, Sight sight,                 \
+                                                  const float *da, T *weights, T *dscores, size_t rows, size_t keys,   \
+                                                  size_t first_row, size_t heads, size_t t, Dropout dropout) {         \
+    softmax_backward(scores, mask, sight, da, weights, dscores, rows, keys, first_row, heads, t, dropout);             \
   }
 FOR_EACH_TYPE(SOFTMAX)
