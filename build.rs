@@ -15,9 +15,13 @@ fn main() {
 }
 
 /// Leaves the revision of these sources in `GREENFORMERS_REVISION`, with a `+` where they differ from it: in release builds,
-/// which measure. A test build would have to be made again after every commit.
+/// which measure. A test build would have to be made again after every commit. A build that has no repository may be told it.
 fn name_revision() {
     if std::env::var("PROFILE").as_deref() != Ok("release") {
+        return;
+    }
+    println!("cargo:rerun-if-env-changed=GREENFORMERS_REVISION");
+    if std::env::var_os("GREENFORMERS_REVISION").is_some() {
         return;
     }
     println!("cargo:rerun-if-changed=src");
@@ -28,6 +32,9 @@ fn name_revision() {
     // Sources that lie in someone else's repository have not its revision.
     let here = std::env::var("CARGO_MANIFEST_DIR").ok();
     if here.is_none() || git(&["rev-parse", "--show-toplevel"]) != here {
+        if let Some(revision) = packed_revision() {
+            println!("cargo:rustc-env=GREENFORMERS_REVISION={revision}");
+        }
         return;
     }
     if let Some(log) = git(&["rev-parse", "--git-path", "logs/HEAD"]) {
@@ -37,6 +44,15 @@ fn name_revision() {
         let changed = git(&["status", "--porcelain", "--untracked-files=no"]).is_none_or(|s| !s.is_empty());
         println!("cargo:rustc-env=GREENFORMERS_REVISION={revision}{}", if changed { "+" } else { "" });
     }
+}
+
+/// The revision that `cargo package` noted beside the sources that it packed.
+fn packed_revision() -> Option<String> {
+    let noted = std::fs::read_to_string(".cargo_vcs_info.json").ok()?;
+    let (_, rest) = noted.split_once("\"sha1\": \"")?;
+    let revision: String = rest.chars().take_while(char::is_ascii_hexdigit).take(12).collect();
+    let changed = if noted.contains("\"dirty\": true") { "+" } else { "" };
+    (!revision.is_empty()).then(|| format!("{revision}{changed}"))
 }
 
 /// Leaves `all.ptx` in the output folder, for GPUs of compute capability 8.0, whose assembly the driver compiles for every

@@ -82,6 +82,21 @@ fn is_interval(value: &Value) -> bool {
 }
 
 #[test]
+fn the_version_says_commit_and_features_and_its_short_form_neither() {
+    let folder = TempDir::new().unwrap();
+    let number = format!("greenformers {}", env!("CARGO_PKG_VERSION"));
+    assert_eq!(stdout(&run(&["-V"], folder.path())), format!("{number}\n"));
+    let long = stdout(&run(&["--version"], folder.path()));
+    let lines: Vec<&str> = long.lines().collect();
+    let [first, commit, features] = lines[..] else { panic!("{long}") };
+    assert_eq!(first, number);
+    // A build for tests is not told its commit: it would have to be made again after each.
+    let known = option_env!("GREENFORMERS_REVISION").unwrap_or("not known: this build was not told it");
+    assert_eq!(commit.strip_prefix("commit: "), Some(known));
+    assert_eq!(features, if cfg!(feature = "cuda") { "features: cuda" } else { "features: none" });
+}
+
+#[test]
 fn the_published_bert_base_footprint_comes_out() {
     let folder = tempfile::tempdir().unwrap();
     let args = [

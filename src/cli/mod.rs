@@ -28,13 +28,14 @@ mod workload;
 use std::io::{ErrorKind, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::LazyLock;
 
 use clap::{Parser, Subcommand};
 
 /// What training a transformer will cost in time, money and CO2e, before it is trained, and what a low-rank
 /// (LRT) or Linformer variant would save.
 #[derive(Debug, Parser)]
-#[command(name = "greenformers", version, propagate_version = true, max_term_width = 100)]
+#[command(name = "greenformers", version, long_version = LONG_VERSION.as_str(), propagate_version = true, max_term_width = 100)]
 #[command(after_help = "Examples:
   greenformers run                                           measure this machine, estimate BERT-base on it, write a report
   greenformers estimate --hardware a100-sxm4-80gb --devices 8
@@ -88,6 +89,13 @@ enum Command {
     /// Print a page for `man`, or write one for each command
     Man(man::Args),
 }
+
+/// What `--version` says: the version, the commit, and what is built in beyond the default. `-V` says the version alone.
+static LONG_VERSION: LazyLock<String> = LazyLock::new(|| {
+    let commit = option_env!("GREENFORMERS_REVISION").unwrap_or("not known: this build was not told it");
+    let features = if cfg!(feature = "cuda") { "cuda" } else { "none" };
+    format!("{}\ncommit: {commit}\nfeatures: {features}", env!("CARGO_PKG_VERSION"))
+});
 
 /// What every command is given.
 struct Context {

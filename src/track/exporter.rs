@@ -24,6 +24,7 @@ use prometheus_client::registry::Registry;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, oneshot};
 
+use crate::meter::Coverage;
 use crate::sensor::{MeterFacts, Reader};
 
 /// Clients at a time; one more is turned away.
@@ -146,25 +147,53 @@ struct MeterLabels {
     covers: &'static str,
 }
 
-/// The readings in the text format: joules since the command was about to start, and watts over the last two readings.
-/// What is not known is left out, and never 0.
+/// What tells one component from another in OpenTelemetry's conventions for hardware (`hw.id`, `hw.type`), as its rules for
+/// Prometheus write them, and how the reading is known, for which they have no word.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ComponentLabels {
+    hw_id: String,
+    hw_type: &'static str,
+    source: &'static str,
+}
+
+/// `hw.type` of what a meter covers. The list of the conventions has no word for the last two, and lets others have their own.
+fn hw_type(coverage: Coverage) -> &'static str {
+    match coverage {
+        Coverage::Gpu => "gpu",
+        Coverage::CpuPackage => "cpu",
+        Coverage::Dram => "memory",
+        Coverage::NodeShare => "host_share",
+        Coverage::Module => "module",
+    }
+}
+
+/// The readings in the text format: joules since the command was about to start, and watts over the last two readings, each
+/// under our name and under OpenTelemetry's (`hw.energy`, `hw.power`). What is not known is left out, and never 0.
 fn metrics(latest: &[MeterFacts]) -> std::result::Result<String, std::fmt::Error> {
     let energy = Family::<MeterLabels, Counter<f64, AtomicU64>>::default();
     let power = Family::<MeterLabels, Gauge<f64, AtomicU64>>::default();
+    let hw_energy = Family::<ComponentLabels, Counter<f64, AtomicU64>>::default();
+    let hw_power = Family::<ComponentLabels, Gauge<f64, AtomicU64>>::default();
     for meter in latest {
         let info = &meter.info;
         let labels =
             MeterLabels { device: info.domain.clone(), source: info.source.name(), covers: info.coverage.words() };
+        let component =
+            ComponentLabels { hw_id: info.domain.clone(), hw_type: hw_type(info.coverage), source: info.source.name() };
         if let Some(joules) = meter.energy_j {
             energy.get_or_create(&labels).inc_by(joules);
+            hw_energy.get_or_create(&component).inc_by(joules);
         }
         if let Some(watts) = meter.power_w {
             power.get_or_create(&labels).set(watts);
+            hw_power.get_or_create(&component).set(watts);
         }
     }
     let mut registry = Registry::default();
     registry.register("greenformers_energy_joules", "Energy since tracking began", energy);
     registry.register("greenformers_power_watts", "Power over the last two readings", power);
+    registry.register("hw_energy_joules", "Energy consumed by the component since tracking began", hw_energy);
+    registry.register("hw_power_watts", "Power of the component over the last two readings", hw_power);
     let mut text = String::new();
     encode(&mut text, &registry)?;
     Ok(text)
@@ -214,6 +243,28 @@ mod tests {
         assert!((value("greenformers_power_watts{") - 5.0).abs() < 0.5);
         assert!(value("greenformers_energy_joules_total{") > 0.1);
         assert!(answer.contains("# TYPE greenformers_energy_joules counter"));
+    }
+
+    #[test]
+    fn the_readings_stand_under_the_names_of_open_telemetry_too() {
+        let (_sampler, exporter) = server();
+        let answer = ask(exporter.address(), "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        let value = |name: &str| -> f64 {
+            let start = format!("{name}{{hw_id=\"fake\",hw_type=\"cpu\",source=\"fake\"}} ");
+            let value = answer.lines().find_map(|l| l.strip_prefix(&start)).expect("the metric with its labels");
+            value.parse().expect("a number")
+        };
+        assert!((value("hw_power_watts") - 5.0).abs() < 0.5);
+        assert!(value("hw_energy_joules_total") > 0.1);
+        for kind in ["# TYPE hw_energy_joules counter", "# TYPE hw_power_watts gauge"] {
+            assert!(answer.contains(kind), "{answer}");
+        }
+    }
+
+    #[test]
+    fn components_have_the_types_of_open_telemetry_where_it_has_one() {
+        let types = [Coverage::Gpu, Coverage::CpuPackage, Coverage::Dram, Coverage::NodeShare, Coverage::Module];
+        assert_eq!(types.map(hw_type), ["gpu", "cpu", "memory", "host_share", "module"]);
     }
 
     #[test]

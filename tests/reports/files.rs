@@ -201,7 +201,7 @@ fn without_joules_there_is_no_card_and_no_form() {
     record.environment.meters.clear();
     record.cells.iter_mut().for_each(|c| c.meters.clear());
     let folder = reported(&record);
-    for name in ["model_card.yaml", "boamps.json"] {
+    for name in ["model_card.yaml", "boamps.json", "bom.cdx.json", "spdx.json"] {
         assert!(!folder.path().join("out").join(name).exists(), "{name}");
     }
     assert!(file(&folder, "statement.txt").contains("its energy is not known"));

@@ -1,5 +1,6 @@
 //! Reports: what they say, what they look like to a parser and to a browser, what other programs read.
 
+mod bills;
 mod browser;
 mod charts;
 mod committed;

@@ -35,7 +35,12 @@ pub(super) fn steps(record: &Record) -> usize {
 
 /// Joules by meter; a meter that did not cover a visit is left out.
 pub(super) fn drawn(record: &Record) -> Vec<Drawn> {
-    let by_cell: Vec<_> = cells(record).map(|cell| (cell, cell.joules_by_meter())).collect();
+    drawn_by(record, |_| true)
+}
+
+/// Joules by meter of some of the cells.
+pub(super) fn drawn_by(record: &Record, which: impl Fn(&Cell) -> bool) -> Vec<Drawn> {
+    let by_cell: Vec<_> = cells(record).filter(|c| which(c)).map(|cell| (cell, cell.joules_by_meter())).collect();
     let of = |info: &MeterInfo| {
         let is_it = |m: &MeterTrace| m.meter.domain == info.domain && m.meter.source == info.source;
         let in_cell = |(cell, joules): &(&Cell, Vec<Option<f64>>)| joules[cell.meters.iter().position(is_it)?];
@@ -51,10 +56,15 @@ fn cells(record: &Record) -> impl Iterator<Item = &Cell> {
     record.cells.iter().filter(|c| c.status == Status::Ok && !c.steps.is_empty())
 }
 
-/// A UUID of version 8 (RFC 9562, §5.8) that is the same for the same campaign: of when, where and with what it ran.
+/// A UUID that is the same for the same campaign: of when, where and with what it ran.
 pub(super) fn uuid(record: &Record) -> String {
     let name = [&record.created, &record.environment.host, &record.tool, &record.settings.workload.name];
-    let mut bytes = Sha256::digest(name.map(String::as_str).join("\n").as_bytes());
+    uuid_of(&name.map(String::as_str).join("\n"))
+}
+
+/// A UUID of version 8 (RFC 9562, §5.8) that is the same for the same text.
+pub(super) fn uuid_of(text: &str) -> String {
+    let mut bytes = Sha256::digest(text.as_bytes());
     bytes[6] = bytes[6] & 0x0f | 0x80;
     bytes[8] = bytes[8] & 0x3f | 0x80;
     let hex = bytes[..16].iter().fold(String::new(), |hex, b| hex + &format!("{b:02x}"));

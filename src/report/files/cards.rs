@@ -55,7 +55,7 @@ fn grams(estimate: &Estimate) -> String {
 }
 
 /// Tool, version, how it is known, and what the form has no field for.
-fn source(report: &Report, estimate: &Estimate) -> String {
+pub(super) fn source(report: &Report, estimate: &Estimate) -> String {
     let from = match estimate.basis {
         Basis::Measured => "from measured train steps",
         Basis::Sliced => "from measured train steps of the model with fewer layers",

@@ -1,5 +1,6 @@
 //! The files of a report.
 
+mod bills;
 mod campaign;
 mod cards;
 mod codecarbon;
@@ -49,6 +50,11 @@ pub fn write_report(report: &Report, folder: &Path, with_png: bool) -> Result<Ve
     made.extend(cards::model_card(report).map(|card| ("model_card.yaml".to_owned(), card.into_bytes())));
     if let Some(form) = cards::boamps(report) {
         made.push(("boamps.json".to_owned(), json(&form)?));
+    }
+    for (name, bill) in [("bom.cdx.json", bills::cyclonedx(report)), ("spdx.json", bills::spdx(report))] {
+        if let Some(bill) = bill {
+            made.push((name.to_owned(), json(&bill)?));
+        }
     }
     write(folder, made)
 }
