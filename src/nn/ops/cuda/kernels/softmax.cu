@@ -22,9 +22,10 @@ struct Row {
   }
 };
 
-__device__ inline Row row_of(const float *scores, const float *mask, const Sight &sight, size_t keys, size_t first_row,
-                             size_t heads, size_t t) {
+__device__ inline Row row_of(const float *scores, const float *mask, const Sight &sight, size_t rows, size_t keys,
+                             size_t first_row, size_t heads, size_t t) {
   size_t row = blockIdx.x * size_t(blockDim.x / WARP) + threadIdx.x / WARP, among_all = first_row + row;
+  if (row >= rows) return {row};
   size_t sequence = among_all / t / heads, query = among_all % t;
   const float *of_sequence = mask ? mask + sequence * keys : nullptr;
   const unsigned *starts = sight.starts ? sight.starts + sequence * t : nullptr;
@@ -37,7 +38,7 @@ __device__ inline Row row_of(const float *scores, const float *mask, const Sight
 template <class T>
 __device__ void softmax(const float *scores, const float *mask, Sight sight, T *weights, size_t rows, size_t keys,
                         size_t first_row, size_t heads, size_t t, Dropout dropout) {
-  Row row = row_of(scores, mask, sight, keys, first_row, heads, t);
+  Row row = row_of(scores, mask, sight, rows, keys, first_row, heads, t);
   if (row.row >= rows) return;
   Softmax all = row.softmax(keys);
   for (size_t key = threadIdx.x % WARP; key < keys; key += WARP)
@@ -50,7 +51,7 @@ template <class T>
 __device__ void softmax_backward(const float *scores, const float *mask, Sight sight, const float *da, T *weights,
                                  T *dscores, size_t rows, size_t keys, size_t first_row, size_t heads, size_t t,
                                  Dropout dropout) {
-  Row row = row_of(scores, mask, sight, keys, first_row, heads, t);
+  Row row = row_of(scores, mask, sight, rows, keys, first_row, heads, t);
   if (row.row >= rows) return;
   da += row.row * keys;
   Softmax all = row.softmax(keys);
