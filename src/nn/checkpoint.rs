@@ -58,8 +58,7 @@ impl Checkpoint {
     /// # Errors
     /// If a file cannot be read, is missing, or is not what its header or the index says.
     pub fn open(path: &Path) -> Result<Self, NnError> {
-        let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) };
-        let config = Some(folder.join(CONFIG)).filter(|config| config.is_file());
+        let config = Some(folder_of(path).join(CONFIG)).filter(|config| config.is_file());
         let config = config.map(|config| read_text(&config, MAX_JSON)).transpose()?;
         let is_factorized = config.as_deref().is_some_and(says_factorized);
         let mut checkpoint =
@@ -124,6 +123,12 @@ impl Checkpoint {
         &self.path
     }
 
+    /// The folder that was opened, or that of the file.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        folder_of(&self.path)
+    }
+
     /// The text of the `config.json` beside the weights.
     #[must_use]
     pub fn config(&self) -> Option<&str> {
@@ -178,6 +183,10 @@ impl Checkpoint {
         }
         Ok(view.load(device)?)
     }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    if path.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) }
 }
 
 /// Bytes of the tensors of a file.
