@@ -38,15 +38,18 @@ def parts(name, weight):
         weight = weight[rows:]
 
 
-# As in tests/factorize.rs.
-DECODER = dict(hidden_size=12, num_hidden_layers=2, intermediate_size=20, vocab_size=29, max_position_embeddings=11, pad_token_id=None)
+# As in tests/factorize.rs, and what tests/whitened.rs adds: constants far from the usual ones, so that they matter.
+DECODER = dict(hidden_size=12, num_hidden_layers=2, intermediate_size=20, vocab_size=29, max_position_embeddings=11, pad_token_id=None,
+               rms_norm_eps=0.1)
 CONFIGS = {
     "dense": dict(model_type="bert", hidden_size=12, num_hidden_layers=2, num_attention_heads=3, intermediate_size=20, vocab_size=29,
-                  max_position_embeddings=11, type_vocab_size=2),
-    "gpt2": dict(model_type="gpt2", n_embd=12, n_layer=2, n_head=3, n_inner=20, vocab_size=29, n_positions=11),
-    "llama": dict(DECODER, model_type="llama", num_attention_heads=4, num_key_value_heads=2, head_dim=6, tie_word_embeddings=False),
+                  max_position_embeddings=11, type_vocab_size=2, layer_norm_eps=0.1),
+    "gpt2": dict(model_type="gpt2", n_embd=12, n_layer=2, n_head=3, n_inner=20, vocab_size=29, n_positions=11,
+                 layer_norm_epsilon=0.1),
+    "llama": dict(DECODER, model_type="llama", num_attention_heads=4, num_key_value_heads=2, head_dim=6, tie_word_embeddings=False,
+                  rope_parameters=dict(rope_type="default", rope_theta=50.0)),
     "phi3": dict(DECODER, model_type="phi3", num_attention_heads=2, num_key_value_heads=1, sliding_window=None,
-                 tie_word_embeddings=False),
+                 tie_word_embeddings=False, rope_parameters=dict(rope_type="default", rope_theta=200.0, partial_rotary_factor=1.0)),
 }
 SEQ_LEN = 11
 

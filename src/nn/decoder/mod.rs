@@ -23,7 +23,8 @@ use super::params::Init;
 use super::{CausalBatch, NnError, Params, Tape};
 use crate::model::{Arch, Bias, Config, Positions};
 
-/// The base of rotary angles (Su et al. 2021, section 3.2.2; Hugging Face's default `rope_theta`). Another would cost the same.
+/// The base of rotary angles (Su et al. 2021, section 3.2.2; Hugging Face's default `rope_theta`), where no checkpoint says another,
+/// which would cost the same.
 const THETA: f64 = 10_000.0;
 
 struct Layer {
@@ -92,7 +93,8 @@ impl Decoder {
         let rows = config.details.n_positions.unwrap_or(config.max_seq_len);
         let position = learned.then(|| p.create(names.position, &[rows, d], Init::Normal)).transpose()?;
         let rotary = config.positions() == Positions::Rotary;
-        let angles = rotary.then(|| Angles::new(config.max_seq_len, config.d_head(), THETA)).transpose()?.map(Arc::new);
+        let theta = p.constant("rope_theta").unwrap_or(THETA);
+        let angles = rotary.then(|| Angles::new(config.max_seq_len, config.d_head(), theta)).transpose()?.map(Arc::new);
         let layers = (0..config.n_layers).map(|i| Layer::new(p, (config, arch), &names, angles.as_ref(), i));
         let layers = layers.collect::<Result<_, _>>()?;
         let norm = config.has_final_norm().then(|| Norm::new(p, config, names.final_norm)).transpose()?;

@@ -74,6 +74,12 @@ pub enum FactorizeError {
     /// Whitening goes by what linears are given.
     #[error("`--solver whitened` needs a text\nhint: `--calibrate FILE` gives one such as the model is to read")]
     Uncalibrated,
+    /// The program's model is as costly as the checkpoint's, but not the same.
+    #[error("`--calibrate` cannot read texts with this model: {reason}\nhint: `--solver svd` does without a text")]
+    ComputedOtherwise {
+        /// What differs.
+        reason: String,
+    },
     /// What is drawn does not depend on a text.
     #[error("`--calibrate` says nothing of factors that are drawn\nhint: give it with `--solver whitened` or `svd`")]
     CalibrationOfDraws,

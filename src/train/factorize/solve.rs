@@ -195,7 +195,7 @@ mod tests {
         for (d_in, d_out, tokens) in [(12, 12, 40), (9, 20, 12), (20, 9, 25)] {
             let w: Mat<f64> = draw(d_out, d_in);
             // Inputs of very different sizes, and not independent.
-            let x: Mat<f64> = draw(tokens, d_in) * Mat::from_fn(d_in, d_in, |i, j| 0.5f64.powf(((i + j) / 2) as f64));
+            let x: Mat<f64> = draw(tokens, d_in) * Mat::from_fn(d_in, d_in, |i, j| 0.5f64.powf(0.5 * (i + j) as f64));
             let x = x + draw(tokens, d_in) * faer::Scale(0.1);
             let root = transposed_product(&x).llt(Side::Lower).expect("it is definite").L().to_owned();
             let lost = |near: &Mat<f64>| ((&w - near) * x.transpose()).norm_l2();
