@@ -155,8 +155,9 @@ pub(crate) fn desk(args: &[&str]) -> TempDir {
         fs::write(path.join(version).join("run.json"), account).unwrap();
     }
     if args.contains(&"factorize") {
+        fs::write(path.join("text.txt"), crate::whitened::sample()).unwrap();
         for (name, model) in [("gpt2", "gpt2"), ("bert-base-uncased", "dense")] {
-            crate::factorize::checkpoint(path, name, model);
+            crate::whitened::with_tokenizer(path, name, model);
         }
     }
     let part = r#"{"device": "cpu", "kind": "cpu", "id": "intel-rapl:0", "energy_j": {"mid": 2, "low": 1, "high": 3}}"#;

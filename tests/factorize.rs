@@ -7,17 +7,17 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device, Tensor};
 use greenformers::model::{Arch, Config, StepShape, read_hugging_face};
 use greenformers::nn::{Input, LayerLinear, Model, Params, PassConfig, Tape, linears};
-use greenformers::train::factorize::{FactorizeError, Factorized, Keep, Request, Solver, factorize};
+use greenformers::train::factorize::{self, FactorizeError, Factorized, Keep, Request, Solver};
 
 use crate::nn::{golden, numbers};
 use crate::reliability::{program, text};
 
-type Tensors = HashMap<String, Tensor>;
+pub(crate) type Tensors = HashMap<String, Tensor>;
 
-const MODELS: [&str; 4] = ["dense", "gpt2", "llama", "phi3"];
+pub(crate) const MODELS: [&str; 4] = ["dense", "gpt2", "llama", "phi3"];
 
 /// The description of a golden model as transformers writes it.
-fn config(model: &str) -> &'static str {
+pub(crate) fn config(model: &str) -> &'static str {
     match model {
         "dense" => {
             r#"{"model_type": "bert", "hidden_size": 12, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 20,
@@ -39,7 +39,7 @@ fn config(model: &str) -> &'static str {
     }
 }
 
-fn shape_of(model: &str) -> Config {
+pub(crate) fn shape_of(model: &str) -> Config {
     read_hugging_face(config(model).as_bytes()).unwrap().0
 }
 
@@ -54,7 +54,7 @@ pub(crate) fn checkpoint(folder: &Path, name: &str, model: &str) -> PathBuf {
 }
 
 /// A folder as transformers saves it.
-fn saved(folder: &Path, model: &str, tensors: &Tensors) -> PathBuf {
+pub(crate) fn saved(folder: &Path, model: &str, tensors: &Tensors) -> PathBuf {
     let path = folder.join(model);
     fs::create_dir_all(&path).unwrap();
     candle_core::safetensors::save(tensors, path.join("model.safetensors")).unwrap();
@@ -62,21 +62,25 @@ fn saved(folder: &Path, model: &str, tensors: &Tensors) -> PathBuf {
     path
 }
 
-fn tensors(path: &Path) -> Tensors {
+pub(crate) fn tensors(path: &Path) -> Tensors {
     candle_core::safetensors::load(path, &Device::Cpu).unwrap()
 }
 
-fn golden_tensors(model: &str, dtype: DType) -> Tensors {
+pub(crate) fn golden_tensors(model: &str, dtype: DType) -> Tensors {
     let all = tensors(&golden(&format!("{model}.safetensors")));
     all.into_iter().map(|(name, tensor)| (name, tensor.to_dtype(dtype).unwrap())).collect()
 }
 
-fn request(keep: Keep) -> Request {
-    Request { solver: Solver::Svd, keep, only: None, skip: None, seed: 0 }
+pub(crate) fn request(keep: Keep) -> Request {
+    Request { solver: Solver::Svd, keep, only: None, skip: None, seed: 0, calibration: None }
+}
+
+pub(crate) fn factorize(path: &Path, output: &Path, request: &Request) -> Result<Factorized, FactorizeError> {
+    factorize::factorize(path, output, request, &mut |_, _| {})
 }
 
 /// The loss on one batch of a folder, as f64.
-fn loss(model: &str, path: &Path) -> f64 {
+pub(crate) fn loss(model: &str, path: &Path) -> f64 {
     let config = shape_of(model);
     let params = Params::from_safetensors(path, DType::F64, &Device::Cpu).unwrap();
     let built = Model::new(&config, Arch::Dense, params).unwrap();
@@ -87,13 +91,13 @@ fn loss(model: &str, path: &Path) -> f64 {
 }
 
 /// The product of the factors of a linear, outputs first.
-fn product(tensors: &Tensors, name: &str) -> Tensor {
+pub(crate) fn product(tensors: &Tensors, name: &str) -> Tensor {
     let of = |part: &str| tensors[&format!("{name}.{part}.weight")].to_dtype(DType::F64).unwrap();
     of("decode").matmul(&of("encode")).unwrap()
 }
 
 /// The dense matrix of a linear, outputs first, its own or a part of a fused one.
-fn dense(tensors: &Tensors, linear: &LayerLinear) -> Tensor {
+pub(crate) fn dense(tensors: &Tensors, linear: &LayerLinear) -> Tensor {
     let outputs_first = |weight: &Tensor| {
         let weight = weight.to_dtype(DType::F64).unwrap();
         if linear.is_transposed { weight.t().unwrap() } else { weight }
@@ -107,7 +111,7 @@ fn dense(tensors: &Tensors, linear: &LayerLinear) -> Tensor {
     }
 }
 
-fn norm(tensor: &Tensor) -> f64 {
+pub(crate) fn norm(tensor: &Tensor) -> f64 {
     numbers(tensor).iter().map(|x| x * x).sum::<f64>().sqrt()
 }
 
@@ -318,7 +322,7 @@ fn names_without_the_body_old_names_and_several_files_are_read() {
     assert!(tensors(&b.join("model.safetensors")).contains_key("embeddings.LayerNorm.gamma"));
 }
 
-fn fails(path: &Path, output: &Path, request: &Request) -> String {
+pub(crate) fn fails(path: &Path, output: &Path, request: &Request) -> String {
     let done: Result<Factorized, FactorizeError> = factorize(path, output, request);
     let error = done.unwrap_err();
     let source = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
@@ -426,8 +430,8 @@ fn the_command_prints_a_row_for_each_linear_and_what_the_checkpoint_comes_to() {
     let (_, json, _) = run("gpt2/model.safetensors -o json --rank 4 --format json");
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     let fields = |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
-    assert_eq!(fields(&json), "error linears schema solver weights weights_before");
-    assert_eq!(fields(&json["linears"][0]), "d_in d_out error name rank weights weights_before");
+    assert_eq!(fields(&json), "calibration_tokens error linears schema solver weighted_error weights weights_before");
+    assert_eq!(fields(&json["linears"][0]), "d_in d_out error name rank weighted_error weights weights_before");
     let (_, csv, _) = run("gpt2 -o csv --rank 4 --format csv");
     assert_eq!(csv.lines().next().unwrap(), "linear,in,out,rank,weights before,weights,error");
     let (code, _, said) = run("gpt2 -o out --rank 3");

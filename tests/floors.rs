@@ -88,7 +88,7 @@ const PROGRESS: [(&str, u32); 18] = [
 const INNER: [(&str, &[(&str, u32)]); 3] = [("estimate", &ESTIMATE), ("progress", &PROGRESS), ("report", &REPORT)];
 
 /// Outside crates and the modules that may name them.
-const CONFINED: [(&str, &[&str]); 15] = [
+const CONFINED: [(&str, &[&str]); 16] = [
     ("candle_core::", &["nn", "measure", "train", "ffi"]),
     ("faer::", &["train"]),
     ("libloading::", &["nn"]),
@@ -100,6 +100,7 @@ const CONFINED: [(&str, &[&str]); 15] = [
     ("polars::", &["report"]),
     ("plotters::", &["report"]),
     ("regex::", &["progress", "train"]),
+    ("tokenizers::", &["train"]),
     ("clap::", &["cli"]),
     ("anyhow::", &["cli"]),
     ("indicatif::", &["cli"]),

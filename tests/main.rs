@@ -35,3 +35,4 @@ mod safety;
 mod sum;
 mod track;
 mod validation;
+mod whitened;

@@ -5,6 +5,36 @@ use std::io::IsTerminal;
 use greenformers::measure::{Observer, Progress};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+/// Things done of a number that is known: a bar on a terminal, one line elsewhere.
+pub(super) struct Counter {
+    drawn: Option<ProgressBar>,
+    quiet: bool,
+    doing: &'static str,
+}
+
+impl Counter {
+    pub(super) fn new(quiet: bool, doing: &'static str) -> Self {
+        let drawn = (!quiet && std::io::stderr().is_terminal()).then(|| {
+            let style = ProgressStyle::with_template("{wide_bar:.cyan/black} {msg} {pos} of {len}  {elapsed}")
+                .unwrap_or_else(|_| ProgressStyle::default_bar());
+            ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()).with_style(style).with_message(doing)
+        });
+        Self { drawn, quiet, doing }
+    }
+
+    pub(super) fn set(&self, done: usize, of: usize) {
+        match &self.drawn {
+            Some(bar) if done == of => bar.finish_and_clear(),
+            Some(bar) => {
+                bar.set_length(of as u64);
+                bar.set_position(done as u64);
+            }
+            None if done == 0 && !self.quiet => super::say(format_args!("{}: {of} in all", self.doing)),
+            None => {}
+        }
+    }
+}
+
 pub(super) struct Bar {
     drawn: Option<ProgressBar>,
     quiet: bool,

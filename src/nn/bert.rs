@@ -21,34 +21,23 @@ pub struct Losses {
     pub total: Tensor,
 }
 
-/// Embeddings, encoder, pooler and both heads.
-pub struct BertForPreTraining {
+/// Embeddings and encoder.
+pub(super) struct Bert {
     word: Tensor,
     position: Tensor,
     token_type: Tensor,
     embedding_norm: LayerNorm,
     encoder: Encoder,
-    pooler: Linear,
-    transform: Linear,
-    transform_norm: LayerNorm,
-    decoder_bias: Tensor,
-    next_sentence: Linear,
-    params: Params,
     max_seq_len: usize,
 }
 
-impl BertForPreTraining {
-    /// Builds the model out of `params`.
-    ///
-    /// # Errors
-    /// If the model is not built as BERT is, the architecture does not fit it, a checkpoint lacks a weight, or memory runs out.
-    pub fn new(config: &Config, arch: Arch, mut params: Params) -> Result<Self, NnError> {
+impl Bert {
+    pub(super) fn new(p: &mut Params, config: &Config, arch: Arch) -> Result<Self, NnError> {
         if !config.is_bert() {
             return Err(NnError::NotBert);
         }
         arch.check(config)?;
         let d = config.d_model;
-        let p = &mut params;
         p.freeze(matches!(arch, Arch::Lora { .. }));
         let word = p.create("bert.embeddings.word_embeddings.weight", &[config.vocab_size, d], Init::Normal)?;
         let position =
@@ -61,13 +50,64 @@ impl BertForPreTraining {
             token_type,
             embedding_norm: LayerNorm::new(p, "bert.embeddings.LayerNorm", d)?,
             encoder: Encoder::new(p, config, arch)?,
+            max_seq_len: config.max_seq_len,
+        })
+    }
+
+    /// # Shapes
+    /// ids and types `(B, T)`, mask `(B, T)` with 1 for tokens and 0 for padding; result `(B, T, D)`.
+    pub(super) fn forward(
+        &self,
+        ids: &Tensor,
+        types: &Tensor,
+        mask: Option<&Tensor>,
+        tape: &Tape,
+    ) -> Result<Tensor, NnError> {
+        let (b, t) = ids.dims2()?;
+        if t > self.max_seq_len {
+            return Err(NnError::SeqLen { seq_len: t, max: self.max_seq_len });
+        }
+        let pass = tape.pass();
+        let positions = Tensor::arange(0, u32::try_from(t).unwrap_or(u32::MAX), ids.device())?;
+        let x = tape.gather(&[
+            (&self.word, &ids.flatten_all()?),
+            (&self.token_type, &types.flatten_all()?),
+            (&self.position, &positions.broadcast_as((b, t))?.flatten_all()?),
+        ])?; // (B T, D)
+        let x = tape.cast(&self.embedding_norm.forward(&x, tape)?, pass.dtype)?;
+        let x = tape.dropout(&x, pass.dropout(0))?;
+        let x = tape.reshape(&x, &[b, t, self.word.dim(1)?])?;
+        self.encoder.forward(&x, mask, tape)
+    }
+}
+
+/// Embeddings, encoder, pooler and both heads.
+pub struct BertForPreTraining {
+    body: Bert,
+    pooler: Linear,
+    transform: Linear,
+    transform_norm: LayerNorm,
+    decoder_bias: Tensor,
+    next_sentence: Linear,
+    params: Params,
+}
+
+impl BertForPreTraining {
+    /// Builds the model out of `params`.
+    ///
+    /// # Errors
+    /// If the model is not built as BERT is, the architecture does not fit it, a checkpoint lacks a weight, or memory runs out.
+    pub fn new(config: &Config, arch: Arch, mut params: Params) -> Result<Self, NnError> {
+        let d = config.d_model;
+        let p = &mut params;
+        Ok(Self {
+            body: Bert::new(p, config, arch)?,
             pooler: Linear::dense(p, "bert.pooler.dense", d, d)?,
             transform: Linear::dense(p, "cls.predictions.transform.dense", d, d)?,
             transform_norm: LayerNorm::new(p, "cls.predictions.transform.LayerNorm", d)?,
             decoder_bias: p.create("cls.predictions.bias", &[config.vocab_size], Init::Zeros)?,
             next_sentence: Linear::dense(p, "cls.seq_relationship", d, 2)?,
             params,
-            max_seq_len: config.max_seq_len,
         })
     }
 
@@ -85,23 +125,9 @@ impl BertForPreTraining {
     /// # Errors
     /// If the sequences are longer than the model takes, or memory runs out.
     pub fn encode(&self, batch: &Batch, tape: &Tape) -> Result<Tensor, NnError> {
-        let (b, t) = batch.input_ids.dims2()?;
-        if t > self.max_seq_len {
-            return Err(NnError::SeqLen { seq_len: t, max: self.max_seq_len });
-        }
-        let pass = tape.pass();
         tape.use_weights(self.params.tensors())?;
         tape.freeze(self.params.frozen());
-        let positions = Tensor::arange(0, u32::try_from(t).unwrap_or(u32::MAX), batch.input_ids.device())?;
-        let x = tape.gather(&[
-            (&self.word, &batch.input_ids.flatten_all()?),
-            (&self.token_type, &batch.token_type_ids.flatten_all()?),
-            (&self.position, &positions.broadcast_as((b, t))?.flatten_all()?),
-        ])?; // (B T, D)
-        let x = tape.cast(&self.embedding_norm.forward(&x, tape)?, pass.dtype)?;
-        let x = tape.dropout(&x, pass.dropout(0))?;
-        let x = tape.reshape(&x, &[b, t, self.word.dim(1)?])?;
-        self.encoder.forward(&x, batch.attention_mask.as_ref(), tape)
+        self.body.forward(&batch.input_ids, &batch.token_type_ids, batch.attention_mask.as_ref(), tape)
     }
 
     /// Logits of the masked positions and of the next-sentence prediction.
@@ -126,7 +152,7 @@ impl BertForPreTraining {
         let rows = batch.masked_positions.broadcast_add(&offsets.unsqueeze(1)?)?.flatten_all()?;
         let masked = tape.gather(&[(&hidden, &rows)])?; // (B M, D)
         let masked = self.transform_norm.forward(&tape.gelu(&self.transform.forward(&masked, tape)?)?, tape)?;
-        Ok((tape.linear(&masked, &self.word, Some(&self.decoder_bias))?, next_sentence))
+        Ok((tape.linear(&masked, &self.body.word, Some(&self.decoder_bias))?, next_sentence))
     }
 
     /// The losses.

@@ -8,6 +8,7 @@ use candle_core::safetensors::{BufferedSafetensors, Load as _};
 use candle_core::{Device, Tensor};
 use safetensors::tensor::{Metadata, TensorView};
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::NnError;
 use crate::files::{read_bytes, read_head, read_text};
@@ -40,7 +41,8 @@ pub struct Checkpoint {
     /// The file of each tensor.
     places: BTreeMap<String, usize>,
     config: Option<String>,
-    is_factorized: bool,
+    /// The same as JSON; null if it is none, which says nothing here.
+    said: Value,
 }
 
 #[derive(Deserialize)]
@@ -58,12 +60,10 @@ impl Checkpoint {
     /// # Errors
     /// If a file cannot be read, is missing, or is not what its header or the index says.
     pub fn open(path: &Path) -> Result<Self, NnError> {
-        let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) };
-        let config = Some(folder.join(CONFIG)).filter(|config| config.is_file());
+        let config = Some(folder_of(path).join(CONFIG)).filter(|config| config.is_file());
         let config = config.map(|config| read_text(&config, MAX_JSON)).transpose()?;
-        let is_factorized = config.as_deref().is_some_and(says_factorized);
-        let mut checkpoint =
-            Self { path: path.to_owned(), files: Vec::new(), places: BTreeMap::new(), config, is_factorized };
+        let said = config.as_deref().and_then(|config| serde_json::from_str(config).ok()).unwrap_or_default();
+        let mut checkpoint = Self { path: path.to_owned(), files: Vec::new(), places: BTreeMap::new(), config, said };
         if !path.is_dir() {
             checkpoint.add(path)?;
         } else if path.join(WHOLE).is_file() {
@@ -124,6 +124,12 @@ impl Checkpoint {
         &self.path
     }
 
+    /// The folder that was opened, or that of the file.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        folder_of(&self.path)
+    }
+
     /// The text of the `config.json` beside the weights.
     #[must_use]
     pub fn config(&self) -> Option<&str> {
@@ -133,7 +139,14 @@ impl Checkpoint {
     /// Whether the `config.json` says that linears are factorised.
     #[must_use]
     pub fn is_factorized(&self) -> bool {
-        self.is_factorized
+        self.said.get(Self::FACTORIZED).is_some_and(Value::is_object)
+    }
+
+    /// What the `config.json` says of `name`, also among its rotary parameters, where newer releases of transformers write some.
+    #[must_use]
+    pub fn said(&self, name: &str) -> Option<&Value> {
+        let rotary = self.said.get("rope_parameters");
+        self.said.get(name).or_else(|| rotary?.get(name)).filter(|value| !value.is_null())
     }
 
     /// The names of all tensors, as they are stored, in order.
@@ -158,13 +171,13 @@ impl Checkpoint {
 
     /// The rank of the linear `name` of a model, if its checkpoint was factorised and has two matrices in the place of one.
     pub(super) fn rank(&self, name: &str) -> Option<usize> {
-        let stored = self.stored_name(&format!("{name}.encode.weight")).filter(|_| self.is_factorized)?;
+        let stored = self.stored_name(&format!("{name}.encode.weight")).filter(|_| self.is_factorized())?;
         self.get(&stored)?.shape().first().copied().filter(|rank| *rank > 0)
     }
 
     /// Whether the matrix `name` of a model was taken apart when its checkpoint was factorised.
     pub(super) fn is_apart(&self, name: &str) -> bool {
-        self.is_factorized && self.stored_name(&format!("{name}.weight")).is_none()
+        self.is_factorized() && self.stored_name(&format!("{name}.weight")).is_none()
     }
 
     /// The weight `name` of a model.
@@ -180,15 +193,13 @@ impl Checkpoint {
     }
 }
 
+fn folder_of(path: &Path) -> &Path {
+    if path.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) }
+}
+
 /// Bytes of the tensors of a file.
 fn bytes_of(file: &BufferedSafetensors) -> u64 {
     file.tensors().iter().map(|(_, view)| view.data().len() as u64).sum()
-}
-
-/// Whether a description of a model is one of a factorised checkpoint. One that is no JSON says nothing here.
-fn says_factorized(config: &str) -> bool {
-    serde_json::from_str::<serde_json::Value>(config)
-        .is_ok_and(|config| config.get(Checkpoint::FACTORIZED).is_some_and(serde_json::Value::is_object))
 }
 
 /// Checks the first bytes of a file of `size` bytes: the length of the header, and that the tensors it names fill the

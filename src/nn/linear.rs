@@ -141,23 +141,25 @@ impl Group {
 pub(super) struct LayerNorm {
     gain: Tensor,
     bias: Tensor,
+    eps: f64,
 }
 
 impl LayerNorm {
-    /// BERT's epsilon (Devlin et al.'s code; Hugging Face `layer_norm_eps`).
+    /// BERT's epsilon, unless a checkpoint says another (Devlin et al.'s code; Hugging Face `layer_norm_eps`).
     const EPS: f64 = 1e-12;
 
     pub(super) fn new(params: &mut Params, name: &str, d: usize) -> Result<Self, NnError> {
         Ok(Self {
             gain: params.create(&format!("{name}.weight"), &[d], Init::Ones)?,
             bias: params.create(&format!("{name}.bias"), &[d], Init::Zeros)?,
+            eps: params.constant("layer_norm_eps").unwrap_or(Self::EPS),
         })
     }
 
     /// # Shapes
     /// x `(.., d)`; result as x.
     pub(super) fn forward(&self, x: &Tensor, tape: &Tape) -> Result<Tensor, NnError> {
-        Ok(tape.layer_norm(x, &self.gain, &self.bias, Self::EPS)?)
+        Ok(tape.layer_norm(x, &self.gain, &self.bias, self.eps)?)
     }
 
     /// The norm of a residual and the dropped-out branch `x` beside it.
@@ -171,6 +173,6 @@ impl LayerNorm {
         tape: &Tape,
         dropout: Dropout,
     ) -> Result<Tensor, NnError> {
-        Ok(tape.add_norm(x, residual, &self.gain, &self.bias, Self::EPS, dropout)?)
+        Ok(tape.add_norm(x, residual, &self.gain, &self.bias, self.eps, dropout)?)
     }
 }

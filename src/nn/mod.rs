@@ -6,6 +6,7 @@
 mod attention;
 mod batch;
 mod bert;
+mod body;
 mod causal_batch;
 mod checkpoint;
 mod decoder;
@@ -22,6 +23,7 @@ mod tape;
 pub use crate::model::Ops;
 pub use batch::Batch;
 pub use bert::{BertForPreTraining, Losses};
+pub use body::Body;
 pub use causal_batch::CausalBatch;
 pub use checkpoint::{Checkpoint, check_head};
 pub use decoder::CausalLm;

@@ -106,6 +106,11 @@ impl Params {
         &self.device
     }
 
+    /// The number that the checkpoint's `config.json` gives by this name; `None` of weights that are drawn.
+    pub(super) fn constant(&self, name: &str) -> Option<f64> {
+        if let Source::Checkpoint(checkpoint) = &self.source { checkpoint.said(name)?.as_f64() } else { None }
+    }
+
     /// The rank that a factorised checkpoint gives the linear `name`; `None` where that is dense.
     pub(super) fn rank(&self, name: &str) -> Option<usize> {
         if let Source::Checkpoint(checkpoint) = &self.source { checkpoint.rank(name) } else { None }

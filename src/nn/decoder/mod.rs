@@ -23,7 +23,8 @@ use super::params::Init;
 use super::{CausalBatch, NnError, Params, Tape};
 use crate::model::{Arch, Bias, Config, Positions};
 
-/// The base of rotary angles (Su et al. 2021, section 3.2.2; Hugging Face's default `rope_theta`). Another would cost the same.
+/// The base of rotary angles (Su et al. 2021, section 3.2.2; Hugging Face's default `rope_theta`), where no checkpoint says another,
+/// which would cost the same.
 const THETA: f64 = 10_000.0;
 
 struct Layer {
@@ -72,27 +73,18 @@ impl Layer {
     }
 }
 
-/// Embeddings, layers and the linear over the vocabulary.
-pub struct CausalLm {
+/// Embeddings, layers and the last norm.
+pub(super) struct Decoder {
     word: Tensor,
     position: Option<Tensor>,
     layers: Vec<Layer>,
     norm: Option<Norm>,
-    /// `None` where it is the embedding.
-    head: Option<Tensor>,
-    head_bias: Option<Tensor>,
-    params: Params,
     max_seq_len: usize,
 }
 
-impl CausalLm {
-    /// Builds the model out of `params`. Of a model in which some layers have windows, these are the first ones.
-    ///
-    /// # Errors
-    /// If the model is built otherwise, the architecture does not fit it, a checkpoint lacks a weight, or memory runs out.
-    pub fn new(config: &Config, arch: Arch, mut params: Params) -> Result<Self, NnError> {
+impl Decoder {
+    pub(super) fn new(p: &mut Params, config: &Config, arch: Arch) -> Result<Self, NnError> {
         arch.check(config)?;
-        let p = &mut params;
         p.freeze(matches!(arch, Arch::Lora { .. }));
         let names = Names::of(config);
         let (d, vocab) = (config.d_model, config.vocab_size);
@@ -101,37 +93,21 @@ impl CausalLm {
         let rows = config.details.n_positions.unwrap_or(config.max_seq_len);
         let position = learned.then(|| p.create(names.position, &[rows, d], Init::Normal)).transpose()?;
         let rotary = config.positions() == Positions::Rotary;
-        let angles = rotary.then(|| Angles::new(config.max_seq_len, config.d_head(), THETA)).transpose()?.map(Arc::new);
+        let theta = p.constant("rope_theta").unwrap_or(THETA);
+        let angles = rotary.then(|| Angles::new(config.max_seq_len, config.d_head(), theta)).transpose()?.map(Arc::new);
         let layers = (0..config.n_layers).map(|i| Layer::new(p, (config, arch), &names, angles.as_ref(), i));
         let layers = layers.collect::<Result<_, _>>()?;
         let norm = config.has_final_norm().then(|| Norm::new(p, config, names.final_norm)).transpose()?;
-        let untied = !config.is_tied();
-        let head = untied.then(|| p.create("lm_head.weight", &[vocab, d], Init::Normal)).transpose()?;
-        let has_bias = config.has_bias(Bias::Head);
-        let head_bias = has_bias.then(|| p.create("lm_head.bias", &[vocab], Init::Zeros)).transpose()?;
-        Ok(Self { word, position, layers, norm, head, head_bias, max_seq_len: config.max_seq_len, params })
+        Ok(Self { word, position, layers, norm, max_seq_len: config.max_seq_len })
     }
 
-    /// The weights.
-    #[must_use]
-    pub fn params(&self) -> &Params {
-        &self.params
-    }
-
-    /// The hidden states after the last norm.
-    ///
     /// # Shapes
     /// `batch` of `(B, T)`; result `(B, T, D)`.
-    ///
-    /// # Errors
-    /// If the sequences are longer than the model takes, or memory runs out.
-    pub fn hidden(&self, batch: &CausalBatch, tape: &Tape) -> Result<Tensor, NnError> {
+    pub(super) fn forward(&self, batch: &CausalBatch, tape: &Tape) -> Result<Tensor, NnError> {
         let (b, t) = batch.input_ids.dims2()?;
         if t > self.max_seq_len {
             return Err(NnError::SeqLen { seq_len: t, max: self.max_seq_len });
         }
-        tape.use_weights(self.params.tensors())?;
-        tape.freeze(self.params.frozen());
         let ids = batch.input_ids.flatten_all()?;
         let positions = batch.positions()?;
         let x = match &self.position {
@@ -150,6 +126,51 @@ impl CausalLm {
             None => Ok(x),
         }
     }
+}
+
+/// Embeddings, layers and the linear over the vocabulary.
+pub struct CausalLm {
+    body: Decoder,
+    /// `None` where it is the embedding.
+    head: Option<Tensor>,
+    head_bias: Option<Tensor>,
+    params: Params,
+}
+
+impl CausalLm {
+    /// Builds the model out of `params`. Of a model in which some layers have windows, these are the first ones.
+    ///
+    /// # Errors
+    /// If the model is built otherwise, the architecture does not fit it, a checkpoint lacks a weight, or memory runs out.
+    pub fn new(config: &Config, arch: Arch, mut params: Params) -> Result<Self, NnError> {
+        let p = &mut params;
+        let body = Decoder::new(p, config, arch)?;
+        let (d, vocab) = (config.d_model, config.vocab_size);
+        let untied = !config.is_tied();
+        let head = untied.then(|| p.create("lm_head.weight", &[vocab, d], Init::Normal)).transpose()?;
+        let has_bias = config.has_bias(Bias::Head);
+        let head_bias = has_bias.then(|| p.create("lm_head.bias", &[vocab], Init::Zeros)).transpose()?;
+        Ok(Self { body, head, head_bias, params })
+    }
+
+    /// The weights.
+    #[must_use]
+    pub fn params(&self) -> &Params {
+        &self.params
+    }
+
+    /// The hidden states after the last norm.
+    ///
+    /// # Shapes
+    /// `batch` of `(B, T)`; result `(B, T, D)`.
+    ///
+    /// # Errors
+    /// If the sequences are longer than the model takes, or memory runs out.
+    pub fn hidden(&self, batch: &CausalBatch, tape: &Tape) -> Result<Tensor, NnError> {
+        tape.use_weights(self.params.tensors())?;
+        tape.freeze(self.params.frozen());
+        self.body.forward(batch, tape)
+    }
 
     /// The mean cross-entropy of the tokens that follow.
     ///
@@ -165,7 +186,7 @@ impl CausalLm {
         if let Some(with_loss) = &batch.rows {
             rows = tape.gather(&[(&rows, with_loss)])?;
         }
-        let head = self.head.as_ref().unwrap_or(&self.word);
+        let head = self.head.as_ref().unwrap_or(&self.body.word);
         Ok(tape.head_loss(&rows, head, self.head_bias.as_ref(), &batch.labels)?)
     }
 }

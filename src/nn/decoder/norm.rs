@@ -6,14 +6,14 @@ use crate::model::{Config, Norm as Kind};
 use crate::nn::params::Init;
 use crate::nn::{NnError, Params, Tape};
 
-/// Hugging Face's defaults: `layer_norm_epsilon` of GPT-2 and `rms_norm_eps` of Llama.
+/// Hugging Face's defaults, where no checkpoint says others: `layer_norm_epsilon` of GPT-2 and `rms_norm_eps` of Llama.
 const LAYER_EPS: f64 = 1e-5;
 const RMS_EPS: f64 = 1e-6;
 
 /// A layer norm or a root mean square norm.
 pub(super) enum Norm {
-    Layer { gain: Tensor, bias: Tensor },
-    Rms { gain: Tensor },
+    Layer { gain: Tensor, bias: Tensor, eps: f64 },
+    Rms { gain: Tensor, eps: f64 },
 }
 
 impl Norm {
@@ -28,14 +28,22 @@ impl Norm {
         let weight = |params: &mut Params| params.create(&format!("{name}.weight"), &[width], Init::Ones);
         // What a norm does not learn is no weight of the model.
         let fixed = |params: &Params, value: f64| Tensor::full(value, width, params.device())?.to_dtype(params.dtype());
+        let layer_eps = params.constant("layer_norm_epsilon").unwrap_or(LAYER_EPS);
+        let rms_eps = params.constant("rms_norm_eps").unwrap_or(RMS_EPS);
         Ok(match kind {
-            Kind::Rms => Self::Rms { gain: weight(params)? },
+            Kind::Rms => Self::Rms { gain: weight(params)?, eps: rms_eps },
             Kind::Layer => {
                 let gain = weight(params)?;
-                Self::Layer { gain, bias: params.create(&format!("{name}.bias"), &[width], Init::Zeros)? }
+                Self::Layer {
+                    gain,
+                    bias: params.create(&format!("{name}.bias"), &[width], Init::Zeros)?,
+                    eps: layer_eps,
+                }
             }
-            Kind::LayerWithoutBias => Self::Layer { gain: weight(params)?, bias: fixed(params, 0.0)? },
-            Kind::WithoutWeights => Self::Layer { gain: fixed(params, 1.0)?, bias: fixed(params, 0.0)? },
+            Kind::LayerWithoutBias => Self::Layer { gain: weight(params)?, bias: fixed(params, 0.0)?, eps: layer_eps },
+            Kind::WithoutWeights => {
+                Self::Layer { gain: fixed(params, 1.0)?, bias: fixed(params, 0.0)?, eps: layer_eps }
+            }
         })
     }
 
@@ -43,8 +51,8 @@ impl Norm {
     /// x `(.., width)`; result as x.
     pub(super) fn forward(&self, x: &Tensor, tape: &Tape) -> Result<Tensor, NnError> {
         Ok(match self {
-            Self::Layer { gain, bias } => tape.layer_norm(x, gain, bias, LAYER_EPS)?,
-            Self::Rms { gain } => tape.rms_norm(x, gain, RMS_EPS)?,
+            Self::Layer { gain, bias, eps } => tape.layer_norm(x, gain, bias, *eps)?,
+            Self::Rms { gain, eps } => tape.rms_norm(x, gain, *eps)?,
         })
     }
 }

@@ -28,7 +28,11 @@ pub struct Tape {
     frozen: RefCell<HashSet<TensorId>>,
     /// What was computed, in order; `None` in inference.
     nodes: Option<RefCell<Vec<Node>>>,
+    watch: Option<Watch>,
 }
+
+/// What sees the input of each linear, beside the id of its weight.
+type Watch = Box<dyn Fn(TensorId, &Tensor) -> Result<()>>;
 
 struct Node {
     kept: Kept,
@@ -59,7 +63,14 @@ impl Tape {
             copies: RefCell::default(),
             frozen: RefCell::default(),
             nodes: None,
+            watch: None,
         }
+    }
+
+    /// The same pass, in which `watch` sees the input of each linear beside the id of its weight.
+    #[must_use]
+    pub fn watched(self, watch: impl Fn(TensorId, &Tensor) -> Result<()> + 'static) -> Self {
+        Self { watch: Some(Box::new(watch)), ..self }
     }
 
     /// Tells which weights the pass will use, before it uses them: a GPU casts them all at once.
@@ -97,6 +108,9 @@ impl Tape {
     /// # Errors
     /// If the shapes do not fit.
     pub fn linear(&self, x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Result<Tensor> {
+        if let Some(watch) = &self.watch {
+            watch(w.id(), x)?;
+        }
         if !self.fused {
             return stock::linear(x, w, b);
         }

@@ -71,6 +71,78 @@ pub enum FactorizeError {
     /// What is drawn has no error to hold to.
     #[error("`--error` says nothing of factors that are drawn\nhint: give `--rank` or `--keep` with `--solver random`")]
     ErrorOfDraws,
+    /// Whitening goes by what linears are given.
+    #[error("`--solver whitened` needs a text\nhint: `--calibrate FILE` gives one such as the model is to read")]
+    Uncalibrated,
+    /// The program's model is as costly as the checkpoint's, but not the same.
+    #[error("`--calibrate` cannot read texts with this model: {reason}\nhint: `--solver svd` does without a text")]
+    ComputedOtherwise {
+        /// What differs.
+        reason: String,
+    },
+    /// What is drawn does not depend on a text.
+    #[error("`--calibrate` says nothing of factors that are drawn\nhint: give it with `--solver whitened` or `svd`")]
+    CalibrationOfDraws,
+    /// The text is none.
+    #[error("`{}` is no text: byte {at} is not UTF-8\nhint: `--calibrate` reads plain text, saved as UTF-8", path.display())]
+    NoText {
+        /// The file.
+        path: PathBuf,
+        /// Where, from 1.
+        at: usize,
+    },
+    /// The checkpoint has no tokenizer.
+    #[error("there is no `{}`\nhint: `--calibrate` makes tokens by it, and `save_pretrained` of the tokenizer writes it", path.display())]
+    NoTokenizer {
+        /// Where it is looked for.
+        path: PathBuf,
+    },
+    /// The tokenizer cannot be used.
+    #[error("`{}` is no tokenizer for `--calibrate`: {reason}\nhint: `save_pretrained` of a fast tokenizer writes one", path.display())]
+    Tokenizer {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// Fewer tokens than inputs leave directions of which nothing is known.
+    #[error(
+        "{tokens} tokens were read of `{}`: at least {least} are needed, as many as `{widest}` has inputs\n\
+         hint: give a longer text, or a larger `--calibrate-tokens`",
+        text.display()
+    )]
+    FewTokens {
+        /// The file.
+        text: PathBuf,
+        /// How many it gave.
+        tokens: usize,
+        /// How many are needed.
+        least: usize,
+        /// The linear with most inputs.
+        widest: String,
+    },
+    /// The tokenizer is of another model.
+    #[error(
+        "`{}` makes the token {id}, and the embedding has {rows} rows, 0 to {}\nhint: take the tokenizer of this checkpoint",
+        path.display(),
+        rows.saturating_sub(1)
+    )]
+    Vocabulary {
+        /// The tokenizer.
+        path: PathBuf,
+        /// The largest token of the text.
+        id: u32,
+        /// Rows of the embedding.
+        rows: usize,
+    },
+    /// The model computes no numbers on the text.
+    #[error(
+        "the inputs of `{name}` have values that are not finite\nhint: weights of the model are no numbers, or too large for it"
+    )]
+    InputsNotFinite {
+        /// The linear.
+        name: String,
+    },
     /// The result cannot be written.
     #[error("cannot write `{}`", path.display())]
     Write {

@@ -3,18 +3,23 @@
 //! A linear `W`, `(d_out, d_in)`, becomes `D E` with `E` of `(rank, d_in)` and `D` of `(d_out, rank)`, as an LRT has it. The rank is
 //! each linear's own, and never one at which the factors hold as many weights as the matrix.
 
+mod calibrate;
 mod error;
 mod kind;
 mod ranks;
 mod solve;
 mod tensors;
+mod text;
 
 use std::path::Path;
 
+use faer::Mat;
 use rayon::prelude::*;
 use regex::Regex;
 use serde::Serialize;
 
+pub use self::calibrate::Calibration;
+use self::calibrate::{Calibrated, calibrate};
 pub use self::error::FactorizeError;
 use self::ranks::Curve;
 use self::solve::Solved;
@@ -29,6 +34,9 @@ use crate::nn::{Checkpoint, linears};
 pub enum Solver {
     /// The nearest matrix of the rank: the truncated singular value decomposition (Eckart and Young 1936).
     Svd,
+    /// The matrix of the rank that loses least on a text: the truncated decomposition of the matrix times the Cholesky factor of the
+    /// second moments of its inputs (Wang et al. 2024, arXiv 2403.07378).
+    Whitened,
     /// Drawn anew, for a model that is trained from there: factorisation by design (Winata et al. 2020).
     Random,
 }
@@ -40,7 +48,7 @@ pub enum Keep {
     Rank(usize),
     /// This share of the weights of the linears together, with the ranks at which the sum of their squared relative errors is least.
     Share(f64),
-    /// The least rank at which the relative error of a linear is no larger.
+    /// The least rank at which the relative error of a linear is no larger: of a solver by a text, that on the text.
     Error(f64),
 }
 
@@ -57,6 +65,8 @@ pub struct Request {
     pub skip: Option<String>,
     /// Of the draws.
     pub seed: u64,
+    /// A text by which errors are weighted.
+    pub calibration: Option<Calibration>,
 }
 
 /// A linear, and what became of it.
@@ -77,6 +87,8 @@ pub struct Outcome {
     /// Frobenius norm of the difference over that of the matrix, of the weights as they are written; `None` of factors that were
     /// drawn.
     pub error: Option<f64>,
+    /// The same of what comes out of the linear on the text; `None` without a text.
+    pub weighted_error: Option<f64>,
 }
 
 /// What was done.
@@ -88,6 +100,10 @@ pub struct Factorized {
     pub linears: Vec<Outcome>,
     /// Relative Frobenius error of them all together.
     pub error: Option<f64>,
+    /// The same of what comes out of them on the text.
+    pub weighted_error: Option<f64>,
+    /// Tokens of the text that the model has read.
+    pub calibration_tokens: Option<usize>,
     /// Weights of the whole checkpoint before.
     pub weights_before: u64,
     /// Weights of what was written.
@@ -103,14 +119,24 @@ impl Factorized {
     }
 }
 
-/// Factorises a checkpoint into the folder `output`: `model.safetensors`, `config.json`, and the files of its tokenizer.
+/// Factorises a checkpoint into the folder `output`: `model.safetensors`, `config.json`, and the files of its tokenizer. While a text is
+/// read, `progress` is told how many sequences of how many have been.
 ///
 /// # Errors
 /// If the checkpoint cannot be read, is of no model that is built here, or has values that are no numbers; if nothing is chosen, or what
-/// is asked for cannot be kept; if `output` is there already or cannot be written. Nothing has been written then.
-pub fn factorize(path: &Path, output: &Path, request: &Request) -> Result<Factorized, FactorizeError> {
-    if request.solver == Solver::Random && matches!(request.keep, Keep::Error(_)) {
-        return Err(FactorizeError::ErrorOfDraws);
+/// is asked for cannot be kept; if the text is none or too short, or makes no tokens of the model; if `output` is there already or cannot
+/// be written. Nothing has been written then.
+pub fn factorize(
+    path: &Path,
+    output: &Path,
+    request: &Request,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Factorized, FactorizeError> {
+    match (request.solver, &request.calibration) {
+        (Solver::Random, _) if matches!(request.keep, Keep::Error(_)) => return Err(FactorizeError::ErrorOfDraws),
+        (Solver::Random, Some(_)) => return Err(FactorizeError::CalibrationOfDraws),
+        (Solver::Whitened, None) => return Err(FactorizeError::Uncalibrated),
+        _ => {}
     }
     let not_written = |source| FactorizeError::Write { path: output.to_owned(), source };
     is_free(output).map_err(not_written)?;
@@ -123,12 +149,15 @@ pub fn factorize(path: &Path, output: &Path, request: &Request) -> Result<Factor
     let all = linears(&config)?.into_iter().map(|linear| as_stored(&checkpoint, linear));
     let all = all.collect::<Result<Vec<Place>, _>>()?;
     let chosen = chosen(&all, request)?;
-    let solved = chosen.par_iter().map(|place| {
+    let calibrated = request.calibration.as_ref();
+    let calibrated = calibrated.map(|asked| calibrate(&checkpoint, &config, (&chosen, asked), progress)).transpose()?;
+    let calibrated = calibrated.as_ref();
+    let solved = chosen.par_iter().enumerate().map(|(i, place)| {
         let w = matrix(&checkpoint, place)?;
+        let root = calibrated.filter(|_| request.solver == Solver::Whitened).map(|calibrated| calibrated.root(i));
         Ok(match request.solver {
-            Solver::Svd => {
-                Solved::svd(&w).ok_or_else(|| FactorizeError::NoDecomposition { name: place.name.clone() })?
-            }
+            Solver::Svd | Solver::Whitened => Solved::by_singular_values(&w, root)
+                .ok_or_else(|| FactorizeError::NoDecomposition { name: place.name.clone() })?,
             Solver::Random => Solved::random(&w),
         })
     });
@@ -139,16 +168,25 @@ pub fn factorize(path: &Path, output: &Path, request: &Request) -> Result<Factor
         rank.map(|rank| Factors {
             place,
             matrices: match request.solver {
-                Solver::Svd => solved.factors(rank),
+                Solver::Svd | Solver::Whitened => solved.factors(rank),
                 Solver::Random => drawn(rank),
             },
         })
     });
     let factors: Vec<Option<Factors>> = factors.collect();
-    let (linears, error) = outcomes(&checkpoint, (&chosen, &factors), request)?;
+    let (linears, [error, weighted_error]) = outcomes(&checkpoint, (&chosen, &factors), request, calibrated)?;
     let made: Vec<Factors> = factors.into_iter().flatten().collect();
     let (weights_before, weights) = write(&checkpoint, &all, &made, request.solver, output)?;
-    Ok(Factorized { solver: request.solver, linears, error, weights_before, weights })
+    let calibration_tokens = calibrated.map(|calibrated| calibrated.tokens);
+    Ok(Factorized {
+        solver: request.solver,
+        linears,
+        error,
+        weighted_error,
+        calibration_tokens,
+        weights_before,
+        weights,
+    })
 }
 
 /// The linears that are factorised.
@@ -184,32 +222,44 @@ fn ranks_of(solved: &[Solved], request: &Request) -> Result<Vec<Option<usize>>, 
         (Keep::Share(share), Solver::Random) => {
             Ok(curves.iter().map(|c| ranks::of_even_share(c.size, share)).collect())
         }
-        (Keep::Share(share), Solver::Svd) => {
+        (Keep::Share(share), Solver::Svd | Solver::Whitened) => {
             ranks::of_share(&curves, share).map_err(|least| FactorizeError::TooLittle { share, least })
         }
     }
 }
 
-/// What became of each linear, and the error of all.
+/// A squared norm of what is off, and of what it is off from.
+type Off = (f64, f64);
+
+/// The relative error. Of a matrix of zeros nothing is lost.
+fn relative((off, of): Off) -> f64 {
+    if of > 0.0 { (off / of).sqrt() } else { 0.0 }
+}
+
+/// What became of each linear, and the errors of all, plain and on the text.
 fn outcomes(
     checkpoint: &Checkpoint,
     (chosen, factors): (&[&Place], &[Option<Factors>]),
     request: &Request,
-) -> Result<(Vec<Outcome>, Option<f64>), FactorizeError> {
-    let measured = chosen.par_iter().zip(factors).map(|(place, factors)| {
+    calibrated: Option<&Calibrated>,
+) -> Result<(Vec<Outcome>, [Option<f64>; 2]), FactorizeError> {
+    let measured = chosen.par_iter().zip(factors).enumerate().map(|(i, (place, factors))| {
         let w = matrix(checkpoint, place)?;
         let kind = tensors::kind_of(checkpoint, place)?;
-        let off = factors.as_ref().map_or(0.0, |factors| solve::difference(&w, &factors.matrices.as_read(kind)));
-        Ok((off, w.squared_norm_l2()))
+        let off = factors.as_ref().map(|factors| solve::difference(&w, &factors.matrices.as_read(kind)));
+        let norms = |on: &dyn Fn(&Mat<f64>) -> f64| -> Off { (off.as_ref().map_or(0.0, on), on(&w)) };
+        let on_text = |root: &Mat<f64>| norms(&|m| (m * root).squared_norm_l2());
+        Ok([
+            (request.solver != Solver::Random).then(|| norms(&|m| m.squared_norm_l2())),
+            calibrated.map(|calibrated| on_text(calibrated.root(i))),
+        ])
     });
-    let measured = measured.collect::<Result<Vec<(f64, f64)>, FactorizeError>>()?;
-    let is_solved = request.solver != Solver::Random;
-    // Of a matrix of zeros nothing is lost.
-    let relative = |(off, of): (f64, f64)| is_solved.then(|| if of > 0.0 { (off / of).sqrt() } else { 0.0 });
+    let measured = measured.collect::<Result<Vec<[Option<Off>; 2]>, FactorizeError>>()?;
     let linears = chosen.iter().zip(factors).zip(&measured).map(|((place, factors), measured)| {
         let (d_in, d_out) = place.size();
         let rank = factors.as_ref().map(Factors::rank);
         let weights_before = (d_in * d_out) as u64;
+        let [error, weighted_error] = measured.map(|off| off.map(relative));
         Outcome {
             name: place.name.clone(),
             d_in,
@@ -217,9 +267,13 @@ fn outcomes(
             rank,
             weights_before,
             weights: rank.map_or(weights_before, |rank| (rank * (d_in + d_out)) as u64),
-            error: relative(*measured).filter(|_| is_solved),
+            error,
+            weighted_error,
         }
     });
-    let total = measured.iter().fold((0.0, 0.0), |(a, b), (off, of)| (a + off, b + of));
-    Ok((linears.collect(), relative(total)))
+    let total = |which: usize| {
+        let all = measured.iter().map(|measured| measured[which]).collect::<Option<Vec<Off>>>()?;
+        Some(relative(all.iter().fold((0.0, 0.0), |(a, b), (off, of)| (a + off, b + of))))
+    };
+    Ok((linears.collect(), [total(0), total(1)]))
 }

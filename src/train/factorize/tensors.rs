@@ -15,9 +15,11 @@ use super::{FactorizeError, Solver};
 use crate::files::{read_bytes, write_whole, write_whole_folder};
 use crate::nn::{Checkpoint, LayerLinear, NnError};
 
+/// What makes tokens of texts.
+pub(super) const TOKENIZER: &str = "tokenizer.json";
 /// What a tokenizer and a generator read, beside the weights.
 const BESIDE: [&str; 10] = [
-    "tokenizer.json",
+    TOKENIZER,
     "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",
@@ -29,7 +31,7 @@ const BESIDE: [&str; 10] = [
     "chat_template.jinja",
 ];
 /// None of them is larger.
-const MOST_BESIDE: u64 = 100_000_000;
+pub(super) const MOST_BESIDE: u64 = 100_000_000;
 
 /// Where a linear stands in the checkpoint.
 #[derive(Debug)]
@@ -62,6 +64,11 @@ impl Place {
     /// Its name, and that of the larger one it is a part of.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         [self.name.as_str(), self.dense.as_str()].into_iter()
+    }
+
+    /// The name that the matrix has in the model, without `.weight`.
+    pub(super) fn model_name(&self) -> &str {
+        self.linear.fused.as_ref().map_or(&self.linear.name, |fused| &fused.name)
     }
 
     fn weight(&self) -> String {
@@ -193,12 +200,7 @@ pub(super) fn write(
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     let bytes = safetensors::serialize(tensors, Some(metadata))?;
     let config = description(checkpoint.config().unwrap_or_default(), solver);
-    let folder = if checkpoint.path().is_dir() {
-        checkpoint.path()
-    } else {
-        checkpoint.path().parent().unwrap_or(Path::new(""))
-    };
-    let beside = BESIDE.map(|name| folder.join(name)).into_iter().filter(|path| path.is_file());
+    let beside = BESIDE.map(|name| checkpoint.folder().join(name)).into_iter().filter(|path| path.is_file());
     let beside = beside.map(|path| Ok((path.clone(), read_bytes(&path, MOST_BESIDE).map_err(NnError::from)?)));
     let beside = beside.collect::<Result<Vec<_>, FactorizeError>>()?;
     let fill = |into: &Path| {
