@@ -165,7 +165,7 @@ pub struct MeterTrace {
 pub(crate) const THROTTLE_REASONS: [(u64, &str); 9] = [
     (0x1, "idle"),
     (0x2, "application clocks"),
-    (0x4, "software power cap"),
+    (POWER_CAP, "software power cap"),
     (0x8, "hardware slowdown"),
     (0x10, "sync boost"),
     (0x20, "software thermal slowdown"),
@@ -175,7 +175,8 @@ pub(crate) const THROTTLE_REASONS: [(u64, &str); 9] = [
 ];
 /// What does not spoil a measurement: an idle card lowers its clocks, a large product runs into the power limit, and
 /// clocks that someone has set are part of the conditions.
-const HARMLESS: u64 = 0x1 | 0x2 | 0x4 | 0x100;
+const HARMLESS: u64 = 0x1 | 0x2 | POWER_CAP | 0x100;
+const POWER_CAP: u64 = 0x4;
 
 /// A GPU at one moment. What the driver does not say is `None`, and its reason stands in `unanswered`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -206,6 +207,13 @@ impl GpuState {
     pub fn harmful_throttling(&self) -> Vec<&str> {
         let harmful = |reason: &&str| THROTTLE_REASONS.iter().any(|(bit, name)| name == reason && bit & HARMLESS == 0);
         self.throttle_reasons.iter().flatten().map(String::as_str).filter(harmful).collect()
+    }
+
+    /// Whether the power limit holds the clocks down.
+    #[must_use]
+    pub fn is_at_power_limit(&self) -> bool {
+        let at_limit = |reason: &String| THROTTLE_REASONS.iter().any(|(bit, name)| name == reason && *bit == POWER_CAP);
+        self.throttle_reasons.iter().flatten().any(at_limit)
     }
 
     /// How many processes but `own`, which has work on the card, use it. A process in a container has another number

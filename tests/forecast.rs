@@ -82,6 +82,15 @@ fn a_run_that_goes_to_its_end_is_held_against_what_was_forecast() {
     assert_eq!(run["exit"]["code"], 7);
 }
 
+#[test]
+fn a_run_that_ends_before_its_last_step_is_not_held_against_what_was_forecast() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = forecast(folder.path(), &["-o", "run.json"], &steps(150, 250));
+    let stderr = text(&output.stderr);
+    assert!(stderr.contains("it ended after 150 of 250 steps: no forecast is held against that"), "{stderr}");
+    assert!(!stderr.contains("the forecast was"), "{stderr}");
+}
+
 /// So many steps of 20 ms that are told, and other numbers that are printed.
 fn told(n: u32, total: u32) -> String {
     format!(

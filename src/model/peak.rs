@@ -27,7 +27,7 @@ pub fn head_tile_rows(rows: usize, classes: usize, element_bytes: usize) -> usiz
 #[must_use]
 pub fn peak_of_train_step(config: &Config, arch: Arch, shape: StepShape, dtype: DType) -> u64 {
     if config.family == Family::Decoder {
-        return peak_of_decoder_step(config, arch, shape);
+        return peak_of_decoder_step(config, arch, shape, dtype);
     }
     let StepShape { batch_size, seq_len, masked_per_seq } = shape;
     let tokens = (batch_size * seq_len) as u128;
@@ -50,7 +50,7 @@ pub fn peak_of_train_step(config: &Config, arch: Arch, shape: StepShape, dtype: 
 #[must_use]
 pub fn peak_of_forward_pass(config: &Config, arch: Arch, shape: StepShape, dtype: DType) -> u64 {
     if config.family == Family::Decoder {
-        return peak_of_decoder_pass(config, arch, shape);
+        return peak_of_decoder_pass(config, arch, shape, dtype);
     }
     let tokens = (shape.batch_size * shape.seq_len) as u128;
     let (d, d_ff) = (config.d_model as u128, config.d_ff as u128);
@@ -61,7 +61,7 @@ pub fn peak_of_forward_pass(config: &Config, arch: Arch, shape: StepShape, dtype
     bytes(pass.max(2 * 4 * d * config.vocab_size as u128))
 }
 
-/// The bytes of f32 that a layer of a decoder keeps for each token: the inputs of both norms, of both blocks and of all products
+/// The numbers that a layer of a decoder keeps for each token: the inputs of both norms, of both blocks and of all products
 /// with weights that are trained, what attention is computed of, and the inner activations; and the narrow activations of LRT
 /// and LoRA. A linear that LoRA leaves as it is needs its input for no gradient.
 fn decoder_layer(config: &Config, arch: Arch) -> u128 {
@@ -79,43 +79,53 @@ fn decoder_layer(config: &Config, arch: Arch) -> u128 {
     };
     let qk_norm = if config.details.qk_norm.is_some() { queries + keys } else { 0 };
     let parallel = if config.norms_per_layer() == 1 { d } else { 0 };
-    4 * (2 * d + queries + 2 * keys + qk_norm + ways_in * d_ff + products + narrow).saturating_sub(parallel) as u128
+    (2 * d + queries + 2 * keys + qk_norm + ways_in * d_ff + products + narrow).saturating_sub(parallel) as u128
 }
 
-/// Bytes of the logits of a tile.
-fn head_tile(config: &Config, tokens: usize) -> u128 {
-    (head_tile_rows(tokens, config.vocab_size, 4) * config.vocab_size * 4) as u128
+/// Bytes of the logits that are there at a time: in f32 those of a tile; in 16 bits, in which a GPU computes, all of them, and where
+/// a gradient follows that as well.
+fn logits(config: &Config, tokens: usize, dtype: DType, times: usize) -> u128 {
+    let (rows, width) = match dtype.bytes() {
+        2 => (times * tokens, 2),
+        _ => (head_tile_rows(tokens, config.vocab_size, 4), 4),
+    };
+    (rows * config.vocab_size * width) as u128
+}
+
+/// Bytes of the weights: of f32, beside copies of 16 bits where the step computes in them.
+fn weights(config: &Config, arch: Arch, dtype: DType) -> u128 {
+    u128::from(count_params(config, arch)) * if dtype.bytes() == 2 { 6 } else { 4 }
 }
 
 /// Peak of a decoder's train step: weights, and moments of those that are trained; and the larger of what there is in the head,
-/// all activations, a tile of logits, and the gradients of the head's weight and input, and of all gradients at the end.
-fn peak_of_decoder_step(config: &Config, arch: Arch, shape: StepShape) -> u64 {
+/// all activations, logits, and the gradients of the head's weight and input, and of all gradients at the end.
+fn peak_of_decoder_step(config: &Config, arch: Arch, shape: StepShape, dtype: DType) -> u64 {
     let n = shape.batch_size * shape.seq_len;
     let (tokens, d) = (n as u128, config.d_model as u128);
-    let (all, trained) = (u128::from(count_params(config, arch)), u128::from(trainable_params(config, arch)));
+    let (width, trained) = (u128::from(dtype.bytes()), u128::from(trainable_params(config, arch)));
     let is_frozen = matches!(arch, Arch::Lora { .. });
     let of_head = if is_frozen { 0 } else { 4 * d * config.vocab_size as u128 };
     // The embeddings' sum, the last norm's input and output, and the gradient for it.
-    let around = tokens * 4 * d * 3;
-    let activations = tokens * decoder_layer(config, arch) * config.n_layers as u128;
-    let in_head = activations + around + of_head + head_tile(config, n);
-    bytes(4 * all + 8 * trained + in_head.max(4 * trained))
+    let around = tokens * width * d * 3;
+    let activations = tokens * width * decoder_layer(config, arch) * config.n_layers as u128;
+    let in_head = activations + around + of_head + logits(config, n, dtype, 2);
+    bytes(weights(config, arch, dtype) + 8 * trained + in_head.max(4 * trained))
 }
 
 /// The same of its forward pass alone: the weights, and the widest place of a layer or the head.
-fn peak_of_decoder_pass(config: &Config, arch: Arch, shape: StepShape) -> u64 {
+fn peak_of_decoder_pass(config: &Config, arch: Arch, shape: StepShape, dtype: DType) -> u64 {
     let n = shape.batch_size * shape.seq_len;
     let d_head = config.d_head();
     let (queries, keys) = (config.n_heads * d_head, config.n_kv_heads() * d_head);
     let block = 2 * config.d_model + (2 + usize::from(config.gated_mlp)) * config.d_ff;
     let attention = 2 * config.d_model + 4 * queries + 3 * keys;
-    let in_layer = (n * 4 * block.max(attention)) as u128;
-    let in_head = (n * 4 * 2 * config.d_model) as u128 + head_tile(config, n);
+    let width = usize::try_from(dtype.bytes()).unwrap_or(4);
+    let in_layer = (n * width * block.max(attention)) as u128;
+    let in_head = (n * width * 2 * config.d_model) as u128 + logits(config, n, dtype, 1);
     // While a matrix is drawn it is there twice: the embedding comes first, and a head of its own last.
-    let (all, matrix) =
-        (4 * u128::from(count_params(config, arch)), 4 * config.d_model as u128 * config.vocab_size as u128);
-    let drawing = if config.is_tied() { 2 * matrix } else { all + matrix };
-    bytes((all + in_layer.max(in_head)).max(drawing))
+    let matrix = 4 * config.d_model as u128 * config.vocab_size as u128;
+    let drawing = if config.is_tied() { 2 * matrix } else { 4 * u128::from(count_params(config, arch)) + matrix };
+    bytes((weights(config, arch, dtype) + in_layer.max(in_head)).max(drawing))
 }
 
 #[cfg(test)]
@@ -189,6 +199,24 @@ mod tests {
         let sizes =
             Config { d_model: 2048, n_heads: 32, d_ff: 5632, vocab_size: 32000, gated_mlp: true, ..gpt2(n_layers) };
         Config { details, ..sizes }
+    }
+
+    /// Peaks that were measured on an H100 in bf16, with 16 x 1024 tokens.
+    #[test]
+    fn steps_of_decoders_in_16_bits_take_the_memory_that_a_gpu_was_seen_to_take() {
+        let details = Details { n_kv_heads: Some(4), ..tiny_llama(12).details };
+        let llama = Config { d_model: 768, n_heads: 12, d_ff: 2048, details, ..tiny_llama(12) };
+        for (config, arch, measured) in [
+            (gpt2(12), "dense", 9.32),
+            (gpt2(12), "lora:rank=16,targets=all", 8.37),
+            (llama.clone(), "dense", 7.81),
+            (llama, "lora:rank=16,targets=all", 6.88),
+        ] {
+            let shape = StepShape { batch_size: 16, seq_len: 1024, masked_per_seq: 1024 };
+            let peak = peak_of_train_step(&config, arch.parse().expect("an architecture"), shape, DType::Bf16);
+            let ratio = peak as f64 / (measured * f64::from(1 << 30));
+            assert!((0.9..1.1).contains(&ratio), "{arch}, {} wide: {ratio}", config.d_ff);
+        }
     }
 
     /// Peaks that were measured on a CPU.

@@ -15,6 +15,9 @@ pub const UNDERSTOOD: &str = "understood are bars (`120/1000 [00:50<06:10, 2.40i
     `--step-pattern 'REGEX'`, whose first group is the step, or let the program tell its steps: `greenformers.Steps` in Python, a line \
     `step 120 of 1000` to the descriptor in GREENFORMERS_STEPS_FD elsewhere";
 
+/// The part of its steps after which a run that ended had come to its end: bars leave out the last ones.
+const FINISHED: f64 = 0.98;
+
 /// A forecast, and what the whole run comes to.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ForecastOfRun {
@@ -188,7 +191,16 @@ impl ForecastOfRun {
                 text.push_str(&wrapped(&format!("  pause: {} s {rhythm}", significant(pause.seconds)), width, "  "));
             }
         }
-        if !self.stopped {
+        let progress = &self.run.progress;
+        let unfinished = progress.steps_total.filter(|total| (progress.steps_done as f64) < FINISHED * *total as f64);
+        if let Some(total) = unfinished.filter(|_| !self.stopped && !self.said.is_empty()) {
+            let ended = format!(
+                "  it ended after {} of {total} {}s: no forecast is held against that",
+                progress.steps_done, progress.unit
+            );
+            text.push_str(&wrapped(&ended, width, "  "));
+        }
+        if !self.stopped && unfinished.is_none() {
             for said in &self.said {
                 let took = hours(Interval::point(self.duration_s));
                 let inside = if said.whole_s.contains(self.duration_s) { "inside" } else { "outside" };

@@ -28,8 +28,9 @@ const BLOCKS: usize = 3;
 const SPREAD: f64 = 0.02;
 /// Degrees in ten seconds at which a card counts as warm.
 const DEGREES_IN_10_S: f64 = 0.5;
-/// The part of itself by which a steady clock still moves: a card at its power limit steps up and down without end, by a few
-/// of its steps of 15 MHz.
+/// The part of itself by which a steady clock still moves. At its power limit a card moves its clock without end, to keep its
+/// power where it is: an H100 at its 700 W by 100 MHz from one block to the next, with steps that took the same time, so that
+/// 85 s went by until three blocks were within this by chance. There the clock says nothing.
 const CLOCK_SPREAD: f64 = 0.03;
 
 /// What was seen in a block of warm-up.
@@ -43,6 +44,8 @@ pub(super) struct Block {
     pub(super) temperature_c: Option<u32>,
     /// Clock at its end.
     pub(super) sm_clock_mhz: Option<u32>,
+    /// Whether the power limit held the clock down then.
+    pub(super) at_power_limit: bool,
 }
 
 /// Whether the last blocks say that the device is warm. What the driver does not tell does not count.
@@ -62,7 +65,8 @@ pub(super) fn is_steady(blocks: &[Block], warm_up: WarmUp) -> bool {
         .max()
         .zip(clocks.min())
         .is_none_or(|(high, low)| f64::from(high - low) <= CLOCK_SPREAD * f64::from(high));
-    total >= warm_up.least.0 && even && warm && settled
+    let capped = last.iter().all(|b| b.at_power_limit);
+    total >= warm_up.least.0 && even && warm && (settled || capped)
 }
 
 #[cfg(test)]
@@ -75,6 +79,7 @@ mod tests {
             lasted_s: 5.0,
             temperature_c: Some(degrees),
             sm_clock_mhz: Some(clock),
+            at_power_limit: false,
         };
         times.into_iter().zip(temperatures).map(block).collect()
     }
@@ -97,7 +102,11 @@ mod tests {
         moving[6].sm_clock_mhz = Some(1200);
         assert!(!is_steady(&moving, WarmUp::COLD));
         moving[6].sm_clock_mhz = Some(1380);
-        assert!(is_steady(&moving, WarmUp::COLD), "two steps down, as at a power limit");
+        assert!(is_steady(&moving, WarmUp::COLD), "two steps down");
+        for (block, clock) in moving.iter_mut().zip([1785, 1725, 1815, 1605, 1620, 1695, 1785]) {
+            (block.sm_clock_mhz, block.at_power_limit) = (Some(clock), true);
+        }
+        assert!(is_steady(&moving, WarmUp::COLD), "at a power limit the clock says nothing");
     }
 
     #[test]

@@ -55,6 +55,7 @@ impl Runner<'_> {
                 lasted_s,
                 temperature_c: state.temperature_c,
                 sm_clock_mhz: state.sm_clock_mhz,
+                at_power_limit: state.is_at_power_limit(),
             });
         }
         self.cell.warmup_s = Some(began.elapsed().as_secs_f64());

@@ -131,6 +131,10 @@ impl Attention {
     }
 
     /// Whether the device of `q` has no kernel for it, so that it has to be composed of the library's operations.
+    #[cfg_attr(
+        not(feature = "cuda"),
+        expect(clippy::unused_self, reason = "without CUDA there are no kernels to ask for")
+    )]
     pub(in crate::nn) fn is_composed(&self, q: &Tensor) -> bool {
         #[cfg(feature = "cuda")]
         return q.device().is_cuda() && !self.has_kernels();
