@@ -22,10 +22,10 @@ KERNELS = Path(__file__).resolve().parent.parent / "src/nn/ops/cuda/kernels/atte
 # By kernel: rows x keys that a warp works on in a turn of its loop, turns of the loop within it, and products of 16 x 64 by
 # 64 x 64 for each.
 TURNS = {
-    "attention_bf16": (32 * 64, 1, 2),
-    "attention_tf32": (32 * 32, 1, 2),
-    "attention_backward_bf16": (16 * 64, 4, 5),
-    "attention_backward_tf32": (16 * 32, 2, 5),
+    "attention_64_bf16": (32 * 64, 1, 2),
+    "attention_64_tf32": (32 * 32, 1, 2),
+    "attention_backward_64_bf16": (16 * 64, 4, 5),
+    "attention_backward_64_tf32": (16 * 32, 2, 5),
 }
 KINDS = {"HMMA": "matrix units", "LDSM": "shared memory", "LDS": "shared memory", "STS": "shared memory", "MUFU": "exponentials",
          "IMAD": "integers", "LOP3": "integers", "SHF": "integers", "IADD3": "integers", "PRMT": "integers", "FFMA": "floats",

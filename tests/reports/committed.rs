@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::ok;
 
-const CAMPAIGNS: [&str; 2] = ["reports/epyc-2vcpu-bert-base", "reports/h200-bert-base"];
+const CAMPAIGNS: [&str; 3] = ["reports/epyc-2vcpu-bert-base", "reports/h200-bert-base", "reports/h100-bert-base"];
 
 /// Every file below `folder`, without the folder.
 fn files(folder: &Path, below: &Path, found: &mut BTreeSet<PathBuf>) {

@@ -14,7 +14,7 @@ use crate::estimate::request::input::{Assumption, Input, Value};
 use crate::estimate::request::training::{Hardware, Request, device_of};
 use crate::estimate::steps::micro_batch::{fits, memory_of};
 use crate::estimate::steps::model::{BETWEEN_MACHINES, Efficiency, Factors, WAITING_SHARE, exchange_inputs};
-use crate::estimate::steps::scaled::OWN;
+use crate::estimate::steps::scaled::own_software;
 use crate::estimate::steps::step::{Basis, StepSource};
 use crate::model::{Arch, Family, LoraBase, active_params, count_params, train_step_flop, trainable_params};
 use crate::record::{Warning, phase_shape};
@@ -147,7 +147,7 @@ fn peak_flop_per_s(request: &Request<'_>) -> Option<f64> {
 fn memory_per_device(request: &Request<'_>, arch: Arch, source: &StepSource) -> (u64, Option<bool>) {
     // `--software` says what trains where nothing was measured.
     let attention = match request.hardware {
-        Hardware::Measured(_) | Hardware::Transferred(..) => OWN.attention,
+        Hardware::Measured(record) | Hardware::Transferred(record, _) => own_software(record, request.dtype).attention,
         Hardware::Catalog(_) | Hardware::Given { .. } => {
             request.software.likely_attention(request.device().is_none_or(|device| device.fuses_attention()))
         }

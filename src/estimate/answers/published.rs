@@ -9,7 +9,7 @@ use crate::estimate::ledger::monte_carlo::MonteCarlo;
 use crate::estimate::request::cluster::Cluster;
 use crate::estimate::steps::analytic::Target;
 use crate::estimate::steps::model::{DeviceFigures, Efficiency, Observation, Stragglers};
-use crate::estimate::steps::scaled::{LocalModel, OWN};
+use crate::estimate::steps::scaled::{LocalModel, own_software};
 use crate::model::{Arch, Config};
 use crate::record::{Record, Workload};
 use crate::stats::Interval;
@@ -57,28 +57,29 @@ pub fn against_published(record: &Record, catalog: &Catalog, seed: u64) -> Resul
         };
         let local = LocalModel::of(record, run.dtype).ok_or(EstimateError::NothingMeasured)?;
         let (workload, accumulation) = workload_of(run, observation.config());
+        let own = own_software(record, run.dtype);
         let target = Target {
             workload: &workload,
             device: &device,
             dtype: run.dtype,
             devices: 1,
             cluster: Cluster::default(),
-            software: OWN.into(),
+            software: own.into(),
             own: None,
             micro_batch: Some(run.micro_batch),
         };
         let source = local.steps(&target, Arch::Dense, (record, true))?;
         let monte_carlo = MonteCarlo::new(seed, TRIALS);
-        let own = monte_carlo.draws(&run.id, source.own_scale);
+        let scale = monte_carlo.draws(&run.id, source.own_scale);
         let step = phase_s(&monte_carlo, &source.phases[0], &run.id, &Stragglers::NONE);
         // The record is of this program, and the published run of another.
         let model = Efficiency::embedded();
         let figures = DeviceFigures::of(&device, run.dtype)?;
         let pass_s = |software| model.step(&figures, &target.work(0, Arch::Dense, run.micro_batch, software)).pass();
-        let ratio = pass_s(run.software()) / pass_s(OWN);
-        let other = model.to_other_software(OWN.class, run.software, ratio);
+        let ratio = pass_s(run.software()) / pass_s(own);
+        let other = model.to_other_software(own.class, run.software, ratio);
         let other = monte_carlo.draws(&format!("software of {}", run.id), other);
-        let factors = own.iter().zip(&other).map(|(own, other)| own * other);
+        let factors = scale.iter().zip(&other).map(|(scale, other)| scale * other);
         let predicted_s = Interval::of_draws(step.iter().zip(factors).map(|((s, _), factor)| s * factor).collect());
         let published_s = observation.observed_s * accumulation as f64;
         checks.push(PublishedCheck {

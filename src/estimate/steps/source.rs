@@ -4,7 +4,7 @@ use super::analytic::{Target, analytic_step};
 use super::given::given_step;
 use super::measured::measured_step;
 use super::model::Efficiency;
-use super::scaled::{LocalModel, OWN};
+use super::scaled::{LocalModel, own_software};
 use super::sliced::sliced_step;
 use super::step::{Basis, PhaseStep, StepSource};
 use crate::estimate::error::EstimateError;
@@ -29,11 +29,19 @@ pub(in crate::estimate) fn step_source(request: &Request<'_>, arch: Arch) -> Res
             }
             let local = LocalModel::of(record, dtype).ok_or(EstimateError::NothingMeasured)?;
             let device = device_of(record);
-            local.steps(&Target { software: OWN.into(), ..target(&device) }, arch, (record, false))
+            local.steps(
+                &Target { software: own_software(record, dtype).into(), ..target(&device) },
+                arch,
+                (record, false),
+            )
         }
         Hardware::Transferred(record, device) => {
             let local = LocalModel::of(record, dtype).ok_or(EstimateError::NothingMeasured)?;
-            local.steps(&Target { software: OWN.into(), ..target(device) }, arch, (record, true))
+            local.steps(
+                &Target { software: own_software(record, dtype).into(), ..target(device) },
+                arch,
+                (record, true),
+            )
         }
         Hardware::Catalog(device) => analytic_step(&target(device), arch),
         Hardware::Given { step_s, power_w, device, is_forecast, .. } => {
