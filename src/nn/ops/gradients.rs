@@ -45,7 +45,8 @@ impl Gradients {
     pub(in crate::nn) fn sum_of_squares(&self, x: &Tensor) -> Result<Option<f64>> {
         let Some(gradient) = self.get(x) else { return Ok(None) };
         let gradient = gradient.contiguous()?;
-        if let (Storage::Cpu(CpuStorage::F32(values)), layout) = (&*gradient.storage_and_layout().0, gradient.layout()) {
+        if let (Storage::Cpu(CpuStorage::F32(values)), layout) = (&*gradient.storage_and_layout().0, gradient.layout())
+        {
             let (start, end) = layout.contiguous_offsets().unwrap_or_default();
             let part = |part: &[f32]| part.iter().map(|g| f64::from(*g) * f64::from(*g)).sum::<f64>();
             let parts: Vec<f64> = values[start..end].par_chunks(CHUNK).map(part).collect();

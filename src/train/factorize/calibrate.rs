@@ -10,8 +10,8 @@ use faer::linalg::matmul::triangular::{BlockStructure, matmul};
 use faer::{Accum, Mat, MatRef, Par, Side};
 use rayon::prelude::*;
 
-use super::FactorizeError;
 use super::super::computed::differs;
+use super::FactorizeError;
 use super::tensors::{Place, TOKENIZER};
 use super::text::{Sequence, sequences};
 use crate::model::{Arch, Config};

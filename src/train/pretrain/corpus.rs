@@ -58,8 +58,8 @@ impl Corpus {
         };
         let tokens = train.len() + held_out.len();
         let corpus = Self { train, held_out, seq_len, masking, seed };
-        // Two sequences and a half before the first letter of the part: a share of 5 % of 40 has two of them.
-        let least = 41 * seq_len;
+        // Of 20 tokens one is held out, and two sequences and the token after them are needed.
+        let least = 20 * (2 * seq_len + 1);
         if corpus.count(Part::Train) == 0 || corpus.count(Part::HeldOut) < 2 {
             return Err(PretrainError::TooShort { tokens, seq_len, least });
         }

@@ -22,7 +22,9 @@ pub enum PretrainError {
     #[error(transparent)]
     File(#[from] FileError),
     /// The model is computed otherwise.
-    #[error("the model is not trained as transformers would: {reason}\nhint: the workloads of `greenformers catalog list` have no such thing")]
+    #[error(
+        "the model is not trained as transformers would: {reason}\nhint: the workloads of `greenformers catalog list` have no such thing"
+    )]
     ComputedOtherwise {
         /// What differs.
         reason: String,
@@ -58,7 +60,7 @@ pub enum PretrainError {
     },
     /// There is too little of it.
     #[error(
-        "the text has {tokens} tokens: sequences of {seq_len} need {least} at least, for two of them to be held out\n\
+        "the text has {tokens} tokens: sequences of {seq_len} need about {least}, for two of them to be held out\n\
          hint: give more text, or a smaller `--seq-len`"
     )]
     TooShort {
@@ -92,7 +94,9 @@ pub enum PretrainError {
         vocab_size: usize,
     },
     /// The vocabulary has no room for all bytes.
-    #[error("a vocabulary of {vocab}: each byte has a token, and with special ones that is {least} at least\nhint: `--vocab {least}`")]
+    #[error(
+        "a vocabulary of {vocab}: each byte has a token, and with special ones that is {least} at least\nhint: `--vocab {least}`"
+    )]
     SmallVocabulary {
         /// What was asked for.
         vocab: usize,
@@ -100,7 +104,9 @@ pub enum PretrainError {
         least: usize,
     },
     /// An encoder learns to fill in what is masked.
-    #[error("the tokenizer has no `[MASK]` and no `<mask>`, which an encoder learns to fill in\nhint: leave `--tokenizer` out, and one is trained")]
+    #[error(
+        "the tokenizer has no `[MASK]` and no `<mask>`, which an encoder learns to fill in\nhint: leave `--tokenizer` out, and one is trained"
+    )]
     NoMask,
     /// Sequences have no room.
     #[error("`--seq-len {seq_len}`: expected {least} at least, so that there is something to learn")]
@@ -111,7 +117,9 @@ pub enum PretrainError {
         least: usize,
     },
     /// A workload has no description that others read.
-    #[error("`{name}` has no description that transformers would read\nhint: give the `config.json` of the model with `--workload`")]
+    #[error(
+        "`{name}` has no description that transformers would read\nhint: give the `config.json` of the model with `--workload`"
+    )]
     NoDescription {
         /// The workload.
         name: String,
@@ -143,7 +151,9 @@ pub enum PretrainError {
         is: String,
     },
     /// The loss is no number.
-    #[error("the loss of step {step} is not a number\nhint: a smaller `--lr` or more `--warmup-steps`; the checkpoint before is still there")]
+    #[error(
+        "the loss of step {step} is not a number\nhint: a smaller `--lr` or more `--warmup-steps`; the checkpoint before is still there"
+    )]
     Diverged {
         /// Which.
         step: u64,

@@ -29,7 +29,7 @@ use crate::files::{JSON_SCHEMA, is_free, read_text};
 use crate::machine::MachineFacts;
 use crate::model::{Arch, Config};
 use crate::nn::{Input, NnError, Params};
-use crate::stats::{Interval, batch_means, with_gain};
+use crate::stats::{Interval, Mean, batch_means, with_gain};
 
 /// About so many evaluations are made unless a distance is given.
 const EVALUATIONS: u64 = 20;
@@ -312,12 +312,11 @@ fn prepare(request: &Request) -> Result<(String, Described, Vocabulary, Corpus, 
     let family = shape.family;
     let texts = text::read(&request.texts)?;
     let before = request.resume.then(|| request.output.join(state::TOKENIZER));
-    let vocabulary = match request.tokenizer.clone().or(before) {
-        Some(path) => Vocabulary::read(&path)?,
-        None => {
-            let most = given.as_ref().map_or(request.vocab, |given| request.vocab.min(given.model.vocab_size));
-            Vocabulary::train(&texts.train, most, family)?
-        }
+    let vocabulary = if let Some(path) = request.tokenizer.clone().or(before) {
+        Vocabulary::read(&path)?
+    } else {
+        let most = given.as_ref().map_or(request.vocab, |given| request.vocab.min(given.model.vocab_size));
+        Vocabulary::train(&texts.train, most, family)?
     };
     let described = match given {
         Some(given) => given,
@@ -472,7 +471,7 @@ impl Run<'_> {
     fn evaluate(&mut self) -> Result<Point, PretrainError> {
         let step = self.trainer.steps();
         let losses = self.held_out.iter().map(|batch| self.trainer.loss(batch)).collect::<Result<Vec<f64>, _>>()?;
-        let held_out_loss = batch_means(&losses).map(|mean| mean.interval()).filter(|loss| loss.is_valid());
+        let held_out_loss = batch_means(&losses).map(Mean::interval).filter(|loss| loss.is_valid());
         let held_out_loss = held_out_loss.ok_or(PretrainError::Diverged { step })?;
         let time = self.request.end.seconds.map(|end| self.seconds() / end);
         let steps = std::mem::take(&mut self.losses);

@@ -8,6 +8,7 @@ use candle_core::safetensors::Load as _;
 use candle_core::{DType, Device, Tensor};
 use safetensors::{Dtype, View};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::PretrainError;
 use super::trainer::Trainer;
@@ -26,7 +27,9 @@ pub(super) const RECORD: &str = "train.json";
 /// The key of the metadata that says how far it is.
 const KEY: &str = "greenformers";
 /// The header of a state is no longer than that of other checkpoints.
-const MOST_HEAD: usize = (1 << 20) + 8;
+const MOST_HEAD: usize = (1 << 20) + LENGTH;
+/// The header's length stands before it.
+const LENGTH: usize = 8;
 const MOMENTS: [&str; 2] = ["moment1.", "moment2."];
 
 /// How a training began: it goes on the same way.
@@ -140,17 +143,21 @@ impl Files {
 
 /// How far the training in a folder is.
 pub(super) fn read(folder: &Path) -> Result<State, PretrainError> {
-    let nothing =
-        |reason: &dyn std::fmt::Display| PretrainError::NothingToResume { path: folder.to_owned(), reason: reason.to_string() };
+    let nothing = |reason: &dyn std::fmt::Display| PretrainError::NothingToResume {
+        path: folder.to_owned(),
+        reason: reason.to_string(),
+    };
     let path = folder.join(STATE);
     if !path.is_file() {
         return Err(nothing(&format!("it has no `{STATE}`")));
     }
     let (head, size) = read_head(&path, MOST_HEAD)?;
     crate::nn::check_head(&head, size).map_err(|reason| nothing(&format!("of `{STATE}`: {reason}")))?;
-    let (_, metadata) = safetensors::SafeTensors::read_metadata(&head).map_err(|e| nothing(&e))?;
-    let said = metadata.metadata().as_ref().and_then(|said| said.get(KEY)).map(String::as_str);
-    serde_json::from_str(said.unwrap_or_default()).map_err(|e| nothing(&format!("`{STATE}` does not say how far it is: {e}")))
+    // The header alone was read: it stands behind its length, which has been held to the file.
+    let length = head.first_chunk().map_or(0, |length| usize::try_from(u64::from_le_bytes(*length)).unwrap_or(0));
+    let header: Value = serde_json::from_slice(&head[LENGTH..LENGTH + length]).map_err(|e| nothing(&e))?;
+    let said = header["__metadata__"][KEY].as_str().unwrap_or_default();
+    serde_json::from_str(said).map_err(|e| nothing(&format!("`{STATE}` does not say how far it is: {e}")))
 }
 
 /// The weights of the state in a folder.
