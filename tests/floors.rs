@@ -29,7 +29,7 @@ const FLOORS: [(&str, u32); 19] = [
 ];
 
 /// The floors inside `report`.
-const REPORT: [(&str, u32); 18] = [
+const REPORT: [(&str, u32); 19] = [
     ("error", 0),
     ("markup", 0),
     ("names", 0),
@@ -42,6 +42,7 @@ const REPORT: [(&str, u32); 18] = [
     ("forecasted", 1),
     ("summed", 1),
     ("tracked", 2),
+    ("trained", 1),
     ("figures", 3),
     ("page", 4),
     ("files", 5),

@@ -34,5 +34,6 @@ mod reports;
 mod safety;
 mod sum;
 mod track;
+mod training;
 mod validation;
 mod whitened;

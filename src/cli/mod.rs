@@ -22,6 +22,7 @@ mod sum;
 mod sweep;
 mod track;
 mod track_output;
+mod train;
 mod validate;
 mod workload;
 
@@ -74,6 +75,8 @@ enum Command {
     Forecast(Box<forecast::Args>),
     /// Put low-rank factors in the place of the linears of a trained checkpoint
     Factorize(factorize::Args),
+    /// Train a model on text from the first step: loss, time and joules at intervals
+    Train(Box<train::Args>),
     /// Add what `track` and `forecast` wrote on many hosts, each device and second once
     Sum(sum::Args),
     /// Say whether a run has become dearer, beyond doubt
@@ -136,6 +139,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Compare(args) => compare::run(&args, &context),
         Command::Footprint(args) => footprint::run(&args, &context),
         Command::Factorize(args) => factorize::run(&args, &context),
+        Command::Train(args) => train::run(&args, &context),
         Command::Sum(args) => sum::run(&args, &context),
         Command::Validate(args) => validate::run(&args, &context),
         Command::Report(args) => report::run(&args, &context),

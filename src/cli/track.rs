@@ -211,7 +211,7 @@ fn node_meter(job: &Job, facts: &MachineFacts) -> NodeMeter {
 }
 
 /// The device, if it is what can be the processor of a machine: GPUs are metered by themselves.
-fn processor(name: &str, device: Device) -> Result<Device> {
+pub(super) fn processor(name: &str, device: Device) -> Result<Device> {
     let kind = match device.kind {
         DeviceKind::Cpu => return Ok(device),
         DeviceKind::Gpu => "a GPU",

@@ -130,6 +130,9 @@ impl BertForPreTraining {
         self.body.forward(&batch.input_ids, &batch.token_type_ids, batch.attention_mask.as_ref(), tape)
     }
 
+    /// The heads whose weights the loss of [`Self::masked_lm`] does not depend on, by how their names begin.
+    pub const NEXT_SENTENCE: &[&str] = &["bert.pooler.", "cls.seq_relationship."];
+
     /// Logits of the masked positions and of the next-sentence prediction.
     ///
     /// # Shapes
@@ -138,21 +141,48 @@ impl BertForPreTraining {
     /// # Errors
     /// As [`Self::encode`].
     pub fn logits(&self, batch: &Batch, tape: &Tape) -> Result<(Tensor, Tensor), NnError> {
-        let hidden = self.encode(batch, tape)?;
-        let (b, t, d) = hidden.dims3()?;
-        let hidden = tape.reshape(&hidden, &[b * t, d])?;
-        // Row of each sequence's first token in the flattened batch.
-        let offsets: Vec<u32> = (0..b).map(|i| u32::try_from(i * t).unwrap_or(u32::MAX)).collect();
-        let offsets = Tensor::from_vec(offsets, b, hidden.device())?;
-
+        let (hidden, offsets) = self.rows(batch, tape)?;
         let first = tape.gather(&[(&hidden, &offsets)])?; // (B, D)
         let pooled = tape.tanh(&self.pooler.forward(&first, tape)?)?;
         let next_sentence = self.next_sentence.forward(&pooled, tape)?;
+        Ok((self.masked_logits(batch, (&hidden, &offsets), tape)?, next_sentence))
+    }
 
+    /// The hidden states `(B T, D)`, and the row among them of each sequence's first token, `(B)`.
+    fn rows(&self, batch: &Batch, tape: &Tape) -> Result<(Tensor, Tensor), NnError> {
+        let hidden = self.encode(batch, tape)?;
+        let (b, t, d) = hidden.dims3()?;
+        let hidden = tape.reshape(&hidden, &[b * t, d])?;
+        let offsets: Vec<u32> = (0..b).map(|i| u32::try_from(i * t).unwrap_or(u32::MAX)).collect();
+        let offsets = Tensor::from_vec(offsets, b, hidden.device())?;
+        Ok((hidden, offsets))
+    }
+
+    /// # Shapes
+    /// hidden `(B T, D)`, offsets `(B)`; result `(B M, V)`.
+    fn masked_logits(
+        &self,
+        batch: &Batch,
+        (hidden, offsets): (&Tensor, &Tensor),
+        tape: &Tape,
+    ) -> Result<Tensor, NnError> {
         let rows = batch.masked_positions.broadcast_add(&offsets.unsqueeze(1)?)?.flatten_all()?;
-        let masked = tape.gather(&[(&hidden, &rows)])?; // (B M, D)
+        let masked = tape.gather(&[(hidden, &rows)])?; // (B M, D)
         let masked = self.transform_norm.forward(&tape.gelu(&self.transform.forward(&masked, tape)?)?, tape)?;
-        Ok((tape.linear(&masked, &self.body.word, Some(&self.decoder_bias))?, next_sentence))
+        Ok(tape.linear(&masked, &self.body.word, Some(&self.decoder_bias))?)
+    }
+
+    /// The mean cross-entropy of the masked positions, without the next-sentence prediction.
+    ///
+    /// # Shapes
+    /// `batch` of `(B, T)`; result a scalar.
+    ///
+    /// # Errors
+    /// As [`Self::encode`].
+    pub fn masked_lm(&self, batch: &Batch, tape: &Tape) -> Result<Tensor, NnError> {
+        let (hidden, offsets) = self.rows(batch, tape)?;
+        let logits = self.masked_logits(batch, (&hidden, &offsets), tape)?;
+        Ok(tape.cross_entropy(&logits, &batch.masked_labels.flatten_all()?)?)
     }
 
     /// The losses.

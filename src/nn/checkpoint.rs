@@ -145,8 +145,7 @@ impl Checkpoint {
     /// What the `config.json` says of `name`, also among its rotary parameters, where newer releases of transformers write some.
     #[must_use]
     pub fn said(&self, name: &str) -> Option<&Value> {
-        let rotary = self.said.get("rope_parameters");
-        self.said.get(name).or_else(|| rotary?.get(name)).filter(|value| !value.is_null())
+        said(&self.said, name)
     }
 
     /// The names of all tensors, as they are stored, in order.
@@ -191,6 +190,13 @@ impl Checkpoint {
         }
         Ok(view.load(device)?)
     }
+}
+
+/// What a `config.json` says of `name`, also among its rotary parameters, where newer releases of transformers write some.
+#[must_use]
+pub fn said<'a>(config: &'a Value, name: &str) -> Option<&'a Value> {
+    let rotary = config.get("rope_parameters");
+    config.get(name).or_else(|| rotary?.get(name)).filter(|value| !value.is_null())
 }
 
 fn folder_of(path: &Path) -> &Path {

@@ -25,7 +25,7 @@ pub use batch::Batch;
 pub use bert::{BertForPreTraining, Losses};
 pub use body::Body;
 pub use causal_batch::CausalBatch;
-pub use checkpoint::{Checkpoint, check_head};
+pub use checkpoint::{Checkpoint, check_head, said};
 pub use decoder::CausalLm;
 pub use error::NnError;
 pub use linears::{Fused, LayerLinear};
@@ -33,7 +33,7 @@ pub use model::{Input, Model, linears};
 pub use ops::Gradients;
 #[cfg(feature = "cuda")]
 pub use ops::{CudaError, load_cuda, open_cuda};
-pub use optimizer::{AdamW, AdamWConfig};
+pub use optimizer::{AdamW, AdamWConfig, clip_gradients};
 pub use params::Params;
 pub use tape::Tape;
 

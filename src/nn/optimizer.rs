@@ -1,5 +1,7 @@
 //! AdamW (Loshchilov and Hutter 2019, algorithm 2).
 
+use candle_core::Tensor;
+
 use super::ops::{AdamWRates, Gradients, Moments, Update, adamw};
 use super::{NnError, Ops, Params};
 
@@ -55,4 +57,51 @@ impl AdamW {
         });
         Ok(adamw(&mut updates.collect::<Result<Vec<_>, NnError>>()?, rates)?)
     }
+
+    /// Changes the learning rate of the steps that follow.
+    pub fn set_lr(&mut self, lr: f64) {
+        self.config.lr = lr;
+    }
+
+    /// Both moments of every weight that is trained, by its name.
+    ///
+    /// # Errors
+    /// If memory runs out.
+    pub fn moments<'a>(&self, params: &'a Params) -> Result<Vec<(&'a str, [Tensor; 2])>, NnError> {
+        let both = params.iter().zip(&self.moments);
+        both.map(|((name, var), moments)| Ok((name, moments.tensors(var)?))).collect()
+    }
+
+    /// Goes on after `steps` steps, with the moments that `of` gives of each weight by its name.
+    ///
+    /// # Errors
+    /// If one is missing or of another shape.
+    pub fn go_on(
+        &mut self,
+        params: &Params,
+        steps: i32,
+        mut of: impl FnMut(&str) -> Result<[Tensor; 2], NnError>,
+    ) -> Result<(), NnError> {
+        self.steps = steps;
+        params.iter().zip(&mut self.moments).try_for_each(|((name, var), moments)| Ok(moments.set(var, &of(name)?)?))
+    }
+}
+
+/// Shortens the gradient of all weights together to the norm `most`, where it is longer (Pascanu et al. 2013). Gives its norm before.
+///
+/// # Errors
+/// If memory runs out.
+pub fn clip_gradients(params: &Params, gradients: &mut Gradients, most: f64) -> Result<f64, NnError> {
+    /// So that a norm of nothing divides nothing; PyTorch has the same.
+    const LEAST: f64 = 1e-6;
+    let mut squares = 0.0;
+    for (_, var) in params.iter() {
+        squares += gradients.sum_of_squares(var)?.unwrap_or(0.0);
+    }
+    let norm = squares.sqrt();
+    let factor = most / (norm + LEAST);
+    if factor < 1.0 {
+        params.iter().try_for_each(|(_, var)| gradients.scale(var, factor))?;
+    }
+    Ok(norm)
 }

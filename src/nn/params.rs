@@ -1,6 +1,6 @@
 //! The weights of a model by name: drawn from a seed, or read from a checkpoint.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor, Var};
@@ -8,7 +8,9 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
+use serde_json::Value;
 
+use super::checkpoint::said;
 use super::{Checkpoint, NnError};
 
 /// Standard deviation of BERT's initial weights (Devlin et al.'s code, `initializer_range`).
@@ -22,6 +24,12 @@ pub struct Params {
     frozen: BTreeMap<String, Tensor>,
     /// Whether the weights that follow stay as they are.
     freezes: bool,
+    /// How the names begin of weights that stay as they are in any case.
+    untrained: &'static [&'static str],
+    /// Matrices that checkpoints store with inputs first.
+    transposed: BTreeSet<String>,
+    /// The `config.json` of weights that are drawn; null if there is none.
+    constants: Value,
     device: Device,
     dtype: DType,
     source: Source,
@@ -60,7 +68,28 @@ impl Params {
     }
 
     fn new(device: &Device, dtype: DType, source: Source) -> Self {
-        Self { vars: BTreeMap::new(), frozen: BTreeMap::new(), freezes: false, device: device.clone(), dtype, source }
+        let (vars, frozen, transposed) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+        let (untrained, constants, device): (&[&str], _, _) = (&[], Value::Null, device.clone());
+        Self { vars, frozen, freezes: false, untrained, transposed, constants, device, dtype, source }
+    }
+
+    /// The same, where weights whose names begin so stay as they are: those of a head that has no part in the loss.
+    #[must_use]
+    pub fn without_training(self, untrained: &'static [&'static str]) -> Self {
+        Self { untrained, ..self }
+    }
+
+    /// Every weight by its name, with the shape in which checkpoints store it.
+    ///
+    /// # Errors
+    /// If memory runs out.
+    pub fn as_stored(&self) -> Result<BTreeMap<&str, Tensor>, NnError> {
+        let trained = self.vars.iter().map(|(name, var)| (name, var.as_tensor()));
+        let all = trained.chain(self.frozen.iter()).map(|(name, tensor)| {
+            let is_turned = self.transposed.contains(name);
+            Ok((name.as_str(), if is_turned { tensor.t()?.contiguous()? } else { tensor.clone() }))
+        });
+        all.collect()
     }
 
     /// Every weight that is trained, and its name.
@@ -106,9 +135,16 @@ impl Params {
         &self.device
     }
 
-    /// The number that the checkpoint's `config.json` gives by this name; `None` of weights that are drawn.
+    /// The same, with the numbers that this `config.json` gives, of weights that are drawn.
+    #[must_use]
+    pub fn with_constants(self, config: &Value) -> Self {
+        Self { constants: config.clone(), ..self }
+    }
+
+    /// The number that the `config.json` gives by this name; `None` of weights that are drawn for none.
     pub(super) fn constant(&self, name: &str) -> Option<f64> {
-        if let Source::Checkpoint(checkpoint) = &self.source { checkpoint.said(name)?.as_f64() } else { None }
+        let Source::Checkpoint(checkpoint) = &self.source else { return said(&self.constants, name)?.as_f64() };
+        checkpoint.said(name)?.as_f64()
     }
 
     /// The rank that a factorised checkpoint gives the linear `name`; `None` where that is dense.
@@ -146,7 +182,10 @@ impl Params {
             Source::Checkpoint(checkpoint) => checkpoint.load(name, shape, &self.device)?,
         };
         let tensor = tensor.to_dtype(self.dtype)?;
-        if self.freezes {
+        if is_transposed {
+            self.transposed.insert(name.to_owned());
+        }
+        if self.freezes || self.untrained.iter().any(|beginning| name.starts_with(beginning)) {
             self.frozen.insert(name.to_owned(), tensor.clone());
             return Ok(tensor);
         }

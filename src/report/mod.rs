@@ -27,6 +27,7 @@ mod summed;
 mod table;
 mod terminal;
 mod tracked;
+mod trained;
 mod validation;
 
 pub use charts::{Chart, Palette};
@@ -51,6 +52,7 @@ pub use terminal::{
     variance_table, verdict_of_machines,
 };
 pub use tracked::TrackedRun;
+pub use trained::{trained_point, trained_start, trained_text};
 pub use validation::{
     Validation, published_frame, published_text, validation_frame, validation_markdown, validation_text,
 };

@@ -1,3 +1,5 @@
-//! What is made of models that were trained elsewhere.
+//! Models that are trained here, and what is made of models that were trained elsewhere.
 
+mod computed;
 pub mod factorize;
+pub mod pretrain;

@@ -69,6 +69,42 @@ impl Moments {
         }
         Ok(Self::Stock(var.zeros_like()?, var.zeros_like()?))
     }
+
+    /// Both as tensors of the weight's shape.
+    ///
+    /// # Errors
+    /// If the device has no room.
+    pub fn tensors(&self, var: &Var) -> Result<[Tensor; 2]> {
+        Ok(match self {
+            Self::Fused(m, v) => {
+                let tensor = |moment: &[f32]| Tensor::from_slice(moment, var.shape(), var.device());
+                [tensor(m)?, tensor(v)?]
+            }
+            Self::Stock(m, v) => [m.clone(), v.clone()],
+            #[cfg(feature = "cuda")]
+            Self::OnCuda(m, v) => [m.clone(), v.clone()],
+        })
+    }
+
+    /// Goes on from these.
+    ///
+    /// # Errors
+    /// If their shape is not that of the weight.
+    pub fn set(&mut self, var: &Var, [first, second]: &[Tensor; 2]) -> Result<()> {
+        if first.shape() != var.shape() || second.shape() != var.shape() {
+            bail!("moments of shape {:?} for a weight of shape {:?}", first.shape(), var.shape());
+        }
+        match self {
+            Self::Fused(m, v) => {
+                *m = first.flatten_all()?.to_vec1()?;
+                *v = second.flatten_all()?.to_vec1()?;
+            }
+            Self::Stock(m, v) => (*m, *v) = (first.clone(), second.clone()),
+            #[cfg(feature = "cuda")]
+            Self::OnCuda(m, v) => (*m, *v) = (first.copy()?, second.copy()?),
+        }
+        Ok(())
+    }
 }
 
 /// Updates weights by their gradients.

@@ -3,9 +3,7 @@
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 
-#[cfg(feature = "cuda")]
-use candle_core::DType;
-use candle_core::{CpuStorage, InplaceOp1, Layout, Result, Tensor, TensorId, bail};
+use candle_core::{CpuStorage, DType, InplaceOp1, Layout, Result, Storage, Tensor, TensorId, bail};
 use rayon::prelude::*;
 
 use super::gemm::{Matrix, Threads, new_product, product};
@@ -41,6 +39,28 @@ impl Gradients {
     #[must_use]
     pub fn get(&self, x: &Tensor) -> Option<&Tensor> {
         self.of.get(&x.id())
+    }
+
+    /// The sum of the squares of the gradient for `x`: the same however many threads add it up.
+    pub(in crate::nn) fn sum_of_squares(&self, x: &Tensor) -> Result<Option<f64>> {
+        let Some(gradient) = self.get(x) else { return Ok(None) };
+        let gradient = gradient.contiguous()?;
+        if let (Storage::Cpu(CpuStorage::F32(values)), layout) = (&*gradient.storage_and_layout().0, gradient.layout())
+        {
+            let (start, end) = layout.contiguous_offsets().unwrap_or_default();
+            let part = |part: &[f32]| part.iter().map(|g| f64::from(*g) * f64::from(*g)).sum::<f64>();
+            let parts: Vec<f64> = values[start..end].par_chunks(CHUNK).map(part).collect();
+            return Ok(Some(parts.iter().sum()));
+        }
+        gradient.to_dtype(DType::F64)?.sqr()?.sum_all()?.to_scalar().map(Some)
+    }
+
+    /// Multiplies the gradient for `x`.
+    pub(in crate::nn) fn scale(&mut self, x: &Tensor, factor: f64) -> Result<()> {
+        if let Some(gradient) = self.of.get_mut(&x.id()) {
+            *gradient = (&*gradient * factor)?;
+        }
+        Ok(())
     }
 
     /// Takes the gradient for the tensor of this id out.

@@ -10,6 +10,7 @@ use faer::linalg::matmul::triangular::{BlockStructure, matmul};
 use faer::{Accum, Mat, MatRef, Par, Side};
 use rayon::prelude::*;
 
+use super::super::computed::differs;
 use super::FactorizeError;
 use super::tensors::{Place, TOKENIZER};
 use super::text::{Sequence, sequences};
@@ -20,11 +21,6 @@ use crate::nn::{Body, Checkpoint, NnError, Params, PassConfig, Tape};
 const LONGEST: usize = 512;
 /// The first ridge that is tried, of the mean of the diagonal, and the factor from one to the next.
 const RIDGE: (f64, f64) = (1e-12, 10.0);
-
-/// Types of models that are computed here as transformers computes them.
-const TYPES: [&str; 6] = ["bert", "gpt2", "llama", "mistral", "phi3", "qwen3"];
-/// Activations that are computed as others, which cost the same.
-const OTHER_ACTIVATIONS: [&str; 2] = ["quick_gelu", "relu2"];
 
 /// A text, of which the model reads some.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +54,7 @@ pub(super) fn calibrate(
     (chosen, asked): (&[&Place], &Calibration),
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Calibrated, FactorizeError> {
-    if let Some(reason) = differs(checkpoint, config) {
+    if let Some(reason) = differs(&|name| checkpoint.said(name), config) {
         return Err(FactorizeError::ComputedOtherwise { reason });
     }
     let tokenizer = checkpoint.folder().join(TOKENIZER);
@@ -98,34 +94,6 @@ pub(super) fn calibrate(
         |(at, sum): (usize, Mat<f64>)| root(sum).ok_or_else(|| FactorizeError::InputsNotFinite { name: name(at) });
     let roots = moments.sums.into_par_iter().enumerate().map(root).collect::<Result<Vec<_>, _>>()?;
     Ok(Calibrated { roots, of, tokens })
-}
-
-/// What of the model is computed here in another way, which a cost does not depend on, but values do.
-fn differs(checkpoint: &Checkpoint, config: &Config) -> Option<String> {
-    let word = |name: &str| checkpoint.said(name).and_then(|value| value.as_str());
-    let kind = word("model_type").unwrap_or_default();
-    if !TYPES.contains(&kind) {
-        return Some(format!(
-            "it is of the type `{kind}`, and those that it reads texts with are {}",
-            TYPES.join(", ")
-        ));
-    }
-    let activation = config.details.activation.as_deref().unwrap_or("gelu");
-    let is_other = if config.is_bert() { activation != "gelu" } else { OTHER_ACTIVATIONS.contains(&activation) };
-    if is_other {
-        return Some(format!("its activation is `{activation}`"));
-    }
-    let scaling = ["rope_type", "type"].into_iter().filter_map(word).find(|kind| *kind != "default");
-    if checkpoint.said("rope_scaling").is_some() || scaling.is_some() {
-        return Some("its rotary angles are scaled".to_owned());
-    }
-    let part = checkpoint.said("partial_rotary_factor").and_then(serde_json::Value::as_f64);
-    if part.is_some_and(|part| part != 1.0) {
-        return Some("its rotary angles turn a part of each head".to_owned());
-    }
-    let is = |name: &str, value: bool| checkpoint.said(name).and_then(serde_json::Value::as_bool) == Some(value);
-    (is("scale_attn_by_inverse_layer_idx", true) || is("scale_attn_weights", false))
-        .then(|| "its scores are scaled in a way of their own".to_owned())
 }
 
 /// The inputs of the linear that has most, and its name.

@@ -1,0 +1,64 @@
+//! A training on text, for people.
+
+use super::numbers::significant;
+use crate::meter::EnergySource;
+use crate::stats::Interval;
+use crate::train::pretrain::{EndedBy, Metered, Point, Training};
+
+/// Joules of a watt-hour.
+const WH: f64 = 3600.0;
+
+/// What is about to be trained.
+#[must_use]
+pub fn trained_start(of: &Training) -> String {
+    let after = if of.steps > 0 { format!(", on after step {}", of.steps) } else { String::new() };
+    format!(
+        "{}, {}: {} weights, {} tokens to learn from and {} held out, a vocabulary of {}{after}",
+        of.model, of.arch, of.n_params, of.train_tokens, of.held_out_tokens, of.vocab_size
+    )
+}
+
+/// An evaluation, in a line.
+#[must_use]
+pub fn trained_point(point: &Point) -> String {
+    let train = point.train_loss.map_or_else(String::new, |loss| format!(", train loss {loss:.3}"));
+    let joules = point.joules.map_or_else(String::new, |joules| format!(", {} J", significant(joules)));
+    format!("step {}: held-out loss {}{train}, {:.1} s{joules}", point.step, losses(point.held_out_loss), point.seconds)
+}
+
+/// What it took, and what came of it.
+#[must_use]
+pub fn trained_text(of: &Training) -> String {
+    let why = match of.ended_by {
+        EndedBy::Running => "so far",
+        EndedBy::Steps => "all that were asked for",
+        EndedBy::Time => "all that the time was enough for",
+        EndedBy::Loss => "as many as the loss took",
+    };
+    let energy = of.total_joules.map_or_else(
+        || "energy that is not known".to_owned(),
+        |joules| {
+            let Interval { mid, low, high } = joules.scaled(1.0 / WH);
+            let [mid, low, high] = [mid, low, high].map(significant);
+            format!("{mid} Wh [{low} to {high}] ({})", sources(&of.meters))
+        },
+    );
+    let loss = of.held_out_loss.map_or_else(|| "not known".to_owned(), losses);
+    format!(
+        "{} steps, {why}, on {} tokens: {:.1} s, {energy}, held-out loss {loss}\n",
+        of.steps, of.tokens, of.total_seconds
+    )
+}
+
+fn losses(loss: Interval) -> String {
+    format!("{:.3} [{:.3} to {:.3}]", loss.mid, loss.low, loss.high)
+}
+
+/// Which parts were measured and which modelled.
+fn sources(meters: &[Metered]) -> String {
+    let said = |meter: &Metered| {
+        let how = if meter.source == EnergySource::Model { "modelled" } else { meter.source.name() };
+        format!("{} {how}", meter.part)
+    };
+    meters.iter().map(said).collect::<Vec<_>>().join(", ")
+}

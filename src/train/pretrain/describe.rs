@@ -1,0 +1,93 @@
+//! The `config.json` of a model, as transformers reads it.
+
+use serde_json::{Value, json};
+
+use super::super::computed::differs;
+use super::PretrainError;
+use crate::model::{Arch, Computed, Config, Norm, Positions, count_params, read_hugging_face};
+use crate::nn::{Checkpoint, NnError, said};
+
+/// The key that says what of a model transformers has no words for.
+const OWN: &str = "greenformers";
+
+/// A model and the description of it, which gives the weights their names.
+pub(super) struct Described {
+    pub(super) model: Config,
+    json: Value,
+}
+
+impl Described {
+    /// The one that a `config.json` describes.
+    pub(super) fn given(text: &str) -> Result<Self, PretrainError> {
+        let (model, _) = read_hugging_face(text.as_bytes())?;
+        let json: Value = serde_json::from_str(text.trim_start_matches('\u{feff}')).unwrap_or_default();
+        match differs(&|name| said(&json, name), &model) {
+            Some(reason) => Err(PretrainError::ComputedOtherwise { reason }),
+            None => Ok(Self { model, json }),
+        }
+    }
+
+    /// A description of a model that is known by its shape alone.
+    pub(super) fn of(name: &str, model: &Config) -> Result<Self, PretrainError> {
+        let none = || PretrainError::NoDescription { name: name.to_owned() };
+        let json = match model.computed().map_err(NnError::from)? {
+            Computed::Bert => bert(model),
+            Computed::Decoder if model.positions() == Positions::Learned => gpt2(model),
+            Computed::Decoder if model.norm() == Norm::Rms && model.gated_mlp => llama(model),
+            Computed::Decoder => return Err(none()),
+        };
+        let described = Self::given(&json.to_string())?;
+        let is_same = match model.computed().map_err(NnError::from)? {
+            Computed::Bert => described.model.is_bert(),
+            Computed::Decoder => count_params(&described.model, Arch::Dense) == count_params(model, Arch::Dense),
+        };
+        if is_same { Ok(described) } else { Err(none()) }
+    }
+
+    /// What it says.
+    pub(super) fn json(&self) -> &Value {
+        &self.json
+    }
+
+    /// The text of the file, for a model of this architecture.
+    pub(super) fn text(&self, arch: Arch) -> String {
+        let mut json = self.json.clone();
+        if let Some(object) = json.as_object_mut() {
+            object.insert(OWN.to_owned(), json!({ "arch": arch.to_string() }));
+            if let Arch::Lrt { .. } = arch {
+                object.insert(Checkpoint::FACTORIZED.to_owned(), json!({ "by": "greenformers", "solver": "trained" }));
+            }
+        }
+        format!("{json:#}\n")
+    }
+}
+
+fn bert(model: &Config) -> Value {
+    json!({
+        "architectures": ["BertForPreTraining"], "model_type": "bert",
+        "hidden_size": model.d_model, "num_hidden_layers": model.n_layers, "num_attention_heads": model.n_heads,
+        "intermediate_size": model.d_ff, "vocab_size": model.vocab_size, "type_vocab_size": model.type_vocab_size,
+        "max_position_embeddings": model.max_seq_len, "hidden_act": "gelu", "layer_norm_eps": 1e-12,
+        "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0,
+    })
+}
+
+fn gpt2(model: &Config) -> Value {
+    json!({
+        "architectures": ["GPT2LMHeadModel"], "model_type": "gpt2",
+        "n_embd": model.d_model, "n_layer": model.n_layers, "n_head": model.n_heads, "n_inner": model.d_ff,
+        "vocab_size": model.vocab_size, "n_positions": model.max_seq_len, "activation_function": "gelu_new",
+        "layer_norm_epsilon": 1e-5, "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0,
+        "bos_token_id": 0, "eos_token_id": 0,
+    })
+}
+
+fn llama(model: &Config) -> Value {
+    json!({
+        "architectures": ["LlamaForCausalLM"], "model_type": "llama",
+        "hidden_size": model.d_model, "num_hidden_layers": model.n_layers, "num_attention_heads": model.n_heads,
+        "num_key_value_heads": model.n_kv_heads(), "intermediate_size": model.d_ff, "vocab_size": model.vocab_size,
+        "max_position_embeddings": model.max_seq_len, "tie_word_embeddings": model.is_tied(), "hidden_act": "silu",
+        "rms_norm_eps": 1e-6, "rope_theta": 10_000.0, "attention_bias": false, "mlp_bias": false,
+    })
+}

@@ -1,0 +1,172 @@
+//! What can go wrong with a training.
+
+use std::path::PathBuf;
+
+use crate::files::FileError;
+use crate::model::{ArchError, HuggingFaceError};
+use crate::nn::NnError;
+
+/// Why a model is not trained, or no longer.
+#[derive(Debug, thiserror::Error)]
+pub enum PretrainError {
+    /// The model cannot be built or run.
+    #[error(transparent)]
+    Nn(#[from] NnError),
+    /// The architecture does not fit the model.
+    #[error(transparent)]
+    Arch(#[from] ArchError),
+    /// Its description cannot be understood.
+    #[error(transparent)]
+    Config(#[from] HuggingFaceError),
+    /// A file cannot be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The model is computed otherwise.
+    #[error(
+        "the model is not trained as transformers would: {reason}\nhint: the workloads of `greenformers catalog list` have no such thing"
+    )]
+    ComputedOtherwise {
+        /// What differs.
+        reason: String,
+    },
+    /// Nothing says when it is over.
+    #[error("nothing says when the training ends\nhint: `--steps 1000`, `--max-time 10m` or `--until-loss 3.5`")]
+    NoEnd,
+    /// LoRA trains beside weights that are there.
+    #[error(
+        "`{arch}` trains beside the weights of a model that is trained already, and here all weights are drawn: expected dense, lrt or \
+         linformer\nhint: `greenformers estimate --arch {arch}` says what a fine-tuning by it would take"
+    )]
+    Lora {
+        /// What was typed.
+        arch: String,
+    },
+    /// No text is there.
+    #[error("`{}` has no text: expected a file, or a folder with .txt or .md files", path.display())]
+    NoTexts {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A file is no text.
+    #[error(
+        "`{}` is no text in UTF-8: byte {at} is none of it\nhint: `iconv -t utf-8` converts from another encoding",
+        path.display()
+    )]
+    NoText {
+        /// The file.
+        path: PathBuf,
+        /// The first byte that is none.
+        at: usize,
+    },
+    /// There is too little of it.
+    #[error(
+        "the text has {tokens} tokens: sequences of {seq_len} need about {least}, for two of them to be held out\n\
+         hint: give more text, or a smaller `--seq-len`"
+    )]
+    TooShort {
+        /// What there is.
+        tokens: usize,
+        /// Tokens of a sequence.
+        seq_len: usize,
+        /// What is needed.
+        least: usize,
+    },
+    /// A tokenizer is none.
+    #[error("`{}` is no tokenizer: {reason}\nhint: `save_pretrained` of transformers writes a `tokenizer.json`", path.display())]
+    Tokenizer {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A tokenizer could not be trained on the text.
+    #[error("no vocabulary was found in the text: {0}")]
+    NoVocabulary(String),
+    /// Its ids are beyond the table of the model.
+    #[error(
+        "the tokenizer has ids up to {most}, and the model has a `vocab_size` of {vocab_size}\nhint: give the tokenizer of this model, \
+         or a `config.json` with `\"vocab_size\": {}`", most + 1
+    )]
+    Vocabulary {
+        /// The largest id.
+        most: usize,
+        /// Rows of the table.
+        vocab_size: usize,
+    },
+    /// The vocabulary has no room for all bytes.
+    #[error(
+        "a vocabulary of {vocab}: each byte has a token, and with special ones that is {least} at least\nhint: `--vocab {least}`"
+    )]
+    SmallVocabulary {
+        /// What was asked for.
+        vocab: usize,
+        /// What is needed.
+        least: usize,
+    },
+    /// An encoder learns to fill in what is masked.
+    #[error(
+        "the tokenizer has no `[MASK]` and no `<mask>`, which an encoder learns to fill in\nhint: leave `--tokenizer` out, and one is trained"
+    )]
+    NoMask,
+    /// Sequences have no room.
+    #[error("`--seq-len {seq_len}`: expected {least} at least, so that there is something to learn")]
+    SeqLen {
+        /// What was given.
+        seq_len: usize,
+        /// What is needed.
+        least: usize,
+    },
+    /// A workload has no description that others read.
+    #[error(
+        "`{name}` has no description that transformers would read\nhint: give the `config.json` of the model with `--workload`"
+    )]
+    NoDescription {
+        /// The workload.
+        name: String,
+    },
+    /// The output is there.
+    #[error("`{}` is there already\nhint: `--resume` goes on with it; another `-o` begins anew", path.display())]
+    Exists {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// There is nothing to resume.
+    #[error("`{}` has no training to go on with: {reason}\nhint: leave `--resume` out to begin one", path.display())]
+    NothingToResume {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A training goes on as it began.
+    #[error("the training in `{}` began with {what} of `{was}`, and now it is `{is}`\nhint: it goes on as it began, but for its end", path.display())]
+    Changed {
+        /// The folder.
+        path: PathBuf,
+        /// What differs.
+        what: &'static str,
+        /// As it began.
+        was: String,
+        /// As it is asked for now.
+        is: String,
+    },
+    /// The loss is no number.
+    #[error(
+        "the loss of step {step} is not a number\nhint: a smaller `--lr` or more `--warmup-steps`; the checkpoint before is still there"
+    )]
+    Diverged {
+        /// Which.
+        step: u64,
+    },
+    /// A checkpoint cannot be written.
+    #[error("cannot write to `{}`\nhint: what was written there before is whole, and `--resume` goes on from it", path.display())]
+    Write {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Tensors cannot be laid out.
+    #[error(transparent)]
+    Safetensors(#[from] safetensors::SafeTensorError),
+}

@@ -1,0 +1,520 @@
+//! Training from the first step, on text: decoders by the next token, encoders by masked tokens.
+//!
+//! Every batch follows from the seed and the number of its step, so that a training that was interrupted goes on to the same bits.
+
+mod corpus;
+mod describe;
+mod energy;
+mod error;
+mod state;
+mod text;
+mod trainer;
+mod vocabulary;
+
+use std::path::{Path, PathBuf};
+
+use candle_core::{DType, Device};
+use serde::{Deserialize, Serialize};
+
+use self::corpus::Corpus;
+use self::describe::Described;
+use self::energy::{Energy, Spent, gain_uncertainty};
+pub use self::energy::{Metered, NotMetered};
+pub use self::error::PretrainError;
+use self::state::{Files, Settings, State};
+pub use self::trainer::{Schedule, Trainer};
+use self::vocabulary::Vocabulary;
+use crate::catalog;
+use crate::files::{JSON_SCHEMA, is_free, read_text};
+use crate::machine::MachineFacts;
+use crate::model::{Arch, Config};
+use crate::nn::{Input, NnError, Params};
+use crate::stats::{Interval, Mean, batch_means, with_gain};
+
+/// About so many evaluations are made unless a distance is given.
+const EVALUATIONS: u64 = 20;
+/// Steps between two where nothing says how many there will be, and the most steps of a warm-up that nobody gave.
+const EVERY: u64 = 100;
+/// Tokens of a sequence, unless the model takes fewer, and the fewest.
+const USUAL_LENGTH: usize = 128;
+const LEAST_LENGTH: usize = 4;
+/// No account of a training is larger.
+const MOST_RECORD: u64 = 64 << 20;
+
+/// When a training ends: whichever comes first.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct End {
+    /// After so many steps.
+    pub steps: Option<u64>,
+    /// After so many seconds, evaluations among them.
+    pub seconds: Option<f64>,
+    /// At an evaluation whose held-out loss is no larger.
+    pub loss: Option<f64>,
+}
+
+/// What is trained.
+#[derive(Debug, Clone)]
+pub enum Subject {
+    /// A model that is known by its name and shape. Its vocabulary is that of the tokenizer.
+    Shape(String, Box<Config>),
+    /// The one of a `config.json`, by its name and text.
+    Description(String, String),
+}
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Files and folders of text.
+    pub texts: Vec<PathBuf>,
+    /// The folder that is written.
+    pub output: PathBuf,
+    /// What is trained.
+    pub subject: Subject,
+    /// As what.
+    pub arch: Arch,
+    /// The tokenizer; `None`: one is trained on the text.
+    pub tokenizer: Option<PathBuf>,
+    /// The most tokens of one that is trained.
+    pub vocab: usize,
+    /// Tokens of a sequence; `None`: 128, or the most that the model takes if that is less.
+    pub seq_len: Option<usize>,
+    /// Sequences of a step.
+    pub batch_size: usize,
+    /// When it ends.
+    pub end: End,
+    /// The largest learning rate.
+    pub lr: f64,
+    /// Steps until it is reached; `None`: a tenth of the steps, 100 at most.
+    pub warmup_steps: Option<u64>,
+    /// The step at which a tenth of it is left; `None`: the last.
+    pub decay_steps: Option<u64>,
+    /// Steps between two evaluations.
+    pub evaluate_every: Option<u64>,
+    /// Of the weights, of the order and of what is masked.
+    pub seed: u64,
+    /// Whether it goes on with what is in the folder.
+    pub resume: bool,
+}
+
+/// The machine whose joules are counted.
+pub struct Machine<'a> {
+    /// The folder of the kernel's energy counters.
+    pub powercap: &'a Path,
+    /// What it is.
+    pub facts: &'a MachineFacts,
+    /// The catalog's entry of its processor.
+    pub cpu: Option<&'a catalog::Device>,
+}
+
+/// What was seen at an evaluation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Point {
+    /// Steps before it.
+    pub step: u64,
+    /// Tokens that these have seen.
+    pub tokens: u64,
+    /// Seconds of these steps, without evaluations.
+    pub seconds: f64,
+    /// Joules in these seconds.
+    pub joules: Option<f64>,
+    /// The learning rate of the last of them.
+    pub lr: f64,
+    /// The mean loss of the steps since the evaluation before.
+    pub train_loss: Option<f64>,
+    /// The mean loss of the batches that are held out, with its 95 % interval over them.
+    pub held_out_loss: Interval,
+}
+
+/// Why a training ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EndedBy {
+    /// It has not.
+    Running,
+    /// `End::steps`.
+    Steps,
+    /// `End::seconds`.
+    Time,
+    /// `End::loss`.
+    Loss,
+}
+
+/// An account of a training, as `train.json` has it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Training {
+    /// The version of this form.
+    pub schema: u32,
+    /// The name of what is trained.
+    pub model: String,
+    /// As what.
+    pub arch: String,
+    /// Its weights, those that stay as they were drawn included.
+    pub n_params: u64,
+    /// Rows of its table of tokens.
+    pub vocab_size: usize,
+    /// Tokens of a sequence.
+    pub seq_len: usize,
+    /// Sequences of a step.
+    pub batch_size: usize,
+    /// The largest learning rate.
+    pub lr: f64,
+    /// Steps until it is reached.
+    pub warmup_steps: u64,
+    /// The step at which a tenth of it is left, where it falls by steps.
+    pub decay_steps: Option<u64>,
+    /// Of all draws.
+    pub seed: u64,
+    /// Threads that compute.
+    pub threads: usize,
+    /// Tokens of the text that is learned from.
+    pub train_tokens: usize,
+    /// Tokens that are held out.
+    pub held_out_tokens: usize,
+    /// Steps so far.
+    pub steps: u64,
+    /// Tokens that they have seen, each as often as it was seen.
+    pub tokens: u64,
+    /// Why it ended.
+    pub ended_by: EndedBy,
+    /// Seconds of the steps.
+    pub seconds: f64,
+    /// Joules in these seconds.
+    pub joules: Option<f64>,
+    /// Seconds in all, with evaluations and writing, without reading the text.
+    pub total_seconds: f64,
+    /// Joules in all, with the 95 % interval of the meters' gain.
+    pub total_joules: Option<Interval>,
+    /// What metered.
+    pub meters: Vec<Metered>,
+    /// What was not metered.
+    pub unmetered: Vec<NotMetered>,
+    /// The mean loss of the last steps.
+    pub train_loss: Option<f64>,
+    /// The held-out loss of the last evaluation.
+    pub held_out_loss: Option<Interval>,
+    /// All evaluations.
+    pub points: Vec<Point>,
+}
+
+/// What whoever looks on is told.
+pub enum Event<'a> {
+    /// Before the first step.
+    Begins(&'a Training),
+    /// At each evaluation.
+    Evaluated(&'a Point),
+}
+
+#[derive(Deserialize)]
+struct Before {
+    points: Vec<Point>,
+}
+
+/// Trains a model on text into the folder `request.output`.
+///
+/// # Errors
+/// If what is asked for cannot be had: nothing was written then. If the loss is not a number or the disk is full: the last checkpoint is
+/// still there.
+pub fn pretrain(
+    request: &Request,
+    machine: &Machine<'_>,
+    observe: &mut dyn FnMut(Event<'_>),
+) -> Result<Training, PretrainError> {
+    let End { steps, seconds, loss } = request.end;
+    if steps.is_none() && seconds.is_none() && loss.is_none() {
+        return Err(PretrainError::NoEnd);
+    }
+    if let Arch::Lora { .. } = request.arch {
+        return Err(PretrainError::Lora { arch: request.arch.to_string() });
+    }
+    let state = if request.resume { Some(state::read(&request.output)?) } else { None };
+    if state.is_none() {
+        is_free(&request.output).map_err(|_| PretrainError::Exists { path: request.output.clone() })?;
+    }
+    let (name, described, vocabulary, corpus, seq_len) = prepare(request)?;
+    let model = &described.model;
+    request.arch.check(model)?;
+    let settings = settings(request, (&described, &corpus, seq_len), state.as_ref())?;
+    let schedule = Schedule { lr: settings.lr, warmup_steps: settings.warmup_steps, decay_steps: settings.decay_steps };
+    let trainer = match &state {
+        None => {
+            let params = Params::random(request.seed, DType::F32, &Device::Cpu).with_constants(described.json());
+            Trainer::new(model, request.arch, params, schedule)?
+        }
+        Some(state) => {
+            let mut trainer = Trainer::new(model, request.arch, state::params(&request.output)?, schedule)?;
+            state::go_on(&request.output, state.step, &mut trainer)?;
+            trainer
+        }
+    };
+    let (train_tokens, held_out_tokens) = corpus.sizes();
+    let mut training = Training {
+        schema: JSON_SCHEMA,
+        model: name,
+        arch: request.arch.to_string(),
+        n_params: trainer.params().count(),
+        vocab_size: model.vocab_size,
+        seq_len,
+        batch_size: request.batch_size,
+        lr: settings.lr,
+        warmup_steps: settings.warmup_steps,
+        decay_steps: settings.decay_steps,
+        seed: request.seed,
+        threads: rayon::current_num_threads(),
+        train_tokens,
+        held_out_tokens,
+        steps: trainer.steps(),
+        tokens: 0,
+        ended_by: EndedBy::Running,
+        seconds: 0.0,
+        joules: None,
+        total_seconds: 0.0,
+        total_joules: None,
+        meters: Vec::new(),
+        unmetered: Vec::new(),
+        train_loss: None,
+        held_out_loss: None,
+        points: Vec::new(),
+    };
+    if let Some(state) = &state {
+        let text = read_text(&request.output.join(state::RECORD), MOST_RECORD)?;
+        let before: Before = serde_json::from_str(&text).map_err(|e| PretrainError::NothingToResume {
+            path: request.output.clone(),
+            reason: format!("of `{}`: {e}", state::RECORD),
+        })?;
+        training.points = before.points.into_iter().filter(|point| point.step <= state.step).collect();
+    }
+    observe(Event::Begins(&training));
+    let held_out = corpus.held_out(request.batch_size)?;
+    let energy = Energy::start(machine.powercap, machine.facts, machine.cpu);
+    let steps = state.as_ref().map_or_else(Spent::nothing, |s| Spent { seconds: s.seconds, joules: s.joules });
+    let total =
+        state.as_ref().map_or_else(Spent::nothing, |s| Spent { seconds: s.total_seconds, joules: s.total_joules });
+    let config = described.text(request.arch);
+    let run = Run { request, settings, schedule, corpus, held_out, energy, steps, total, trainer, losses: Vec::new() };
+    run.run(training, (&config, &vocabulary.json), observe)
+}
+
+/// The model with its description, the vocabulary, the tokens, and the length of sequences.
+fn prepare(request: &Request) -> Result<(String, Described, Vocabulary, Corpus, usize), PretrainError> {
+    let (name, shape, given) = match &request.subject {
+        Subject::Shape(name, model) => (name, (**model).clone(), None),
+        Subject::Description(name, text) => {
+            let given = Described::given(text)?;
+            (name, given.model.clone(), Some(given))
+        }
+    };
+    // A shape is refused before minutes are spent on a vocabulary for it.
+    shape.computed().map_err(NnError::from)?;
+    let seq_len = request.seq_len.unwrap_or_else(|| shape.max_seq_len.min(USUAL_LENGTH));
+    if seq_len < LEAST_LENGTH {
+        return Err(PretrainError::SeqLen { seq_len, least: LEAST_LENGTH });
+    }
+    let family = shape.family;
+    let texts = text::read(&request.texts)?;
+    let before = request.resume.then(|| request.output.join(state::TOKENIZER));
+    let vocabulary = if let Some(path) = request.tokenizer.clone().or(before) {
+        Vocabulary::read(&path)?
+    } else {
+        let most = given.as_ref().map_or(request.vocab, |given| request.vocab.min(given.model.vocab_size));
+        Vocabulary::train(&texts.train, most, family)?
+    };
+    let described = match given {
+        Some(given) => given,
+        None => Described::of(name, &Config { vocab_size: vocabulary.size, ..shape }.with_room_for(seq_len))?,
+    };
+    let (vocab_size, max) = (described.model.vocab_size, described.model.max_seq_len);
+    if vocabulary.size > vocab_size {
+        return Err(PretrainError::Vocabulary { most: vocabulary.size - 1, vocab_size });
+    }
+    if seq_len > max {
+        return Err(NnError::SeqLen { seq_len, max }.into());
+    }
+    let tokens = [vocabulary.tokens(&texts.train)?, vocabulary.tokens(&texts.held_out)?];
+    let corpus = Corpus::new(tokens, &vocabulary, (family, seq_len), request.seed)?;
+    Ok((name.clone(), described, vocabulary, corpus, seq_len))
+}
+
+/// How the training goes: as it began, if it is gone on with.
+fn settings(
+    request: &Request,
+    (described, corpus, seq_len): (&Described, &Corpus, usize),
+    state: Option<&State>,
+) -> Result<Settings, PretrainError> {
+    let decay_steps = request.decay_steps.or(request.end.steps);
+    let usual_warmup = decay_steps.map_or(EVERY, |steps| (steps / 10).min(EVERY));
+    let mut settings = Settings {
+        config: described.text(request.arch),
+        arch: request.arch.to_string(),
+        seq_len,
+        batch_size: request.batch_size,
+        lr: request.lr,
+        warmup_steps: request.warmup_steps.unwrap_or(usual_warmup),
+        decay_steps,
+        seed: request.seed,
+        tokens: corpus.fingerprint(),
+    };
+    let Some(State { settings: before, .. }) = state else { return Ok(settings) };
+    // The end of a training may be moved; its rate does not follow unless that is asked for.
+    settings.warmup_steps = request.warmup_steps.unwrap_or(before.warmup_steps);
+    settings.decay_steps = request.decay_steps.or(before.decay_steps);
+    let text = |number: Option<u64>| number.map_or_else(|| "none".to_owned(), |number| number.to_string());
+    let pairs = [
+        ("`--arch`", before.arch.clone(), settings.arch.clone()),
+        ("`--seq-len`", before.seq_len.to_string(), settings.seq_len.to_string()),
+        ("`--batch-size`", before.batch_size.to_string(), settings.batch_size.to_string()),
+        ("`--lr`", before.lr.to_string(), settings.lr.to_string()),
+        ("`--warmup-steps`", before.warmup_steps.to_string(), settings.warmup_steps.to_string()),
+        ("`--decay-steps`", text(before.decay_steps), text(settings.decay_steps)),
+        ("`--seed`", before.seed.to_string(), settings.seed.to_string()),
+        ("tokens", before.tokens.clone(), settings.tokens.clone()),
+        ("the model", before.config.clone(), settings.config.clone()),
+    ];
+    match pairs.into_iter().find(|(_, was, is)| was != is) {
+        None => Ok(settings),
+        Some((what, was, is)) => Err(PretrainError::Changed { path: request.output.clone(), what, was, is }),
+    }
+}
+
+/// All that steps need.
+struct Run<'a> {
+    request: &'a Request,
+    settings: Settings,
+    schedule: Schedule,
+    corpus: Corpus,
+    held_out: Vec<Input>,
+    energy: Energy,
+    /// What the steps have taken, and all has.
+    steps: Spent,
+    total: Spent,
+    trainer: Trainer,
+    /// Losses of the steps since the last evaluation.
+    losses: Vec<f64>,
+}
+
+impl Run<'_> {
+    fn run(
+        mut self,
+        mut training: Training,
+        (config, tokenizer): (&str, &str),
+        observe: &mut dyn FnMut(Event<'_>),
+    ) -> Result<Training, PretrainError> {
+        let mut is_first = !self.request.resume;
+        loop {
+            let at = self.trainer.steps();
+            let seconds = self.total.seconds;
+            if training.points.last().is_none_or(|point| point.step < at) || self.ended(&training).is_some() {
+                training.ended_by = EndedBy::Running;
+                if training.points.last().is_none_or(|point| point.step < at) {
+                    let point = self.evaluate()?;
+                    observe(Event::Evaluated(&point));
+                    training.points.push(point);
+                }
+                self.account(&mut training);
+                training.ended_by = self.ended(&training).unwrap_or(EndedBy::Running);
+                let state = self.state();
+                let files = Files::of(&self.trainer, &state, &training)?;
+                if is_first {
+                    files.write_first(&self.request.output, config, tokenizer)?;
+                } else {
+                    files.write(&self.request.output)?;
+                }
+                is_first = false;
+                self.total.add(self.energy.split());
+                if training.ended_by != EndedBy::Running {
+                    return Ok(training);
+                }
+            }
+            while !self.is_due(seconds) {
+                let time = self.request.end.seconds.map(|end| self.seconds() / end);
+                let batch = self.corpus.batch(self.trainer.steps(), self.request.batch_size)?;
+                self.losses.push(self.trainer.step(&batch, time)?);
+            }
+            let spent = self.energy.split();
+            self.steps.add(spent);
+            self.total.add(spent);
+        }
+    }
+
+    /// Seconds in all, up to now.
+    fn seconds(&self) -> f64 {
+        self.total.seconds + self.energy.since_split()
+    }
+
+    /// Whether the steps stop for an evaluation. `since` are the seconds in all at the last one.
+    fn is_due(&self, since: f64) -> bool {
+        let (step, End { steps, seconds, .. }) = (self.trainer.steps(), self.request.end);
+        if self.losses.is_empty() && steps.is_none_or(|steps| step < steps) {
+            return false;
+        }
+        if steps.is_some_and(|steps| step >= steps) || seconds.is_some_and(|end| self.seconds() >= end) {
+            return true;
+        }
+        match (self.request.evaluate_every, steps, seconds) {
+            (Some(every), ..) => step.is_multiple_of(every),
+            (None, Some(steps), None) => step.is_multiple_of(steps.div_ceil(EVALUATIONS)),
+            (None, _, Some(end)) => self.seconds() - since >= end / EVALUATIONS as f64,
+            (None, None, None) => step.is_multiple_of(EVERY),
+        }
+    }
+
+    /// Why it is over, if it is.
+    fn ended(&self, training: &Training) -> Option<EndedBy> {
+        let End { steps, seconds, loss } = self.request.end;
+        let held_out = training.points.last().map(|point| point.held_out_loss.mid);
+        let is_low = loss.zip(held_out).is_some_and(|(end, held_out)| held_out <= end);
+        let is_late = seconds.is_some_and(|end| self.seconds() >= end);
+        let is_far = steps.is_some_and(|end| self.trainer.steps() >= end);
+        let all = [(is_far, EndedBy::Steps), (is_low, EndedBy::Loss), (is_late, EndedBy::Time)];
+        all.into_iter().find_map(|(is_so, by)| is_so.then_some(by))
+    }
+
+    fn evaluate(&mut self) -> Result<Point, PretrainError> {
+        let step = self.trainer.steps();
+        let losses = self.held_out.iter().map(|batch| self.trainer.loss(batch)).collect::<Result<Vec<f64>, _>>()?;
+        let held_out_loss = batch_means(&losses).map(Mean::interval).filter(|loss| loss.is_valid());
+        let held_out_loss = held_out_loss.ok_or(PretrainError::Diverged { step })?;
+        let time = self.request.end.seconds.map(|end| self.seconds() / end);
+        let steps = std::mem::take(&mut self.losses);
+        self.total.add(self.energy.split());
+        Ok(Point {
+            step,
+            tokens: self.tokens(),
+            seconds: self.steps.seconds,
+            joules: self.steps.joules,
+            lr: self.schedule.rate(step, time),
+            train_loss: (!steps.is_empty()).then(|| steps.iter().sum::<f64>() / steps.len() as f64),
+            held_out_loss,
+        })
+    }
+
+    /// Tokens that all steps have seen.
+    fn tokens(&self) -> u64 {
+        self.trainer.steps() * (self.settings.batch_size * self.settings.seq_len) as u64
+    }
+
+    /// Puts down how far it is and what it took.
+    fn account(&self, training: &mut Training) {
+        let meters = self.energy.metered();
+        let gain = gain_uncertainty(&meters);
+        (training.steps, training.tokens) = (self.trainer.steps(), self.tokens());
+        (training.seconds, training.joules) = (self.steps.seconds, self.steps.joules);
+        training.total_seconds = self.total.seconds;
+        training.total_joules = self.total.joules.filter(|joules| *joules > 0.0).map(|j| with_gain(j, 0.0, gain));
+        training.meters = meters;
+        training.unmetered.clone_from(&self.energy.without);
+        let last = training.points.last();
+        training.train_loss = last.and_then(|point| point.train_loss);
+        training.held_out_loss = last.map(|point| point.held_out_loss);
+    }
+
+    fn state(&self) -> State {
+        State {
+            step: self.trainer.steps(),
+            seconds: self.steps.seconds,
+            joules: self.steps.joules,
+            total_seconds: self.total.seconds,
+            total_joules: self.total.joules,
+            settings: self.settings.clone(),
+        }
+    }
+}

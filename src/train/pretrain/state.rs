@@ -1,0 +1,179 @@
+//! What is written of a training, and how it goes on from there.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use candle_core::safetensors::Load as _;
+use candle_core::{DType, Device, Tensor};
+use safetensors::{Dtype, View};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::PretrainError;
+use super::trainer::Trainer;
+use crate::files::{read_head, write_whole, write_whole_folder};
+use crate::nn::{Checkpoint, NnError, Params};
+
+/// The weights, for others.
+const MODEL: &str = "model.safetensors";
+/// The weights and moments, for who goes on: one file, so that they are of one step whatever happens.
+pub(super) const STATE: &str = "state.safetensors";
+const CONFIG: &str = "config.json";
+/// What makes its tokens.
+pub(super) const TOKENIZER: &str = "tokenizer.json";
+/// What it took.
+pub(super) const RECORD: &str = "train.json";
+/// The key of the metadata that says how far it is.
+const KEY: &str = "greenformers";
+/// The header of a state is no longer than that of other checkpoints.
+const MOST_HEAD: usize = (1 << 20) + LENGTH;
+/// The header's length stands before it.
+const LENGTH: usize = 8;
+const MOMENTS: [&str; 2] = ["moment1.", "moment2."];
+
+/// How a training began: it goes on the same way.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Settings {
+    pub(super) config: String,
+    pub(super) arch: String,
+    pub(super) seq_len: usize,
+    pub(super) batch_size: usize,
+    pub(super) lr: f64,
+    pub(super) warmup_steps: u64,
+    pub(super) decay_steps: Option<u64>,
+    pub(super) seed: u64,
+    /// The fingerprint of all tokens.
+    pub(super) tokens: String,
+}
+
+/// How far a training is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct State {
+    pub(super) step: u64,
+    pub(super) seconds: f64,
+    pub(super) joules: Option<f64>,
+    pub(super) total_seconds: f64,
+    pub(super) total_joules: Option<f64>,
+    pub(super) settings: Settings,
+}
+
+/// A tensor that is written.
+struct Written {
+    shape: Vec<usize>,
+    data: Vec<u8>,
+}
+
+impl Written {
+    fn new(tensor: &Tensor) -> Result<Self, NnError> {
+        let values: Vec<f32> = tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;
+        let data = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        Ok(Self { shape: tensor.dims().to_vec(), data })
+    }
+}
+
+impl View for &Written {
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Borrowed(&self.data)
+    }
+
+    fn data_len(&self) -> usize {
+        self.data.len()
+    }
+}
+
+/// The files of a training at a step.
+pub(super) struct Files {
+    model: Vec<u8>,
+    state: Vec<u8>,
+    record: Vec<u8>,
+}
+
+impl Files {
+    pub(super) fn of(trainer: &Trainer, state: &State, record: &impl Serialize) -> Result<Self, PretrainError> {
+        let params = trainer.params();
+        let mut tensors = BTreeMap::new();
+        for (name, tensor) in params.as_stored()? {
+            tensors.insert(name.to_owned(), Written::new(&tensor)?);
+        }
+        let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+        let model = safetensors::serialize(tensors.iter(), Some(metadata))?;
+        for (name, moments) in trainer.optimizer().moments(params)? {
+            for (before, moment) in MOMENTS.iter().zip(&moments) {
+                tensors.insert(format!("{before}{name}"), Written::new(moment)?);
+            }
+        }
+        let said = serde_json::to_string(state).unwrap_or_default();
+        let state = safetensors::serialize(tensors.iter(), Some(HashMap::from([(KEY.to_owned(), said)])))?;
+        let record = serde_json::to_vec_pretty(record).unwrap_or_default();
+        Ok(Self { model, state, record: [record, b"\n".to_vec()].concat() })
+    }
+
+    /// Makes the folder.
+    pub(super) fn write_first(&self, folder: &Path, config: &str, tokenizer: &str) -> Result<(), PretrainError> {
+        let fill = |into: &Path| {
+            write_whole(&into.join(CONFIG), config.as_bytes())?;
+            write_whole(&into.join(TOKENIZER), tokenizer.as_bytes())?;
+            self.put(into)
+        };
+        write_whole_folder(folder, fill).map_err(|source| PretrainError::Write { path: folder.to_owned(), source })
+    }
+
+    /// Replaces those of an earlier step, each whole.
+    pub(super) fn write(&self, folder: &Path) -> Result<(), PretrainError> {
+        self.put(folder).map_err(|source| PretrainError::Write { path: folder.to_owned(), source })
+    }
+
+    /// The state goes first: with it, the others can be written again.
+    fn put(&self, folder: &Path) -> std::io::Result<()> {
+        for (name, bytes) in [(STATE, &self.state), (MODEL, &self.model), (RECORD, &self.record)] {
+            write_whole(&folder.join(name), bytes)?;
+        }
+        Ok(())
+    }
+}
+
+/// How far the training in a folder is.
+pub(super) fn read(folder: &Path) -> Result<State, PretrainError> {
+    let nothing = |reason: &dyn std::fmt::Display| PretrainError::NothingToResume {
+        path: folder.to_owned(),
+        reason: reason.to_string(),
+    };
+    let path = folder.join(STATE);
+    if !path.is_file() {
+        return Err(nothing(&format!("it has no `{STATE}`")));
+    }
+    let (head, size) = read_head(&path, MOST_HEAD)?;
+    crate::nn::check_head(&head, size).map_err(|reason| nothing(&format!("of `{STATE}`: {reason}")))?;
+    // The header alone was read: it stands behind its length, which has been held to the file.
+    let length = head.first_chunk().map_or(0, |length| usize::try_from(u64::from_le_bytes(*length)).unwrap_or(0));
+    let header: Value = serde_json::from_slice(&head[LENGTH..LENGTH + length]).map_err(|e| nothing(&e))?;
+    let said = header["__metadata__"][KEY].as_str().unwrap_or_default();
+    serde_json::from_str(said).map_err(|e| nothing(&format!("`{STATE}` does not say how far it is: {e}")))
+}
+
+/// The weights of the state in a folder.
+pub(super) fn params(folder: &Path) -> Result<Params, NnError> {
+    Params::from_safetensors(&folder.join(STATE), DType::F32, &Device::Cpu)
+}
+
+/// Goes on from the state in a folder.
+pub(super) fn go_on(folder: &Path, step: u64, trainer: &mut Trainer) -> Result<(), NnError> {
+    let checkpoint = Checkpoint::open(&folder.join(STATE))?;
+    trainer.go_on(step, |name| {
+        let moment = |before: &str| {
+            let name = format!("{before}{name}");
+            let missing = || NnError::MissingWeight { path: checkpoint.path().to_owned(), name: name.clone() };
+            Ok::<_, NnError>(checkpoint.get(&name).ok_or_else(missing)?.load(&Device::Cpu)?)
+        };
+        Ok([moment(MOMENTS[0])?, moment(MOMENTS[1])?])
+    })
+}

@@ -1,0 +1,156 @@
+//! One step of a training, and its learning rate.
+
+use candle_core::DType;
+
+use super::PretrainError;
+use crate::model::{Arch, Config, Ops};
+use crate::nn::{
+    AdamW, AdamWConfig, BertForPreTraining, Input, Model, NnError, Params, PassConfig, Tape, clip_gradients,
+};
+
+/// The norm of the gradient of all weights to which a longer one is shortened.
+const MOST_NORM: f64 = 1.0;
+/// The share of the learning rate that is left at the end.
+const LEAST_RATE: f64 = 0.1;
+
+/// How the learning rate goes: up in a line, then down by half a cosine to a tenth.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Schedule {
+    /// The largest.
+    pub lr: f64,
+    /// Steps until it is reached.
+    pub warmup_steps: u64,
+    /// The step at which a tenth is reached; `None`: by the time, if at all.
+    pub decay_steps: Option<u64>,
+}
+
+impl Schedule {
+    /// The rate of a step, from 1. `time` is the share of the time that has gone, where time is what ends it.
+    #[must_use]
+    pub fn rate(&self, step: u64, time: Option<f64>) -> f64 {
+        let up = (step as f64 / self.warmup_steps.max(1) as f64).min(1.0);
+        let gone = match (self.decay_steps, time) {
+            (Some(end), _) => {
+                step.saturating_sub(self.warmup_steps) as f64 / end.saturating_sub(self.warmup_steps).max(1) as f64
+            }
+            (None, time) => time.unwrap_or(0.0),
+        };
+        let down = f64::midpoint(1.0, (std::f64::consts::PI * gone.clamp(0.0, 1.0)).cos());
+        self.lr * up * (LEAST_RATE + (1.0 - LEAST_RATE) * down)
+    }
+}
+
+/// A model that is trained: by masked tokens if it is an encoder, by the next token otherwise.
+pub struct Trainer {
+    model: Model,
+    optimizer: AdamW,
+    schedule: Schedule,
+    pass: PassConfig,
+    step: u64,
+}
+
+impl Trainer {
+    /// The model of these weights before its first step.
+    ///
+    /// # Errors
+    /// If it cannot be built.
+    pub fn new(config: &Config, arch: Arch, params: Params, schedule: Schedule) -> Result<Self, NnError> {
+        // A head without a part in the loss has no gradient.
+        let params = params.without_training(BertForPreTraining::NEXT_SENTENCE);
+        let model = Model::new(config, arch, params)?;
+        let constants = AdamWConfig { lr: schedule.lr, ..AdamWConfig::default() };
+        let optimizer = AdamW::new(model.params(), constants, Ops::Fused)?;
+        Ok(Self { model, optimizer, schedule, pass: PassConfig::deterministic(DType::F32), step: 0 })
+    }
+
+    /// Steps so far.
+    #[must_use]
+    pub fn steps(&self) -> u64 {
+        self.step
+    }
+
+    /// The weights.
+    #[must_use]
+    pub fn params(&self) -> &Params {
+        self.model.params()
+    }
+
+    /// The optimizer.
+    pub(super) fn optimizer(&self) -> &AdamW {
+        &self.optimizer
+    }
+
+    /// Goes on after `step` steps with moments by the names of weights.
+    pub(super) fn go_on(
+        &mut self,
+        step: u64,
+        moments: impl FnMut(&str) -> Result<[candle_core::Tensor; 2], NnError>,
+    ) -> Result<(), NnError> {
+        self.step = step;
+        self.optimizer.go_on(self.model.params(), i32::try_from(step).unwrap_or(i32::MAX), moments)
+    }
+
+    /// One step on a batch. `time` is as [`Schedule::rate`] has it. Gives the loss before the step.
+    ///
+    /// # Errors
+    /// If the batch is of another model, memory runs out, or the loss is not a number: then nothing was changed.
+    pub fn step(&mut self, input: &Input, time: Option<f64>) -> Result<f64, PretrainError> {
+        let step = self.step + 1;
+        let params = self.model.params();
+        let tape = Tape::new(self.pass, params.device());
+        let loss = loss(&self.model, input, &tape)?;
+        let value = scalar(&loss)?;
+        let mut gradients = tape.backward(&loss, None).map_err(NnError::from)?;
+        let norm = clip_gradients(params, &mut gradients, MOST_NORM)?;
+        if !value.is_finite() || !norm.is_finite() {
+            return Err(PretrainError::Diverged { step });
+        }
+        self.optimizer.set_lr(self.schedule.rate(step, time));
+        self.optimizer.step(params, &gradients)?;
+        self.step = step;
+        Ok(value)
+    }
+
+    /// The loss of a batch, from which nothing is learned.
+    ///
+    /// # Errors
+    /// If the batch is of another model, or memory runs out.
+    pub fn loss(&self, input: &Input) -> Result<f64, NnError> {
+        let tape = Tape::inference(self.pass, self.model.params().device());
+        scalar(&loss(&self.model, input, &tape)?)
+    }
+}
+
+fn loss(model: &Model, input: &Input, tape: &Tape) -> Result<candle_core::Tensor, NnError> {
+    match (model, input) {
+        (Model::Bert(model), Input::Pretraining(batch)) => model.masked_lm(batch, tape),
+        _ => model.loss(input, tape),
+    }
+}
+
+fn scalar(loss: &candle_core::Tensor) -> Result<f64, NnError> {
+    Ok(loss.to_dtype(DType::F64)?.to_scalar()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_rises_in_a_line_and_falls_by_half_a_cosine_to_a_tenth() {
+        let schedule = Schedule { lr: 2.0, warmup_steps: 4, decay_steps: Some(12) };
+        let near = |step, expected: f64| {
+            let rate = schedule.rate(step, None);
+            assert!((rate - expected).abs() < 1e-12, "step {step}: {rate}");
+        };
+        near(1, 0.5);
+        near(4, 2.0);
+        // Half of the cosine: 0.1 + 0.9 / 2 of 2.
+        near(8, 1.1);
+        near(12, 0.2);
+        near(1000, 0.2);
+        let by_time = Schedule { warmup_steps: 0, decay_steps: None, ..schedule };
+        assert!((by_time.rate(7, Some(0.5)) - 1.1).abs() < 1e-12);
+        assert!((by_time.rate(7, None) - 2.0).abs() < 1e-12);
+    }
+}
