@@ -14,6 +14,7 @@ use crate::estimate::request::input::{Assumption, Input, Value};
 use crate::estimate::request::training::{Hardware, Request, device_of};
 use crate::estimate::steps::micro_batch::{Program, memory_of};
 use crate::estimate::steps::model::{BETWEEN_MACHINES, Efficiency, Factors, WAITING_SHARE, exchange_inputs};
+use crate::estimate::steps::scaled::OWN;
 use crate::estimate::steps::step::{Basis, StepSource};
 use crate::model::{Arch, Family, LoraBase, active_params, count_params, train_step_flop, trainable_params};
 use crate::record::{Warning, phase_shape};
@@ -146,7 +147,7 @@ fn peak_flop_per_s(request: &Request<'_>) -> Option<f64> {
 fn memory_per_device(request: &Request<'_>, arch: Arch, source: &StepSource) -> (u64, Option<bool>) {
     // `--software` says what trains where nothing was measured.
     let program = match request.hardware {
-        Hardware::Measured(_) | Hardware::Transferred(..) => Program::own(request.dtype),
+        Hardware::Measured(_) | Hardware::Transferred(..) => Program::own(request.dtype, OWN.attention),
         Hardware::Catalog(_) | Hardware::Given { .. } => {
             let software = request.own.map_or(request.software, |own| own.class().into());
             Program::of(software, request.dtype, request.device().as_ref())

@@ -121,7 +121,7 @@ fn host_w(device: &Device) -> Option<Input> {
              literature; middle: judgement",
         ),
         DeviceKind::Tpu => (
-            Distribution::LogNormal(0.18 * limit_w, 2.0),
+            Distribution::LogNormal(0.17 * limit_w, 2.05),
             "of the most that the chip draws: v3 with its host 283 W on average (Patterson et al. 2021, arXiv 2104.10350), alone 220 \
              W (Google Cloud TPU documentation), 0.2 of its most; spread: v4, whose machines draw 1.78 times what their chips do \
              (Schneider et al. 2025, arXiv 2502.01671, as quoted by others), 0.7 of its most",

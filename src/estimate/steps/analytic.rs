@@ -49,7 +49,7 @@ impl Target<'_> {
     /// What is taken to train, for the memory that it takes.
     pub(in crate::estimate) fn program(&self) -> Program {
         if self.is_own {
-            return Program::own(self.dtype);
+            return Program::own(self.dtype, self.software.likely_attention(self.device.fuses_attention()));
         }
         let software = self.own.map_or(self.software, |own| own.class().into());
         Program::of(software, self.dtype, Some(self.device))

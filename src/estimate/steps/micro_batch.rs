@@ -1,7 +1,6 @@
 //! How many sequences fit a device at a time.
 
 use super::model::saving;
-use super::scaled::OWN;
 use crate::catalog::{AttentionUse, Device, DeviceKind, SoftwareClass, SoftwareSpec};
 use crate::model::{Arch, Kernels, MemoryEstimate, training_memory_with};
 use crate::record::{Workload, phase_shape};
@@ -40,8 +39,7 @@ impl Program {
     }
 
     /// This program's own operations, whose activations are those of compiled ones.
-    pub(in crate::estimate) fn own(dtype: DType) -> Self {
-        let attention = OWN.attention;
+    pub(in crate::estimate) fn own(dtype: DType, attention: AttentionUse) -> Self {
         Self { dtype, attention, kernels: Kernels::Compiled, reserved: 1.0, context: 0.5e9 }
     }
 
