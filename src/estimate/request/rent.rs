@@ -109,7 +109,8 @@ impl Rent {
     fn of_year<'a>(&self, device: &Device, offers: Vec<&'a Offer>) -> Result<Vec<&'a Offer>, EstimateError> {
         let Some(year) = self.year else { return Ok(offers) };
         let known: BTreeSet<i32> = offers.iter().filter_map(|offer| offer.year()).collect();
-        if !known.contains(&year) && !(offers.is_empty() && self.provider.is_some()) {
+        let is_said_elsewhere = offers.is_empty() && self.provider.is_some();
+        if !is_said_elsewhere && !known.contains(&year) {
             let provider = self.provider.clone();
             return Err(EstimateError::PriceYear {
                 device: device.id.clone(),
