@@ -58,7 +58,7 @@ fn bert_base_on_eight_a100_says_all_that_was_promised() {
         assert!(low > Some(0.0) && low < middle && middle < high, "{name}: {}", e[name]);
     }
     let names: Vec<&str> = e["assumptions"].as_array().unwrap().iter().filter_map(|a| a["name"].as_str()).collect();
-    for name in ["software", "micro-batch", "network", "PUE", "grid intensity", "host power over GPU power"] {
+    for name in ["software", "micro-batch", "network", "PUE", "grid intensity", "power of the host beside a device"] {
         assert!(names.contains(&name), "{name} among {names:?}");
     }
     let shares = e["variance"].as_array().unwrap();
@@ -254,6 +254,8 @@ fn bad_hours_units_and_sweeps_are_refused_and_strange_ones_are_warned_of() {
         (vec!["--start-within", "soon"], 2, "expected a whole number of hours"),
         (vec!["--grid-intensity=-1"], 2, "expected the emissions of a kilowatt-hour"),
         (vec!["--price", "cheap"], 1, "no price of `t4-16gb` is known as `cheap`: expected `list`, `on-demand`"),
+        (vec!["--price-year", "2019"], 1, "no price of `t4-16gb` is known of `2019`: expected `2024`, `2026`"),
+        (vec!["--price-year", "2024", "--usd-per-hour", "1"], 2, "cannot be used with"),
         (vec!["--devices", "0"], 1, "expected at least 1"),
         (vec!["--devices", "257"], 1, "at most 256 devices"),
         (vec!["--dtype", "bf16"], 1, "no peak for `bf16`: expected one of `f32`, `f16`"),
@@ -289,6 +291,11 @@ fn prices_are_chosen_by_their_basis_and_all_offers_are_shown() {
     assert!((11.0..12.3).contains(&per_hour(&list)), "{}", per_hour(&list));
     let text = ok(&[&args("list")[..], &["--assumptions"]].concat(), folder.path());
     assert!(text.contains("price offer (list") && text.contains("a3-highgpu-1g"), "{text}");
+    let of_year = |year: &'static str| ["estimate", "--hardware", "h100-sxm5", "--arch", "dense", "--price-year", year];
+    let past = json(&of_year("2024"), folder.path());
+    assert!(per_hour(&past) > 2.0 * per_hour(&json(&of_year("2026"), folder.path())), "{}", per_hour(&past));
+    let text = ok(&[&of_year("2024")[..], &["--assumptions"]].concat(), folder.path());
+    assert!(text.contains("2 dated offers of 2024 of any provider"), "{text}");
 }
 
 #[test]

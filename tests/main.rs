@@ -27,6 +27,7 @@ mod own_models;
 mod package;
 mod progress;
 mod properties;
+mod published_energy;
 mod python;
 mod questions;
 mod reliability;

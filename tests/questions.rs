@@ -77,13 +77,13 @@ fn every_answer_fits_its_terminal_and_is_short() {
 fn the_answer_is_a_sentence_a_table_three_assumptions_and_the_next_command() {
     insta::assert_snapshot!(answer(JOBS[0], 80), @r"
     bert-large (dense) on 8 x a100-sxm4-40gb, AWS eu-west-1 (Ireland):
-    30.7 [19.2, 64.9] h, 1010 [630, 2130] USD, 118 [68.7, 263] kWh and
-    33.9 [19.8, 75.7] kgCO2e (life-cycle); modelled, not measured.
+    30.7 [19.2, 64.9] h, 1010 [630, 2130] USD, 128 [75.9, 282] kWh and
+    36.9 [21.8, 81.4] kgCO2e (life-cycle); modelled, not measured.
 
-    architecture                time h   kWh  kgCO2e   USD  / dense
-    dense            30.7 [19.2, 64.9]   118    33.9  1010        -
-    LRT r=341        24.3 [11.6, 68.9]  93.9    27.1   795     0.80
-    Linformer k=128  29.2 [18.2, 58.9]   113    32.4   957     0.95
+    architecture                time h  kWh  kgCO2e   USD  / dense
+    dense            30.7 [19.2, 64.9]  128    36.9  1010        -
+    LRT r=341        24.3 [11.6, 68.9]  102    29.3   795     0.80
+    Linformer k=128  29.2 [18.2, 58.9]  122    35.1   957     0.95
 
     assumed: software: unknown (`--software eager`, `compiled` or
              `optimised`)
@@ -95,11 +95,11 @@ fn the_answer_is_a_sentence_a_table_three_assumptions_and_the_next_command() {
     insta::assert_snapshot!(answer(JOBS[3], 120), @r"
     1 x h100-sxm5-80gb is the fastest, 2.03 x faster than 1 x a100-sxm4-80gb, though that is not certain. 1 x a100-sxm4-80gb
     is the cheapest, 1.18 x cheaper than 1 x h100-sxm5-80gb, though that is not certain. 1 x h100-sxm5-80gb is the cleanest,
-    1.18 x less CO2e than 1 x a100-sxm4-80gb, though that is not certain.
+    1.17 x less CO2e than 1 x a100-sxm4-80gb, though that is not certain.
 
-    hardware                time days             kWh           kgCO2e                  USD
-    a100-sxm4-80gb  25.0 [11.4, 78.3]  306 [136, 972]  128 [17.4, 488]    3070 [1400, 9630]
-    h100-sxm5-80gb  12.3 [5.39, 42.9]  264 [112, 927]  109 [14.6, 457]  3620 [1590, 12 600]
+    hardware                time days              kWh           kgCO2e                  USD
+    a100-sxm4-80gb  25.0 [11.4, 78.3]  329 [148, 1040]  138 [18.8, 522]    3070 [1400, 9630]
+    h100-sxm5-80gb  12.3 [5.39, 42.9]   283 [122, 996]  117 [15.7, 495]  3620 [1590, 12 600]
 
     assumed: software: unknown (`--software eager`, `compiled` or `optimised`)
              site: AWS, average (`--site NAME` or `--pue X`)
@@ -125,13 +125,13 @@ fn a_sweep_ends_as_an_estimate_does() {
     insta::assert_snapshot!(answer(JOBS[10], 80), @r"
     The fastest of the 2 scenarios that fit: bert-base (LRT r=256) on 8 x
     a100-sxm4-80gb, World (world): 7.75 [3.72, 28.2] h, 211 [88.6, 824] USD,
-    41.6 [18.6, 159] kWh and 17.6 [2.33, 80.8] kgCO2e (life-cycle); modelled, not
+    45.0 [20.6, 169] kWh and 19.1 [2.54, 86.4] kgCO2e (life-cycle); modelled, not
     measured.
 
     All: devices: 8, dtype: bf16, software: unknown, grid: world, fits: yes
     hardware        architecture  time h   kWh  kgCO2e  USD
-    a100-sxm4-80gb  dense           9.44  50.3    21.5  257
-    a100-sxm4-80gb  LRT r=256       7.75  41.6    17.6  211
+    a100-sxm4-80gb  dense           9.44  54.4    23.5  257
+    a100-sxm4-80gb  LRT r=256       7.75  45.0    19.1  211
 
     assumed: software: unknown (`--software eager`, `compiled` or
              `optimised`)
@@ -143,17 +143,17 @@ fn a_sweep_ends_as_an_estimate_does() {
     insta::assert_snapshot!(answer(JOBS[9], 60), @r"
     The fastest of the 16 scenarios that fit: bert-large (dense)
     on 8 x h100-sxm5-80gb, France (fra): 14.4 [8.68, 40.4] h,
-    565 [134, 2540] USD, 134 [73.8, 394] kWh and
-    7.10 [3.80, 20.9] kgCO2e (life-cycle); modelled, not
+    565 [134, 2540] USD, 145 [82.0, 422] kWh and
+    7.69 [4.21, 22.6] kgCO2e (life-cycle); modelled, not
     measured.
 
     All: software: unknown, architecture: dense, grid: fra,
       fits: yes
     hardware        devices  dtype  time h  kWh  kgCO2e  USD
-    h100-sxm5-80gb        8  bf16     14.4  134    7.10  565
-    h100-sxm5-80gb        8  f16      14.4  134    7.10  565
-    h100-sxm5-80gb        1  bf16     83.6  101    5.33  374
-    h100-sxm5-80gb        1  f16      83.6  101    5.33  374
+    h100-sxm5-80gb        8  bf16     14.4  145    7.69  565
+    h100-sxm5-80gb        8  f16      14.4  145    7.69  565
+    h100-sxm5-80gb        1  bf16     83.6  109    5.72  374
+    h100-sxm5-80gb        1  f16      83.6  109    5.72  374
     4 of 16, those first that no other beats in all of time,
     cost, CO2e: `--format csv` or `--out FILE` has the rest
 
@@ -166,17 +166,17 @@ fn a_sweep_ends_as_an_estimate_does() {
     next:    greenformers estimate bert-large --sweep hardware=a100-sxm4-40gb,h100-sxm5,devices=1,8,grid=fra,pol,dtype=bf16,f16 --recommend
     ");
     insta::assert_snapshot!(answer(JOBS[11], 100), @r"
-    choose dense in bf16 on 8 x NVIDIA H100 SXM5 80 GB, unknown software, France: 5.1 h, 216 USD, 2.48
+    choose dense in bf16 on 8 x NVIDIA H100 SXM5 80 GB, unknown software, France: 5.1 h, 216 USD, 2.70
     kgCO2e; of 4 scenarios that fit it has the smallest product of time, cost, CO2e; no other needs less
     time, cost or CO2e. It takes 2.991 to 18.456 h with 95 % probability, and 3 others may finish within
     that: which is faster is not known until a step of each is measured.
 
     All: devices: 8, dtype: bf16, software: unknown, architecture: dense, fits: yes
     hardware        grid             time h               kWh             kgCO2e               USD
-    h100-sxm5-80gb  fra   5.05 [2.99, 18.5]  46.5 [25.2, 179]  2.48 [1.30, 9.55]  216 [46.2, 1150]
-    h100-sxm5-80gb  pol   5.05 [2.99, 18.5]  46.5 [25.2, 179]   30.3 [16.3, 116]  216 [46.2, 1150]
-    a100-sxm4-80gb  fra   9.44 [5.75, 22.9]  50.3 [28.2, 128]  2.66 [1.44, 6.84]    257 [135, 666]
-    a100-sxm4-80gb  pol   9.44 [5.75, 22.9]  50.3 [28.2, 128]  32.7 [18.3, 83.3]    257 [135, 666]
+    h100-sxm5-80gb  fra   5.05 [2.99, 18.5]  50.6 [27.9, 192]  2.70 [1.45, 10.3]  216 [46.2, 1150]
+    h100-sxm5-80gb  pol   5.05 [2.99, 18.5]  50.6 [27.9, 192]   33.0 [18.1, 125]  216 [46.2, 1150]
+    a100-sxm4-80gb  fra   9.44 [5.75, 22.9]  54.4 [31.2, 138]  2.88 [1.61, 7.33]    257 [135, 666]
+    a100-sxm4-80gb  pol   9.44 [5.75, 22.9]  54.4 [31.2, 138]  35.4 [20.2, 89.6]    257 [135, 666]
 
     assumed: software: unknown (`--software eager`, `compiled` or `optimised`)
              site: Data-centre industry average, 2025 (`--site NAME` or `--pue X`)

@@ -8,7 +8,7 @@ use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::entry::{Entry, EntryKind};
-use super::offer::{Offer, median_offer};
+use super::offer::{Offer, usual_of};
 use super::sourced::Sourced;
 use crate::units::{Bytes, BytesPerSecond, DType, FlopPerSecond, KgCo2e, Nanometres, Seconds, Watts};
 
@@ -238,8 +238,7 @@ impl Device {
     /// none.
     #[must_use]
     pub fn usual_price(&self) -> Option<&Offer> {
-        let on_demand = self.prices.iter().filter(|offer| offer.basis() == "on-demand");
-        median_offer(on_demand).or_else(|| median_offer(&self.prices))
+        usual_of(&self.prices)
     }
 
     /// Whether it is a card for a desk and not for a data centre.

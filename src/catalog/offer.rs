@@ -41,6 +41,12 @@ impl Offer {
         self.instance.as_deref().is_some_and(|own| bare(own) == bare(name))
     }
 
+    /// The year that it is of.
+    #[must_use]
+    pub fn year(&self) -> Option<i32> {
+        self.price.date.split('-').next().and_then(|year| year.parse().ok())
+    }
+
     /// Whether it is of a year before `month`, the month from which it is looked at as year and month.
     #[must_use]
     pub fn is_older_than_a_year(&self, (year, month): (i32, u32)) -> bool {
@@ -50,6 +56,13 @@ impl Offer {
         let of_month = parts.next().unwrap_or(12);
         (of_year + 1) * 12 + of_month < year * 12 + i32::try_from(month).unwrap_or(0)
     }
+}
+
+/// The offer to calculate with where no provider is named: the median of those on demand, of all if there are none.
+#[must_use]
+pub fn usual_of<'a>(offers: impl IntoIterator<Item = &'a Offer> + Clone) -> Option<&'a Offer> {
+    let on_demand = offers.clone().into_iter().filter(|offer| offer.basis() == "on-demand");
+    median_offer(on_demand).or_else(|| median_offer(offers))
 }
 
 /// The offer that stands for several: the middle one by price, the cheaper of the two in the middle of an even number.

@@ -63,6 +63,9 @@ pub(super) struct ConditionsArgs {
     /// Which of the catalog's offers: on-demand, list, spot or reserved [default: the median on-demand offer]
     #[arg(long, value_name = "BASIS", conflicts_with = "usd_per_hour", help_heading = "Grid, site, prices")]
     price: Option<String>,
+    /// The offers of a year, for a run of the past: `2024` [default: all of the catalog, of whichever year]
+    #[arg(long, value_name = "YEAR", conflicts_with = "usd_per_hour", help_heading = "Grid, site, prices")]
+    price_year: Option<i32>,
     /// Price of electricity, for machines that are not rented: `0.12`, `0.30 EUR/kWh`
     #[arg(long, value_name = "USD", value_parser = parse_electricity_price, help_heading = "Grid, site, prices")]
     usd_per_kwh: Option<Money>,
@@ -88,6 +91,7 @@ impl ConditionsArgs {
             pue: self.pue,
             usd_per_hour: usd(self.usd_per_hour)?,
             price_basis: self.price.clone(),
+            price_year: self.price_year,
             usd_per_kwh: usd(self.usd_per_kwh)?,
         })
     }

@@ -390,12 +390,7 @@ fn axes(base: &Base<'_>, text: &str, grid_names: &[Option<String>], context: &Co
         cluster: base.cluster,
         software,
         archs,
-        rent: Rent {
-            usd_per_hour: spec.usd_per_hour,
-            basis: spec.price_basis.clone(),
-            asked_in: spec.asked_in,
-            ..Rent::default()
-        },
+        rent: Rent { instance: None, ..spec.rent(None) },
         owned: spec.owns_machines(),
     })
 }

@@ -95,6 +95,18 @@ pub enum EstimateError {
         /// What there is.
         allowed: Vec<String>,
     },
+    /// No offer of this year is known.
+    #[error("no price of `{device}`{} is known of `{year}`: expected {}", provider.as_deref().map(|p| format!(" at {p}")).unwrap_or_default(), if known.is_empty() { "`--usd-per-hour`, the catalog has no offer".to_owned() } else { known.iter().map(|y| format!("`{y}`")).collect::<Vec<_>>().join(", ") })]
+    PriceYear {
+        /// The device.
+        device: String,
+        /// Who was to rent it out, if anyone was named.
+        provider: Option<String>,
+        /// What was asked for.
+        year: i32,
+        /// The years that there are.
+        known: Vec<i32>,
+    },
     /// No machine of this name is known.
     #[error("unknown instance `{name}`{}: expected {}", provider.as_deref().map(|p| format!(" of {p}")).unwrap_or_default(), if known.is_empty() { "`--hardware`, the catalog knows none of its machines".to_owned() } else { known.iter().map(|a| format!("`{a}`")).collect::<Vec<_>>().join(", ") })]
     Instance {

@@ -4,17 +4,18 @@ use serde::{Deserialize, Serialize};
 
 use super::arch::{LoraBase, LoraTargets};
 use super::items::{Form, parameters};
-use super::{Arch, Config, StepShape, count_params, trainable_params};
+use super::{Arch, Config, Family, Norm, StepShape, count_params, trainable_params};
 use crate::units::DType;
 
 /// The parts of the memory of one device, in bytes. Modelled, not measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemoryEstimate {
-    /// f32 weights, gradients and the two moments of AdamW: 16 bytes a trained parameter; weights alone of those that are not.
+    /// f32 weights, gradients and the two moments of AdamW: 16 bytes a trained parameter, and 2 more of a copy in 16 bits where
+    /// operations run one by one; weights alone of those that are not trained.
     pub state: u64,
     /// What the forward pass keeps for the backward pass.
     pub activations: u64,
-    /// Logits of the masked positions and their gradient.
+    /// Logits of the masked positions, what the loss makes of them, and their gradient.
     pub logits: u64,
 }
 
@@ -26,9 +27,24 @@ impl MemoryEstimate {
     }
 }
 
+/// How finely a step is cut into kernels: each keeps what its own backward pass needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Kernels {
+    /// Each operation by itself, in 16 bits over f32 weights as `torch.autocast` casts: norms, softmax and the loss keep f32, and
+    /// each weight has a copy in 16 bits.
+    OneByOne,
+    /// What is element-wise is computed again from what products keep (Korthikanti et al. 2022).
+    #[default]
+    Compiled,
+    /// The same, and the loss overwrites the logits with their gradient.
+    Fused,
+}
+
 /// What keeps activations out of memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Saving {
+    /// Of which kernels a step is made.
+    pub kernels: Kernels,
     /// Attention in one kernel, which never writes its scores (Dao et al. 2022).
     pub fused_attention: bool,
     /// Only the input of each layer is kept, and the rest computed again (Chen et al. 2016).
@@ -74,10 +90,16 @@ pub fn training_memory_with(
     } else {
         ((layers - n_sparse).saturating_mul(of_dense)).saturating_add(n_sparse.saturating_mul(of_sparse))
     };
+    // Logits and their gradient in f32; one by one, in 16 bits both and two of f32 between, in f32 three of them.
+    let of_logit = match (saving.kernels, width) {
+        (Kernels::OneByOne, _) => 12,
+        (Kernels::Fused, 2) => 4,
+        (Kernels::Compiled | Kernels::Fused, _) => 8,
+    };
     MemoryEstimate {
-        state: state_bytes(config, arch, dtype),
+        state: state_bytes(config, arch, dtype, saving.kernels),
         activations: bytes(kept.saturating_add(tokens * d * (2 * width + 1))),
-        logits: bytes(2 * 4 * (batch_size * masked_per_seq) as u128 * config.vocab_size as u128),
+        logits: bytes(of_logit * (batch_size * masked_per_seq) as u128 * config.vocab_size as u128),
     }
 }
 
@@ -85,16 +107,23 @@ pub fn training_memory_with(
 /// 2023, arXiv 2305.14314, section 3).
 const FOUR_BITS: f64 = 4.127;
 
-/// Weights, gradients and the two moments of AdamW in f32: 16 bytes a parameter. What LoRA leaves as it is has its weights alone, in
-/// the number format of the step; QLoRA has those of the linears of its layers in 4 bits.
-fn state_bytes(config: &Config, arch: Arch, dtype: DType) -> u64 {
+/// Weights, gradients and the two moments of AdamW in f32: 16 bytes a parameter; 18 with the copies of 16 bits that `torch.autocast`
+/// keeps (Hugging Face, "Model training anatomy"). What LoRA leaves as it is has its weights alone, in the number format of the step;
+/// QLoRA has those of the linears of its layers in 4 bits.
+fn state_bytes(config: &Config, arch: Arch, dtype: DType, kernels: Kernels) -> u64 {
     let (all, trained) = (count_params(config, arch), trainable_params(config, arch));
     let frozen = all.saturating_sub(trained);
     let in_four = if let Arch::Lora { base: LoraBase::FourBits, .. } = arch { matrices(config).min(frozen) } else { 0 };
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bytes of a model")]
     let quantised = (in_four as f64 * FOUR_BITS / 8.0) as u64;
     let rest = (frozen - in_four).saturating_mul(dtype.bytes());
-    trained.saturating_mul(16).saturating_add(rest).saturating_add(quantised)
+    let of_trained = if is_cast(kernels, dtype.bytes().into()) { 18 } else { 16 };
+    trained.saturating_mul(of_trained).saturating_add(rest).saturating_add(quantised)
+}
+
+/// Whether operations of 16 bits and of f32 take turns.
+fn is_cast(kernels: Kernels, width: u128) -> bool {
+    kernels == Kernels::OneByOne && width == 2
 }
 
 /// Weights of the linears of all layers, without their biases.
@@ -109,9 +138,20 @@ fn matrices(config: &Config) -> u64 {
 /// Bytes that a sparse and a dense layer keep for each token. Of the `34 d` of the equation 8 are queries, keys, values and the
 /// input of the output's linear, which are narrower or wider with heads of their own size and number, and 4 the inputs of two
 /// norms. A token's input is copied to each expert that it visits, and what comes back from it is kept to weigh it.
+///
+/// Where 16 bits and f32 take turns, the inputs of both norms are of f32, and one that divides by a root mean square keeps what it
+/// has divided as well; softmax leaves f32 (4 bytes), a mask (1) and a copy of 16 bits (2). Stock decoders that compute attention in
+/// separate operations do so with the tanh form of GELU too: its input (2), the cube and the tanh in f32 with what they are made of
+/// (16), its output (2), and the copy for the product (2).
 fn layer_bytes(config: &Config, arch: Arch, seq_len: usize, width: u128, saving: Saving) -> (u128, u128) {
     let (d, gate) = (config.d_model as u128, u128::from(config.gated_mlp));
-    let (per_element, per_inner, per_score) = if width == 2 { (18, 4, 5) } else { (34, 8, 9) };
+    let divided = if config.details.norm == Some(Norm::Rms) { 8 } else { 0 };
+    let is_tanh_composed = config.family == Family::Decoder && !config.gated_mlp && !saving.fused_attention;
+    let (per_element, per_inner, per_score) = match width {
+        2 if is_cast(saving.kernels, width) => (22 + divided, if is_tanh_composed { 22 } else { 4 }, 7),
+        2 => (18, 4, 5),
+        _ => (34, 8, 9),
+    };
     let (heads, groups) = (config.n_heads as u128, config.n_kv_heads() as u128);
     let (score, value) = (config.d_head() as u128, config.d_value() as u128);
     let attention = width * (heads * (score + value) + groups * (score + value));
@@ -222,6 +262,41 @@ mod tests {
             // Two times 4 bytes of 6 masked positions x 10.
             assert_eq!((found.activations, found.logits), (activations, 480), "{arch}, {dtype}");
         }
+    }
+
+    #[test]
+    fn operations_one_by_one_keep_the_bytes_counted_by_hand() {
+        // One layer, d 4, 2 heads, d_ff 6, vocab 10; one sequence of 3 tokens, all with a loss.
+        let encoder =
+            Config { n_layers: 1, d_model: 4, n_heads: 2, d_ff: 6, vocab_size: 10, max_seq_len: 3, ..bert_base() };
+        let decoder = Config { family: Family::Decoder, type_vocab_size: 0, ..encoder.clone() };
+        let rms = Details { norm: Some(Norm::Rms), ..Details::default() };
+        let gated = Config { gated_mlp: true, details: rms, ..decoder.clone() };
+        let shape = StepShape { batch_size: 1, seq_len: 3, masked_per_seq: 3 };
+        let of = |config: &Config, kernels, fused_attention, dtype| {
+            let saving = Saving { kernels, fused_attention, ..Saving::default() };
+            training_memory_with(config, Arch::Dense, shape, dtype, saving)
+        };
+        let embeddings = 3 * 4 * 5;
+        for (config, fused, a_token) in [
+            // 22 x 4 + 4 x 6, and scores of 7 x 2 x 3.
+            (&encoder, true, 112),
+            (&encoder, false, 154),
+            (&decoder, true, 112),
+            // 22 x 4 + 22 x 6 + 42.
+            (&decoder, false, 262),
+            // (22 + 8) x 4 + 2 x 4 x 6 + 42.
+            (&gated, false, 210),
+        ] {
+            let memory = of(config, Kernels::OneByOne, fused, DType::Bf16);
+            // 12 bytes of 3 x 10 logits.
+            assert_eq!((memory.activations, memory.logits), (3 * a_token + embeddings, 360), "{config:?}");
+            let parameters = count_params(config, Arch::Dense);
+            assert_eq!(memory.state, 18 * parameters, "a copy of each weight in 16 bits");
+        }
+        assert_eq!(of(&encoder, Kernels::Fused, true, DType::Bf16).logits, 120);
+        let (one, other) = [Kernels::OneByOne, Kernels::Compiled].map(|k| of(&encoder, k, false, DType::F32)).into();
+        assert_eq!((one.activations, one.state), (other.activations, other.state), "f32 is not cast");
     }
 
     #[test]

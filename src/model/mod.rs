@@ -26,7 +26,7 @@ pub use config::{Config, Family, MAX_LAYERS, MAX_ROWS, masked_per_seq};
 pub use extra::{Extra, ExtraKind, Place};
 pub use hugging_face::{HuggingFaceError, Note, NoteKind, known_types, read_hugging_face};
 pub use items::{Form, Item, parameters};
-pub use memory::{MemoryEstimate, Saving, training_memory, training_memory_with};
+pub use memory::{Kernels, MemoryEstimate, Saving, training_memory, training_memory_with};
 pub use operator::{AttentionKernel, Operator, OperatorKind, StepShape};
 pub use operators::{forward_operators, operators, train_step_flop};
 pub use ops::{Ops, UnknownOps};

@@ -57,7 +57,7 @@ pub fn account(parts: &[MeteredPart], time: Seconds, share: f64, conditions: &Co
     let host = parts.iter().any(|p| p.coverage == Coverage::CpuPackage);
     let behind_psu = parts.iter().any(|p| p.coverage != Coverage::NodeShare);
     let around = if host { Coverage::CpuPackage } else { Coverage::Module };
-    let wall = if behind_psu { Wall::around(around, share) } else { Wall::default() };
+    let wall = if behind_psu { Wall::around(around, share, None) } else { Wall::default() };
     let kwh_of = |taken_at_wall: bool| {
         let parts = parts.iter().enumerate().filter(|(_, p)| (p.coverage == Coverage::NodeShare) == taken_at_wall);
         parts.fold(monte_carlo.exactly(0.0, ""), |sum, (i, part)| {

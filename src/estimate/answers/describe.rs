@@ -12,7 +12,7 @@ use crate::estimate::ledger::quantity::{Compared, Quantity};
 use crate::estimate::request::cluster::Cluster;
 use crate::estimate::request::input::{Assumption, Input, Value};
 use crate::estimate::request::training::{Hardware, Request, device_of};
-use crate::estimate::steps::micro_batch::{fits, memory_of};
+use crate::estimate::steps::micro_batch::{Program, memory_of};
 use crate::estimate::steps::model::{BETWEEN_MACHINES, Efficiency, Factors, WAITING_SHARE, exchange_inputs};
 use crate::estimate::steps::scaled::own_software;
 use crate::estimate::steps::step::{Basis, StepSource};
@@ -146,22 +146,25 @@ fn peak_flop_per_s(request: &Request<'_>) -> Option<f64> {
 /// Bytes that training takes on a device, and whether they are there.
 fn memory_per_device(request: &Request<'_>, arch: Arch, source: &StepSource) -> (u64, Option<bool>) {
     // `--software` says what trains where nothing was measured.
-    let attention = match request.hardware {
-        Hardware::Measured(record) | Hardware::Transferred(record, _) => own_software(record, request.dtype).attention,
+    let program = match request.hardware {
+        Hardware::Measured(record) | Hardware::Transferred(record, _) => {
+            Program::own(request.dtype, own_software(record, request.dtype).attention)
+        }
         Hardware::Catalog(_) | Hardware::Given { .. } => {
-            request.software.likely_attention(request.device().is_none_or(|device| device.fuses_attention()))
+            let software = request.own.map_or(request.software, |own| own.class().into());
+            Program::of(software, request.dtype, request.device().as_ref())
         }
     };
-    let of = (request.dtype, attention);
-    let modelled =
-        (0..source.phases.len()).map(|i| memory_of(request.workload, i, arch, of, source.phases[i].micro_batch)).max();
+    let modelled = (0..source.phases.len())
+        .map(|i| memory_of(request.workload, i, arch, &program, source.phases[i].micro_batch))
+        .max();
     let bytes = source.peak_memory_bytes.unwrap_or(modelled.unwrap_or(0));
     match &request.hardware {
         Hardware::Measured(record) => {
             let capacity = record.environment.compute.memory_bytes;
             (bytes, capacity.map(|capacity| bytes <= capacity))
         }
-        _ => (bytes, request.device().and_then(|device| fits(bytes, &device))),
+        _ => (bytes, request.device().and_then(|device| program.fits(bytes, &device))),
     }
 }
 

@@ -67,6 +67,7 @@ pub fn against_published(record: &Record, catalog: &Catalog, seed: u64) -> Resul
             software: own.into(),
             own: None,
             micro_batch: Some(run.micro_batch),
+            is_own: true,
         };
         let source = local.steps(&target, Arch::Dense, (record, true))?;
         let monte_carlo = MonteCarlo::new(seed, TRIALS);

@@ -20,7 +20,7 @@ use crate::estimate::request::rent::Rent;
 use crate::estimate::request::spec::UsualSite;
 use crate::estimate::request::training::check;
 use crate::estimate::steps::analytic::{Target, analytic_step};
-use crate::estimate::steps::micro_batch::{fits, memory_of};
+use crate::estimate::steps::micro_batch::memory_of;
 use crate::estimate::steps::model::{Factors, exchange_inputs};
 use crate::estimate::steps::step::{PhaseStep, StepSource};
 use crate::model::{Arch, trainable_params};
@@ -105,6 +105,7 @@ impl Axes {
             software: of.software,
             own: None,
             micro_batch,
+            is_own: false,
         }
     }
 
@@ -364,12 +365,12 @@ fn on_hardware(
     // What a device takes in an hour, times the hours.
     let kw = Joules((busy_j + idle_j) * devices).kwh() / wall_h.mid;
     let power = spreads.uncertain("power of the device", kw, source.power_uncertainty);
-    let of = (target.dtype, target.attention());
+    let program = target.program();
     let bytes =
-        (0..workload.phases.len()).map(|i| memory_of(workload, i, arch, of, source.phases[i].micro_batch)).max();
+        (0..workload.phases.len()).map(|i| memory_of(workload, i, arch, &program, source.phases[i].micro_batch)).max();
     OnHardware {
         micro_batch: source.phases.first().map_or(1, |p| p.micro_batch),
-        fits: bytes.and_then(|bytes| fits(bytes, target.device)),
+        fits: bytes.and_then(|bytes| program.fits(bytes, target.device)),
         behind_kwh: spreads.multiply(&power, &wall_h),
         wall_h,
     }

@@ -89,7 +89,7 @@ pub fn layer_activations(held: &Held<'_>, layout: &Layout, shape: StepShape, rec
         if layout.sequence_parallel { (held.model.clone(), part) } else { (shard(held.model, layout.tp), 1.0) };
     let saving = Saving {
         fused_attention: held.attention == AttentionUse::Fused || recompute == Recompute::Selective,
-        grad_checkpointing: false,
+        ..Saving::default()
     };
     let all = training_memory_with(&config, held.arch, shape, held.dtype, saving).activations as f64;
     let embeddings = tokens * d * (2.0 * width + 1.0);

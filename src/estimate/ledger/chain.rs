@@ -36,7 +36,8 @@ pub(in crate::estimate) enum Energy<N> {
 /// Everything that follows from the hours and the energy of a run (Strubell et al. 2019, equation 1, with each factor an input
 /// of its own). `when` is the mean intensity of the hours of the run over that of all hours.
 ///
-/// Energy at the wall = (parts x (1 + host) + other power x time) / efficiency of the power supply + what was taken at the wall.
+/// Energy at the wall = (parts x (1 + host) + power beside devices x time) / efficiency of the power supply + what was taken at the
+/// wall.
 /// Facility energy = wall x PUE; emissions = facility x intensity; water = wall x (site + PUE x generation). Cost is the rent, or
 /// where none is known the electricity; the making of a device is shared out over its working hours.
 pub(in crate::estimate) fn footprint<A: Arithmetic>(

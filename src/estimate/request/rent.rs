@@ -1,7 +1,9 @@
 //! What a device rents for: which of the catalog's offers counts.
 
 use super::input::{Assumption, Input};
-use crate::catalog::{Device, Offer, Per, median_offer};
+use std::collections::BTreeSet;
+
+use crate::catalog::{Device, Offer, Per, median_offer, usual_of};
 use crate::estimate::error::EstimateError;
 use crate::record::Warning;
 use crate::stats::Distribution;
@@ -15,6 +17,8 @@ pub struct Rent {
     pub usd_per_hour: Option<f64>,
     /// `--price`
     pub basis: Option<String>,
+    /// `--price-year`
+    pub year: Option<i32>,
     /// Who rents the devices out, if anyone was named.
     pub provider: Option<String>,
     /// What the provider calls the machine.
@@ -32,8 +36,14 @@ pub(in crate::estimate) struct Found {
 }
 
 impl Rent {
+    /// Whether anything was said of how to rent.
+    #[must_use]
+    pub fn is_said(&self) -> bool {
+        self.usd_per_hour.is_some() || self.basis.is_some() || self.year.is_some()
+    }
+
     /// The rent of `device`: what was given; the newest offer of the provider that was named; or the median of all offers,
-    /// anywhere in their range.
+    /// anywhere in their range. Where a year was named, of that year's offers alone.
     pub(in crate::estimate) fn of(&self, device: Option<&Device>) -> Result<Found, EstimateError> {
         let mut found = Found { price: None, choices: Vec::new(), missing: None, warnings: Vec::new() };
         if let Some(price) = self.usd_per_hour {
@@ -45,7 +55,7 @@ impl Rent {
         let usual = match (&self.provider, &self.basis) {
             (Some(_), _) => newest(&offers),
             (None, Some(_)) => median_offer(offers.iter().copied()),
-            (None, None) => device.usual_price(),
+            (None, None) => usual_of(offers.iter().copied()),
         };
         let Some(usual) = usual else {
             found.missing = self.provider.as_ref().map(|provider| self.not_offered(device, provider));
@@ -60,7 +70,7 @@ impl Rent {
                 offer.price.provenance(),
             ));
         }
-        if self.asked_in.is_some_and(|asked_in| usual.is_older_than_a_year(asked_in)) {
+        if self.year.is_none() && self.asked_in.is_some_and(|asked_in| usual.is_older_than_a_year(asked_in)) {
             found.warnings.push(Warning::new(
                 format!("the price of {} is of {}, more than a year old", device.id, usual.price.date),
                 "the cost may be off by what prices have changed by since",
@@ -78,7 +88,8 @@ impl Rent {
                 || offer.provider == self.provider
                     && self.instance.as_deref().is_none_or(|name| offer.is_instance(name))
         };
-        let all: Vec<&Offer> = device.prices.iter().filter(of_provider).collect();
+        let of_any_year: Vec<&Offer> = device.prices.iter().filter(of_provider).collect();
+        let all = self.of_year(device, of_any_year)?;
         let Some(basis) = &self.basis else {
             let usual: Vec<&Offer> = all.iter().copied().filter(|offer| offer.is_usual()).collect();
             // Only one who names a provider is offered no more than its usual prices.
@@ -92,6 +103,23 @@ impl Rent {
             return Err(EstimateError::Price { device: device.id.clone(), basis: basis.clone(), allowed });
         }
         Ok(offers)
+    }
+
+    /// Those of the year that was named. A provider without any offer has none of a year either, which is said elsewhere.
+    fn of_year<'a>(&self, device: &Device, offers: Vec<&'a Offer>) -> Result<Vec<&'a Offer>, EstimateError> {
+        let Some(year) = self.year else { return Ok(offers) };
+        let known: BTreeSet<i32> = offers.iter().filter_map(|offer| offer.year()).collect();
+        let is_said_elsewhere = offers.is_empty() && self.provider.is_some();
+        if !is_said_elsewhere && !known.contains(&year) {
+            let provider = self.provider.clone();
+            return Err(EstimateError::PriceYear {
+                device: device.id.clone(),
+                provider,
+                year,
+                known: known.into_iter().collect(),
+            });
+        }
+        Ok(offers.into_iter().filter(|offer| offer.year() == Some(year)).collect())
     }
 
     fn input(&self, offers: &[&Offer], usual: &Offer) -> Input {
@@ -109,8 +137,9 @@ impl Rent {
             2 => format!("the cheaper of 2 {} offers: ", usual.basis()),
             n => format!("median of {n} {} offers: ", usual.basis()),
         };
+        let of_year = self.year.map_or_else(String::new, |year| format!(" of {year}"));
         let source = format!(
-            "{place}{what}{provenance}; range over {} dated offers of any provider: name one with `--cloud`",
+            "{place}{what}{provenance}; range over {} dated offers{of_year} of any provider: name one with `--cloud`",
             offers.len()
         );
         Input::new(NAME, Distribution::between(low, usual.price.base(), high), "USD/h", source)
@@ -157,6 +186,34 @@ mod tests {
         let rent = Rent { basis: Some("reserved".to_owned()), ..of_provider("aws") };
         let price = rent.of(Some(&device("a100-sxm4-40gb"))).expect("valid").price.expect("known");
         assert_eq!(price.distribution, Distribution::Point(1.844));
+    }
+
+    #[test]
+    fn a_past_run_is_priced_by_the_offers_of_its_year() {
+        let of = |year, provider: Option<&str>| {
+            let rent = Rent {
+                year: Some(year),
+                provider: provider.map(str::to_owned),
+                asked_in: Some((2026, 11)),
+                ..Rent::default()
+            };
+            rent.of(Some(&device("h100-sxm5-80gb")))
+        };
+        let found = of(2024, None).expect("there are offers of 2024");
+        assert!(found.warnings.is_empty(), "who asks for an old price is not told that it is old");
+        let price = found.price.expect("known");
+        // Two of 2024: 12.29 on demand, and 4.916 reserved.
+        assert_eq!(price.distribution, Distribution::Halves(4.916, 12.29, 12.29));
+        assert!(price.source.contains("range over 2 dated offers of 2024 of any provider"), "{}", price.source);
+        assert_eq!(found.choices.len(), 2);
+        let price = of(2024, Some("aws")).expect("valid").price.expect("known");
+        assert_eq!(price.distribution, Distribution::Point(12.29));
+        let error = of(2021, None).err().expect("none of that year").to_string();
+        assert_eq!(error, "no price of `h100-sxm5-80gb` is known of `2021`: expected `2024`, `2026`");
+        let error = of(2026, Some("aws")).map(|found| found.price).expect("valid").expect("known");
+        assert_eq!(error.distribution, Distribution::Point(12.29));
+        let error = of(2024, Some("gcp")).err().expect("gcp has none of 2024").to_string();
+        assert_eq!(error, "no price of `h100-sxm5-80gb` at gcp is known of `2024`: expected `2026`");
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub struct ConditionsSpec {
     pub usd_per_hour: Option<f64>,
     /// Which of the catalog's offers: `on-demand`, `spot` and so on.
     pub price_basis: Option<String>,
+    /// Of which year's offers, for a run of the past.
+    pub price_year: Option<i32>,
     /// USD of a kilowatt-hour, for machines that are not rented.
     pub usd_per_kwh: Option<f64>,
     /// The year and month in which it is asked, if old prices are to be said to be old.
@@ -165,7 +167,7 @@ impl ConditionsSpec {
     /// Whether a price of electricity was given and no rent: the machines are not rented.
     #[must_use]
     pub fn owns_machines(&self) -> bool {
-        self.usd_per_kwh.is_some() && self.usd_per_hour.is_none() && self.price_basis.is_none()
+        self.usd_per_kwh.is_some() && !self.rent(None).is_said()
     }
 
     /// The same in another grid. When to start is a question of the hours of the first.
@@ -175,10 +177,23 @@ impl ConditionsSpec {
         Self { grid: Some(name.to_owned()), region: None, start_within_h, ..self.clone() }
     }
 
-    /// The same whatever the basis of prices.
+    /// The same whatever the basis and the year of prices.
     #[must_use]
     pub fn without_price_basis(&self) -> Self {
-        Self { price_basis: None, ..self.clone() }
+        Self { price_basis: None, price_year: None, ..self.clone() }
+    }
+
+    /// What was said of rents, by whom it is rented if anyone was named.
+    #[must_use]
+    pub fn rent(&self, provider: Option<String>) -> Rent {
+        Rent {
+            usd_per_hour: self.usd_per_hour,
+            basis: self.price_basis.clone(),
+            year: self.price_year,
+            provider,
+            instance: self.instance.clone(),
+            asked_in: self.asked_in,
+        }
     }
 
     /// The conditions of a run that is still to come on `hardware`.
@@ -240,7 +255,7 @@ impl ConditionsSpec {
     pub fn of_device(&self, device: &Device, catalog: &Catalog) -> Result<Conditions, EstimateError> {
         let of = |spec: &Self| spec.builder(catalog, Some(device), 1, Some(coverage_of(device)), 1.0)?.build();
         match of(self) {
-            Err(EstimateError::Price { .. }) => {
+            Err(EstimateError::Price { .. } | EstimateError::PriceYear { .. }) => {
                 let conditions = of(&self.without_price_basis())?;
                 Ok(Conditions { usd_per_device_hour: None, usd_per_kwh: None, ..conditions })
             }
@@ -296,13 +311,7 @@ impl ConditionsSpec {
             hourly,
             start_within_h: self.start_within_h,
             basis: self.basis,
-            rent: Rent {
-                usd_per_hour: self.usd_per_hour,
-                basis: self.price_basis.clone(),
-                provider,
-                instance: self.instance.clone(),
-                asked_in: self.asked_in,
-            },
+            rent: self.rent(provider),
             site: self.site.as_deref().map(|name| catalog.load(name)).transpose()?,
             pue: self.pue,
             intensity: self.intensity,

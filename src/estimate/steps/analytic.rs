@@ -1,12 +1,12 @@
 //! The step of hardware that was not measured.
 
-use super::micro_batch::{largest_micro_batch, per_device};
+use super::micro_batch::{Program, largest_micro_batch, per_device};
 use super::model::{
     DeviceFigures, Efficiency, Exchange, Loadings, OTHER_DESIGN_SD, SOFTWARE, StepTime, Stragglers, Work, busy_w,
     exchange,
 };
 use super::step::{Basis, PhaseStep, StepSource};
-use crate::catalog::{AttentionUse, Device, DeviceKind, Software, SoftwareSpec, Sourced};
+use crate::catalog::{Device, DeviceKind, Software, SoftwareSpec, Sourced};
 use crate::estimate::error::EstimateError;
 use crate::estimate::request::cluster::Cluster;
 use crate::estimate::request::own_software::OwnSoftware;
@@ -32,21 +32,26 @@ pub(in crate::estimate) struct Target<'a> {
     pub(in crate::estimate) software: SoftwareSpec,
     pub(in crate::estimate) own: Option<&'a OwnSoftware>,
     pub(in crate::estimate) micro_batch: Option<usize>,
+    /// Whether this program's own operations train.
+    pub(in crate::estimate) is_own: bool,
 }
 
 impl Target<'_> {
     pub(in crate::estimate) fn micro_batch_of(&self, phase: usize, arch: Arch) -> usize {
         let share = per_device(self.workload.phases[phase].batch_size, self.devices);
-        let of = (self.dtype, self.attention());
         match self.micro_batch {
             Some(micro) => micro.clamp(1, share),
-            None => largest_micro_batch(self.workload, phase, arch, of, (self.device, self.devices)),
+            None => largest_micro_batch(self.workload, phase, arch, &self.program(), (self.device, self.devices)),
         }
     }
 
-    /// How attention is taken to be computed, for the memory that it takes.
-    pub(in crate::estimate) fn attention(&self) -> AttentionUse {
-        self.software.likely_attention(self.device.fuses_attention())
+    /// What is taken to train, for the memory that it takes.
+    pub(in crate::estimate) fn program(&self) -> Program {
+        if self.is_own {
+            return Program::own(self.dtype, self.software.likely_attention(self.device.fuses_attention()));
+        }
+        let software = self.own.map_or(self.software, |own| own.class().into());
+        Program::of(software, self.dtype, Some(self.device))
     }
 
     pub(in crate::estimate) fn work(&self, phase: usize, arch: Arch, micro_batch: usize, software: Software) -> Work {

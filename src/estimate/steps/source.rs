@@ -17,7 +17,8 @@ use crate::model::Arch;
 /// If the record has nothing to go by, the catalog lacks a figure, or a number that was given makes no sense.
 pub(in crate::estimate) fn step_source(request: &Request<'_>, arch: Arch) -> Result<StepSource, EstimateError> {
     let Request { workload, dtype, devices, cluster, software, own, micro_batch, .. } = *request;
-    let target = |device| Target { workload, device, dtype, devices, cluster, software, own, micro_batch };
+    let target =
+        |device| Target { workload, device, dtype, devices, cluster, software, own, micro_batch, is_own: false };
     match &request.hardware {
         Hardware::Measured(record) => {
             let measured = measured_step(record, workload, arch, dtype, devices)?
@@ -29,19 +30,13 @@ pub(in crate::estimate) fn step_source(request: &Request<'_>, arch: Arch) -> Res
             }
             let local = LocalModel::of(record, dtype).ok_or(EstimateError::NothingMeasured)?;
             let device = device_of(record);
-            local.steps(
-                &Target { software: own_software(record, dtype).into(), ..target(&device) },
-                arch,
-                (record, false),
-            )
+            let own = Target { software: own_software(record, dtype).into(), is_own: true, ..target(&device) };
+            local.steps(&own, arch, (record, false))
         }
         Hardware::Transferred(record, device) => {
             let local = LocalModel::of(record, dtype).ok_or(EstimateError::NothingMeasured)?;
-            local.steps(
-                &Target { software: own_software(record, dtype).into(), ..target(device) },
-                arch,
-                (record, true),
-            )
+            let own = Target { software: own_software(record, dtype).into(), is_own: true, ..target(device) };
+            local.steps(&own, arch, (record, true))
         }
         Hardware::Catalog(device) => analytic_step(&target(device), arch),
         Hardware::Given { step_s, power_w, device, is_forecast, .. } => {

@@ -5,7 +5,8 @@ use super::figures::DeviceFigures;
 use super::parameters::{Effect, Layout, at};
 use crate::catalog::{AttentionUse, Software, SoftwareClass};
 use crate::model::{
-    Arch, AttentionKernel, Config, Family, Operator, OperatorKind, Saving, StepShape, operators, trainable_params,
+    Arch, AttentionKernel, Config, Family, Kernels, Operator, OperatorKind, Saving, StepShape, operators,
+    trainable_params,
 };
 use crate::units::DType;
 
@@ -67,8 +68,8 @@ impl Work {
 
 /// What software keeps out of memory.
 #[must_use]
-pub fn saving(attention: AttentionUse, grad_checkpointing: bool) -> Saving {
-    Saving { fused_attention: attention == AttentionUse::Fused, grad_checkpointing }
+pub fn saving(attention: AttentionUse, kernels: Kernels, grad_checkpointing: bool) -> Saving {
+    Saving { kernels, fused_attention: attention == AttentionUse::Fused, grad_checkpointing }
 }
 
 /// Classes of work whose times are told apart.
