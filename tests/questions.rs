@@ -82,8 +82,8 @@ fn the_answer_is_a_sentence_a_table_three_assumptions_and_the_next_command() {
 
     architecture                time h  kWh  kgCO2e   USD  / dense
     dense            30.7 [19.2, 64.9]  128    36.9  1010        -
-    LRT r=341        24.3 [11.6, 68.9]  102    29.3   795     0.80
-    Linformer k=128  29.2 [18.2, 58.9]  122    35.1   957     0.95
+    LRT r=341        23.9 [13.1, 65.3]  101    29.0   785     0.79
+    Linformer k=128  29.0 [18.3, 58.5]  121    35.0   951     0.95
 
     assumed: software: unknown (`--software eager`, `compiled` or
              `optimised`)
@@ -124,14 +124,14 @@ fn the_answer_is_a_sentence_a_table_three_assumptions_and_the_next_command() {
 fn a_sweep_ends_as_an_estimate_does() {
     insta::assert_snapshot!(answer(JOBS[10], 80), @r"
     The fastest of the 2 scenarios that fit: bert-base (LRT r=256) on 8 x
-    a100-sxm4-80gb, World (world): 7.75 [3.72, 28.2] h, 211 [88.6, 824] USD,
-    45.0 [20.6, 169] kWh and 19.1 [2.54, 86.4] kgCO2e (life-cycle); modelled, not
+    a100-sxm4-80gb, World (world): 7.49 [4.13, 27.1] h, 208 [98.1, 783] USD,
+    43.8 [22.8, 162] kWh and 19.2 [2.54, 83.2] kgCO2e (life-cycle); modelled, not
     measured.
 
     All: devices: 8, dtype: bf16, software: unknown, grid: world, fits: yes
     hardware        architecture  time h   kWh  kgCO2e  USD
     a100-sxm4-80gb  dense           9.44  54.4    23.5  257
-    a100-sxm4-80gb  LRT r=256       7.75  45.0    19.1  211
+    a100-sxm4-80gb  LRT r=256       7.49  43.8    19.2  208
 
     assumed: software: unknown (`--software eager`, `compiled` or
              `optimised`)

@@ -416,7 +416,8 @@ fn made_up_record(device: &str, dtype: DType, factor: f64) -> Record {
     for cell in &mut record.cells {
         (cell.dtype, cell.shape.batch_size) = (dtype, 16_384 / cell.shape.seq_len);
         let config = record.settings.workload.model.clone();
-        let software = Software { class: SoftwareClass::Optimised, attention: AttentionUse::Composed };
+        let attention = if dtype == DType::F32 { AttentionUse::Composed } else { AttentionUse::Fused };
+        let software = Software { class: SoftwareClass::Optimised, attention };
         let work = Work::new(&config, cell.arch, cell.shape, dtype, software, false);
         let time = Efficiency::embedded().step(&figures, &work);
         for step in &mut cell.steps {

@@ -148,7 +148,7 @@ template <class T, int S, int N, int M> __device__ void load_rows(unsigned (&row
 // c[g] = rows[g] (16 x D) times the transposed rows `first` to `first` + 8 of a tile, for G such factors A.
 template <class T, int G, int S, int N, int M>
 __device__ void multiply_rows(float (*const (&c)[G])[4], const unsigned (&rows)[G][S][4], const T (&tile)[N][M], int first) {
-  static_assert(S == (M - PIECE<T>) / SPAN<T>);
+  static_assert(S * SPAN<T> < M);
 #pragma unroll
   for (int step = 0; step < S; step += 2) {
     unsigned b[4];
