@@ -29,7 +29,7 @@ fn the_numbers_behind_each_chart() {
     insta::assert_snapshot!(shown(&page, "saving"), @r"
     architecture | of | saved
     LRT r=256 | time, cost | 33 % [31, 34]
-    LRT r=256 | energy, CO2e | 32 % [30, 34]
+    LRT r=256 | energy, CO2e | 32 % [31, 34]
     Linformer k=128 | time, energy, CO2e, cost | 0 % [-1, 1]
     ");
     insta::assert_snapshot!(shown(&page, "time_per_token"), @r"

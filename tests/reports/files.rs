@@ -212,7 +212,7 @@ fn the_statement_names_range_boundary_and_tool() {
     let folder = reported(&Campaign::small().record());
     ok(&["report", "out", "--grid", "fra", "--pue", "1.1"], folder.path());
     let statement = file(&folder, "statement.txt");
-    insta::assert_snapshot!(statement.lines().next().unwrap(), @"Training bert-base (dense) on NVIDIA A100-SXM4-80GB in bf16 is estimated to take 16.9 [16.2, 17.7] days, 226 [199, 262] kWh, and to emit 12.1 [9.63, 14.4] kgCO2e (95 % intervals; emissions of the electricity, location-based; 56.0 [44.2, 56.0] gCO2e/kWh; PUE 1.10; the making of the hardware adds 3.79 [1.89, 8.85] kgCO2e; one run: failed attempts, searches and evaluation beyond the run are not counted). Estimated before training with greenformers 0.1.0 from steps measured on that machine.");
+    insta::assert_snapshot!(statement.lines().next().unwrap(), @"Training bert-base (dense) on NVIDIA A100-SXM4-80GB in bf16 is estimated to take 16.9 [16.2, 17.7] days, 236 [209, 268] kWh, and to emit 12.6 [10.0, 14.8] kgCO2e (95 % intervals; emissions of the electricity, location-based; 56.0 [44.2, 56.0] gCO2e/kWh; PUE 1.10; the making of the hardware adds 3.79 [1.89, 8.85] kgCO2e; one run: failed attempts, searches and evaluation beyond the run are not counted). Estimated before training with greenformers 0.1.0 from steps measured on that machine.");
 }
 
 #[test]

@@ -24,7 +24,7 @@ fn text(html: &Html, selector: &str) -> String {
 fn the_first_screen_answers_with_money_time_and_an_interval() {
     let folder = reported(&Campaign::small().record());
     let html = parsed(&file(&folder, "report.html"));
-    insta::assert_snapshot!(text(&html, ".answer"), @"LRT r=256 trains bert-base on NVIDIA A100-SXM4-80GB for 794 [737, 1370] USD and in 11.4 [11.0, 11.9] days instead of 1180 USD and 16.9 days: 33 % [31, 34] less time and cost, 32 % [30, 34] less energy and CO2e.");
+    insta::assert_snapshot!(text(&html, ".answer"), @"LRT r=256 trains bert-base on NVIDIA A100-SXM4-80GB for 794 [737, 1370] USD and in 11.4 [11.0, 11.9] days instead of 1180 USD and 16.9 days: 33 % [31, 34] less time and cost, 32 % [31, 34] less energy and CO2e.");
     assert_eq!(count(&html, "header figure.lead .plot svg"), 1);
     assert!(text(&html, ".headline").contains("16.9 [16.2, 17.7]"));
 }

@@ -38,8 +38,8 @@ fn the_comparison_of_a_campaign() {
     first: its lead is larger than the uncertainty; tie: the first two cannot be told apart
     LRT r=256 takes less time than Linformer k=128 up to 512 tokens, by ever less
     LRT r=256 takes less energy than Linformer k=128 up to 512 tokens, by ever less
-    by the model, on NVIDIA A100 SXM4 80 GB: LRT r=256 takes less time than dense up to 16384 tokens, by ever less; Linformer k=128 takes less time than dense at all lengths from 256 to 16384 tokens; LRT r=256 takes less time up to about 620 tokens [shorter, 2600], Linformer k=128 above
-    by the model, on NVIDIA H100 SXM5 80 GB: LRT r=256 takes less time than dense up to 16384 tokens, by ever less; Linformer k=128 takes less time than dense at all lengths from 256 to 16384 tokens; LRT r=256 takes less time up to about 400 tokens [shorter, 2200], Linformer k=128 above
+    by the model, on NVIDIA A100 SXM4 80 GB: LRT r=256 takes less time than dense up to 16384 tokens, by ever less; Linformer k=128 takes less time than dense at all lengths from 256 to 16384 tokens; LRT r=256 takes less time up to about 620 tokens [210, 1400], Linformer k=128 above
+    by the model, on NVIDIA H100 SXM5 80 GB: LRT r=256 takes less time than dense up to 16384 tokens, by ever less; Linformer k=128 takes less time than dense at all lengths from 256 to 16384 tokens; LRT r=256 takes less time up to about 420 tokens [shorter, 1200], Linformer k=128 above
     ");
 }
 
@@ -49,12 +49,12 @@ fn the_estimate_of_a_campaign() {
     let text = ok(&["estimate", "out", "--grid", "fra", "--pue", "1.2"], folder.path());
     let tables: String = text.lines().take(13).map(|l| l.to_owned() + "\n").collect();
     insta::assert_snapshot!(tables, @r"
-    bert-base (dense) on 1 x a100-sxm4-80gb, France (fra): 16.9 [16.2, 17.7] days, 1180 [1090, 2040] USD, 246 [217, 286] kWh and 13.2 [10.5, 15.7] kgCO2e (life-cycle); by steps that were measured.
+    bert-base (dense) on 1 x a100-sxm4-80gb, France (fra): 16.9 [16.2, 17.7] days, 1180 [1090, 2040] USD, 257 [228, 293] kWh and 13.7 [10.9, 16.2] kgCO2e (life-cycle); by steps that were measured.
 
     architecture             time days             kWh             kgCO2e                USD       time / dense
-    dense            16.9 [16.2, 17.7]  246 [217, 286]  13.2 [10.5, 15.7]  1180 [1090, 2040]                  -
-    LRT r=256        11.4 [11.0, 11.9]  167 [147, 193]  8.92 [7.11, 10.6]    794 [737, 1370]  0.67 [0.66, 0.69]
-    Linformer k=128  16.8 [16.2, 17.7]  246 [216, 285]  13.1 [10.5, 15.7]  1170 [1090, 2030]  1.00 [0.99, 1.01]
+    dense            16.9 [16.2, 17.7]  257 [228, 293]  13.7 [10.9, 16.2]  1180 [1090, 2040]                  -
+    LRT r=256        11.4 [11.0, 11.9]  174 [154, 198]  9.29 [7.40, 10.9]    794 [737, 1370]  0.67 [0.66, 0.69]
+    Linformer k=128  16.8 [16.2, 17.7]  256 [227, 292]  13.7 [10.9, 16.1]  1170 [1090, 2030]  1.00 [0.99, 1.01]
 
     assumed: price of a device: 2.79 [2.79, 5.12] USD/h (`--cloud NAME` or `--usd-per-hour X`)
              grid intensity: 56.0 [44.2, 56.0] gCO2e/kWh (`--grid NAME` or `--grid-intensity G`)

@@ -34,6 +34,8 @@ pub(in crate::estimate) fn own_software(record: &Record, dtype: DType) -> Softwa
 /// (`reports/validation/published_runs.csv`), so that two kinds differ by 0.10. An H200's record is off by as much on an H100,
 /// and an H100's on an H200.
 const TRANSFER_UNCERTAINTY: f64 = 0.10;
+/// Half of a 95 % interval in standard deviations of a normal distribution.
+const NORMAL_95: f64 = 1.96;
 /// Least relative scatter of a measured step around a corrected model.
 const LEAST_SD: f64 = 0.02;
 /// The optimizer's correction follows those of the classes.
@@ -46,6 +48,8 @@ pub(in crate::estimate) struct LocalModel {
     fit: Fit,
     /// Scatter of cells that were left out, around what the others predict.
     scatter: f64,
+    /// What the steps of the cells leave open of their means: the median (ln).
+    measured_sd: f64,
     n_cells: usize,
     /// Most tokens of a measured step.
     tokens: usize,
@@ -56,6 +60,8 @@ struct MeasuredCell {
     time: StepTime,
     pass_s: f64,
     optimizer_s: f64,
+    /// What its own steps leave open of their mean (ln): few that scatter say little, and what is scaled from them no more.
+    sd: f64,
 }
 
 impl LocalModel {
@@ -83,8 +89,9 @@ impl LocalModel {
         } else {
             (left_out.iter().sum::<f64>() / left_out.len() as f64).sqrt().max(LEAST_SD)
         };
+        let measured_sd = median(&measured.iter().map(|c| c.sd).collect::<Vec<_>>()).unwrap_or(0.0);
         let tokens = cells.iter().map(|c| c.shape.batch_size * c.shape.seq_len).max()?;
-        Some(Self { model, figures, fit, scatter, n_cells: measured.len(), tokens })
+        Some(Self { model, figures, fit, scatter, measured_sd, n_cells: measured.len(), tokens })
     }
 
     /// The steps of `arch` on a target of the record's machine, or on another device of its kind.
@@ -122,7 +129,7 @@ impl LocalModel {
         Ok(StepSource {
             phases,
             basis: Basis::Scaled,
-            own_scale: Distribution::LogNormal(1.0, self.scatter.exp()),
+            own_scale: Distribution::LogNormal(1.0, self.scatter.hypot(self.measured_sd).exp()),
             straggler: target.stragglers(self.model),
             coverage: coverage
                 .or(Some(Coverage::Gpu))
@@ -208,7 +215,9 @@ fn measure(record: &Record, model: &Efficiency, cells: &[&Cell]) -> Vec<Measured
             );
             let time = model.step(&figures_of(record, cell.dtype), &work);
             let pass_s = mean.forward.mean + mean.backward.mean;
-            (pass_s > 0.0).then_some(MeasuredCell { time, pass_s, optimizer_s: mean.optimizer.mean })
+            let interval = mean.total.interval();
+            let sd = (interval.high - interval.low) / (2.0 * NORMAL_95 * mean.total.mean);
+            (pass_s > 0.0).then_some(MeasuredCell { time, pass_s, optimizer_s: mean.optimizer.mean, sd })
         })
         .collect()
 }
