@@ -119,7 +119,7 @@ fn what_is_written_is_a_checkpoint_that_is_loaded_and_says_what_it_took() {
     let args = "text.txt -o out --workload decoder.json --vocab 300 --steps 40 --lr 0.02 --hardware my-cpu.yaml";
     let (last, notes) = train(folder.path(), args);
     assert!(last.starts_with("40 steps, all that were asked for, on 1920 tokens: "), "{last}");
-    assert!(last.contains(" Wh [") && last.contains("(cpu modelled, memory modelled), held-out loss "), "{last}");
+    assert!(last.contains("] Wh (cpu modelled, memory modelled), held-out loss "), "{last}");
     assert_eq!(notes.lines().filter(|line| line.starts_with("step ")).count(), 21, "{notes}");
     let out = folder.path().join("out");
     let record: Value = serde_json::from_str(&fs::read_to_string(out.join("train.json")).unwrap()).unwrap();

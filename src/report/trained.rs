@@ -1,6 +1,6 @@
 //! A training on text, for people.
 
-use super::numbers::significant;
+use super::numbers::{interval, significant};
 use crate::meter::EnergySource;
 use crate::stats::Interval;
 use crate::train::pretrain::{EndedBy, Metered, Point, Training};
@@ -37,11 +37,7 @@ pub fn trained_text(of: &Training) -> String {
     };
     let energy = of.total_joules.map_or_else(
         || "energy that is not known".to_owned(),
-        |joules| {
-            let Interval { mid, low, high } = joules.scaled(1.0 / WH);
-            let [mid, low, high] = [mid, low, high].map(significant);
-            format!("{mid} Wh [{low} to {high}] ({})", sources(&of.meters))
-        },
+        |joules| format!("{} Wh ({})", interval(joules.scaled(1.0 / WH)), sources(&of.meters)),
     );
     let loss = of.held_out_loss.map_or_else(|| "not known".to_owned(), losses);
     format!(
@@ -51,7 +47,7 @@ pub fn trained_text(of: &Training) -> String {
 }
 
 fn losses(loss: Interval) -> String {
-    format!("{:.3} [{:.3} to {:.3}]", loss.mid, loss.low, loss.high)
+    format!("{:.3} [{:.3}, {:.3}]", loss.mid, loss.low, loss.high)
 }
 
 /// Which parts were measured and which modelled.
