@@ -241,8 +241,8 @@ pub(super) fn turn(x: &Tensor, angles: &Angles, back: bool) -> Result<Tensor> {
     if u32::try_from(n).is_err() {
         return Err(too_large("more than 2^35 elements to be turned by their positions"));
     }
-    let sign = Argument::Float(if back { -1.0 } else { 1.0 });
-    let sizes = [n.into(), t.into(), (width / (2 * pairs)).into(), pairs.into(), sign];
+    let by = Argument::Float(if back { -1.0 } else { 1.0 });
+    let sizes = [n.into(), t.into(), (width / (2 * pairs)).into(), pairs.into(), by];
     let arguments = [&[tensor(x)?, tensor(&cos)?, tensor(&sin)?, tensor(&y)?][..], &sizes].concat();
     launch(device(x)?, &format!("turn_{}", suffix(x.dtype())?), Grid::of_elements(4 * n), &arguments)?;
     Ok(y)
