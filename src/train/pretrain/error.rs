@@ -147,7 +147,7 @@ pub enum PretrainError {
         what: &'static str,
         /// As it began.
         was: String,
-        /// As it is asked for now.
+        /// What the command line says.
         is: String,
     },
     /// The loss is no number.

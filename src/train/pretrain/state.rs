@@ -1,12 +1,10 @@
 //! What is written of a training, and how it goes on from there.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use candle_core::safetensors::Load as _;
-use candle_core::{DType, Device, Tensor};
-use safetensors::{Dtype, View};
+use candle_core::{DType, Device};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -58,38 +56,6 @@ pub(super) struct State {
     pub(super) settings: Settings,
 }
 
-/// A tensor that is written.
-struct Written {
-    shape: Vec<usize>,
-    data: Vec<u8>,
-}
-
-impl Written {
-    fn new(tensor: &Tensor) -> Result<Self, NnError> {
-        let values: Vec<f32> = tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;
-        let data = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        Ok(Self { shape: tensor.dims().to_vec(), data })
-    }
-}
-
-impl View for &Written {
-    fn dtype(&self) -> Dtype {
-        Dtype::F32
-    }
-
-    fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Borrowed(&self.data)
-    }
-
-    fn data_len(&self) -> usize {
-        self.data.len()
-    }
-}
-
 /// The files of a training at a step.
 pub(super) struct Files {
     model: Vec<u8>,
@@ -102,13 +68,13 @@ impl Files {
         let params = trainer.params();
         let mut tensors = BTreeMap::new();
         for (name, tensor) in params.as_stored()? {
-            tensors.insert(name.to_owned(), Written::new(&tensor)?);
+            tensors.insert(name.to_owned(), tensor.to_dtype(DType::F32).map_err(NnError::from)?);
         }
         let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
         let model = safetensors::serialize(tensors.iter(), Some(metadata))?;
         for (name, moments) in trainer.optimizer().moments(params)? {
             for (before, moment) in MOMENTS.iter().zip(&moments) {
-                tensors.insert(format!("{before}{name}"), Written::new(moment)?);
+                tensors.insert(format!("{before}{name}"), moment.to_dtype(DType::F32).map_err(NnError::from)?);
             }
         }
         let said = serde_json::to_string(state).unwrap_or_default();

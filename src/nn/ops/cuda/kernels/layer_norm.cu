@@ -64,77 +64,6 @@ __device__ void layer_norm(const T *x, const T *residual, const float *gain, con
   });
 }
 
-// What a warp of `layer_norm_backward` does with rows of at most K times four columns a lane, which it keeps in registers with
-// its sums: those in shared memory take it twice as long.
-template <class T, int K>
-__device__ void layer_norm_backward_of_rows(const Summands<T> &summands, const float *gain, const T *dy, T *dx,
-                                            T *dresidual, float *dgain, float *dbias, size_t rows, size_t d, float eps) {
-  const size_t warps = blockDim.x / WARP, lane = threadIdx.x % WARP;
-  const bool drops = summands.dropout.drops();
-  float to_gain[K][4] = {}, to_bias[K][4] = {};
-  for (size_t row = blockIdx.x * warps + threadIdx.x / WARP; row < rows; row += gridDim.x * warps) {
-    Some<4, float> h[K];
-    Some<4, T> slopes[K];
-    float sum = 0.0f, squares = 0.0f, u_sum = 0.0f, uh_sum = 0.0f;
-#pragma unroll
-    for (int k = 0; k < K; k++) {
-      size_t c = 4 * (lane + k * WARP);
-      if (c >= d) continue;
-      h[k] = summands.template at<4>(row * d + c);
-      slopes[k] = load<4>(dy + row * d + c);
-      for (int j = 0; j < 4; j++) sum += h[k].v[j];
-    }
-    float mean = warp_sum(sum) / d;
-#pragma unroll
-    for (int k = 0; k < K; k++) {
-      if (4 * (lane + k * WARP) >= d) continue;
-      for (int j = 0; j < 4; j++) {
-        h[k].v[j] -= mean;
-        squares += h[k].v[j] * h[k].v[j];
-      }
-    }
-    float inverse = 1.0f / sqrtf(warp_sum(squares) / d + eps);
-#pragma unroll
-    for (int k = 0; k < K; k++) {
-      size_t c = 4 * (lane + k * WARP);
-      if (c >= d) continue;
-      Some<4, float> by = load<4>(gain + c);
-      for (int j = 0; j < 4; j++) {
-        float dy_c = widen(slopes[k].v[j]), u = dy_c * by.v[j];
-        h[k].v[j] *= inverse;
-        to_gain[k][j] += dy_c * h[k].v[j];
-        to_bias[k][j] += dy_c;
-        u_sum += u;
-        uh_sum += u * h[k].v[j];
-      }
-    }
-    float u_mean = warp_sum(u_sum) / d, uh_mean = warp_sum(uh_sum) / d;
-#pragma unroll
-    for (int k = 0; k < K; k++) {
-      size_t c = 4 * (lane + k * WARP), i = row * d + c;
-      if (c >= d) continue;
-      Some<4, float> by = load<4>(gain + c);
-      Some<4, T> to_x, to_residual;
-      for (int j = 0; j < 4; j++) {
-        float dsum = (widen(slopes[k].v[j]) * by.v[j] - u_mean - h[k].v[j] * uh_mean) * inverse;
-        to_x.v[j] = narrow<T>(drops ? dsum * summands.dropout.factor(i + j) : dsum);
-        to_residual.v[j] = narrow<T>(dsum);
-      }
-      store<4>(dx + i, to_x);
-      if (summands.residual) store<4>(dresidual + i, to_residual);
-    }
-  }
-#pragma unroll
-  for (int k = 0; k < K; k++) {
-    size_t c = 4 * (lane + k * WARP);
-    if (c >= d) continue;
-    for (int j = 0; j < 4; j++) {
-      dgain[c + j] = to_gain[k][j];
-      dbias[c + j] = to_bias[k][j];
-    }
-  }
-}
-
 // Each warp works through rows and adds up what they give to gain and bias; the sums of each block go to `partial`
 // (blocks, 2, d). With u = dy gain and h = (sum - mean) / sd: dsum = (u - mean(u) - h mean(u h)) / sd. Shared memory:
 // 3 d floats a warp.
@@ -146,17 +75,12 @@ __device__ void layer_norm_backward(const T *x, const T *residual, const float *
   float *h = shared + warp * d, *dgain = shared + (warps + warp) * d, *dbias = shared + (2 * warps + warp) * d;
   const Summands<T> summands{x, residual, dropout};
   bool fours = summands.in_fours(d) && aligned<4>(gain) && aligned<4>(dy) && aligned<4>(dx) && aligned<4>(dresidual);
-  constexpr int K = 6;
-  const bool in_registers = fours && d <= 4 * K * WARP;
-  if (in_registers)
-    layer_norm_backward_of_rows<T, K>(summands, gain, dy, dx, dresidual, dgain, dbias, rows, d, eps);
-  else
-    over_columns(d, fours, [&](size_t c, auto n) {
-      store<decltype(n)::value>(dgain + c, {});
-      store<decltype(n)::value>(dbias + c, {});
-    });
+  over_columns(d, fours, [&](size_t c, auto n) {
+    store<decltype(n)::value>(dgain + c, {});
+    store<decltype(n)::value>(dbias + c, {});
+  });
   // A lane touches columns of its own in shared memory, so that nobody waits for another warp.
-  for (size_t row = blockIdx.x * warps + warp; row < rows && !in_registers; row += gridDim.x * warps) {
+  for (size_t row = blockIdx.x * warps + warp; row < rows; row += gridDim.x * warps) {
     Moments of_row = moments_of(summands, h, row * d, d, fours, eps);
     float u_sum = 0.0f, uh_sum = 0.0f;
     over_columns(d, fours, [&](size_t c, auto n) {
