@@ -144,7 +144,7 @@ fn run_does_the_main_job_and_writes_every_file() {
     for file in ["record.json", "measurements.csv", "summary.csv", "summary.parquet", "report.html", "report.md"] {
         assert!(out.join(file).metadata().unwrap().len() > 100, "{file}");
     }
-    for chart in ["saving", "time_per_token", "energy", "memory_by_length", "latency", "run_co2e"] {
+    for chart in ["saving", "time_per_token", "energy", "memory_by_length", "latency", "run"] {
         let svg = fs::read_to_string(out.join(format!("charts/{chart}.svg"))).unwrap();
         assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"), "{chart}");
     }

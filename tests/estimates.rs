@@ -378,7 +378,7 @@ fn a_sweep_agrees_with_single_estimates_and_keeps_its_frontier() {
     assert_eq!(fs::read_to_string(folder.path().join("out.csv")).unwrap(), text);
     assert_eq!(&fs::read(folder.path().join("out.parquet")).unwrap()[..4], b"PAR1");
     let sentence = ok(&[&base[..], &["--recommend"]].concat(), folder.path());
-    assert!(sentence.contains("choose dense in f16 on") && sentence.contains("smallest product of"), "{sentence}");
+    assert!(sentence.contains("Choose dense in f16 on") && sentence.contains("smallest product of"), "{sentence}");
 }
 
 /// Every interval of an estimate: JSON writes a number that is not finite as null.

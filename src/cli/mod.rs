@@ -26,6 +26,8 @@ mod train;
 mod validate;
 mod workload;
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::io::{ErrorKind, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -104,6 +106,8 @@ static LONG_VERSION: LazyLock<String> = LazyLock::new(|| {
 struct Context {
     catalog: greenformers::catalog::Catalog,
     quiet: bool,
+    /// What was noted once.
+    noted: RefCell<BTreeSet<String>>,
 }
 
 impl Context {
@@ -111,6 +115,14 @@ impl Context {
     fn note(&self, text: impl std::fmt::Display) {
         if !self.quiet {
             say(text);
+        }
+    }
+
+    /// The same, but of several equal ones the first alone: a file that is read twice needs one note.
+    fn note_once(&self, text: impl std::fmt::Display) {
+        let text = text.to_string();
+        if self.noted.borrow_mut().insert(text.clone()) {
+            self.note(text);
         }
     }
 }
@@ -126,6 +138,7 @@ pub(crate) fn main() -> ExitCode {
     let context = Context {
         catalog: cli.catalog.map_or_else(Default::default, greenformers::catalog::Catalog::with_folder),
         quiet: cli.quiet,
+        noted: RefCell::default(),
     };
     let result = match cli.command {
         // The exit code is the command's.

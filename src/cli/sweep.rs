@@ -22,7 +22,7 @@ use super::common::{Format, command_with, paint, print, print_json, warnings_tex
 use super::workload::named_workload;
 
 /// Rows that a terminal is shown.
-const ROWS: usize = 10;
+const ROWS: usize = 5;
 /// No more scenarios are worked out by draws, as a single estimate is: they take some milliseconds each.
 const DRAWN: usize = 300;
 /// No sweep has more scenarios.
@@ -206,7 +206,7 @@ pub(super) fn run(
         });
     }
     let advice =
-        advice.map(|a| a.unwrap_or_else(|| "nothing to choose: no scenario fits and is within the limits.".to_owned()));
+        advice.map(|a| a.unwrap_or_else(|| "Nothing to choose: no scenario fits and is within the limits.".to_owned()));
     if format == Format::Csv {
         let text = if options.out.is_none() { to_csv(&mut frame)? } else { String::new() };
         if let Some(advice) = advice {
@@ -245,20 +245,22 @@ fn text(
     let width = width();
     let kept = scenarios.len();
     let mut shown = scenarios;
-    let mut rest = String::new();
     if kept > ROWS {
         let best = frontier(shown.clone(), goals);
         if !best.is_empty() {
             shown = best;
         }
-        let names: Vec<String> = goals.iter().map(ToString::to_string).collect();
-        rest = format!(
-            "{} of {kept}, those first that no other beats in all of {}: `--format csv` or `--out FILE` has the rest",
-            shown.len().min(ROWS),
-            names.join(", ")
-        );
     }
-    let (common, table) = sweep_table(&shown, axes, ROWS, width);
+    let (common, table, held) = sweep_table(&shown, axes, ROWS, width);
+    let names: Vec<String> = goals.iter().map(ToString::to_string).collect();
+    let rest = if held < kept {
+        format!(
+            "{held} of {kept}, beaten by none in all of {}; `--format csv` or `--out FILE` has all",
+            names.join(", ")
+        )
+    } else {
+        String::new()
+    };
     let mut text = paint().strong(wrapped(said, width, "").trim_end()) + "\n\n";
     if !common.is_empty() {
         text.push_str(&wrapped(&format!("All: {}", common.join(", ")), width, "  "));

@@ -188,7 +188,7 @@ fn read_model(named: &str, context: &Context) -> Result<(String, Config)> {
     let stem = path.file_stem().filter(|stem| *stem != "config");
     let name = stem.or(folder).map_or_else(|| "config".to_owned(), |name| name.to_string_lossy().into_owned());
     for note in notes {
-        context.note(format_args!("{name}: {note}"));
+        context.note_once(format_args!("{name}: {note}"));
     }
     Ok((name, model))
 }

@@ -1,7 +1,7 @@
 //! The products of attention: queries with keys, scores with values.
 
 use super::operator::{AttentionKernel, Operator, OperatorKind, StepShape};
-use super::shape::Window;
+use super::shape::{PositionScores, Window};
 use super::{Arch, Config, Family, Order, Share};
 
 /// Scores, softmax and values, and before them what a Linformer does to keys and values. A causal model needs half of the
@@ -13,6 +13,9 @@ pub(super) fn attention(config: &Config, arch: Arch, shape: StepShape, kernel: A
     let mut list = products(config, arch, shape, kernel, (config.n_layers - windowed, None));
     if let Some(window) = window {
         list.extend(products(config, arch, shape, kernel, (windowed, Some(window))));
+    }
+    if let Some(positions) = config.details.position_scores {
+        list.extend(position_scores(config, shape, positions));
     }
     if let Arch::Linformer { k, share, order } = arch {
         // With one matrix for keys and values, the shortened input serves both.
@@ -58,6 +61,28 @@ fn products(
         product("attention scores", (seq_len, seen, d_score)),
         product("attention values", (seq_len, d_value, seen)),
         Operator::element_wise(OperatorKind::Softmax, "softmax and dropout", count, (heads * seq_len, columns), 4),
+    ]
+}
+
+/// Queries and keys by rows of a table of positions, of which each pair of tokens then takes its own score. The linears of the table
+/// run once for a step, whatever its batch.
+fn position_scores(config: &Config, shape: StepShape, positions: PositionScores) -> Vec<Operator> {
+    let PositionScores { rows, ways, is_cut } = positions;
+    let rows = if is_cut { rows.min(2 * shape.seq_len) } else { rows };
+    let (count, heads) = ((ways * config.n_layers) as u64, shape.batch_size * config.n_heads);
+    let width = config.n_heads * config.d_head();
+    // Scores by the table are written and read, and the pair's own are added to the others.
+    let gathered = (heads * shape.seq_len, rows.saturating_add(shape.seq_len));
+    vec![
+        Operator::gemm("linears of positions", count, rows, width, config.d_model),
+        Operator::batched(
+            "scores of positions",
+            OperatorKind::Attention,
+            count,
+            heads,
+            (shape.seq_len, rows, config.d_head()),
+        ),
+        Operator::element_wise(OperatorKind::Softmax, "choice of scores of positions", count, gathered, 3),
     ]
 }
 

@@ -85,10 +85,15 @@ pub(super) fn feed_forward(config: &Config, arch: Arch, tokens: usize) -> Vec<Op
     list
 }
 
-/// Linears that no field stands for: those before and in the layers see all tokens, those after them the ones with a loss.
+/// Linears that no field stands for: those before and in the layers see all tokens, those after them the ones with a loss, or one of
+/// each sequence.
 pub(super) fn others(config: &Config, shape: StepShape) -> Vec<Operator> {
     let of = |extra: &super::extra::Extra| {
-        let rows = if extra.place == Place::Head { shape.masked_per_seq } else { shape.seq_len };
+        let rows = match extra.place {
+            Place::Embedding | Place::Layer => shape.seq_len,
+            Place::Head => shape.masked_per_seq,
+            Place::Pooler => 1,
+        };
         let [d_in, d_out] = extra.size;
         // Layers that share their weights run them each.
         let runs = match config.details.distinct_layers {

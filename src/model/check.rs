@@ -65,6 +65,8 @@ impl Config {
             ("d_embedding", d.d_embedding, MAX_WIDTH),
             ("distinct_layers", d.distinct_layers, self.n_layers),
             ("n_positions", d.n_positions, MAX_ROWS),
+            ("rows` of `position_scores", d.position_scores.map(|p| p.rows), MAX_WIDTH * 10),
+            ("ways` of `position_scores", d.position_scores.map(|p| p.ways), 2),
             ("length` of `sliding_window", d.sliding_window.map(|w| w.length), usize::MAX),
             ("count` of `experts", d.experts.map(|e| e.count), MAX_EXPERTS),
             ("active` of `experts", d.experts.map(|e| e.active), d.experts.map_or(1, |e| e.count.max(1))),

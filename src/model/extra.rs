@@ -12,8 +12,10 @@ pub enum Place {
     Embedding,
     /// In the layers.
     Layer,
-    /// After them.
+    /// After them, on the tokens that have a loss.
     Head,
+    /// After them, on one token of each sequence.
+    Pooler,
 }
 
 /// What parameters are used for.
@@ -26,6 +28,8 @@ pub enum ExtraKind {
     Linear,
     /// A linear with as many biases as outputs.
     LinearWithBias,
+    /// A linear over the table of `position_scores` instead of over tokens.
+    LinearOfPositions,
     /// Numbers that are added or multiplied element by element: `size` is a product.
     Values,
 }

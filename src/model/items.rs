@@ -89,7 +89,7 @@ fn of_extra(extra: &Extra) -> Item {
     let [first, second] = extra.size;
     let form = match extra.kind {
         ExtraKind::Table => Form::Table { rows: first, width: second },
-        ExtraKind::Linear | ExtraKind::LinearWithBias => {
+        ExtraKind::Linear | ExtraKind::LinearWithBias | ExtraKind::LinearOfPositions => {
             Form::Linear { d_in: first, d_out: second, bias: extra.kind == ExtraKind::LinearWithBias }
         }
         ExtraKind::Values => Form::Values(first.saturating_mul(second)),

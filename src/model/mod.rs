@@ -32,4 +32,4 @@ pub use operators::{forward_operators, operators, train_step_flop};
 pub use ops::{Ops, UnknownOps};
 pub use params::{NoValueLinear, active_params, count_params, embedding_params, lora_params, trainable_params};
 pub use peak::{head_tile_rows, peak_of_forward_pass, peak_of_train_step};
-pub use shape::{Bias, Details, Experts, Heads, Latent, Norm, NormPlace, Positions, QkNorm, Window};
+pub use shape::{Bias, Details, Experts, Heads, Latent, Norm, NormPlace, PositionScores, Positions, QkNorm, Window};

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::config::Family;
 use super::extra::Extra;
-use super::shape::{Bias, Details, Experts, Heads, Latent, Norm, NormPlace, Positions, QkNorm, Window};
+use super::shape::{Bias, Details, Experts, Heads, Latent, Norm, NormPlace, PositionScores, Positions, QkNorm, Window};
 use crate::units::whole_or_none;
 
 /// What may be said of a model beside its dimensions, as a file writes it.
@@ -31,6 +31,7 @@ pub(super) struct Said {
     positions: Option<Positions>,
     #[serde(default, deserialize_with = "whole_or_none")]
     n_positions: Option<usize>,
+    position_scores: Option<PositionScores>,
     biases: Option<Vec<Bias>>,
     fused_qkv: Option<bool>,
     fused_gate: Option<bool>,
@@ -44,7 +45,7 @@ pub(super) struct Said {
 }
 
 /// The names of these.
-pub(super) const SAID: [&str; 24] = [
+pub(super) const SAID: [&str; 25] = [
     "family",
     "gated_mlp",
     "heads",
@@ -61,6 +62,7 @@ pub(super) const SAID: [&str; 24] = [
     "qk_norm",
     "positions",
     "n_positions",
+    "position_scores",
     "biases",
     "fused_qkv",
     "fused_gate",
@@ -89,6 +91,7 @@ impl Said {
             qk_norm: self.qk_norm,
             positions: self.positions,
             n_positions: self.n_positions,
+            position_scores: self.position_scores,
             biases: self.biases,
             fused_qkv: self.fused_qkv.unwrap_or(false),
             fused_gate: self.fused_gate.unwrap_or(false),

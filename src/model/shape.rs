@@ -158,6 +158,22 @@ pub struct Latent {
     pub value: usize,
 }
 
+/// Attention that also multiplies queries and keys with a table of relative positions (DeBERTa, He et al. 2021, arXiv 2006.03654,
+/// section 3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PositionScores {
+    /// Rows of the table.
+    #[serde(deserialize_with = "whole")]
+    pub rows: usize,
+    /// 1: content to position, or position to content; 2: both. Each is a linear over the table and a product for each head.
+    #[serde(deserialize_with = "whole")]
+    pub ways: usize,
+    /// Whether rows that are further away than the sequence is long are left out: of the first DeBERTa, and of no later one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_cut: bool,
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
 fn is_zero(n: &usize) -> bool {
     *n == 0
@@ -208,6 +224,9 @@ pub struct Details {
     /// Rows of the table of positions; `max_seq_len`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub n_positions: Option<usize>,
+    /// Scores of queries and keys with a table of relative positions; none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub position_scores: Option<PositionScores>,
     /// Which linears have a bias: all in an encoder, all but the last in a decoder.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub biases: Option<Vec<Bias>>,

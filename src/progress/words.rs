@@ -11,7 +11,7 @@ pub(super) enum Class {
 const TRAINING: [&str; 8] =
     ["train", "training", "train_inner", "trainer", "pretrain", "pretraining", "fit", "finetuning"];
 
-const EVALUATION: [&str; 42] = [
+const EVALUATION: [&str; 35] = [
     "val",
     "valid",
     "validation",
@@ -30,31 +30,27 @@ const EVALUATION: [&str; 42] = [
     "predict",
     "predicting",
     "prediction",
-    "predictions",
     "generate",
     "generation",
     "generating",
     "sampling",
-    "samples",
     "denoising",
     "benchmark",
     "scoring",
     "loglikelihood",
-    "requests",
     "decode",
     "decoding",
-    "map",
-    "map50",
     "rollout",
     "rollouts",
-    "completions",
-    "prompts",
     "translating",
     "retrying",
     "retry",
     "attempt",
     "earlystopping",
 ];
+
+/// What a bar of an evaluation counts. In a line they are the names of figures: `samples/sec: 9.9 | iteration 10/ 3200`.
+const EVALUATED: [&str; 7] = ["predictions", "samples", "requests", "map", "map50", "completions", "prompts"];
 
 const PREPARATION: [&str; 56] = [
     "loading",
@@ -140,7 +136,7 @@ pub(super) fn class(head: &str, bar: bool) -> Class {
         }
         if TRAINING.contains(&word) {
             class = Class::Training;
-        } else if (bar || !word.starts_with("map")) && EVALUATION.contains(&word) {
+        } else if EVALUATION.contains(&word) || bar && EVALUATED.contains(&word) {
             class = Class::Evaluation;
         } else if bar && PREPARATION.contains(&word) {
             // `train: Scanning labels`: what is done stands behind what it is done for, and `train dataset` before it.
@@ -245,6 +241,8 @@ mod tests {
         assert_eq!(class("eval done | Train: [", false), Class::Training);
         assert_eq!(class("Tokenizing train dataset:  50%|  | ", true), Class::Preparation);
         assert_eq!(class("val_loss 0.3 step ", false), Class::Training);
+        assert_eq!(class(" samples/sec: 9.963 | iteration ", false), Class::Training);
+        assert_eq!(class("samples:  50%|  | ", true), Class::Evaluation);
     }
 
     #[test]

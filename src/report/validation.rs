@@ -17,6 +17,9 @@ use crate::report::error::ReportError;
 use crate::stats::{Interval, median};
 use crate::units::{DType, Seconds};
 
+/// No more kinds of device are in a table for people.
+const SHOWN: usize = 5;
+
 /// A cell that was profiled, predicted and run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Validation {
@@ -156,8 +159,8 @@ pub fn published_text(checks: &[PublishedCheck], record: &str, width: usize) -> 
         checks.len(),
         100.0 * median(&sizes).unwrap_or(f64::NAN)
     );
-    let rest = "assumed: what others ran differs from this program as published programs differ from each other (`--seed N` draws \
-                anew)";
+    let rest = "assumed: what others ran differs from this program as published programs differ from each other; the worst \
+                predicted kinds of device are shown, and `--format csv` prints every run";
     let next = format!("next:    greenformers estimate {record} --hardware a100-sxm4-80gb\n");
     [wrapped(&said, width, ""), published_table(checks).render(width), wrapped(rest, width, "         ") + &next]
 }
@@ -190,26 +193,35 @@ pub fn validation_markdown(runs: &[Validation], environment: &Environment, creat
     page
 }
 
-/// A row for each device and dtype that others published runs of.
+/// A row for each device and dtype that others published runs of, the worst predicted first and no more than [`SHOWN`], and one for
+/// all of them.
 fn published_table(checks: &[PublishedCheck]) -> TextTable {
     let mut table = TextTable::new(&["device", "dtype", "runs", "median error", "median size of it", "inside 95 %"]);
-    let mut sorted: Vec<&PublishedCheck> = checks.iter().collect();
-    sorted.sort_by(|a, b| (&a.device, a.dtype).cmp(&(&b.device, b.dtype)));
-    for group in sorted.chunk_by(|a, b| (&a.device, a.dtype) == (&b.device, b.dtype)) {
-        let middle = |of: fn(f64) -> f64| {
-            let errors: Vec<f64> = group.iter().map(|c| of(c.error)).collect();
-            100.0 * median(&errors).unwrap_or(f64::NAN)
-        };
+    let middle = |group: &[&PublishedCheck], of: fn(f64) -> f64| {
+        let errors: Vec<f64> = group.iter().map(|c| of(c.error)).collect();
+        100.0 * median(&errors).unwrap_or(f64::NAN)
+    };
+    let mut row = |device: String, dtype: String, group: &[&PublishedCheck]| {
         let inside = group.iter().filter(|c| c.inside).count();
         table.row(vec![
-            group[0].device.clone(),
-            group[0].dtype.to_string(),
+            device,
+            dtype,
             group.len().to_string(),
-            format!("{:+.1} %", middle(|e| e)),
-            format!("{:.1} %", middle(f64::abs)),
+            format!("{:+.1} %", middle(group, |e| e)),
+            format!("{:.1} %", middle(group, f64::abs)),
             format!("{inside} of {}", group.len()),
         ]);
+    };
+    let mut sorted: Vec<&PublishedCheck> = checks.iter().collect();
+    sorted.sort_by(|a, b| (&a.device, a.dtype).cmp(&(&b.device, b.dtype)));
+    let mut kinds: Vec<&[&PublishedCheck]> =
+        sorted.chunk_by(|a, b| (&a.device, a.dtype) == (&b.device, b.dtype)).collect();
+    let all = if kinds.len() > SHOWN { format!("all {} kinds", kinds.len()) } else { "all".to_owned() };
+    kinds.sort_by(|a, b| middle(b, f64::abs).total_cmp(&middle(a, f64::abs)));
+    for kind in kinds.iter().take(SHOWN) {
+        row(kind[0].device.clone(), kind[0].dtype.to_string(), kind);
     }
+    row(all, "-".to_owned(), &sorted);
     table
 }
 

@@ -154,7 +154,7 @@ fn every_command_that_prints_results_prints_json_and_csv() {
     let scenarios = json(&["estimate", "--sweep", sweep, "--recommend", "--format", "json"], folder.path());
     assert_eq!(scenarios["total"], scenarios["scenarios"].as_array().unwrap().len());
     assert!(scenarios["scenarios"][0]["wall_h"]["low"].is_f64());
-    assert!(scenarios["recommendation"].as_str().unwrap().starts_with("choose "));
+    assert!(scenarios["recommendation"].as_str().unwrap().starts_with("Choose "));
 }
 
 #[test]

@@ -134,33 +134,52 @@ pub(super) struct Curve {
     pub(super) points: Vec<(usize, Vec<f64>)>,
 }
 
-/// Where two curves cross, by the first crossing of each trial, log-linear in both; `None` where they have no length in
-/// common, or nobody knows which of them is below at the shortest.
+/// The gaps of two curves by length, the second over the first: in one form for each way of drawing the curve between two lengths.
+struct Gaps {
+    seq_len: usize,
+    /// Logarithms of ratios, along the logarithm of the length.
+    ln_ratios: Vec<f64>,
+    /// Differences, along the length.
+    differences: Vec<f64>,
+}
+
+/// Where two curves cross, by the first crossing of each trial; `None` where they have no length in common, or nobody knows which
+/// of them is below at the shortest.
+///
+/// Nothing was measured between two lengths. A power law is straight in both logarithms; attention, whose time for a token grows
+/// with the length, is straight in the length itself. The interval holds both.
 pub(super) fn crossover(a: &Curve, b: &Curve, of: PerToken, dtype: DType) -> Option<Crossover> {
-    let ln_gaps = |(seq_len, values): &(usize, Vec<f64>)| {
+    let gaps_at = |(seq_len, values): &(usize, Vec<f64>)| {
         let (_, others) = b.points.iter().find(|(other, _)| other == seq_len)?;
-        Some((*seq_len, values.iter().zip(others).map(|(a, b)| (b / a).ln()).collect::<Vec<f64>>()))
+        let pairs = || values.iter().zip(others);
+        let ln_ratios = pairs().map(|(a, b)| (b / a).ln()).collect();
+        Some(Gaps { seq_len: *seq_len, ln_ratios, differences: pairs().map(|(a, b)| b - a).collect() })
     };
-    let mut gaps: Vec<(usize, Vec<f64>)> = a.points.iter().filter_map(ln_gaps).collect();
+    let mut gaps: Vec<Gaps> = a.points.iter().filter_map(gaps_at).collect();
     // Where both are the same model, neither leads.
-    while gaps.first().is_some_and(|(_, gaps)| gaps.iter().all(|g| *g == 0.0)) {
+    while gaps.first().is_some_and(|at| at.ln_ratios.iter().all(|g| *g == 0.0)) {
         gaps.remove(0);
     }
-    let first = Interval::of_draws(gaps.first()?.1.clone());
+    let first = Interval::of_draws(gaps.first()?.ln_ratios.clone());
     let (below, above) = if first.mid >= 0.0 { (a.arch, b.arch) } else { (b.arch, a.arch) };
     if first.mid < 0.0 {
-        gaps.iter_mut().flat_map(|(_, gaps)| gaps).for_each(|g| *g = -*g);
+        gaps.iter_mut().flat_map(|at| at.ln_ratios.iter_mut().chain(&mut at.differences)).for_each(|g| *g = -*g);
     }
     if first.low < 0.0 && first.high > 0.0 && gaps.len() == 1 {
         return None;
     }
-    let trials = gaps.first()?.1.len();
-    let mut at: Vec<f64> = (0..trials).map(|t| first_crossing(&gaps, t)).collect();
+    let trials = gaps.first()?.ln_ratios.len();
+    let in_logarithms = (0..trials).map(|t| {
+        let along = gaps.iter().map(|at| ((at.seq_len as f64).ln(), at.ln_ratios[t]));
+        first_crossing(along).map(f64::exp)
+    });
+    let in_lengths = (0..trials).map(|t| first_crossing(gaps.iter().map(|at| (at.seq_len as f64, at.differences[t]))));
+    let mut at: Vec<f64> = in_logarithms.chain(in_lengths).map(|x| x.unwrap_or(NEVER)).collect();
     at.sort_by(f64::total_cmp);
     let [low, mid, high] = [0.025, 0.5, 0.975].map(|p| quantile_sorted(&at, p));
-    let (from, to) = (gaps.first()?.0, gaps.last()?.0);
+    let (from, to) = (gaps.first()?.seq_len, gaps.last()?.seq_len);
     let within = |x: f64| Some(x).filter(|x| *x > from as f64 && *x <= to as f64);
-    let middles: Vec<f64> = gaps.iter().map(|(_, gaps)| Interval::of_draws(gaps.clone()).mid).collect();
+    let middles: Vec<f64> = gaps.iter().map(|at| Interval::of_draws(at.ln_ratios.clone()).mid).collect();
     let change = match within(mid) {
         Some(seq_len) => Change::At { seq_len, low: within(low), high: within(high) },
         None if middles.windows(2).last().is_some_and(|m| m[1] < m[0]) => Change::Beyond { seq_len: to },
@@ -169,18 +188,16 @@ pub(super) fn crossover(a: &Curve, b: &Curve, of: PerToken, dtype: DType) -> Opt
     Some(Crossover { below, above, of, dtype, change })
 }
 
-/// The length at which the gap of one trial is first closed: that of the shortest if it is never open, [`NEVER`] if it is
-/// not closed.
-fn first_crossing(gaps: &[(usize, Vec<f64>)], trial: usize) -> f64 {
+/// The place at which a gap is first closed, with straight lines between places; that of the shortest if it is never open.
+fn first_crossing(gaps: impl Iterator<Item = (f64, f64)>) -> Option<f64> {
     let mut before: Option<(f64, f64)> = None;
-    for (seq_len, gaps) in gaps {
-        let (x, gap) = ((*seq_len as f64).ln(), gaps[trial]);
+    for (x, gap) in gaps {
         if gap <= 0.0 {
-            return before.map_or(*seq_len as f64, |(x0, gap0)| (x0 + (x - x0) * gap0 / (gap0 - gap)).exp());
+            return Some(before.map_or(x, |(x0, gap0)| x0 + (x - x0) * gap0 / (gap0 - gap)));
         }
         before = Some((x, gap));
     }
-    NEVER
+    None
 }
 
 #[cfg(test)]
@@ -206,6 +223,18 @@ mod tests {
         let Some((below, Change::At { seq_len, low, high })) = change(&dense, &lrt) else { panic!("they cross") };
         assert_eq!(below, Arch::Dense);
         assert!((seq_len - 200.0).abs() < 1e-9 && low == high, "{low:?}");
+    }
+
+    #[test]
+    fn between_two_lengths_the_interval_holds_a_line_in_the_logarithm_and_one_in_the_length() {
+        let dense = [(100, [1.0; 3]), (400, [1.0; 3])];
+        let lrt = [(100, [2.0; 3]), (400, [0.5; 3])];
+        // Gaps of ln 2 and -ln 2 meet at 200; gaps of 1 and -0.5 at 100 + 300 x 2/3 = 300.
+        let Some((_, Change::At { seq_len, low: Some(low), high: Some(high) })) = change(&dense, &lrt) else {
+            panic!("they cross")
+        };
+        assert!((low - 200.0).abs() < 1e-9 && (high - 300.0).abs() < 1e-9, "{low} {high}");
+        assert!((seq_len - 250.0).abs() < 1e-9, "{seq_len}");
     }
 
     #[test]

@@ -33,6 +33,16 @@ impl Goal {
         }
     }
 
+    /// What a scenario does that has the least of it.
+    fn least(self) -> &'static str {
+        match self {
+            Self::Time => "takes the least time",
+            Self::Cost => "costs the least",
+            Self::Co2e => "emits the least",
+            Self::Energy => "takes the least energy",
+        }
+    }
+
     /// Its value; `None` where it is not known.
     #[must_use]
     pub fn of(self, scenario: &Scenario) -> Option<f64> {
@@ -112,7 +122,7 @@ pub fn frontier(scenarios: Vec<Scenario>, goals: &[Goal]) -> Vec<Scenario> {
     kept.into_iter().map(|(_, s)| s).collect()
 }
 
-/// What to choose, in a sentence, and why; `None` if nothing fits.
+/// What to choose, in a few sentences, and why; `None` if nothing fits.
 ///
 /// The choice has the smallest product of the goals: it is beaten in one by a smaller factor than it gains in the others. A goal
 /// of which all have nothing does not tell them apart; where some have nothing, that counts as a tenth of the least of the others.
@@ -126,49 +136,61 @@ pub fn recommend(scenarios: &[Scenario], axes: &Axes, goals: &[Goal]) -> Option<
     let least: Vec<f64> = (0..goals.len()).map(|i| least_positive(known.iter().map(|(_, values)| values[i]))).collect();
     let product = |values: &[f64]| values.iter().zip(&least).map(|(x, least)| x.max(0.1 * least).ln()).sum::<f64>();
     let (choice, values) = known.iter().min_by(|a, b| product(&a.1).total_cmp(&product(&b.1)))?;
-    let mut sentence = format!("choose {}: {}", name(choice, axes), numbers(choice));
-    let goals_named: Vec<String> = goals.iter().map(ToString::to_string).collect();
-    sentence.push_str(&format!(
-        "; of {} scenarios that fit it has the smallest product of {}",
-        known.len(),
-        goals_named.join(", ")
-    ));
-    let mut unbeaten: Vec<String> = Vec::new();
+    let time = choice.wall_h();
+    let mut said = vec![
+        format!(
+            "Choose {}: {} h, {:.3} to {:.3} h with 95 % probability; {}.",
+            name(choice, axes),
+            hours(time.mid),
+            time.low,
+            time.high,
+            numbers(choice)
+        ),
+        format!(
+            "Of {} scenarios that fit, it has the smallest product of {}.",
+            known.len(),
+            listed(goals.iter().map(ToString::to_string).collect(), "and")
+        ),
+    ];
+    let (mut others, mut unbeaten) = (Vec::new(), Vec::new());
     for (i, goal) in goals.iter().enumerate() {
         let (best, best_values) = known.iter().min_by(|a, b| a.1[i].total_cmp(&b.1[i]))?;
-        let times = values[i].max(0.1 * least[i]) / best_values[i].max(0.1 * least[i]);
-        if times > 1.005 {
-            sentence.push_str(&format!(
-                "; least {goal} is {}, {times:.2} times less, with {}",
-                name(best, axes),
-                numbers(best)
-            ));
+        if values[i].max(0.1 * least[i]) / best_values[i].max(0.1 * least[i]) > 1.005 {
+            let of_best = format!("{} h, {}", hours(best.wall_h().mid), numbers(best));
+            others.push(format!("{} {} ({of_best})", beside(best, choice, axes), goal.least()));
         } else {
             unbeaten.push(goal.to_string());
         }
     }
-    if let Some((last, others)) = unbeaten.split_last() {
-        let all = if others.is_empty() { last.clone() } else { format!("{} or {last}", others.join(", ")) };
-        sentence.push_str(&format!("; no other needs less {all}"));
+    if !others.is_empty() {
+        said.push(format!("{}.", listed(others, "and")));
     }
-    let rivals = known.iter().filter(|(s, _)| !std::ptr::eq(*s, *choice) && s.wall_h().low <= choice.wall_h().high);
-    let (low, high) = (choice.wall_h().low, choice.wall_h().high);
-    sentence.push_str(&match rivals.count() {
-        0 => format!(". It takes {low:.3} to {high:.3} h with 95 % probability, and no other can be expected to be as fast."),
-        count => format!(
-            ". It takes {low:.3} to {high:.3} h with 95 % probability, and {} within that: which is faster is not known until a \
-             step of each is measured.",
-            if count == 1 { "another may finish".to_owned() } else { format!("{count} others may finish") },
-        ),
+    if !unbeaten.is_empty() {
+        said.push(format!("None takes less {}.", listed(unbeaten, "or")));
+    }
+    let rivals = known.iter().filter(|(s, _)| !std::ptr::eq(*s, *choice) && s.wall_h().low <= time.high).count();
+    said.push(match rivals {
+        0 => "No other can be expected to be as fast.".to_owned(),
+        1 => "Another may be as fast: a measured step of each would tell.".to_owned(),
+        count => format!("{count} others may be as fast: a measured step of each would tell."),
     });
     let device = &axes.hardware[choice.hardware].0;
     if !Efficiency::embedded().knows_design(device.architecture.as_deref()) {
-        sentence.push_str(&format!(
-            " No published run behind the model is of a design like the {}: others that were published rank on firmer ground.",
+        said.push(format!(
+            "No published run behind the model is of a design like the {}: others that were published rank on firmer ground.",
             device.name
         ));
     }
-    Some(sentence)
+    Some(said.join(" "))
+}
+
+/// `a, b and c`
+fn listed(words: Vec<String>, before_last: &str) -> String {
+    match words.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, others)) => format!("{} {before_last} {last}", others.join(", ")),
+        None => String::new(),
+    }
 }
 
 /// The least number above 0, or 1 if there is none.
@@ -187,7 +209,7 @@ pub fn recommend_architecture(estimates: &[Estimate]) -> String {
     let best = fitting.filter_map(|e| Some((e, saving(&e)?))).min_by(|a, b| a.1.mid.total_cmp(&b.1.mid));
     match best {
         Some((e, ratio)) if ratio.high < 1.0 => format!(
-            "choose {} if it reaches the quality that you need: it saves {:.0} % of dense's time, {:.0} % to {:.0} %, which \
+            "Choose {} if it reaches the quality that you need: it saves {:.0} % of dense's time, {:.0} % to {:.0} %, which \
              the 95 % interval keeps above nothing; how many steps it needs for the same loss is not measured.",
             label(e),
             percent(ratio.mid),
@@ -195,14 +217,14 @@ pub fn recommend_architecture(estimates: &[Estimate]) -> String {
             percent(ratio.low)
         ),
         Some((e, ratio)) => format!(
-            "choose dense: the best of the others, {}, saves {:.0} % of its time, but anything from {:.0} % to {:.0} % is \
+            "Choose dense: the best of the others, {}, saves {:.0} % of its time, but anything from {:.0} % to {:.0} % is \
              possible.",
             label(e),
             percent(ratio.mid),
             percent(ratio.high),
             percent(ratio.low)
         ),
-        None => "nothing to choose from: give `dense` and another architecture, and memory that one of them fits."
+        None => "Nothing to choose from: give `dense` and another architecture, and memory that one of them fits."
             .to_owned(),
     }
 }
@@ -213,12 +235,41 @@ fn name(s: &Scenario, axes: &Axes) -> String {
         [] | [_] => String::new(),
         several => format!("{}, ", several[s.workload].name),
     };
-    format!("{model}{} in {} on {} x {hardware}, {} software, {grid}", s.arch.label(), s.dtype, s.devices, s.software)
+    let software = if axes.software.len() > 1 { format!(", {} software", s.software) } else { String::new() };
+    format!("{model}{} in {} on {} x {hardware}, {grid}{software}", s.arch.label(), s.dtype, s.devices)
 }
 
+/// A scenario beside the choice: its hardware, and what else differs.
+fn beside(s: &Scenario, choice: &Scenario, axes: &Axes) -> String {
+    let mut parts = Vec::new();
+    if s.workload != choice.workload {
+        parts.push(axes.workloads[s.workload].name.clone());
+    }
+    if s.arch != choice.arch {
+        parts.push(s.arch.label());
+    }
+    if s.dtype != choice.dtype {
+        parts.push(s.dtype.to_string());
+    }
+    if s.software != choice.software {
+        parts.push(format!("{} software", s.software));
+    }
+    if s.grid != choice.grid {
+        parts.push(axes.grids[s.grid].0.name.clone());
+    }
+    let other = if parts.is_empty() { String::new() } else { format!(" with {}", parts.join(", ")) };
+    format!("{} x {}{other}", s.devices, axes.hardware[s.hardware].0.name)
+}
+
+/// Hours to a digit behind the point, or to three digits below one.
+fn hours(hours: f64) -> String {
+    if hours < 1.0 { format!("{hours:.3}") } else { format!("{hours:.1}") }
+}
+
+/// What a scenario costs and emits.
 fn numbers(s: &Scenario) -> String {
     let cost = Goal::Cost.of(s).map_or_else(|| "cost not known".to_owned(), |usd| format!("{usd:.0} USD"));
-    format!("{:.1} h, {cost}, {:.2} kgCO2e", s.wall_h().mid, s.operational_kgco2e().mid)
+    format!("{cost}, {:.2} kgCO2e", s.operational_kgco2e().mid)
 }
 
 #[cfg(test)]
@@ -287,7 +338,7 @@ mod tests {
         let axes = Axes { grids: vec![(grid, [conditions.clone(), conditions])], ..axes };
         let all = [scenario(1487.0, Some(10.0), 0.0), scenario(9.4, Some(11.0), 0.0)];
         let sentence = recommend(&all, &axes, &[Goal::Time, Goal::Cost, Goal::Co2e]).expect("something fits");
-        assert!(sentence.contains(": 9.4 h, 11 USD"), "{sentence}");
+        assert!(sentence.contains(": 9.4 h, 9.400 to 9.400 h with 95 % probability; 11 USD"), "{sentence}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::compare::{Comparison, InferenceRow, LengthComparison};
-use super::crossover::{Crossover, PerToken};
+use super::crossover::{Change, Crossover, PerToken};
 use super::output::Estimate;
 use crate::estimate::ledger::quantity::Quantity;
 use crate::model::Arch;
@@ -55,20 +55,37 @@ fn efficient(claim: &'static str, kind: &str, comparison: &Comparison, claimed: 
     }
     let mut found: Vec<String> = lengths.iter().map(|l| fastest_at(l)).collect();
     // Where LRT and a Linformer change places is what the two claims together are about.
-    let places = comparison.crossovers.iter().filter(|c| c.of == PerToken::Time);
-    found.extend(places.filter(|c| [c.below, c.above].iter().all(|a| *a != Arch::Dense)).map(Crossover::sentence));
-    // Where both claims meet, either may win; elsewhere another winner at one length refutes the claim. No clear winner
-    // leaves it open, and so does a record of the one length that both have.
+    let is_theirs = |c: &&Crossover| c.of == PerToken::Time && [c.below, c.above].iter().all(|a| *a != Arch::Dense);
+    let places: Vec<&Crossover> = comparison.crossovers.iter().filter(is_theirs).collect();
+    found.extend(places.iter().map(|c| c.sentence()));
+    // Where both claims meet, either may win; elsewhere another winner at one length refutes the claim, and so does another
+    // winner between two lengths, where they change places for sure before the claim says so. No clear winner leaves it open,
+    // and so does a record of the one length that both have.
+    let loses_between = places.iter().any(|c| loses_between(c, kind, &claimed));
     let (met, own): (Vec<&LengthComparison>, Vec<&LengthComparison>) = lengths.iter().partition(|l| l.seq_len == BOTH);
     let wins = |l: &&LengthComparison| l.winner.map(|w| w.kind() == kind);
-    let agrees =
-        if own.iter().any(|l| wins(l) == Some(false)) || met.iter().any(|l| !is_between(l) && l.winner.is_some()) {
-            Some(false)
-        } else {
-            let seen = !own.is_empty() && own.iter().all(|l| wins(l).is_some()) && met.iter().all(|l| is_between(l));
-            seen.then_some(true)
-        };
+    let agrees = if loses_between
+        || own.iter().any(|l| wins(l) == Some(false))
+        || met.iter().any(|l| !is_between(l) && l.winner.is_some())
+    {
+        Some(false)
+    } else {
+        let seen = !own.is_empty() && own.iter().all(|l| wins(l).is_some()) && met.iter().all(|l| is_between(l));
+        seen.then_some(true)
+    };
     ThesisClaim { claim, found: format!("fastest train step: {}", found.join("; ")), agrees }
+}
+
+/// Whether `kind` is the slower one of two at lengths that `claimed` takes, beyond doubt: they change places there.
+fn loses_between(crossover: &Crossover, kind: &str, claimed: &impl Fn(usize) -> bool) -> bool {
+    let Change::At { low, high, .. } = crossover.change else { return false };
+    let is_claimed_at = |end: Option<f64>, step: f64| {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "lengths are small")]
+        end.is_some_and(|end| claimed((end + step).round() as usize))
+    };
+    // Above the upper end of the interval the other one wins for sure, below the lower end the first one.
+    (crossover.below.kind() == kind && is_claimed_at(high, 1.0))
+        || (crossover.above.kind() == kind && is_claimed_at(low, -1.0))
 }
 
 /// `LRT r=256 at 128 tokens, 0.62 [0.60, 0.64] of dense's time`
@@ -211,6 +228,34 @@ mod tests {
             let claims = thesis_claims(&comparison, &[]);
             assert_eq!([claims[0].agrees, claims[1].agrees], expected, "{claims:?}");
         }
+    }
+
+    #[test]
+    fn where_they_change_places_before_512_for_sure_lrt_is_not_the_choice_up_to_there() {
+        const LRT: [&str; 3] = ["lrt:rank=256", "linformer:k=128", "dense"];
+        const LINFORMER: [&str; 3] = ["linformer:k=128", "lrt:rank=256", "dense"];
+        let agrees = |low: Option<f64>, high: Option<f64>| {
+            let lengths = vec![
+                length(128, Some("lrt:rank=256"), LRT),
+                length(512, Some("linformer:k=128"), LINFORMER),
+                length(2048, Some("linformer:k=128"), LINFORMER),
+            ];
+            let crossover = Crossover {
+                below: Arch::Lrt { rank: 256 },
+                above: "linformer:k=128".parse().expect("an architecture"),
+                of: PerToken::Time,
+                dtype: DType::Bf16,
+                change: Change::At { seq_len: 400.0, low, high },
+            };
+            let crossovers = vec![crossover];
+            let comparison = Comparison { schema: JSON_SCHEMA, lengths, crossovers, inference: Vec::new() };
+            let claims = thesis_claims(&comparison, &[]);
+            [claims[0].agrees, claims[1].agrees]
+        };
+        assert_eq!(agrees(Some(340.0), Some(430.0)), [Some(false), Some(true)]);
+        assert_eq!(agrees(Some(430.0), Some(530.0)), [Some(true), Some(true)], "512 is inside");
+        assert_eq!(agrees(Some(430.0), None), [Some(true), Some(true)]);
+        assert_eq!(agrees(Some(600.0), Some(700.0)), [Some(true), Some(false)]);
     }
 
     fn pass(arch: &str, n_params: u64, latency_s: f64, peak: u64) -> InferenceRow {

@@ -62,7 +62,7 @@ pub fn parameters_of(shard: &Config, arch: Arch, stages: u32) -> Parts<f64> {
             Place::Embedding => parts.before += n,
             Place::Layer if item.name == "last norm" => parts.after += n,
             Place::Layer => parts.layer += n / shard.n_layers.max(1) as f64,
-            Place::Head => parts.after += n,
+            Place::Head | Place::Pooler => parts.after += n,
         }
     }
     if stages > 1 && shard.is_tied() {

@@ -197,6 +197,15 @@ impl Campaign<'_> {
         empty_cell(self.device, &self.plan.settings, point, n_params)
     }
 
+    /// What a cell is called while it is measured: with its layers, where several depths are.
+    fn called(&self, cell: &Cell) -> String {
+        let points = &self.plan.points;
+        match points.iter().any(|p| p.n_layers != points[0].n_layers) {
+            true => format!("{}, {} layers", cell.label(), cell.n_layers),
+            false => cell.label(),
+        }
+    }
+
     fn tell(&mut self, cell: &str, doing: &'static str, steps: usize, elapsed_s: f64) {
         let all = self.plan.points.len() as f64 * self.plan.settings.max_time_s;
         let finished = self.record.cells.len();

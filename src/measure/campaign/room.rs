@@ -67,7 +67,7 @@ impl Campaign<'_> {
         let settings = &self.plan.settings;
         let state_of = |p: &Point| count_params(&p.config(settings), p.arch).saturating_mul(16);
         let others: u64 = points.iter().filter(|p| **p != hungriest).map(state_of).fold(0, u64::saturating_add);
-        self.tell(&self.blank(hungriest).label(), "finding the batch that fits", 0, 0.0);
+        self.tell(&self.called(&self.blank(hungriest)), "finding the batch that fits", 0, 0.0);
         let one = Point { batch_size: 1, ..hungriest };
         let mut runner = match Runner::build(self.device, settings, one, (self.epoch, self.stop)) {
             Ok(runner) => runner,

@@ -60,7 +60,7 @@ impl Campaign<'_> {
         for &point in points {
             // Without a meter, how fast it is matters alone.
             let is_warm = self.warm || self.measured.is_empty();
-            self.tell(&self.blank(point).label(), "preparing", 0, 0.0);
+            self.tell(&self.called(&self.blank(point)), "preparing", 0, 0.0);
             let (clock, gpu) = ((self.epoch, self.stop), (self.gpu.as_ref(), is_warm));
             match Runner::prepare(self.device, &self.plan.settings, point, clock, gpu) {
                 Ok(runner) => {
@@ -80,7 +80,7 @@ impl Campaign<'_> {
             }
             let mut waiting = runners.into_iter();
             while let Some(mut runner) = waiting.next() {
-                let (label, ran) = (runner.cell.label(), runner.cell.steps.len());
+                let (label, ran) = (self.called(&runner.cell), runner.cell.steps.len());
                 let before = runner.measured;
                 let _ = self.sampler.take(); // what was read while others ran
                 let slow = self.await_sensor(runner.group());

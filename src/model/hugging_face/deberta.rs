@@ -1,7 +1,7 @@
 //! DeBERTa, whose attention sees words and positions apart.
 
 use super::super::extra::{Extra, ExtraKind, Place};
-use super::super::shape::{Bias, Details, Positions};
+use super::super::shape::{Bias, Details, PositionScores, Positions};
 use super::error::HuggingFaceError;
 use super::keys::Keys;
 
@@ -57,14 +57,21 @@ pub(super) fn deberta(keys: &Keys, n_layers: usize, d: usize, details: &mut Deta
         None => keys.text("pos_att_type").unwrap_or_default().split('|').map(str::trim).collect(),
     };
     let has = |kind: &str| kinds.iter().any(|k| k.eq_ignore_ascii_case(kind));
-    let linear = |name, kind| Extra::new(name, Place::Layer, kind, [d, d], n_layers);
+    let ways = ["c2p", "p2c"].into_iter().filter(|kind| has(kind)).count();
+    if ways > 0 {
+        details.position_scores = Some(PositionScores { rows: span.saturating_mul(2), ways, is_cut: is_first });
+    }
     if is_first || !keys.flag("share_att_key")? {
+        let linear = |name| Extra::new(name, Place::Layer, ExtraKind::LinearOfPositions, [d, d], n_layers);
         if has("c2p") {
-            let kind = if is_first { ExtraKind::Linear } else { ExtraKind::LinearWithBias };
-            details.extra.push(linear("keys of positions", kind));
+            details.extra.push(linear("keys of positions"));
+            if !is_first {
+                details.extra.push(values("biases of keys of positions", [1, d], n_layers));
+            }
         }
         if has("p2c") {
-            details.extra.push(linear("queries of positions", ExtraKind::LinearWithBias));
+            details.extra.push(linear("queries of positions"));
+            details.extra.push(values("biases of queries of positions", [1, d], n_layers));
         }
     }
     Ok(())

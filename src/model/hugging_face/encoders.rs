@@ -200,7 +200,7 @@ fn esm(keys: &Keys, n_layers: usize, details: &mut Details) -> Result<(), Huggin
 
 /// What else some types have.
 fn more(keys: &Keys, n_layers: usize, d: usize, details: &mut Details) -> Result<(), HuggingFaceError> {
-    let pooler = || Extra::new("pooler", Place::Head, ExtraKind::LinearWithBias, [d, d], 1);
+    let pooler = || Extra::new("pooler", Place::Pooler, ExtraKind::LinearWithBias, [d, d], 1);
     let rows = keys.need("max_position_embeddings")?;
     let (heads, of) = (keys.need("num_attention_heads")?, keys.model_type);
     match of {

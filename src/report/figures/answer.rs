@@ -1,7 +1,7 @@
 //! The question answered in a sentence: what does a variant save, and how sure is that?
 
 use super::inputs::Market;
-use crate::estimate::{Comparison, Estimate, Quantity, Scenario};
+use crate::estimate::{Basis, Comparison, Estimate, Quantity, Scenario};
 use crate::meter::EnergySource;
 use crate::model::Arch;
 use crate::record::{Record, Status};
@@ -29,7 +29,7 @@ pub(in crate::report) fn answer(
     let dense = estimates.iter().find(|e| e.arch == Some(Arch::Dense));
     let variants = || estimates.iter().filter_map(|e| Some((e, e.ratio(Quantity::Wall)?)));
     let best = variants().min_by(|a, b| a.1.mid.total_cmp(&b.1.mid));
-    let mut text = match (dense, best) {
+    let text = match (dense, best) {
         (Some(dense), Some((best, ratio))) if ratio.high < 1.0 => {
             let mut text = match dense.footprint.of(Quantity::Wall) {
                 Some(time) if time.mid > TREES_H => wins_slowly(record, dense, best, market),
@@ -51,10 +51,20 @@ pub(in crate::report) fn answer(
         _ => without_ratios(record, estimates, comparison),
     };
     let modelled = record.environment.meters.iter().any(|m| m.source == EnergySource::Model);
-    if modelled && estimates.iter().any(|e| e.footprint.of(Quantity::FacilityEnergy).is_some()) {
-        text.push_str(" Time is measured; energy and CO2e are modelled.");
-    }
-    text
+    let modelled = modelled && estimates.iter().any(|e| e.footprint.of(Quantity::FacilityEnergy).is_some());
+    text + &how_known(estimates.first().map(|e| e.basis), modelled)
+}
+
+/// What of the answer was not measured, in a sentence; nothing where all was.
+fn how_known(basis: Option<Basis>, modelled_energy: bool) -> String {
+    let time = match basis {
+        Some(Basis::Sliced) => "Time follows from steps of fewer layers",
+        Some(Basis::Scaled) => "Time follows from steps of another shape",
+        _ if modelled_energy => "Time is measured",
+        _ => return String::new(),
+    };
+    let energy = if modelled_energy { "; energy and CO2e are modelled" } else { "" };
+    format!(" {time}{energy}.")
 }
 
 /// `bert-base on AMD EPYC`

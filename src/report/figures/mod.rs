@@ -79,7 +79,7 @@ pub fn figures(record: &Record, inputs: Inputs) -> Report {
         charts[..=curve].rotate_right(1);
     }
     let modelled_power = record.environment.meters.iter().any(|m| m.source == EnergySource::Model);
-    charts.extend(run::charts(&estimates, modelled_power, &palette));
+    charts.extend(run::whole_run(&estimates, modelled_power, &palette));
     charts.extend(elsewhere::zones(&inputs.zones, &palette));
     charts.extend(inputs.market.as_ref().and_then(|m| elsewhere::pareto(m, &estimates, &palette)));
     charts.extend(run::variance(&estimates));

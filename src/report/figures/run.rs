@@ -98,72 +98,62 @@ fn savings_chart(name: &str, title: String, rows: Vec<(Band, Arch, Interval)>, p
     }
 }
 
-/// Time, cost and CO2e of the whole run.
-pub(super) fn charts(estimates: &[Estimate], modelled_power: bool, palette: &Palette) -> Vec<Chart> {
+/// Time, energy, cost and CO2e of the whole run. All follow from the same hours, so that they stand in one chart, each as a share of
+/// its median for the first architecture, with its own numbers behind the bars.
+pub(super) fn whole_run(estimates: &[Estimate], modelled_power: bool, palette: &Palette) -> Option<Chart> {
     let longest = estimates.iter().filter_map(|e| e.footprint.of(Quantity::Wall)).map(|h| h.mid).fold(0.0, f64::max);
-    let (unit, per_hour) = time_unit(longest);
-    let basis = match estimates.first().map(|e| e.basis) {
-        Some(Basis::Measured) => "measured steps",
-        Some(Basis::Sliced) => "steps of fewer layers",
-        Some(Basis::Scaled) => "steps of another shape",
-        Some(Basis::Forecast) => "a part of the run",
-        Some(Basis::Given) => "a given step time",
-        Some(Basis::Analytic) | None => "a model of the hardware",
+    let (time, per_hour) = time_unit(longest);
+    let value = |e: &Estimate, quantity: Quantity| {
+        let factor = if quantity == Quantity::Wall { per_hour } else { 1.0 };
+        e.footprint.of(quantity).map(|v| v.scaled(factor)).filter(|v| v.is_valid() && v.mid > 0.0)
     };
-    let run = |name: &str, title: &str, unit: &str, value: &dyn Fn(&Estimate) -> Option<Interval>| {
-        let power = if name == "run_co2e" && modelled_power { " and modelled power" } else { "" };
-        bars(name, format!("{title} of the whole run, estimated from {basis}{power}"), unit, estimates, palette, value)
-    };
-    let charts = [
-        run("run_time", "Time", unit, &|e| e.footprint.of(Quantity::Wall).map(|h| h.scaled(per_hour))),
-        run("run_cost", "Cost", "USD", &|e| e.footprint.of(Quantity::Cost)),
-        run("run_co2e", "Emissions of the electricity", "kgCO2e", &|e| e.footprint.of(Quantity::Operational)),
-    ];
-    charts.into_iter().flatten().collect()
-}
-
-fn bars(
-    name: &str,
-    title: String,
-    unit: &str,
-    estimates: &[Estimate],
-    palette: &Palette,
-    value: &dyn Fn(&Estimate) -> Option<Interval>,
-) -> Option<Chart> {
-    let known = |e: &Estimate| value(e).filter(|v| v.is_valid());
-    estimates.iter().find_map(known)?;
-    let mut table = TextTable::new(&["architecture", unit]);
-    let mut marks = Vec::new();
-    for (i, estimate) in estimates.iter().enumerate() {
-        let label = name_of(estimate, estimates);
-        let Some(v) = known(estimate) else {
-            marks.push(Mark::Note { y: i as f64, text: "not known".to_owned() });
-            table.row(vec![label, "not known".to_owned()]);
-            continue;
-        };
-        table.row(vec![label.clone(), interval(v)]);
-        marks.push(Mark::Bar {
-            y: i as f64,
-            thick: 0.66,
-            from: 0.0,
-            to: v.mid,
-            interval: Some(v),
-            ink: estimate.arch.map_or(Ink::Tone(0), |a| palette.look(a).ink),
-            label: Some(interval(v)),
-            tip: format!("{label}: {} {unit}", interval(v)),
-        });
+    let mut table = TextTable::new(&["of", "architecture", "value"]);
+    let (mut marks, mut bands, mut ends) = (Vec::new(), Vec::new(), Vec::new());
+    for quantity in Quantity::COMPARED {
+        let Some(base) = estimates.iter().find_map(|e| value(e, quantity)) else { continue };
+        let unit = if quantity == Quantity::Wall { time } else { quantity.unit() };
+        let heading = format!("{}, {unit}", quantity.words());
+        for (i, estimate) in estimates.iter().enumerate() {
+            let (label, y) = (name_of(estimate, estimates), bands.len() as f64);
+            bands.push(Band { label: label.clone(), heading: (i == 0).then(|| heading.clone()) });
+            let Some(v) = value(estimate, quantity) else {
+                marks.push(Mark::Note { y, text: "not known".to_owned() });
+                table.row(vec![heading.clone(), label, "not known".to_owned()]);
+                continue;
+            };
+            let share = v.scaled(100.0 / base.mid);
+            table.row(vec![heading.clone(), label.clone(), interval(v)]);
+            ends.push(share.high);
+            marks.push(Mark::Bar {
+                y,
+                thick: 0.66,
+                from: 0.0,
+                to: share.mid,
+                interval: Some(share),
+                ink: estimate.arch.map_or(Ink::Tone(0), |a| palette.look(a).ink),
+                label: Some(interval(v)),
+                tip: format!("{label}: {} {unit}", interval(v)),
+            });
+        }
     }
-    let label = |e: &Estimate| Band::new(name_of(e, estimates));
+    let basis = match estimates.first()?.basis {
+        Basis::Measured => "measured steps",
+        Basis::Sliced => "steps of fewer layers",
+        Basis::Scaled => "steps of another shape",
+        Basis::Forecast => "a part of the run",
+        Basis::Given => "a given step time",
+        Basis::Analytic => "a model of the hardware",
+    };
+    let power = if modelled_power { " and modelled power" } else { "" };
     Some(Chart {
-        name: name.to_owned(),
+        name: "run".to_owned(),
         narrow: false,
-        title,
-        about:
-            "Bars are medians with 95 % intervals. The intervals share grid, site and price: compare architectures by \
-                what they save, not by whether these overlap."
-                .to_owned(),
-        x: Axis::new(unit, Scale::linear_over(estimates.iter().filter_map(known).map(|v| v.high))),
-        y: Axis::new("", Scale::Rows(estimates.iter().map(label).collect())),
+        title: format!("The whole run, estimated from {basis}{power}"),
+        about: "Bars are medians with 95 % intervals, and the numbers behind them are in the unit of their group. The intervals \
+                share grid, site and price: compare architectures by what they save, not by whether these overlap."
+            .to_owned(),
+        x: Axis::new(format!("% of {}", name_of(estimates.first()?, estimates)), Scale::linear_over(ends.into_iter())),
+        y: Axis::new("", Scale::Rows(bands)),
         marks,
         legend: Vec::new(),
         table,

@@ -8,17 +8,22 @@ use crate::stats::Interval;
 /// Columns of numbers: they stay where all scenarios have the same.
 const NUMBERS: [&str; 5] = ["hardware", "time h", "kWh", "kgCO2e", "USD"];
 
-/// The first `rows` scenarios, below what they have in common, with as much as a terminal of `width` columns has room for:
-/// intervals go first, then energy, then what tells scenarios apart shares one column.
+/// The first `rows` rows of scenarios, below what they have in common, with as much as a terminal of `width` columns has room for:
+/// intervals go first, then energy, then what tells scenarios apart shares one column. Scenarios that follow each other and
+/// differ in their number format alone share a row. Also says how many scenarios the rows hold.
 #[must_use]
-pub fn sweep_table(scenarios: &[Scenario], axes: &Axes, rows: usize, width: usize) -> (Vec<String>, TextTable) {
-    let shown = &scenarios[..rows.min(scenarios.len())];
-    let candidates = [(true, true), (false, true), (false, false)].map(|(all, energy)| table(shown, axes, all, energy));
+pub fn sweep_table(scenarios: &[Scenario], axes: &Axes, rows: usize, width: usize) -> (Vec<String>, TextTable, usize) {
+    let same = |a: &Scenario, b: &Scenario| Scenario { dtype: b.dtype, ..a.clone() } == *b;
+    let shown: Vec<&[Scenario]> = scenarios.chunk_by(same).take(rows).collect();
+    let held = shown.iter().map(|row| row.len()).sum();
+    let candidates =
+        [(true, true), (false, true), (false, false)].map(|(all, energy)| table(&shown, axes, all, energy));
     let fitting = candidates.into_iter().find(|(_, table)| table.least_width() <= width);
-    fitting.unwrap_or_else(|| narrow_table(shown, axes))
+    let (common, table) = fitting.unwrap_or_else(|| narrow_table(&shown, axes));
+    (common, table, held)
 }
 
-fn table(scenarios: &[Scenario], axes: &Axes, intervals: bool, energy: bool) -> (Vec<String>, TextTable) {
+fn table(rows: &[&[Scenario]], axes: &Axes, intervals: bool, energy: bool) -> (Vec<String>, TextTable) {
     // Of one model the sentence above says which.
     let several = axes.workloads.len() > 1;
     let mut header = if several { vec!["model"] } else { Vec::new() };
@@ -27,12 +32,14 @@ fn table(scenarios: &[Scenario], axes: &Axes, intervals: bool, energy: bool) -> 
     header.extend(["kgCO2e", "USD"]);
     let mut table = TextTable::new(&header);
     let number = |value: Interval| if intervals { interval(value) } else { significant(value.mid) };
-    for s in scenarios {
+    for alike in rows {
+        let s = &alike[0];
+        let dtypes: Vec<&str> = alike.iter().map(|s| s.dtype.name()).collect();
         let mut row: Vec<String> = several.then(|| axes.workloads[s.workload].name.clone()).into_iter().collect();
         row.extend([
             axes.hardware[s.hardware].0.id.clone(),
             s.devices.to_string(),
-            s.dtype.to_string(),
+            dtypes.join(", "),
             s.software.to_string(),
             s.arch.label(),
             axes.grids[s.grid].0.id.clone(),
@@ -49,8 +56,8 @@ fn table(scenarios: &[Scenario], axes: &Axes, intervals: bool, energy: bool) -> 
 }
 
 /// A column says which scenario it is: what all have in common is left out of it.
-fn narrow_table(scenarios: &[Scenario], axes: &Axes) -> (Vec<String>, TextTable) {
-    let (common, whole) = table(scenarios, axes, false, false);
+fn narrow_table(rows: &[&[Scenario]], axes: &Axes) -> (Vec<String>, TextTable) {
+    let (common, whole) = table(rows, axes, false, false);
     let (header, rows) = whole.parts();
     let named = header.iter().take_while(|name| *name != "time h").count();
     let mut narrow = TextTable::new(&["scenario", "time h", "kgCO2e", "USD"]);
