@@ -176,6 +176,18 @@ fn with_a_layout() -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
+/// What a budget buys: of a workload on one machine, and as the largest model on several of which some are left out.
+fn plans() -> [Value; 2] {
+    let fixed =
+        "plan gpt2 --budget 500USD --budget 72h --hardware h100-sxm5 --devices 8 --dataset-tokens 9B --confidence 0.9";
+    let largest = "plan --budget 20USD --budget 24h --hardware h100-sxm5 --scale chinchilla --max-devices 1024";
+    [fixed, largest].map(|args| {
+        let output = program().args(args.split(' ')).args(["--format", "json"]).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    })
+}
+
 /// The account of a rank whose node another rank meters.
 fn account_of_a_rank() -> Value {
     let folder = tempfile::tempdir().unwrap();
@@ -213,6 +225,7 @@ fn every_field_of_records_and_estimates_is_in_its_table_and_every_field_of_a_tab
     walk.object(&with_rare_fields(), "record.json");
     walk.object(&with_a_schedule(), "estimates.json");
     walk.object(&with_a_layout(), "estimates.json");
+    plans().iter().for_each(|plan| walk.object(plan, "plan"));
     walk.object(&account_of_a_rank(), "accounts");
     let desk = crate::training::folder();
     for cpu in ["my-cpu", "unknown-cpu"] {
