@@ -176,12 +176,14 @@ fn with_a_layout() -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// What a budget buys: of a workload on one machine, and as the largest model on several of which some are left out.
-fn plans() -> [Value; 2] {
+/// What a budget buys: of a workload on one machine, as the largest model, and on several machines of which one is left out.
+fn plans() -> [Value; 3] {
     let fixed =
         "plan gpt2 --budget 500USD --budget 72h --hardware h100-sxm5 --devices 8 --dataset-tokens 9B --confidence 0.9";
-    let largest = "plan --budget 20USD --budget 24h --hardware h100-sxm5 --scale chinchilla --max-devices 1024";
-    [fixed, largest].map(|args| {
+    let largest = "plan --budget 20USD --budget 24h --hardware h100-sxm5 --scale chinchilla --max-devices 2";
+    // One device has not the memory.
+    let some = "plan llama-2-7b --budget 5kUSD --hardware h100-sxm5 --max-devices 2";
+    [fixed, largest, some].map(|args| {
         let output = program().args(args.split(' ')).args(["--format", "json"]).output().unwrap();
         assert!(output.status.success(), "{}", text(&output.stderr));
         serde_json::from_slice(&output.stdout).unwrap()

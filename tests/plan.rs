@@ -250,6 +250,7 @@ fn what_cannot_be_planned_is_refused_with_the_reason_and_a_hint() {
         (format!("plan {on} --budget 0.01USD --scale chinchilla"), 1, "trains no model"),
         ("plan llama-2-7b --hardware t4 --devices 1 --budget 5USD".to_owned(), 1, "needs"),
         ("plan gpt3-175b --hardware t4 --max-devices 8 --budget 5kUSD".to_owned(), 1, "none of 4 numbers and kinds"),
+        ("plan gpt2 --hardware h100-sxm5 --budget 5USD --cloud oracle".to_owned(), 1, "hint: `--usd-per-hour"),
         ("plan gpt2 --hardware h100-sxm5 --devices 1 --budget 5USD --cloud lambda --price spot".to_owned(), 1, "spot"),
     ] {
         let (found, text) = refused(&line);

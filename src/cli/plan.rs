@@ -281,7 +281,7 @@ impl Args {
         }
         // A workload of several phases keeps their parts of its steps.
         let run = if named.phases.is_empty() { known.over(named)? } else { recipe.over(named)? };
-        Ok((Trained::Workload(run), filled))
+        Ok((Trained::Workload(Box::new(run)), filled))
     }
 
     fn scaled(&self, workload: &WorkloadArgs, recipe: Recipe) -> Result<(Trained, Recipes)> {

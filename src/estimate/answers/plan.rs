@@ -28,11 +28,14 @@ use crate::record::Workload;
 use crate::stats::Interval;
 use crate::units::DType;
 
+/// Draws of each input while the list of shapes is halved.
+const FEW_TRIALS: usize = 1000;
+
 /// What is to be trained.
 #[derive(Debug, Clone)]
 pub enum Trained {
     /// This model by its recipe, whose steps are what is looked for. Phases keep their parts of them.
-    Workload(Workload),
+    Workload(Box<Workload>),
     /// The largest decoder that sees so many tokens a parameter.
     Largest(Scaling),
 }
@@ -168,19 +171,24 @@ pub fn plan(request: &PlanRequest) -> Result<Plan, PlanError> {
         return Err(PlanError::NoBudget);
     }
     let monte_carlo = MonteCarlo::new(request.seed, TRIALS);
+    let all = match &request.trained {
+        Trained::Workload(_) => Vec::new(),
+        Trained::Largest(scaling) => shapes(scaling.vocab, scaling.seq_len),
+    };
     let mut runs = Vec::new();
     let mut left_out = Vec::new();
+    let mut errors = Vec::new();
     for (i, machine) in request.machines.iter().enumerate() {
         let found = match &request.trained {
             Trained::Workload(workload) => request.most_steps(i, workload, &monte_carlo),
-            Trained::Largest(scaling) => request.largest(i, scaling, &monte_carlo),
+            Trained::Largest(scaling) => request.largest(i, (scaling, &all), &monte_carlo),
         };
         match found {
             Ok(run) => runs.push(run),
-            Err(error) if request.machines.len() == 1 => return Err(error),
             Err(error) => {
                 let (hardware, devices) = (machine.device.id.clone(), machine.devices);
                 left_out.push(LeftOut { hardware, devices, reason: error.to_string() });
+                errors.push(error);
             }
         }
     }
@@ -189,7 +197,7 @@ pub fn plan(request: &PlanRequest) -> Result<Plan, PlanError> {
         let hours = |run: &PlannedRun| run.footprint.of(Quantity::Wall).map_or(0.0, |h| h.mid);
         a.size().total_cmp(&b.size()).then(hours(b).total_cmp(&hours(a)))
     };
-    let Some(best) = runs.iter().max_by(by_size).cloned() else { return Err(nothing(&left_out)) };
+    let Some(best) = runs.iter().max_by(by_size).cloned() else { return Err(nothing(&left_out, errors)) };
     let is_priced = runs.iter().all(|run| run.footprint.of(Quantity::Cost).is_some());
     let values = |run: &PlannedRun| {
         let of = |quantity| run.footprint.of(quantity).map(|i| i.mid);
@@ -202,8 +210,13 @@ pub fn plan(request: &PlanRequest) -> Result<Plan, PlanError> {
     Ok(Plan { best, frontier, left_out })
 }
 
-/// Each reason once, with the machines that it is about.
-fn nothing(left_out: &[LeftOut]) -> PlanError {
+/// The error where all have the same; otherwise each reason once, with the machines that it is about.
+fn nothing(left_out: &[LeftOut], errors: Vec<PlanError>) -> PlanError {
+    if left_out.windows(2).all(|pair| pair[0].reason == pair[1].reason)
+        && let Some(first) = errors.into_iter().next()
+    {
+        return first;
+    }
     let mut reasons: Vec<(&str, Vec<String>)> = Vec::new();
     for out in left_out {
         let reason = out.reason.split("\nhint: ").next().unwrap_or_default();
@@ -278,10 +291,15 @@ impl PlanRequest {
         Err(self.no_step(machine, workload, &bought))
     }
 
-    /// The largest shape whose tokens are bought, by halving the list of them, and as many tokens as the budgets then buy.
-    fn largest(&self, machine: usize, scaling: &Scaling, monte_carlo: &MonteCarlo) -> Result<PlannedRun, PlanError> {
-        let all = shapes(scaling.vocab, scaling.seq_len);
-        let of = |i: usize| {
+    /// The largest shape of `all` whose tokens are bought, and as many tokens as the budgets then buy: the list is halved by a few
+    /// draws, and by all of them it is gone up or down from there.
+    fn largest(
+        &self,
+        machine: usize,
+        (scaling, all): (&Scaling, &[Shape]),
+        monte_carlo: &MonteCarlo,
+    ) -> Result<PlannedRun, PlanError> {
+        let of = |i: usize, monte_carlo: &MonteCarlo| {
             let workload = all[i].workload(scaling);
             let bought = self.bought(machine, &workload, monte_carlo)?;
             if bought.steps(steps_of(&workload)) < steps_of(&workload) {
@@ -289,16 +307,27 @@ impl PlanRequest {
             }
             Ok((i, workload, bought))
         };
-        let mut found = of(0)?;
+        let few = MonteCarlo::new(self.seed, FEW_TRIALS);
         let (mut below, mut above) = (0, all.len());
         while above - below > 1 {
             let middle = below.midpoint(above);
-            match of(middle) {
-                Ok(larger) => (below, found) = (middle, larger),
-                Err(_) => above = middle,
+            if of(middle, &few).is_ok() { below = middle } else { above = middle }
+        }
+        let mut found = of(below, monte_carlo);
+        if found.is_ok() {
+            for larger in below + 1..all.len() {
+                let Ok(next) = of(larger, monte_carlo) else { break };
+                found = Ok(next);
+            }
+        } else {
+            for smaller in (0..below).rev() {
+                found = of(smaller, monte_carlo);
+                if found.is_ok() {
+                    break;
+                }
             }
         }
-        let (i, workload, bought) = found;
+        let (i, workload, bought) = found?;
         let steps = bought.steps(steps_of(&workload));
         let run = Recipe { steps: Some(steps as f64), ..Recipe::default() }.over(workload.clone())?;
         Ok(self.planned(machine, run, Some(all[i]), (&bought, &workload)))

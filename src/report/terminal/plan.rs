@@ -24,9 +24,8 @@ pub fn plan_sentence(plan: &Plan, budgets: &[Budget], confidence: Option<f64>, b
     let _ = match &run.shape {
         Some(shape) => write!(
             text,
-            " {} {} {} parameters ({} layers of width {}) on {tokens} tokens, {:.1} a parameter,",
+            " {} at most a decoder of {} parameters ({} layers of width {}) on {tokens} tokens, {:.1} a parameter,",
             verb("trains", "train"),
-            "at most a decoder of",
             counted(run.n_params as f64),
             shape.layers,
             shape.width,
