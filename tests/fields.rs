@@ -176,6 +176,20 @@ fn with_a_layout() -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
+/// What a budget buys: of a workload on one machine, as the largest model, and on several machines of which one is left out.
+fn plans() -> [Value; 3] {
+    let fixed =
+        "plan gpt2 --budget 500USD --budget 72h --hardware h100-sxm5 --devices 8 --dataset-tokens 9B --confidence 0.9";
+    let largest = "plan --budget 20USD --budget 24h --hardware h100-sxm5 --scale chinchilla --max-devices 2";
+    // One device has not the memory.
+    let some = "plan llama-2-7b --budget 5kUSD --hardware h100-sxm5 --max-devices 2";
+    [fixed, largest, some].map(|args| {
+        let output = program().args(args.split(' ')).args(["--format", "json"]).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    })
+}
+
 /// The account of a rank whose node another rank meters.
 fn account_of_a_rank() -> Value {
     let folder = tempfile::tempdir().unwrap();
@@ -213,6 +227,7 @@ fn every_field_of_records_and_estimates_is_in_its_table_and_every_field_of_a_tab
     walk.object(&with_rare_fields(), "record.json");
     walk.object(&with_a_schedule(), "estimates.json");
     walk.object(&with_a_layout(), "estimates.json");
+    plans().iter().for_each(|plan| walk.object(plan, "plan"));
     walk.object(&account_of_a_rank(), "accounts");
     let desk = crate::training::folder();
     for cpu in ["my-cpu", "unknown-cpu"] {

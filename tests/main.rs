@@ -25,6 +25,7 @@ mod nn;
 mod ops;
 mod own_models;
 mod package;
+mod plan;
 mod progress;
 mod properties;
 mod published_energy;

@@ -75,9 +75,14 @@ pub(super) struct ConditionsArgs {
 }
 
 impl ConditionsArgs {
+    /// Money in US dollars, by the rate that was given.
+    pub(super) fn usd(&self, money: Money) -> Result<f64> {
+        money.usd(self.eur_usd).map_err(anyhow::Error::msg)
+    }
+
     /// What was said, for the library.
     pub(super) fn spec(&self) -> Result<ConditionsSpec> {
-        let usd = |money: Option<Money>| money.map(|m| m.usd(self.eur_usd).map_err(anyhow::Error::msg)).transpose();
+        let usd = |money: Option<Money>| money.map(|m| self.usd(m)).transpose();
         Ok(ConditionsSpec {
             grid: self.grid.clone(),
             start_within_h: self.start_within,
@@ -200,14 +205,15 @@ pub(super) fn width() -> usize {
     set.or_else(|| of_terminal().filter(|_| shown)).map_or(usize::MAX, |columns: usize| columns.max(LEAST))
 }
 
+/// An argument as a shell reads it.
+pub(super) fn quoted(arg: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=.,:/+%@".contains(c);
+    if !arg.is_empty() && arg.chars().all(plain) { arg.to_owned() } else { format!("'{}'", arg.replace('\'', "'\\''")) }
+}
+
 /// The command line as it was typed, with more at its end: what to type next.
 pub(super) fn command_with(more: &str) -> String {
-    let quoted = |arg: std::ffi::OsString| {
-        let arg = arg.to_string_lossy().into_owned();
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_=.,:/+%@".contains(c);
-        if !arg.is_empty() && arg.chars().all(plain) { arg } else { format!("'{}'", arg.replace('\'', "'\\''")) }
-    };
-    let typed: Vec<String> = std::env::args_os().skip(1).map(quoted).collect();
+    let typed: Vec<String> = std::env::args_os().skip(1).map(|arg| quoted(&arg.to_string_lossy())).collect();
     format!("greenformers {} {more}", typed.join(" "))
 }
 

@@ -109,7 +109,7 @@ fn named(arg: Arg) -> Arg {
         "region" => ArgValueCompleter::new(|typed: &OsStr| among(regions(), typed)),
         "instance" => ArgValueCompleter::new(|typed: &OsStr| among(instances(), typed)),
         "dtype" | "dtypes" => ArgValueCompleter::new(|typed: &OsStr| among(dtypes(), typed)),
-        "archs" => ArgValueCompleter::new(|typed: &OsStr| among(owned(&ARCHS), typed)),
+        "arch" | "archs" => ArgValueCompleter::new(|typed: &OsStr| among(owned(&ARCHS), typed)),
         "software" => ArgValueCompleter::new(|typed: &OsStr| among(owned(&SOFTWARE), typed)),
         "pareto" => ArgValueCompleter::new(|typed: &OsStr| among(owned(&GOALS), typed)),
         "basis" => ArgValueCompleter::new(|typed: &OsStr| among(owned(&["life-cycle", "direct"]), typed)),

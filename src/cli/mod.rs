@@ -13,6 +13,8 @@ mod forecast_file;
 mod forecasting;
 mod gate;
 mod man;
+mod plan;
+mod plan_command;
 mod profile;
 mod progress;
 mod report;
@@ -67,6 +69,8 @@ enum Command {
     Profile(profile::Args),
     /// Estimate time, energy, money and CO2e of one full training run
     Estimate(Box<estimate::Args>),
+    /// Say what a budget of money, time, CO2e or energy buys: tokens of a model, or the largest model
+    Plan(Box<plan::Args>),
     /// Compare the architectures of a record, length by length
     Compare(compare::Args),
     /// Work out the footprint of a run whose hours or energy are known
@@ -149,6 +153,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Devices(args) => devices::run(&args, &context),
         Command::Profile(args) => profile::run(&args, &context),
         Command::Estimate(args) => estimate::run(&args, &context),
+        Command::Plan(args) => plan::run(&args, &context),
         Command::Compare(args) => compare::run(&args, &context),
         Command::Footprint(args) => footprint::run(&args, &context),
         Command::Factorize(args) => factorize::run(&args, &context),

@@ -16,7 +16,7 @@ use super::common::DEFAULT_WORKLOAD;
 /// No description of a model is larger.
 const MOST_BYTES: u64 = 4 << 20;
 /// Tokens of BERT's vocabulary, and of GPT-2's.
-const VOCABULARIES: (usize, usize) = (30_522, 50_257);
+pub(super) const VOCABULARIES: (usize, usize) = (30_522, 50_257);
 /// Width of a head, where the number of heads is not said.
 const HEAD: usize = 64;
 
@@ -97,16 +97,19 @@ impl WorkloadArgs {
 
     /// What is trained: what was named or described, or `usual`, or BERT-base, by the recipe that was given.
     pub(super) fn load(&self, usual: Option<&Workload>, context: &Context) -> Result<Workload> {
-        let recipe = self.recipe();
+        Ok(self.recipe().over(self.named(usual, context)?)?)
+    }
+
+    /// The same by its own recipe, if it has one: a model alone has no phases.
+    pub(super) fn named(&self, usual: Option<&Workload>, context: &Context) -> Result<Workload> {
         if let Some(layers) = size(self.layers) {
             let (name, model) = self.described(layers)?;
-            return Ok(recipe.of_model(&name, model)?);
+            return Ok(model_alone(name, model));
         }
-        let workload = match (&self.workload, usual) {
-            (None, Some(usual)) => usual.clone(),
-            (name, _) => named_workload(name.as_deref().unwrap_or(DEFAULT_WORKLOAD), context)?,
-        };
-        Ok(recipe.over(workload)?)
+        match (&self.workload, usual) {
+            (None, Some(usual)) => Ok(usual.clone()),
+            (name, _) => named_workload(name.as_deref().unwrap_or(DEFAULT_WORKLOAD), context),
+        }
     }
 
     /// A model of these sizes, and what to call it.
@@ -140,7 +143,12 @@ pub(super) fn named_workload(name: &str, context: &Context) -> Result<Workload> 
         return Ok(context.catalog.load(name)?);
     }
     let (name, model) = read_model(name, context)?;
-    Ok(Workload {
+    Ok(model_alone(name, model))
+}
+
+/// A model of which no recipe is known.
+fn model_alone(name: String, model: Config) -> Workload {
+    Workload {
         name,
         source: "given by the user".to_owned(),
         model,
@@ -148,7 +156,7 @@ pub(super) fn named_workload(name: &str, context: &Context) -> Result<Workload> 
         phases: Vec::new(),
         grad_checkpointing: false,
         grad_accumulation: None,
-    })
+    }
 }
 
 fn size(n: Option<u64>) -> Option<usize> {

@@ -19,6 +19,10 @@ pub use answers::footprint::{FootprintRequest, footprint};
 pub use answers::frontier::{Goal, Limits, UnknownGoal, frontier, recommend, recommend_architecture};
 pub use answers::laid_out::{LaidOut, OtherLayout, Traffic};
 pub use answers::output::Estimate;
+pub use answers::plan::{
+    Budget, LeftOut, Machine, Plan, PlanError, PlanRequest, PlannedRun, SEQ_LEN, Scaling, Shape, Trained, plan, shapes,
+    usual_batch,
+};
 pub use answers::prediction::{Outcome, Prediction};
 pub use answers::published::{PublishedCheck, against_published};
 pub use answers::schedule::Schedule;

@@ -41,15 +41,15 @@ pub use files::{
 pub use forecasted::{ForecastOfRun, UNDERSTOOD};
 pub use markup::Markup;
 pub use names::TOOL;
-pub use numbers::{human_hours, interval, percent_saved, significant};
+pub use numbers::{counted, human_hours, interval, percent_saved, significant};
 pub use page::{html, markdown};
 pub use sides::{Side, Sides, side_by_side, write_sides};
 pub use summed::{SUM_HEADER, sum_prometheus, sum_rows, sum_text};
 pub use table::{TextTable, wrapped};
 pub use terminal::{
     Paint, answer_table, assumed_and_next, assumptions_table, claims_text, comparison_text, crossovers_table,
-    explanation_table, layout_text, profile_table, schedule_text, sentence, short_answer, side_table, sweep_table,
-    variance_table, verdict_of_machines,
+    explanation_table, frontier_table, layout_text, plan_sentence, plan_table, profile_table, schedule_text, sentence,
+    short_answer, side_table, sweep_table, variance_table, verdict_of_machines,
 };
 pub use tracked::TrackedRun;
 pub use trained::{trained_point, trained_start, trained_text};

@@ -50,6 +50,21 @@ pub fn interval(interval: Interval) -> String {
     format!("{} [{}, {}]", significant(interval.mid), significant(interval.low), significant(interval.high))
 }
 
+/// A count with three significant digits and the letter of its thousands, as options take it: `184k`, `2.96B`, `1.40T`.
+#[must_use]
+pub fn counted(x: f64) -> String {
+    let thousands = [(1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")];
+    // What is shown as 1000 of one is 1.00 of the next.
+    let (unit, letter) = thousands.into_iter().find(|(unit, _)| x >= 0.9995 * unit).unwrap_or((1.0, ""));
+    significant(x / unit) + letter
+}
+
+/// The same with its interval: `2.96B [2.11B, 4.02B]`.
+#[must_use]
+pub(super) fn counted_interval(interval: Interval) -> String {
+    format!("{} [{}, {}]", counted(interval.mid), counted(interval.low), counted(interval.high))
+}
+
 /// A number at an axis: three significant digits without zeros that say nothing: `0.5`, `1`, `20 000`.
 #[must_use]
 pub(super) fn tick(x: f64) -> String {
@@ -142,6 +157,13 @@ mod tests {
         for (x, expected) in pairs {
             assert_eq!(significant(x), expected);
         }
+    }
+
+    #[test]
+    fn counts_have_the_letter_of_their_thousands() {
+        let shown = [7.0, 184_320.0, 999_900.0, 2.96e9, 1.4e12, 2.5e15].map(counted);
+        assert_eq!(shown, ["7.00", "184k", "1.00M", "2.96B", "1.40T", "2500T"]);
+        assert_eq!(counted_interval(Interval { mid: 2e9, low: 9e8, high: 3e9 }), "2.00B [900M, 3.00B]");
     }
 
     #[test]

@@ -10,7 +10,7 @@ const G_PER_LB: f64 = 453.592_37;
 const MOST_PER_KWH: f64 = 5.0;
 
 /// A number and what comes after it, in lower case without blanks.
-fn number_and_unit(text: &str) -> Option<(f64, String)> {
+pub(super) fn number_and_unit(text: &str) -> Option<(f64, String)> {
     let text: String = text.trim().chars().filter(|c| !c.is_whitespace() && *c != '_').collect();
     let lower = text.to_lowercase();
     // `1e6` is a number, and `1eur` is not: the longest beginning that is one counts.

@@ -4,10 +4,12 @@
 //! exist in physics are implemented; like divided by like is a plain ratio. Serialised, a quantity is
 //! a bare number, so the field that holds it ends in the unit (`energy_j`, `price_usd_per_hour`).
 
+mod amount;
 mod as_written;
 mod dtype;
 mod whole;
 
+pub use amount::{Amount, parse_amount};
 pub use as_written::{
     Money, parse_count, parse_electricity_price, parse_intensity, parse_power, parse_rent, parse_time,
     parse_whole_count,

@@ -144,7 +144,7 @@ fn peak_flop_per_s(request: &Request<'_>) -> Option<f64> {
 }
 
 /// Bytes that training takes on a device, and whether they are there.
-fn memory_per_device(request: &Request<'_>, arch: Arch, source: &StepSource) -> (u64, Option<bool>) {
+pub(super) fn memory_per_device(request: &Request<'_>, arch: Arch, source: &StepSource) -> (u64, Option<bool>) {
     // `--software` says what trains where nothing was measured.
     let program = match request.hardware {
         Hardware::Measured(record) | Hardware::Transferred(record, _) => {

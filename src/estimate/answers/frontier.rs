@@ -105,21 +105,24 @@ impl Limits {
 /// of which a goal is not known, are no candidates. Ordered by the first goal.
 #[must_use]
 pub fn frontier(scenarios: Vec<Scenario>, goals: &[Goal]) -> Vec<Scenario> {
-    let mut candidates: Vec<(Vec<f64>, Scenario)> = scenarios
-        .into_iter()
-        .filter(|s| s.fits != Some(false))
-        .filter_map(|s| Some((goals.iter().map(|g| g.of(&s)).collect::<Option<Vec<f64>>>()?, s)))
-        .collect();
-    // A scenario is only ever beaten by one that sorts before it.
+    let candidates = scenarios.into_iter().filter(|s| s.fits != Some(false));
+    let valued = candidates.filter_map(|s| Some((goals.iter().map(|g| g.of(&s)).collect::<Option<Vec<f64>>>()?, s)));
+    unbeaten(valued.collect())
+}
+
+/// Of candidates with their values, all of which are to be small, those that no other beats: in each at most as much, and less in
+/// one. Ordered by the first value.
+pub(super) fn unbeaten<T>(mut candidates: Vec<(Vec<f64>, T)>) -> Vec<T> {
+    // A candidate is only ever beaten by one that sorts before it.
     candidates.sort_by(|a, b| a.0.partial_cmp(&b.0).unwrap_or(std::cmp::Ordering::Equal));
-    let mut kept: Vec<(Vec<f64>, Scenario)> = Vec::new();
-    for (values, scenario) in candidates {
+    let mut kept: Vec<(Vec<f64>, T)> = Vec::new();
+    for (values, candidate) in candidates {
         let beaten = |other: &Vec<f64>| other.iter().zip(&values).all(|(a, b)| a <= b) && *other != values;
         if !kept.iter().any(|(other, _)| beaten(other)) {
-            kept.push((values, scenario));
+            kept.push((values, candidate));
         }
     }
-    kept.into_iter().map(|(_, s)| s).collect()
+    kept.into_iter().map(|(_, candidate)| candidate).collect()
 }
 
 /// What to choose, in a few sentences, and why; `None` if nothing fits.

@@ -1,4 +1,4 @@
-//! What people ask for: an estimate, the footprint of known hours, a comparison, a sweep, a start, a check.
+//! What people ask for: an estimate, the footprint of known hours, a comparison, a sweep, a start, a check, what a budget buys.
 
 pub(super) mod account;
 pub(super) mod compare;
@@ -11,6 +11,7 @@ pub(super) mod footprint;
 pub(super) mod frontier;
 pub(super) mod laid_out;
 pub(super) mod output;
+pub(super) mod plan;
 pub(super) mod prediction;
 pub(super) mod published;
 pub(super) mod schedule;

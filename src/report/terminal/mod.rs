@@ -3,6 +3,7 @@
 mod answer;
 mod estimates;
 mod paint;
+mod plan;
 mod sweep;
 
 use std::fmt::Write;
@@ -16,6 +17,7 @@ use crate::report::table::TextTable;
 pub use answer::{answer_table, assumed_and_next, sentence, short_answer, verdict_of_machines};
 pub use estimates::{explanation_table, layout_text, schedule_text, side_table, variance_table};
 pub use paint::Paint;
+pub use plan::{frontier_table, plan_sentence, plan_table};
 pub use sweep::sweep_table;
 
 fn or_dash<T>(value: Option<T>, show: impl Fn(T) -> String) -> String {
