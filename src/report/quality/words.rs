@@ -127,15 +127,15 @@ pub(super) fn caveats(of: &Quality) -> Vec<String> {
             "Intervals are 95 %, Student's over {n} seeds, of which each is a pair: the same text in the same order."
         ),
     });
-    said.push(if !has_joules(of) {
-        "Joules are not known: a part that draws power has no meter.".to_owned()
-    } else {
+    said.push(if has_joules(of) {
         let meters = sources(of.meters.iter().map(|meter| (&*meter.part, meter.source)));
         if of.joules_are_modelled {
             format!("Joules are modelled, not measured by a counter ({meters}): they follow seconds and load.")
         } else {
             format!("Joules are measured ({meters}).")
         }
+    } else {
+        "Joules are not known: a part that draws power has no meter.".to_owned()
     });
     if of.comparisons.iter().any(|c| c.basis == Basis::Both) {
         said.push("A loss that is not reached gives a bound: nothing is extrapolated.".to_owned());
@@ -161,19 +161,19 @@ fn end_of(of: &Quality, arch: &str) -> Option<Interval> {
 #[must_use]
 pub fn table(of: &Quality) -> TextTable {
     let joules = if of.joules_are_modelled { "J x dense (modelled)" } else { "J x dense" };
-    let mut heads = vec!["architecture", "weights", "loss at the end", "to loss", "steps x dense", "s x dense"];
+    let mut heads = vec!["architecture", "loss at the end", "to loss", "steps x dense", "s x dense"];
     heads.extend(has_joules(of).then_some(joules));
     let mut table = TextTable::new(&heads);
     for arch in &of.archs {
-        let weights = of.runs.iter().find(|run| run.arch == *arch).map_or(0, |run| run.n_params);
         let end = end_of(of, arch).map_or_else(
             || "-".to_owned(),
-            |end| match end.low < end.high {
-                true => format!("{} [{}, {}]", loss(end.mid), loss(end.low), loss(end.high)),
-                false => loss(end.mid),
+            |end| {
+                let scatters = end.low < end.high;
+                let ends = scatters.then(|| format!(" [{}, {}]", loss(end.low), loss(end.high)));
+                loss(end.mid) + &ends.unwrap_or_default()
             },
         );
-        let start = |to: String| vec![label(arch), weights.to_string(), end.clone(), to];
+        let start = |to: String| vec![label(arch), end.clone(), to];
         let Some(comparison) = of.comparisons.iter().find(|c| c.arch == *arch) else {
             let mut row = start("-".to_owned());
             row.resize(heads.len(), "1".to_owned());
@@ -241,7 +241,7 @@ mod tests {
         let mut archs: Vec<String> = Vec::new();
         runs.iter().for_each(|run| {
             if !archs.contains(&run.arch) {
-                archs.push(run.arch.clone())
+                archs.push(run.arch.clone());
             }
         });
         let curves = |arch: &str| -> Vec<Curve<'_>> {
@@ -293,7 +293,7 @@ mod tests {
         let csv = table(&of);
         let (heads, rows) = csv.parts();
         assert_eq!(heads.last().map(String::as_str), Some("J x dense (modelled)"));
-        assert_eq!(rows[1][..4], ["LRT r=64", "600", "4.000", "4.000"]);
+        assert_eq!(rows[1][..3], ["LRT r=64", "4.000", "4.000"]);
     }
 
     #[test]
@@ -306,7 +306,7 @@ mod tests {
         );
         let said = caveats(&of).join(" ");
         assert!(said.contains("One seed has no scatter") && said.contains("Joules are not known"), "{said}");
-        assert!(table(&of).parts().1.iter().any(|row| row[4] == "> 1.00"));
+        assert!(table(&of).parts().1.iter().any(|row| row[3] == "> 1.00"));
         assert_eq!(charts(&of).iter().map(|c| c.name.as_str()).collect::<Vec<_>>(), ["loss_by_s", "loss_by_steps"]);
         let both = found(&[("dense", 0, 1.0, 4.0), (LRT, 0, 0.5, 8.5)], true);
         let worse = found(&[("dense", 0, 1.0, 8.5), (LRT, 0, 0.5, 8.5)], true);
