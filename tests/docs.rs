@@ -107,7 +107,7 @@ fn small(args: &[&str]) -> Vec<String> {
             value.clone_into(&mut small[at + 1]);
         }
     }
-    if args.first() == Some(&"train") {
+    if args.first().is_some_and(|command| ["train", "quality"].contains(command)) {
         for (option, value) in [("--steps", "2"), ("--max-time", "1"), ("--seq-len", "8"), ("--batch-size", "2")] {
             match small.iter().position(|word| word == option) {
                 Some(at) => value.clone_into(&mut small[at + 1]),
@@ -165,10 +165,12 @@ pub(crate) fn desk(args: &[&str]) -> TempDir {
         let account = r#"{"schema": 1, "command": ["./train"], "duration_s": 1, "it_energy_kwh": {"mid": 1, "low": 1, "high": 1}}"#;
         fs::write(path.join(version).join("run.json"), account).unwrap();
     }
-    if args.first() == Some(&"train") {
+    if args.first().is_some_and(|command| ["train", "quality"].contains(command)) {
         fs::copy(root().join("docs/measuring.md"), path.join("text.txt")).unwrap();
         let tiny = gpt2.replace("12}", r#"1, "n_embd": 12, "n_head": 3, "n_positions": 16, "vocab_size": 300}"#);
         fs::write(path.join("config.json"), tiny).unwrap();
+        fs::create_dir(path.join("books")).unwrap();
+        fs::copy(path.join("text.txt"), path.join("books/one.md")).unwrap();
     }
     if args.contains(&"factorize") {
         fs::write(path.join("text.txt"), crate::whitened::sample()).unwrap();

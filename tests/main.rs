@@ -30,6 +30,7 @@ mod progress;
 mod properties;
 mod published_energy;
 mod python;
+mod quality;
 mod questions;
 mod reliability;
 mod reports;

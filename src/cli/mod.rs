@@ -17,6 +17,7 @@ mod plan;
 mod plan_command;
 mod profile;
 mod progress;
+mod quality;
 mod report;
 mod run;
 mod stopping;
@@ -25,6 +26,7 @@ mod sweep;
 mod track;
 mod track_output;
 mod train;
+mod train_common;
 mod validate;
 mod workload;
 
@@ -83,6 +85,8 @@ enum Command {
     Factorize(factorize::Args),
     /// Train a model on text from the first step: loss, time and joules at intervals
     Train(Box<train::Args>),
+    /// Train architectures on the same text, and say what each takes to an equal loss
+    Quality(Box<quality::Args>),
     /// Add what `track` and `forecast` wrote on many hosts, each device and second once
     Sum(sum::Args),
     /// Say whether a run has become dearer, beyond doubt
@@ -158,6 +162,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Footprint(args) => footprint::run(&args, &context),
         Command::Factorize(args) => factorize::run(&args, &context),
         Command::Train(args) => train::run(&args, &context),
+        Command::Quality(args) => quality::run(&args, &context),
         Command::Sum(args) => sum::run(&args, &context),
         Command::Validate(args) => validate::run(&args, &context),
         Command::Report(args) => report::run(&args, &context),

@@ -66,7 +66,7 @@ fn is_short_output(word: &str) -> bool {
 }
 
 /// A word as a shell reads it back.
-fn quoted(word: &str) -> String {
+pub(super) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:%+@".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()

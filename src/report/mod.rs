@@ -6,6 +6,7 @@
 //! | `figures` | what a report shows, before it has a form: the answer, the charts as values |
 //! | `charts` | a chart on paper, as SVG and PNG |
 //! | `page` | one HTML file, and Markdown |
+//! | `quality` | architectures that were trained to an equal loss |
 //! | `sides` | several records side by side |
 //! | `files` | tables and cards for other programs |
 //! | `terminal` | the answer and its tables, for a terminal |
@@ -22,6 +23,7 @@ mod markup;
 mod names;
 mod numbers;
 mod page;
+mod quality;
 mod sides;
 mod summed;
 mod table;
@@ -43,6 +45,7 @@ pub use markup::Markup;
 pub use names::TOOL;
 pub use numbers::{counted, human_hours, interval, percent_saved, significant};
 pub use page::{html, markdown};
+pub use quality::{quality_place, quality_table, quality_text, write_quality};
 pub use sides::{Side, Sides, side_by_side, write_sides};
 pub use summed::{SUM_HEADER, sum_prometheus, sum_rows, sum_text};
 pub use table::{TextTable, wrapped};

@@ -3,7 +3,7 @@
 use super::numbers::{interval, significant};
 use crate::meter::EnergySource;
 use crate::stats::Interval;
-use crate::train::pretrain::{EndedBy, Metered, Point, Training};
+use crate::train::pretrain::{EndedBy, Point, Training};
 
 /// Joules of a watt-hour.
 const WH: f64 = 3600.0;
@@ -37,7 +37,13 @@ pub fn trained_text(of: &Training) -> String {
     };
     let energy = of.total_joules.map_or_else(
         || "energy that is not known".to_owned(),
-        |joules| format!("{} Wh ({})", interval(joules.scaled(1.0 / WH)), sources(&of.meters)),
+        |joules| {
+            format!(
+                "{} Wh ({})",
+                interval(joules.scaled(1.0 / WH)),
+                sources(of.meters.iter().map(|meter| (&*meter.part, meter.source)))
+            )
+        },
     );
     let loss = of.held_out_loss.map_or_else(|| "not known".to_owned(), losses);
     format!(
@@ -51,10 +57,9 @@ fn losses(loss: Interval) -> String {
 }
 
 /// Which parts were measured and which modelled.
-fn sources(meters: &[Metered]) -> String {
-    let said = |meter: &Metered| {
-        let how = if meter.source == EnergySource::Model { "modelled" } else { meter.source.name() };
-        format!("{} {how}", meter.part)
+pub(super) fn sources<'a>(meters: impl Iterator<Item = (&'a str, EnergySource)>) -> String {
+    let said = |(part, source): (&str, EnergySource)| {
+        format!("{part} {}", if source == EnergySource::Model { "modelled" } else { source.name() })
     };
-    meters.iter().map(said).collect::<Vec<_>>().join(", ")
+    meters.map(said).collect::<Vec<_>>().join(", ")
 }

@@ -10,6 +10,7 @@ mod mixture;
 mod period;
 mod quantile;
 mod ratio;
+mod reach;
 mod steady;
 mod uncertain;
 
@@ -22,6 +23,7 @@ pub use loop_forecast::{LoopForecast, LoopPause, loop_forecast};
 pub use mixture::{Component, mixture_quantile, weighted_quantile};
 pub use period::{Period, period_of_ticks};
 pub use quantile::{median, quantile_sorted};
-pub use ratio::ratio_of_means;
+pub use ratio::{ratio_of_means, ratio_of_pairs};
+pub use reach::first_reached;
 pub use steady::{Drift, drift};
 pub use uncertain::{Distribution, Stream};

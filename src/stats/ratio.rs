@@ -43,6 +43,33 @@ pub fn ratio_of_means(base: &[f64], new: &[f64], usual_sd: f64) -> Option<Interv
     Some(Interval { mid: difference.exp(), low: (difference - half).exp(), high: (difference + half).exp() })
 }
 
+/// How many times the first of each pair the second is: the geometric mean over pairs, and its 95 % interval by Student's t on the
+/// logarithms of the ratios. What the two of a pair share cancels. One pair has no scatter, and so no interval.
+///
+/// `None` if there is no pair, or one has a number that is not above 0.
+///
+/// ```
+/// use greenformers::stats::ratio_of_pairs;
+///
+/// let (ratio, interval) = ratio_of_pairs(&[(1.0, 2.0), (10.0, 20.0)]).expect("numbers above 0");
+/// assert!((ratio - 2.0).abs() < 1e-12 && interval.expect("two pairs").high < 2.000_001);
+/// ```
+#[must_use]
+pub fn ratio_of_pairs(pairs: &[(f64, f64)]) -> Option<(f64, Option<Interval>)> {
+    let usable = |x: f64| x.is_finite() && x > 0.0;
+    if !pairs.iter().all(|(base, new)| usable(*base) && usable(*new)) {
+        return None;
+    }
+    let ratios: Vec<f64> = pairs.iter().map(|(base, new)| new / base).collect();
+    let Sample { n, mean, variance } = Sample::of(&ratios)?;
+    let interval = variance.and_then(|variance| {
+        let t = StudentsT::new(0.0, 1.0, n - 1.0).ok()?.inverse_cdf(0.975);
+        let half = t * (variance / n).sqrt();
+        Some(Interval { mid: mean.exp(), low: (mean - half).exp(), high: (mean + half).exp() })
+    });
+    Some((mean.exp(), interval))
+}
+
 struct Sample {
     n: f64,
     mean: f64,
@@ -80,6 +107,20 @@ mod tests {
             (ratio.low - 2.0 * (-half).exp()).abs() < 1e-6 && (ratio.high - 2.0 * half.exp()).abs() < 1e-6,
             "{ratio:?}"
         );
+    }
+
+    #[test]
+    fn pairs_share_what_cancels_and_one_pair_has_no_interval() {
+        // Logarithms of the ratios -0.1, 0 and 0.1 about ln 2: a deviation of 0.1, an error of 0.1 / sqrt 3, t = 4.302653.
+        let of = |base: f64, ln: f64| (base, 2.0 * base * ln.exp());
+        let (ratio, interval) = ratio_of_pairs(&[of(1.0, -0.1), of(50.0, 0.0), of(7.0, 0.1)]).expect("valid");
+        let interval = interval.expect("three pairs");
+        assert!((ratio - 2.0).abs() < 1e-12, "{ratio}");
+        assert!((interval.low - 1.560_074).abs() < 1e-5 && (interval.high - 2.563_981).abs() < 1e-5, "{interval:?}");
+        assert_eq!(ratio_of_pairs(&[(4.0, 2.0)]), Some((0.5, None)));
+        assert_eq!(ratio_of_pairs(&[]), None);
+        assert_eq!(ratio_of_pairs(&[(1.0, 0.0)]), None);
+        assert_eq!(ratio_of_pairs(&[(0.0, 1.0)]), None);
     }
 
     #[test]

@@ -3,3 +3,4 @@
 mod computed;
 pub mod factorize;
 pub mod pretrain;
+pub mod quality;

@@ -84,6 +84,15 @@ pub enum Mark {
         /// Its dashes.
         dash: Dash,
     },
+    /// What lies between two lines with points at the same places, pale, so that what else is there shows through.
+    Area {
+        /// Its lower line.
+        low: Vec<(f64, f64)>,
+        /// Its upper line.
+        high: Vec<(f64, f64)>,
+        /// Its colour.
+        ink: Ink,
+    },
     /// A point with intervals.
     Point {
         /// Where.

@@ -17,6 +17,8 @@ use crate::report::markup::{Markup, clean};
 
 /// Places are whole numbers in plotters; this many of them are a point.
 const FINE: f64 = 2.0;
+/// How much of its colour an area has.
+const PALE: f64 = 0.18;
 
 /// The chart as an SVG element, with a title and a description for those who do not see it, and with what each mark says
 /// when it is pointed at. Its colours are those on paper; see [`fallback_style`].
@@ -157,6 +159,11 @@ fn paint<B: DrawingBackend>(area: &DrawingArea<B, Shift>, scene: &Scene) -> Resu
             Shape::Rect { area: [left, top, right, bottom], ink } => {
                 let corners = [pixel((*left, *top)), pixel((*right, *bottom))];
                 area.draw(&Rectangle::new(corners, colour(*ink).filled())).map_err(|e| failed(&e))?;
+            }
+            Shape::Area { points, ink } => {
+                let points: Vec<_> = points.iter().copied().map(pixel).collect();
+                let style = colour(*ink).mix(PALE).filled();
+                area.draw(&Polygon::new(points, style)).map_err(|e| failed(&e))?;
             }
             Shape::Path { points, ink, width } => {
                 let points: Vec<_> = points.iter().copied().map(pixel).collect();

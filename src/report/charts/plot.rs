@@ -125,6 +125,11 @@ impl Plot<'_> {
                     pen.path(stroke, *ink, 2.0);
                 }
             }
+            Mark::Area { low, high, ink } => {
+                let around = low.iter().chain(high.iter().rev());
+                let points = around.map(|(x, y)| (self.x(*x), self.y(*y))).collect();
+                pen.scene.shapes.push(Shape::Area { points, ink: *ink });
+            }
             Mark::Point { at, x, y, look, tip, .. } => {
                 let at = (self.x(at.0), self.y(at.1));
                 if let Some(interval) = x {

@@ -27,6 +27,13 @@ pub(super) enum Shape {
         /// Its colour.
         ink: Ink,
     },
+    /// A filled shape that lets through what is behind it.
+    Area {
+        /// Its corners.
+        points: Vec<(f64, f64)>,
+        /// Its colour.
+        ink: Ink,
+    },
     /// A line.
     Path {
         /// Its points.

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::catalog::Device;
 use crate::machine::{MachineFacts, host_parts};
@@ -11,7 +11,7 @@ use crate::meter::{Coverage, EnergySource};
 use crate::sensor::Sampler;
 
 /// A meter, and what it said.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Metered {
     /// `cpu`, `memory`.
     pub part: String,
@@ -26,7 +26,7 @@ pub struct Metered {
 }
 
 /// A part without a meter.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NotMetered {
     /// Which.
     pub part: String,

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::init::Init;
 use crate::files::FileError;
 use crate::model::{ArchError, HuggingFaceError};
 use crate::nn::NnError;
@@ -40,6 +41,22 @@ pub enum PretrainError {
     Lora {
         /// What was typed.
         arch: String,
+    },
+    /// A beginning of factors, and no factors.
+    #[error(
+        "`{arch}` has no factors that `--init {init}` could begin: expected lrt\nhint: `--arch lrt:rank=64`, or leave `--init` out"
+    )]
+    NoFactors {
+        /// What was typed.
+        arch: String,
+        /// How it was to begin.
+        init: Init,
+    },
+    /// A decomposition did not converge.
+    #[error("no singular values are found of `{name}`\nhint: `--init normal`, or another `--seed`")]
+    NoSingularValues {
+        /// Which linear.
+        name: String,
     },
     /// No text is there.
     #[error("`{}` has no text: expected a file, or a folder with .txt or .md files", path.display())]

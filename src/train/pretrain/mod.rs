@@ -6,6 +6,8 @@ mod corpus;
 mod describe;
 mod energy;
 mod error;
+mod init;
+mod spectral;
 mod state;
 mod text;
 mod trainer;
@@ -21,6 +23,7 @@ use self::describe::Described;
 use self::energy::{Energy, Spent, gain_uncertainty};
 pub use self::energy::{Metered, NotMetered};
 pub use self::error::PretrainError;
+pub use self::init::Init;
 use self::state::{Files, Settings, State};
 pub use self::trainer::{Schedule, Trainer};
 use self::vocabulary::Vocabulary;
@@ -72,6 +75,8 @@ pub struct Request {
     pub subject: Subject,
     /// As what.
     pub arch: Arch,
+    /// How the factors of an LRT begin; other architectures have none.
+    pub init: Init,
     /// The tokenizer; `None`: one is trained on the text.
     pub tokenizer: Option<PathBuf>,
     /// The most tokens of one that is trained.
@@ -126,7 +131,7 @@ pub struct Point {
 }
 
 /// Why a training ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EndedBy {
     /// It has not.
@@ -140,7 +145,7 @@ pub enum EndedBy {
 }
 
 /// An account of a training, as `train.json` has it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Training {
     /// The version of this form.
     pub schema: u32,
@@ -148,6 +153,9 @@ pub struct Training {
     pub model: String,
     /// As what.
     pub arch: String,
+    /// How the factors of low-rank linears began. It was added to schema 1: an account without it is of `normal`.
+    #[serde(default)]
+    pub init: Init,
     /// Its weights, those that stay as they were drawn included.
     pub n_params: u64,
     /// Rows of its table of tokens.
@@ -223,9 +231,7 @@ pub fn pretrain(
     if steps.is_none() && seconds.is_none() && loss.is_none() {
         return Err(PretrainError::NoEnd);
     }
-    if let Arch::Lora { .. } = request.arch {
-        return Err(PretrainError::Lora { arch: request.arch.to_string() });
-    }
+    request.check()?;
     let state = if request.resume { Some(state::read(&request.output)?) } else { None };
     if state.is_none() {
         is_free(&request.output).map_err(|_| PretrainError::Exists { path: request.output.clone() })?;
@@ -234,11 +240,18 @@ pub fn pretrain(
     let model = &described.model;
     request.arch.check(model)?;
     let settings = settings(request, (&described, &corpus, seq_len), state.as_ref())?;
+    if let Some(done) = state.as_ref().and_then(|state| finished(request, state)) {
+        return Ok(done);
+    }
     let schedule = Schedule { lr: settings.lr, warmup_steps: settings.warmup_steps, decay_steps: settings.decay_steps };
     let trainer = match &state {
         None => {
-            let params = Params::random(request.seed, DType::F32, &Device::Cpu).with_constants(described.json());
-            Trainer::new(model, request.arch, params, schedule)?
+            let drawn = || Params::random(request.seed, DType::F32, &Device::Cpu).with_constants(described.json());
+            let trainer = Trainer::new(model, request.arch, drawn(), schedule)?;
+            if request.init == Init::Spectral {
+                spectral::begin(model, trainer.params(), drawn())?;
+            }
+            trainer
         }
         Some(state) => {
             let mut trainer = Trainer::new(model, request.arch, state::params(&request.output)?, schedule)?;
@@ -251,6 +264,7 @@ pub fn pretrain(
         schema: JSON_SCHEMA,
         model: name,
         arch: request.arch.to_string(),
+        init: request.init,
         n_params: trainer.params().count(),
         vocab_size: model.vocab_size,
         seq_len,
@@ -292,6 +306,60 @@ pub fn pretrain(
     let config = described.text(request.arch);
     let run = Run { request, settings, schedule, corpus, held_out, energy, steps, total, trainer, losses: Vec::new() };
     run.run(training, (&config, &vocabulary.json), observe)
+}
+
+impl Request {
+    /// Whether the architecture is one that is trained, of this model, and begins as is asked.
+    ///
+    /// # Errors
+    /// If it does not fit the model, trains beside another, or has no factors for a beginning of factors.
+    pub fn check(&self) -> Result<(), PretrainError> {
+        if let Arch::Lora { .. } = self.arch {
+            return Err(PretrainError::Lora { arch: self.arch.to_string() });
+        }
+        if self.init != Init::Normal && self.arch.rank().is_none() {
+            return Err(PretrainError::NoFactors { arch: self.arch.to_string(), init: self.init });
+        }
+        Ok(self.arch.check(&self.model()?)?)
+    }
+
+    /// The model that is trained, but for the vocabulary that a tokenizer gives it.
+    ///
+    /// # Errors
+    /// If its description is not understood.
+    pub fn model(&self) -> Result<Config, PretrainError> {
+        Ok(match &self.subject {
+            Subject::Shape(_, model) => {
+                let length = self.seq_len.unwrap_or_else(|| model.max_seq_len.min(USUAL_LENGTH));
+                (**model).clone().with_room_for(length)
+            }
+            Subject::Description(_, text) => Described::given(text)?.model,
+        })
+    }
+}
+
+/// Whether a folder has a training to go on with.
+pub(super) fn is_begun(folder: &Path) -> bool {
+    folder.join(state::STATE).is_file()
+}
+
+/// Where a training has its tokenizer.
+pub(super) fn tokenizer_of(folder: &Path) -> PathBuf {
+    folder.join(state::TOKENIZER)
+}
+
+/// Steps of a warm-up that nobody gave, where the rate falls until `decay_steps`.
+pub(super) fn usual_warmup(decay_steps: Option<u64>) -> u64 {
+    decay_steps.map_or(EVERY, |steps| (steps / 10).min(EVERY))
+}
+
+/// The account of a training that has made all steps already: it stays as it is.
+fn finished(request: &Request, state: &State) -> Option<Training> {
+    let text = read_text(&request.output.join(state::RECORD), MOST_RECORD).ok()?;
+    // It is written last, so that all else is of the same step.
+    let done: Training = serde_json::from_str(&text).ok()?;
+    let is_whole = done.steps == state.step && done.ended_by != EndedBy::Running;
+    (is_whole && request.end.steps == Some(state.step)).then_some(done)
 }
 
 /// The model with its description, the vocabulary, the tokens, and the length of sequences.
@@ -341,14 +409,14 @@ fn settings(
     state: Option<&State>,
 ) -> Result<Settings, PretrainError> {
     let decay_steps = request.decay_steps.or(request.end.steps);
-    let usual_warmup = decay_steps.map_or(EVERY, |steps| (steps / 10).min(EVERY));
     let mut settings = Settings {
         config: described.text(request.arch),
         arch: request.arch.to_string(),
+        init: request.init,
         seq_len,
         batch_size: request.batch_size,
         lr: request.lr,
-        warmup_steps: request.warmup_steps.unwrap_or(usual_warmup),
+        warmup_steps: request.warmup_steps.unwrap_or_else(|| usual_warmup(decay_steps)),
         decay_steps,
         seed: request.seed,
         tokens: corpus.fingerprint(),
@@ -360,6 +428,7 @@ fn settings(
     let text = |number: Option<u64>| number.map_or_else(|| "none".to_owned(), |number| number.to_string());
     let pairs = [
         ("`--arch`", before.arch.clone(), settings.arch.clone()),
+        ("`--init`", before.init.to_string(), settings.init.to_string()),
         ("`--seq-len`", before.seq_len.to_string(), settings.seq_len.to_string()),
         ("`--batch-size`", before.batch_size.to_string(), settings.batch_size.to_string()),
         ("`--lr`", before.lr.to_string(), settings.lr.to_string()),

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::PretrainError;
+use super::init::Init;
 use super::trainer::Trainer;
 use crate::files::{read_head, write_whole, write_whole_folder};
 use crate::nn::{Checkpoint, NnError, Params};
@@ -35,6 +36,9 @@ const MOMENTS: [&str; 2] = ["moment1.", "moment2."];
 pub(super) struct Settings {
     pub(super) config: String,
     pub(super) arch: String,
+    /// States without it are of `normal`.
+    #[serde(default)]
+    pub(super) init: Init,
     pub(super) seq_len: usize,
     pub(super) batch_size: usize,
     pub(super) lr: f64,
