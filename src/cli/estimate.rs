@@ -6,14 +6,14 @@ use anyhow::{Context as _, Result, bail};
 use greenformers::catalog::{AttentionUse, Device, SoftwareSpec};
 use greenformers::estimate::{
     Cluster, ConditionsSpec, Estimate, EstimateError, Hardware, LayoutSpec, Network, OwnSoftware, Recipe, Request,
-    estimate, parse_devices_per_node, recommend_architecture, unused_record,
+    StepsToLoss, estimate, parse_devices_per_node, recommend_architecture, to_equal_loss, unused_record,
 };
 use greenformers::files::{JSON_SCHEMA, read_text};
 use greenformers::model::Arch;
 use greenformers::record::{Record, Workload};
 use greenformers::report::{
-    assumptions_table, estimates_frame, explanation_table, layout_text, schedule_text, short_answer, side_table,
-    to_csv, variance_table, verdict_of_machines, wrapped,
+    assumptions_table, equal_loss_text, estimates_frame, explanation_table, layout_text, schedule_text, short_answer,
+    side_table, to_csv, variance_table, verdict_of_machines, wrapped,
 };
 use greenformers::stats::Interval;
 use greenformers::units::{DType, Watts, parse_power};
@@ -21,7 +21,8 @@ use serde::Serialize;
 
 use super::Context;
 use super::common::{
-    ConditionsArgs, Format, command_with, is_account, paint, parse_seconds, print, print_json, warnings_text, width,
+    ConditionsArgs, Format, MOST_ACCOUNT_BYTES, command_with, is_account, paint, parse_seconds, print, print_json,
+    warnings_text, width,
 };
 use super::forecast_file::ForecastFile;
 use super::sweep::{self, SweepArgs};
@@ -32,6 +33,7 @@ use super::workload::{WorkloadArgs, model_file};
   greenformers estimate reports/mine                         the machine that was measured
   greenformers estimate bert-large --hardware a100-sxm4-40gb --devices 8 --cloud aws --region eu-west-1
   greenformers estimate gpt2 --instance p4d.24xlarge --tokens 50B
+  greenformers estimate bert-base --hardware h100-sxm5 --quality published   what variants take to the loss of dense
   greenformers estimate config.json --hardware h100-sxm5 --devices 8 --tokens 10B --batch-tokens 0.5M --seq-len 4096
   greenformers estimate --hardware a100-sxm4-80gb --devices 8 --grid aws-eu-north-1
   greenformers estimate --hardware h100-sxm5 --devices 64 --network 8xinfiniband-ndr
@@ -99,6 +101,10 @@ pub(super) struct Args {
     conditions: ConditionsArgs,
     #[command(flatten)]
     sweep: SweepArgs,
+    /// Say also what each architecture takes to the loss of dense, and not for the same number of steps: by the DIR or quality.json of
+    /// `greenformers quality`, or `published` for what others found
+    #[arg(long, value_name = "RECORD|published", conflicts_with = "sweep")]
+    quality: Option<PathBuf>,
     /// Print all that is assumed, with sources, and memory, water and what makes the numbers uncertain
     #[arg(long)]
     assumptions: bool,
@@ -272,6 +278,9 @@ fn estimates(args: &Args, asked: &Asked, device: Option<Device>, context: &Conte
         conditions: &conditions,
         seed: args.seed,
     })?;
+    if let Some(evidence) = &args.quality {
+        to_equal_loss(&mut estimates, &workload.model, &steps_to_loss(evidence)?);
+    }
     if let (Some(record), None) = (record, used) {
         estimates.iter_mut().for_each(|e| e.warnings.push(unused_record(record)));
     }
@@ -291,6 +300,15 @@ fn given_by_forecast(asked: &Asked, device: Option<Device>) -> Result<Hardware<'
     }
     let (step_s, power_w) = (forecast.step_s, forecast.power_w);
     Ok(Hardware::Given { step_s, power_w, device: None, model_is_known: false, is_forecast: true })
+}
+
+/// What is known of steps to an equal loss: published, or measured by `quality`.
+fn steps_to_loss(path: &Path) -> Result<StepsToLoss> {
+    if path.as_os_str() == "published" {
+        return Ok(StepsToLoss::Published);
+    }
+    let file = if path.is_dir() { path.join("quality.json") } else { path.to_owned() };
+    Ok(StepsToLoss::of_quality(&read_text(&file, MOST_ACCOUNT_BYTES)?)?)
 }
 
 /// A program of the user's, as `catalog calibrate` wrote it.
@@ -316,6 +334,7 @@ fn text(estimates: &[Estimate], args: &Args) -> String {
     {
         text.push_str(&wrapped(&format!("{name}: {reason}"), width, "  "));
     }
+    text.push_str(&equal_loss_text(estimates, width));
     text.push_str(&layout_text(estimates, width));
     text.push_str(&schedule_text(estimates));
     if args.sweep.recommend {

@@ -38,6 +38,14 @@ pub enum EstimateError {
     /// The devices cannot be laid out so.
     #[error(transparent)]
     Layout(#[from] LayoutError),
+    /// No factors in steps to an equal loss.
+    #[error(
+        "no steps to an equal loss are read: {reason}\nhint: `greenformers quality TEXT -o DIR` measures them; `--quality published` takes what others found"
+    )]
+    NoQuality {
+        /// Why.
+        reason: String,
+    },
     /// There is nothing to compute on.
     #[error("`--devices 0`: expected at least 1")]
     NoDevices,

@@ -15,10 +15,11 @@ pub use answers::account::{Account, MeteredPart, account};
 pub use answers::compare::{ArchRow, Comparison, InferenceRow, LengthComparison, compare};
 pub use answers::crossover::{Change, Crossover, PerToken};
 pub use answers::elsewhere::{ModelledCrossovers, modelled_crossovers};
+pub use answers::equal_loss::to_equal_loss;
 pub use answers::footprint::{FootprintRequest, footprint};
 pub use answers::frontier::{Goal, Limits, UnknownGoal, frontier, recommend, recommend_architecture};
 pub use answers::laid_out::{LaidOut, OtherLayout, Traffic};
-pub use answers::output::Estimate;
+pub use answers::output::{EqualLoss, Estimate};
 pub use answers::plan::{
     Budget, LeftOut, Machine, Plan, PlanError, PlanRequest, PlannedRun, SEQ_LEN, Scaling, Shape, Trained, plan, shapes,
     usual_batch,
@@ -44,6 +45,7 @@ pub use request::own_software::OwnSoftware;
 pub use request::recipe::Recipe;
 pub use request::rent::Rent;
 pub use request::spec::{ConditionsSpec, UsualSite};
+pub use request::steps_to_loss::{StepsFactor, StepsToLoss};
 pub use request::training::{Hardware, Request, unused_record};
 pub use steps::given::modelled_power;
 pub use steps::measured::measured_step;

@@ -6,6 +6,7 @@ pub(super) mod crossover;
 mod describe;
 mod draws;
 pub(super) mod elsewhere;
+pub(super) mod equal_loss;
 mod explain;
 pub(super) mod footprint;
 pub(super) mod frontier;

@@ -66,6 +66,9 @@ pub struct Estimate {
     pub layout: Option<LaidOut>,
     /// Ratios to the dense architecture under the same conditions: 0.7 saves 30 %.
     pub vs_dense: Option<Compared<Interval>>,
+    /// The same to an equal loss, where it was asked for: an architecture may need more steps than dense.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub equal_loss: Option<EqualLoss>,
     /// Why numbers are missing, by name.
     pub missing: BTreeMap<&'static str, String>,
     /// When to start, where the hours of the grid are known.
@@ -78,6 +81,17 @@ pub struct Estimate {
     pub assumptions: Vec<Assumption>,
     /// Caveats.
     pub warnings: Vec<Warning>,
+}
+
+/// An architecture beside dense, to an equal loss.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct EqualLoss {
+    /// Steps over those of dense.
+    pub steps_vs_dense: Interval,
+    /// Ratios to dense, as `vs_dense` has them for the same number of steps.
+    pub vs_dense: Compared<Interval>,
+    /// What the factor in steps stands on.
+    pub source: String,
 }
 
 /// An architecture as files have it: its kind, its specification as on the command line, its name for people, and what it has
@@ -140,6 +154,7 @@ impl Estimate {
             fits: None,
             layout: None,
             vs_dense: None,
+            equal_loss: None,
             missing: BTreeMap::new(),
             schedule: None,
             variance: Vec::new(),

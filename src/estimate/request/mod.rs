@@ -9,4 +9,5 @@ pub(super) mod own_software;
 pub(super) mod recipe;
 pub(super) mod rent;
 pub(super) mod spec;
+pub(super) mod steps_to_loss;
 pub(super) mod training;

@@ -253,6 +253,8 @@ mod tests {
         let seeds = 1 + runs.iter().map(|run| run.seed).max().unwrap_or(0);
         let meter = |part: &str| Meter { part: part.to_owned(), source: EnergySource::Model };
         Quality {
+            d_model: 256,
+            n_layers: 4,
             schema: 1,
             model: "decoder of 4 x 256".to_owned(),
             archs,

@@ -8,6 +8,7 @@ use crate::estimate::{Assumption, Basis, Estimate, Quantity, Value};
 use crate::model::Arch;
 use crate::report::numbers::{human_hours, interval, significant, time_unit, times_dense};
 use crate::report::table::{TextTable, wrapped};
+use crate::stats::Interval;
 
 /// How many assumptions are said.
 const MOST: usize = 3;
@@ -94,6 +95,8 @@ fn table(estimates: &[Estimate], intervals: bool, energy: bool) -> TextTable {
     header.extend(["kgCO2e", "USD"]);
     let compared = estimates.iter().any(|e| e.vs_dense.is_some());
     header.extend(compared.then_some(if intervals { "time / dense" } else { "/ dense" }));
+    let to_loss = estimates.iter().any(|e| e.equal_loss.is_some());
+    header.extend(to_loss.then_some(if intervals { "to equal loss" } else { "to loss" }));
     let mut table = TextTable::new(&header);
     let shown = |v| if intervals { interval(v) } else { significant(v.mid) };
     for (e, name) in estimates.iter().zip(names.names) {
@@ -101,9 +104,12 @@ fn table(estimates: &[Estimate], intervals: bool, energy: bool) -> TextTable {
         let mut row = vec![name, or_dash(wall(e), |h| interval(h.scaled(per_hour)))];
         row.extend(energy.then(|| of(Quantity::FacilityEnergy)));
         row.extend([of(Quantity::Operational), of(Quantity::Cost)]);
+        let of_dense = |r: Interval| if intervals { times_dense(r) } else { format!("{:.2}", r.mid) };
         if compared {
-            let ratio = e.ratio(Quantity::Wall);
-            row.push(or_dash(ratio, |r| if intervals { times_dense(r) } else { format!("{:.2}", r.mid) }));
+            row.push(or_dash(e.ratio(Quantity::Wall), of_dense));
+        }
+        if to_loss {
+            row.push(or_dash(e.equal_loss.as_ref().and_then(|to| to.vs_dense.of(Quantity::Wall)), of_dense));
         }
         table.row(row);
     }
@@ -185,6 +191,21 @@ pub fn short_answer(estimates: &[Estimate], verdict: Option<&str>, next: &str, w
     said = wrapped(&said, width, "");
     let table = answer_table(estimates, width).render(width);
     [said, table, assumed_and_next(Some(first), next, width)]
+}
+
+/// How many times the steps of dense each architecture needs to its loss, and what that stands on.
+#[must_use]
+pub fn equal_loss_text(estimates: &[Estimate], width: usize) -> String {
+    let mut said: Vec<String> = Vec::new();
+    for estimate in estimates {
+        let Some(to) = &estimate.equal_loss else { continue };
+        let steps = times_dense(to.steps_vs_dense);
+        let line = format!("to equal loss: {} needs {steps} of dense's steps ({})", estimate.label(), to.source);
+        if !said.contains(&line) {
+            said.push(line);
+        }
+    }
+    said.iter().map(|line| wrapped(line, width, "  ")).collect()
 }
 
 /// What an estimate assumes that matters most, and the next command.

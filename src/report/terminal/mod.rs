@@ -14,7 +14,7 @@ use crate::record::{CellSummary, Status};
 use crate::report::numbers::{significant, times_dense};
 use crate::report::table::TextTable;
 
-pub use answer::{answer_table, assumed_and_next, sentence, short_answer, verdict_of_machines};
+pub use answer::{answer_table, assumed_and_next, equal_loss_text, sentence, short_answer, verdict_of_machines};
 pub use estimates::{explanation_table, layout_text, schedule_text, side_table, variance_table};
 pub use paint::Paint;
 pub use plan::{frontier_table, plan_sentence, plan_table};

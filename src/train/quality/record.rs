@@ -46,6 +46,10 @@ pub struct Quality {
     pub schema: u32,
     /// The name of what is trained.
     pub model: String,
+    /// Its width.
+    pub d_model: usize,
+    /// Its layers.
+    pub n_layers: usize,
     /// The architectures as they were asked for.
     pub archs: Vec<String>,
     /// Seeds of each.
@@ -101,6 +105,7 @@ impl Quality {
         let comparisons: Option<Vec<Comparison>> =
             others.map(|arch| compare(&arch.to_string(), &dense, &curves(*arch))).collect();
         let comparisons = comparisons?;
+        let shape = plan.shared.model().ok()?;
         let (_, _, first) = trained.first()?;
         let first = first.clone();
         let run = |(arch, folder, training): (Arch, PathBuf, Training)| Run {
@@ -115,6 +120,8 @@ impl Quality {
         Some(Self {
             schema: JSON_SCHEMA,
             model: first.model,
+            d_model: shape.d_model,
+            n_layers: shape.n_layers,
             archs: plan.archs.iter().map(Arch::to_string).collect(),
             seeds: plan.seeds,
             steps: plan.steps,
