@@ -147,15 +147,13 @@ fn a_sweep_ends_as_an_estimate_does() {
     7.69 [4.21, 22.6] kgCO2e (life-cycle); modelled, not
     measured.
 
-    All: software: unknown, architecture: dense, grid: fra,
-      fits: yes
-    hardware        devices  dtype  time h  kWh  kgCO2e  USD
-    h100-sxm5-80gb        8  bf16     14.4  145    7.69  565
-    h100-sxm5-80gb        8  f16      14.4  145    7.69  565
-    h100-sxm5-80gb        1  bf16     83.6  109    5.72  374
-    h100-sxm5-80gb        1  f16      83.6  109    5.72  374
-    4 of 16, those first that no other beats in all of time,
-    cost, CO2e: `--format csv` or `--out FILE` has the rest
+    All: dtype: bf16, f16, software: unknown, architecture:
+      dense, grid: fra, fits: yes
+    hardware        devices  time h  kWh  kgCO2e  USD
+    h100-sxm5-80gb        8    14.4  145    7.69  565
+    h100-sxm5-80gb        1    83.6  109    5.72  374
+    4 of 16, beaten by none in all of time, cost, CO2e;
+    `--format csv` or `--out FILE` has all
 
     assumed: software: unknown (`--software eager`,
              `compiled` or `optimised`)
@@ -166,10 +164,9 @@ fn a_sweep_ends_as_an_estimate_does() {
     next:    greenformers estimate bert-large --sweep hardware=a100-sxm4-40gb,h100-sxm5,devices=1,8,grid=fra,pol,dtype=bf16,f16 --recommend
     ");
     insta::assert_snapshot!(answer(JOBS[11], 100), @r"
-    choose dense in bf16 on 8 x NVIDIA H100 SXM5 80 GB, unknown software, France: 5.1 h, 216 USD, 2.70
-    kgCO2e; of 4 scenarios that fit it has the smallest product of time, cost, CO2e; no other needs less
-    time, cost or CO2e. It takes 2.991 to 18.456 h with 95 % probability, and 3 others may finish within
-    that: which is faster is not known until a step of each is measured.
+    Choose dense in bf16 on 8 x NVIDIA H100 SXM5 80 GB, France: 5.05 [2.99, 18.5] h, 216 USD, 2.70
+    kgCO2e. Of 4 scenarios that fit, it has the smallest product of time, cost and CO2e. None takes less
+    time, cost or CO2e. 3 others may be as fast: a measured step of each would tell.
 
     All: devices: 8, dtype: bf16, software: unknown, architecture: dense, fits: yes
     hardware        grid             time h               kWh             kgCO2e               USD

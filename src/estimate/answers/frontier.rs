@@ -142,11 +142,11 @@ pub fn recommend(scenarios: &[Scenario], axes: &Axes, goals: &[Goal]) -> Option<
     let time = choice.wall_h();
     let mut said = vec![
         format!(
-            "Choose {}: {} h, {:.3} to {:.3} h with 95 % probability; {}.",
+            "Choose {}: {} [{}, {}] h, {}.",
             name(choice, axes),
-            hours(time.mid),
-            time.low,
-            time.high,
+            three_digits(time.mid),
+            three_digits(time.low),
+            three_digits(time.high),
             numbers(choice)
         ),
         format!(
@@ -159,7 +159,7 @@ pub fn recommend(scenarios: &[Scenario], axes: &Axes, goals: &[Goal]) -> Option<
     for (i, goal) in goals.iter().enumerate() {
         let (best, best_values) = known.iter().min_by(|a, b| a.1[i].total_cmp(&b.1[i]))?;
         if values[i].max(0.1 * least[i]) / best_values[i].max(0.1 * least[i]) > 1.005 {
-            let of_best = format!("{} h, {}", hours(best.wall_h().mid), numbers(best));
+            let of_best = format!("{} h, {}", three_digits(best.wall_h().mid), numbers(best));
             others.push(format!("{} {} ({of_best})", beside(best, choice, axes), goal.least()));
         } else {
             unbeaten.push(goal.to_string());
@@ -264,15 +264,16 @@ fn beside(s: &Scenario, choice: &Scenario, axes: &Axes) -> String {
     format!("{} x {}{other}", s.devices, axes.hardware[s.hardware].0.name)
 }
 
-/// Hours to a digit behind the point, or to three digits below one.
-fn hours(hours: f64) -> String {
-    if hours < 1.0 { format!("{hours:.3}") } else { format!("{hours:.1}") }
+/// A number above 0 to three digits.
+fn three_digits(x: f64) -> String {
+    let behind = [100.0, 10.0, 1.0, 0.1].into_iter().take_while(|least| x < *least).count();
+    format!("{x:.behind$}")
 }
 
 /// What a scenario costs and emits.
 fn numbers(s: &Scenario) -> String {
-    let cost = Goal::Cost.of(s).map_or_else(|| "cost not known".to_owned(), |usd| format!("{usd:.0} USD"));
-    format!("{cost}, {:.2} kgCO2e", s.operational_kgco2e().mid)
+    let cost = Goal::Cost.of(s).map_or_else(|| "cost not known".to_owned(), |usd| format!("{} USD", three_digits(usd)));
+    format!("{cost}, {} kgCO2e", three_digits(s.operational_kgco2e().mid))
 }
 
 #[cfg(test)]
@@ -341,7 +342,7 @@ mod tests {
         let axes = Axes { grids: vec![(grid, [conditions.clone(), conditions])], ..axes };
         let all = [scenario(1487.0, Some(10.0), 0.0), scenario(9.4, Some(11.0), 0.0)];
         let sentence = recommend(&all, &axes, &[Goal::Time, Goal::Cost, Goal::Co2e]).expect("something fits");
-        assert!(sentence.contains(": 9.4 h, 9.400 to 9.400 h with 95 % probability; 11 USD"), "{sentence}");
+        assert!(sentence.contains(": 9.40 [9.40, 9.40] h, 11.0 USD"), "{sentence}");
     }
 
     #[test]
