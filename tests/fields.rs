@@ -176,6 +176,14 @@ fn with_a_layout() -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
+/// Estimates to an equal loss, which no committed report has.
+fn to_an_equal_loss() -> Value {
+    let args = "estimate --hardware h100-sxm5 --quality published --format json";
+    let output = program().args(args.split(' ')).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
 /// What a budget buys: of a workload on one machine, as the largest model, and on several machines of which one is left out.
 fn plans() -> [Value; 3] {
     let fixed =
@@ -227,6 +235,7 @@ fn every_field_of_records_and_estimates_is_in_its_table_and_every_field_of_a_tab
     walk.object(&with_rare_fields(), "record.json");
     walk.object(&with_a_schedule(), "estimates.json");
     walk.object(&with_a_layout(), "estimates.json");
+    walk.object(&to_an_equal_loss(), "estimates.json");
     plans().iter().for_each(|plan| walk.object(plan, "plan"));
     walk.object(&account_of_a_rank(), "accounts");
     let desk = crate::training::folder();
