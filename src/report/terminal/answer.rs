@@ -199,8 +199,9 @@ pub fn equal_loss_text(estimates: &[Estimate], width: usize) -> String {
     let mut said: Vec<String> = Vec::new();
     for estimate in estimates {
         let Some(to) = &estimate.equal_loss else { continue };
-        let steps = times_dense(to.steps_vs_dense);
-        let line = format!("to equal loss: {} needs {steps} of dense's steps ({})", estimate.label(), to.source);
+        let steps = interval(to.steps_vs_dense);
+        let line =
+            format!("to equal loss: {} needs {steps} times the steps of dense ({})", estimate.label(), to.source);
         if !said.contains(&line) {
             said.push(line);
         }
