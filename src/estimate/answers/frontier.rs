@@ -152,7 +152,7 @@ pub fn recommend(scenarios: &[Scenario], axes: &Axes, goals: &[Goal]) -> Option<
         format!(
             "Of {} scenarios that fit, it has the smallest product of {}.",
             known.len(),
-            listed(goals.iter().map(ToString::to_string).collect(), "and")
+            listed(&goals.iter().map(ToString::to_string).collect::<Vec<_>>(), "and")
         ),
     ];
     let (mut others, mut unbeaten) = (Vec::new(), Vec::new());
@@ -166,10 +166,10 @@ pub fn recommend(scenarios: &[Scenario], axes: &Axes, goals: &[Goal]) -> Option<
         }
     }
     if !others.is_empty() {
-        said.push(format!("{}.", listed(others, "and")));
+        said.push(format!("{}.", listed(&others, "and")));
     }
     if !unbeaten.is_empty() {
-        said.push(format!("None takes less {}.", listed(unbeaten, "or")));
+        said.push(format!("None takes less {}.", listed(&unbeaten, "or")));
     }
     let rivals = known.iter().filter(|(s, _)| !std::ptr::eq(*s, *choice) && s.wall_h().low <= time.high).count();
     said.push(match rivals {
@@ -188,7 +188,7 @@ pub fn recommend(scenarios: &[Scenario], axes: &Axes, goals: &[Goal]) -> Option<
 }
 
 /// `a, b and c`
-fn listed(words: Vec<String>, before_last: &str) -> String {
+fn listed(words: &[String], before_last: &str) -> String {
     match words.split_last() {
         Some((last, [])) => last.clone(),
         Some((last, others)) => format!("{} {before_last} {last}", others.join(", ")),

@@ -200,9 +200,10 @@ impl Campaign<'_> {
     /// What a cell is called while it is measured: with its layers, where several depths are.
     fn called(&self, cell: &Cell) -> String {
         let points = &self.plan.points;
-        match points.iter().any(|p| p.n_layers != points[0].n_layers) {
-            true => format!("{}, {} layers", cell.label(), cell.n_layers),
-            false => cell.label(),
+        if points.iter().any(|p| p.n_layers != points[0].n_layers) {
+            format!("{}, {} layers", cell.label(), cell.n_layers)
+        } else {
+            cell.label()
         }
     }
 

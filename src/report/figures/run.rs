@@ -152,7 +152,7 @@ pub(super) fn whole_run(estimates: &[Estimate], modelled_power: bool, palette: &
         about: "Bars are medians with 95 % intervals, and the numbers behind them are in the unit of their group. The intervals \
                 share grid, site and price: compare architectures by what they save, not by whether these overlap."
             .to_owned(),
-        x: Axis::new(format!("% of {}", name_of(estimates.first()?, estimates)), Scale::linear_over(ends.into_iter())),
+        x: Axis::new(format!("% of {}", name_of(estimates.first()?, estimates)), Scale::linear_over(ends)),
         y: Axis::new("", Scale::Rows(bands)),
         marks,
         legend: Vec::new(),
