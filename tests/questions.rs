@@ -216,6 +216,29 @@ fn a_machine_without_the_memory_is_named_and_does_not_win() {
 }
 
 #[test]
+fn an_equal_loss_stands_beside_an_equal_number_of_steps() {
+    let text = answer("estimate --hardware h100-sxm5 --quality published", 200);
+    let row = text.lines().find(|line| line.starts_with("LRT r=256")).unwrap();
+    // 0.87 of dense's time for as many steps, and 1.47 times as many steps to its loss.
+    assert!(row.contains("0.87 [") && row.contains("1.28 ["), "{row}");
+    assert!(
+        text.contains("LRT r=256 needs 1.47 [0.899, 2.39] times the steps of dense (published: Wei et al. 2024"),
+        "{text}"
+    );
+    for (args, said) in [
+        (["--arch", "dense", "--quality", "published"], "says nothing of these architectures beside dense"),
+        (["--arch", "lrt:rank=256", "--quality", "published"], "hint: `--arch dense --arch lrt:rank=256`"),
+        (["--arch", "dense", "--quality", "README.md"], "`README.md` says nothing of steps to an equal loss: "),
+    ] {
+        let mut program = Command::cargo_bin("greenformers").unwrap();
+        program.current_dir(env!("CARGO_MANIFEST_DIR")).args(["estimate", "--hardware", "h100-sxm5"]).args(args);
+        let output = program.output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(1) && error.contains(said), "{args:?}: {error}");
+    }
+}
+
+#[test]
 fn machines_are_compared_by_one_architecture() {
     let text = answer("estimate bert-base --hardware a100-sxm4-80gb,h100-sxm5 --devices 8 --cloud aws", 500);
     let verdict = text.lines().next().unwrap();

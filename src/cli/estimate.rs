@@ -280,6 +280,12 @@ fn estimates(args: &Args, asked: &Asked, device: Option<Device>, context: &Conte
     })?;
     if let Some(evidence) = &args.quality {
         to_equal_loss(&mut estimates, &workload.model, &steps_to_loss(evidence)?);
+        if estimates.iter().all(|e| e.equal_loss.is_none()) {
+            bail!(
+                "`--quality {}` says nothing of these architectures beside dense\nhint: `--arch dense --arch lrt:rank=256`",
+                evidence.display()
+            );
+        }
     }
     if let (Some(record), None) = (record, used) {
         estimates.iter_mut().for_each(|e| e.warnings.push(unused_record(record)));
@@ -308,7 +314,7 @@ fn steps_to_loss(path: &Path) -> Result<StepsToLoss> {
         return Ok(StepsToLoss::Published);
     }
     let file = if path.is_dir() { path.join("quality.json") } else { path.to_owned() };
-    Ok(StepsToLoss::of_quality(&read_text(&file, MOST_ACCOUNT_BYTES)?)?)
+    Ok(StepsToLoss::of_quality(&read_text(&file, MOST_ACCOUNT_BYTES)?, &file.display().to_string())?)
 }
 
 /// A program of the user's, as `catalog calibrate` wrote it.

@@ -40,9 +40,11 @@ pub enum EstimateError {
     Layout(#[from] LayoutError),
     /// No factors in steps to an equal loss.
     #[error(
-        "no steps to an equal loss are read: {reason}\nhint: `greenformers quality TEXT -o DIR` measures them; `--quality published` takes what others found"
+        "`{name}` says nothing of steps to an equal loss: {reason}\nhint: `greenformers quality TEXT -o DIR` measures them; `--quality published` takes what others found"
     )]
     NoQuality {
+        /// What was read.
+        name: String,
         /// Why.
         reason: String,
     },

@@ -70,13 +70,13 @@ struct Factor {
 }
 
 impl StepsToLoss {
-    /// The factors of a `quality.json`.
+    /// The factors of a `quality.json`, which errors call `name`.
     ///
     /// # Errors
     /// If it is none, or holds no factor with an interval, as with one seed.
-    pub fn of_quality(text: &str) -> Result<Self, EstimateError> {
-        let written: Written =
-            serde_json::from_str(text).map_err(|error| EstimateError::NoQuality { reason: error.to_string() })?;
+    pub fn of_quality(text: &str, name: &str) -> Result<Self, EstimateError> {
+        let none = |reason: String| EstimateError::NoQuality { name: name.to_owned(), reason };
+        let written: Written = serde_json::from_str(text).map_err(|error| none(error.to_string()))?;
         let found: Vec<(Arch, Interval, bool)> = written
             .comparisons
             .iter()
@@ -86,8 +86,7 @@ impl StepsToLoss {
             })
             .collect();
         if found.is_empty() {
-            let reason = "it has no factor in steps with an interval: two seeds are the fewest".to_owned();
-            return Err(EstimateError::NoQuality { reason });
+            return Err(none("it has no factor in steps with an interval: two seeds are the fewest".to_owned()));
         }
         Ok(Self::Measured(MeasuredSteps { model: written.model, d_model: written.d_model.max(1), found }))
     }
@@ -186,7 +185,7 @@ mod tests {
             {"arch":"lrt:rank=64","basis":"dense","steps":{"interval":{"mid":1.5,"low":1.4,"high":1.6}}},
             {"arch":"lrt:rank=85","basis":"both","steps":{"interval":{"mid":1.2,"low":1.1,"high":1.3}}},
             {"arch":"linformer:k=32","basis":"dense","steps":null}]}"#;
-        let measured = StepsToLoss::of_quality(text).expect("it has factors");
+        let measured = StepsToLoss::of_quality(text, "quality.json").expect("it has factors");
         // 256 of 768 is a third, as 85 of 256.
         let found = measured.of("lrt:rank=256".parse().expect("valid"), &bert_base()).expect("an LRT was measured");
         assert!(found.steps.mid == 1.2 && found.steps.high > 1.2 * 1.34 && found.steps.high < 1.2 * 1.4, "{found:?}");
@@ -194,8 +193,8 @@ mod tests {
         assert_eq!(measured.of("linformer:k=128".parse().expect("valid"), &bert_base()), None);
         for (text, reason) in [("{}", "missing field"), (r#"{"model":"a","d_model":1,"comparisons":[]}"#, "two seeds")]
         {
-            let error = StepsToLoss::of_quality(text).expect_err("it has none").to_string();
-            assert!(error.contains(reason), "{error}");
+            let error = StepsToLoss::of_quality(text, "mine.json").expect_err("it has none").to_string();
+            assert!(error.starts_with("`mine.json` says nothing") && error.contains(reason), "{error}");
         }
     }
 }

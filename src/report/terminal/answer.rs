@@ -197,11 +197,18 @@ pub fn short_answer(estimates: &[Estimate], verdict: Option<&str>, next: &str, w
 #[must_use]
 pub fn equal_loss_text(estimates: &[Estimate], width: usize) -> String {
     let mut said: Vec<String> = Vec::new();
+    let asked = estimates.iter().any(|e| e.equal_loss.is_some());
     for estimate in estimates {
-        let Some(to) = &estimate.equal_loss else { continue };
-        let steps = interval(to.steps_vs_dense);
-        let line =
-            format!("to equal loss: {} needs {steps} times the steps of dense ({})", estimate.label(), to.source);
+        let line = match &estimate.equal_loss {
+            Some(to) => {
+                let steps = interval(to.steps_vs_dense);
+                format!("to equal loss: {} needs {steps} times the steps of dense ({})", estimate.label(), to.source)
+            }
+            None if asked && estimate.vs_dense.is_some() => {
+                format!("to equal loss: nothing is known of {}", estimate.label())
+            }
+            None => continue,
+        };
         if !said.contains(&line) {
             said.push(line);
         }
