@@ -154,12 +154,7 @@ pub(crate) fn desk(args: &[&str]) -> TempDir {
     .unwrap();
     let gpt2 = r#"{"model_type": "gpt2", "n_layer": 12}"#;
     fs::write(path.join("config.json"), gpt2).unwrap();
-    let (seconds, kwh) = (r#"{"mid": 9.0, "low": 8.0, "high": 10.0}"#, r#"{"mid": 1e-3, "low": 5e-4, "high": 2e-3}"#);
-    let forecast = format!(
-        r#"{{"schema": 1, "command": ["./train"], "forecast": {{"start_step": 0, "steps_total": 100, "whole_s": {seconds},
-        "whole": {{"it_energy_kwh": {kwh}}}}}}}"#
-    );
-    fs::write(path.join("forecast.json"), forecast).unwrap();
+    fs::write(path.join("forecast.json"), crate::forecast::on_a_gpu("NVIDIA A100-SXM4-80GB", 1, 0.5)).unwrap();
     for version in ["base", "new"] {
         fs::create_dir_all(path.join(version)).unwrap();
         let account = r#"{"schema": 1, "command": ["./train"], "duration_s": 1, "it_energy_kwh": {"mid": 1, "low": 1, "high": 1}}"#;

@@ -238,6 +238,7 @@ fn every_field_of_records_and_estimates_is_in_its_table_and_every_field_of_a_tab
     walk.object(&to_an_equal_loss(), "estimates.json");
     plans().iter().for_each(|plan| walk.object(plan, "plan"));
     walk.object(&account_of_a_rank(), "accounts");
+    walk.object(&crate::forecast::one_with_a_pause(), "accounts");
     let desk = crate::training::folder();
     for cpu in ["my-cpu", "unknown-cpu"] {
         let args = format!("text.txt -o {cpu} --workload decoder.json --vocab 300 --steps 2 --hardware {cpu}.yaml");

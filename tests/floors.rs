@@ -29,7 +29,7 @@ const FLOORS: [(&str, u32); 19] = [
 ];
 
 /// The floors inside `report`.
-const REPORT: [(&str, u32); 20] = [
+const REPORT: [(&str, u32); 21] = [
     ("error", 0),
     ("markup", 0),
     ("names", 0),
@@ -47,6 +47,7 @@ const REPORT: [(&str, u32); 20] = [
     ("page", 4),
     ("files", 5),
     ("quality", 6),
+    ("forecast", 6),
     ("sides", 6),
     ("validation", 6),
     ("mod", 7),

@@ -28,9 +28,46 @@ fn json(path: &Path) -> Value {
     serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
 }
 
+/// What `forecast -o` writes of 1000 steps on so many GPUs of this name, each step of `step_s` seconds and 65 536 tokens.
+pub(crate) fn on_a_gpu(name: &str, gpus: usize, step_s: f64) -> String {
+    let line = |i: usize| {
+        serde_json::json!({"device": format!("gpu {i}"), "kind": "gpu", "name": name, "id": null, "source": "nvml-counter",
+            "energy_j": {"mid": 9e3, "low": 8.9e3, "high": 9.1e3}, "power_w": {"mid": 300.0, "low": 297.0, "high": 303.0}})
+    };
+    let around = |mid: f64| serde_json::json!({"mid": mid, "low": 0.97 * mid, "high": 1.04 * mid});
+    let whole_s = 1000.0 * step_s;
+    let account = serde_json::json!({
+        "started": "2026-11-26T10:00:00+01:00", "duration_s": 0.3 * whole_s,
+        "machine": {"host": "node", "cpu": "a CPU"}, "lines": (0..gpus).map(line).collect::<Vec<_>>(),
+        "forecast": {
+            "recognised_as": "a bar of steps", "unit": "step", "start_step": 0, "steps_done": 300, "steps_total": 1000,
+            "tokens_per_step": 65536.0, "warm_up_steps": 3, "warm_up_s": 12.5,
+            "pauses": [{"after_step": 100, "every_steps": 100.0, "seconds": 4.0, "seen": 3}],
+            "whole_s": around(whole_s), "whole": {"it_energy_kwh": around(0.4e-3 * whole_s)},
+            "said": [{"at_s": 0.1 * whole_s, "steps_done": 100, "whole_s": around(1.1 * whole_s)},
+                     {"at_s": 0.25 * whole_s, "steps_done": 250, "whole_s": around(1.02 * whole_s)}],
+            "stopped": true
+        }
+    });
+    // The schema and the command come first, as in what is written.
+    let rest = serde_json::to_string_pretty(&account).unwrap();
+    format!("{{\"schema\": 1, \"command\": [\"python\", \"train.py\"], {}", rest.strip_prefix('{').unwrap())
+}
+
 /// So many steps of 20 ms, and a line for each.
 fn steps(n: u32, total: u32) -> String {
     format!("i=0; while [ $i -lt {n} ]; do i=$((i+1)); echo \"step $i/{total} loss 2.5\"; sleep 0.02; done\n")
+}
+
+/// The account of a run that pauses once, in JSON.
+pub(crate) fn one_with_a_pause() -> Value {
+    let folder = tempfile::tempdir().unwrap();
+    let script = steps(60, 100) + "sleep 1\n" + &steps(100, 100).replace("i=0", "i=60");
+    let output = forecast(folder.path(), &["-o", "run.json", "--tokens-per-step", "512"], &script);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let run = json(&folder.path().join("run.json"));
+    assert_eq!(run["forecast"]["pauses"][0]["after_step"], 60, "{run}");
+    run
 }
 
 #[test]
@@ -67,6 +104,81 @@ fn the_whole_run_is_forecast_from_a_part_and_goes_on_elsewhere() {
     assert!((hours(&sweden) * 3600.0 / whole - 1.0).abs() < 0.05 && hours(&sweden) == hours(&poland));
     let kg = |e: &Value| e["operational_kgco2e"]["mid"].as_f64().unwrap();
     assert!((10.0..25.0).contains(&(kg(&poland) / kg(&sweden))), "{} and {}", kg(&poland), kg(&sweden));
+}
+
+#[test]
+fn a_program_that_was_watched_on_a_gpu_is_carried_to_another_and_has_a_report() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |args: &[&str]| program().args(args).current_dir(folder.path()).output().unwrap();
+    let estimate = |step_s: f64, options: &[&str]| {
+        fs::write(folder.path().join("run.json"), on_a_gpu("NVIDIA A100-SXM4-80GB", 1, step_s)).unwrap();
+        let output = run(&[&["estimate", "run.json", "--format", "json"], options].concat());
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()["estimates"][0].clone()
+    };
+    let model = ["--workload", "gpt2", "--seq-len", "1024", "--software", "eager/fused"];
+    let to = |hardware| [&model[..], &["--hardware", hardware]].concat();
+    let step = |e: &Value| e["step_s"][0]["mid"].as_f64().unwrap();
+    // On the GPU that it was watched on, the step is about as it was: the class of software says what little is moved.
+    let own = estimate(0.9, &to("a100-sxm4-80gb"));
+    assert_eq!((own["basis"].as_str(), own["flop_total"].is_number()), (Some("scaled"), true), "{own}");
+    let modelled = {
+        let output = run(&[
+            "estimate",
+            "gpt2",
+            "--seq-len",
+            "1024",
+            "--batch-tokens",
+            "65536",
+            "--steps",
+            "1000",
+            "--arch",
+            "dense",
+            "--software",
+            "eager/fused",
+            "--hardware",
+            "a100-sxm4-80gb",
+            "--format",
+            "json",
+        ]);
+        step(&serde_json::from_slice::<Value>(&output.stdout).unwrap()["estimates"][0])
+    };
+    assert!((own["step_s"][0]["mid"].as_f64().unwrap() / 0.9).ln().abs() < 0.3 * (0.9 / modelled).ln().abs(), "{own}");
+    // An H100 is faster, by the same factor whatever the program takes of it.
+    let (h100, slower) = (estimate(0.9, &to("h100-sxm5")), estimate(1.0, &to("h100-sxm5")));
+    assert!((1.3..3.5).contains(&(step(&own) / step(&h100))), "{} and {}", step(&own), step(&h100));
+    assert!((1.05..1.12).contains(&(step(&slower) / step(&h100))), "{} and {}", step(&slower), step(&h100));
+    let width = |e: &Value| e["step_s"][0]["high"].as_f64().unwrap() / e["step_s"][0]["low"].as_f64().unwrap();
+    assert!(width(&h100) < 2.2, "{h100}");
+    // Without the model, or from a CPU, or a GPU that nobody knows, the error says what is missing.
+    for (gpu, n, options, part) in [
+        ("NVIDIA A100-SXM4-80GB", 1, &["--hardware", "h100-sxm5"][..], "does not say which model its program trains"),
+        ("NVIDIA A100-SXM4-80GB", 0, &to("h100-sxm5"), "it ran on the CPU of `node`"),
+        ("Voodoo 2", 1, &to("h100-sxm5"), "does not know the `Voodoo 2`"),
+    ] {
+        fs::write(folder.path().join("run.json"), on_a_gpu(gpu, n, 0.9)).unwrap();
+        let output = run(&[&["estimate", "run.json"], options].concat());
+        assert!(!output.status.success() && text(&output.stderr).contains(part), "{}", text(&output.stderr));
+    }
+    // Its report has the numbers of its estimate, and the forecasts on the way.
+    fs::write(folder.path().join("run.json"), on_a_gpu("NVIDIA A100-SXM4-80GB", 1, 9.0)).unwrap();
+    let report = run(&["report", "run.json", "--grid", "swe", "-o", "page"]);
+    assert!(report.status.success(), "{}", text(&report.stderr));
+    let page = fs::read_to_string(folder.path().join("page/report.md")).unwrap().replace('\\', "");
+    let said = text(&run(&["estimate", "run.json", "--grid", "swe"]).stdout);
+    let sentence = said.split("\n\n").next().unwrap().replace('\n', " ");
+    assert!(page.contains(&sentence), "{sentence}\n{page}");
+    for part in [
+        "300 of 1000 steps were done",
+        "after 0.250 h and 100 of 1000 steps",
+        "Pause: 4.00 s every 100 steps",
+        "nvml-counter",
+    ] {
+        let chart = fs::read_to_string(folder.path().join("page/charts/forecast_by_time.svg")).unwrap();
+        assert!(page.contains(part) || chart.contains(part), "{part}: {page}");
+    }
+    let nowhere = run(&["report", "run.json"]);
+    assert!(text(&nowhere.stderr).contains("give it with `-o DIR`"), "{}", text(&nowhere.stderr));
 }
 
 #[test]

@@ -6,16 +6,19 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use greenformers::catalog::{AttentionUse, Catalog, Device, Software, SoftwareClass, SoftwareSpec, published_runs};
+use greenformers::catalog::{
+    AttentionUse, Catalog, Device, Phase, PublishedRun, Software, SoftwareClass, SoftwareSpec, published_runs,
+};
 use greenformers::estimate::model::{
     Calibration, DeviceFigures, Efficiency, EfficiencyTable, HeldOut, Observation, Work, observations, power_checks,
 };
 use greenformers::estimate::{
-    Cluster, ConditionsBuilder, Hardware, Quantity, Request, against_published, estimate_without_shares, transfer_check,
+    Cluster, ConditionsBuilder, Hardware, OwnSoftware, Quantity, Request, Watched, against_published,
+    estimate_without_shares, transfer_check,
 };
-use greenformers::model::{Arch, StepShape};
+use greenformers::model::{Arch, Config, StepShape};
 use greenformers::record::{Record, Workload};
-use greenformers::stats::weighted_quantile;
+use greenformers::stats::{Interval, weighted_quantile};
 use greenformers::units::DType;
 
 fn root() -> &'static Path {
@@ -322,6 +325,164 @@ fn the_record_of_one_gpu_holds_what_another_measured() {
             }
         }
         assert_eq!(n, 6);
+    }
+}
+
+/// A published run as a workload of its own: a thousand steps of 64 micro-batches.
+fn workload_of(run: &PublishedRun) -> Workload {
+    let seq_len = run.seq_len.unwrap();
+    let catalog = Catalog::default();
+    let like: Workload = catalog.load(if run.family == "decoder" { "gpt2" } else { "bert-base" }).unwrap();
+    let model = Config {
+        n_layers: run.n_layers,
+        d_model: run.d_model,
+        n_heads: run.n_heads,
+        d_ff: run.d_ff,
+        gated_mlp: run.gated_mlp,
+        vocab_size: run.vocab_size,
+        ..like.model.with_room_for(seq_len)
+    };
+    Workload {
+        model,
+        phases: vec![Phase {
+            steps: 1000,
+            batch_size: 64 * run.micro_batch * run.devices as usize,
+            seq_len,
+            masked_per_seq: Some(run.losses_per_seq),
+        }],
+        grad_checkpointing: run.grad_checkpointing,
+        ..like
+    }
+}
+
+/// What the step of `to` is predicted to take from a watch of `from`, over what was published: middle and ends.
+fn carried(from: &PublishedRun, to: &PublishedRun, software: SoftwareSpec, catalog: &Catalog) -> Interval {
+    let step_s = |run: &PublishedRun| {
+        let phase = workload_of(run).phases[0];
+        (phase.batch_size * phase.seq_len) as f64 / run.tokens_per_s.unwrap()
+    };
+    let own = OwnSoftware::watched(&Watched {
+        workload: &workload_of(from),
+        arch: Arch::Dense,
+        dtype: from.dtype,
+        device: &catalog.load(&from.device).unwrap(),
+        devices: from.devices,
+        cluster: Cluster::default(),
+        software,
+        step_s: Interval { mid: 1.0, low: 0.97, high: 1.03 }.scaled(step_s(from)),
+    });
+    let estimates = estimate_without_shares(&Request {
+        workload: &workload_of(to),
+        archs: &[Arch::Dense],
+        hardware: Hardware::Catalog(catalog.load(&to.device).unwrap()),
+        devices: to.devices,
+        cluster: Cluster::default(),
+        dtype: to.dtype,
+        software: SoftwareSpec::default(),
+        own: Some(&own.unwrap()),
+        micro_batch: None,
+        layout: None,
+        conditions: &ConditionsBuilder::default().build().unwrap(),
+        seed: 1,
+    });
+    estimates.unwrap()[0].step_s[0].scaled(1.0 / step_s(to))
+}
+
+/// What a user's own program was seen to take on one kind of GPU, held against what it took on another. The constants were fitted to
+/// these programs among others, so that it is the easier question; two kinds of GPU that ran one program are new together.
+#[test]
+fn a_program_that_was_watched_on_one_gpu_is_predicted_on_another() {
+    let catalog = Catalog::default();
+    let runs: Vec<PublishedRun> =
+        published_runs().into_iter().filter(|run| run.tokens_per_s.is_some() && run.seq_len.is_some()).collect();
+    // Models with fewer heads of keys are described otherwise in the table.
+    let same = |a: &PublishedRun, b: &PublishedRun| {
+        let of = |r: &PublishedRun| (r.n_layers, r.d_model, r.seq_len, r.dtype, r.devices, r.losses_per_seq);
+        (&a.collection, &a.framework, of(a)) == (&b.collection, &b.framework, of(b)) && a.device != b.device
+    };
+    let mut text = String::from(
+        "# A program that was watched on one kind of GPU, on another\n\nWritten by `cargo test --test integration watched_on`. Each \
+         published run of a program is taken as watched, and predicts the step of the same model, by the same program, on each other \
+         kind of GPU that it ran on. The constants of the model were fitted to these runs among others, so that this is the easier \
+         question.\n\n| said of the software | pairs | median error | inside the 95 % interval | the interval is x/÷ \
+         |\n|---|---|---|---|---|\n",
+    );
+    for (name, said) in [("class and attention", true), ("nothing", false)] {
+        let mut errors = Vec::new();
+        let mut inside = 0;
+        let mut widths = 0.0;
+        for from in runs.iter().filter(|run| run.n_kv_heads.is_none_or(|n| n == run.n_heads)) {
+            for to in runs.iter().filter(|to| same(from, to)) {
+                let software = if said { from.software().into() } else { SoftwareSpec::default() };
+                let ratio = carried(from, to, software, &catalog);
+                errors.push((ratio.mid - 1.0).abs());
+                inside += usize::from(ratio.contains(1.0));
+                widths += (ratio.high / ratio.low).ln() / 2.0;
+            }
+        }
+        errors.sort_by(f64::total_cmp);
+        let n = errors.len();
+        let _ = writeln!(
+            text,
+            "| {name} | {n} | {:.1} % | {:.0} % | {:.2} |",
+            100.0 * errors[n / 2],
+            100.0 * inside as f64 / n as f64,
+            (widths / n as f64).exp()
+        );
+        assert!(n >= 300, "{n} pairs");
+        assert!(errors[n / 2] < 0.10, "{name}: half are off by more than {}", errors[n / 2]);
+        assert!(inside as f64 >= 0.9 * n as f64, "{name}: {inside} of {n} inside");
+    }
+    fs::write(root().join("reports/validation/programs.md"), text).unwrap();
+}
+
+/// This program is none of those that the constants were fitted to: what it was seen to take on an H200 is held against an H100, and
+/// the other way round.
+#[test]
+fn a_program_that_the_fit_has_not_seen_is_predicted_on_another_gpu() {
+    let catalog = Catalog::default();
+    let workload: Workload = catalog.load("bert-base").unwrap();
+    let conditions = ConditionsBuilder::default().build().unwrap();
+    let mean = |hardware: Hardware, own: Option<&OwnSoftware>| {
+        let request = Request {
+            workload: &workload,
+            archs: &[Arch::Dense],
+            hardware,
+            devices: 1,
+            cluster: Cluster::default(),
+            dtype: DType::Bf16,
+            software: SoftwareSpec::default(),
+            own,
+            micro_batch: None,
+            layout: None,
+            conditions: &conditions,
+            seed: 1,
+        };
+        let steps = estimate_without_shares(&request).unwrap()[0].step_s.clone();
+        let weighed = |of: fn(&Interval) -> f64| {
+            let sum: f64 = steps.iter().zip(&workload.phases).map(|(s, p)| of(s) * p.steps as f64).sum();
+            sum / workload.phases.iter().map(|p| p.steps as f64).sum::<f64>()
+        };
+        Interval { mid: weighed(|s| s.mid), low: weighed(|s| s.low), high: weighed(|s| s.high) }
+    };
+    let names = [("h200-bert-base", "h200-sxm5-141gb"), ("h100-bert-base", "h100-sxm5-80gb")];
+    for [from, to] in [[names[0], names[1]], [names[1], names[0]]] {
+        let record = |name: &str| Record::load(&root().join("reports").join(name)).unwrap();
+        let (seen, truth) = (record(from.0), record(to.0));
+        let own = OwnSoftware::watched(&Watched {
+            workload: &workload,
+            arch: Arch::Dense,
+            dtype: DType::Bf16,
+            device: &catalog.load(from.1).unwrap(),
+            devices: 1,
+            cluster: Cluster::default(),
+            software: SoftwareSpec::default(),
+            step_s: mean(Hardware::Measured(&seen), None),
+        });
+        let own = own.unwrap();
+        let predicted = mean(Hardware::Catalog(catalog.load(to.1).unwrap()), Some(&own));
+        let took = mean(Hardware::Measured(&truth), None).mid;
+        assert!(predicted.contains(took) && predicted.high / predicted.low < 2.0, "{}: {predicted:?}, {took}", to.1);
     }
 }
 

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use greenformers::catalog::{AttentionUse, Device, SoftwareSpec};
 use greenformers::estimate::{
-    Cluster, ConditionsSpec, Estimate, EstimateError, Hardware, LayoutSpec, Network, OwnSoftware, Recipe, Request,
-    StepsToLoss, estimate, parse_devices_per_node, recommend_architecture, to_equal_loss, unused_record,
+    Cluster, ConditionsSpec, Estimate, EstimateError, Hardware, LayoutSpec, Network, OwnSoftware, Request, StepsToLoss,
+    estimate, parse_devices_per_node, recommend_architecture, to_equal_loss, unused_record, workload_of_forecast,
 };
 use greenformers::files::{JSON_SCHEMA, read_text};
 use greenformers::model::Arch;
-use greenformers::record::{Record, Workload};
+use greenformers::record::{ForecastRecord, Record, Workload};
 use greenformers::report::{
     assumptions_table, equal_loss_text, estimates_frame, explanation_table, layout_text, schedule_text, short_answer,
     side_table, to_csv, variance_table, verdict_of_machines, wrapped,
@@ -24,7 +24,7 @@ use super::common::{
     ConditionsArgs, Format, MOST_ACCOUNT_BYTES, command_with, is_account, paint, parse_seconds, print, print_json,
     warnings_text, width,
 };
-use super::forecast_file::ForecastFile;
+use super::forecast_file::{Program, carried};
 use super::sweep::{self, SweepArgs};
 use super::workload::{WorkloadArgs, model_file};
 
@@ -41,6 +41,8 @@ use super::workload::{WorkloadArgs, model_file};
   greenformers estimate --hardware rtx-4090-24gb --workload my-model.yaml --arch dense --arch lrt:rank=128
   greenformers estimate --sweep hardware=all,grid=all,devices=1,8 --pareto time,cost,co2e --max-hours 48 --recommend
   greenformers estimate --hardware h100-sxm5 --grid hours.csv --start-within 48h --explain
+  greenformers estimate forecast.json --grid swe --usd-per-hour 2.10            your own program, elsewhere
+  greenformers estimate forecast.json --workload config.json --seq-len 2048 --hardware h100-sxm5
   greenformers estimate --step-time 0.42 --steps 100k --power 350W --grid poland --usd-per-hour 1.10")]
 pub(super) struct Args {
     /// A record.json, the folder that holds one, a file of `forecast -o`, the name of a workload, or a Hugging Face config.json
@@ -141,7 +143,7 @@ impl Args {
 /// What was asked for, with names looked up.
 struct Asked {
     record: Option<Record>,
-    forecast: Option<ForecastFile>,
+    forecast: Option<ForecastRecord>,
     workload: WorkloadArgs,
     hardware: Vec<Device>,
     devices: u32,
@@ -185,7 +187,7 @@ fn asked(args: &Args, context: &Context) -> Result<Asked> {
     let (record, named) = match args.what.as_deref() {
         None => (None, None),
         Some(path) if is_account(Path::new(path)) => {
-            forecast = Some(ForecastFile::read(Path::new(path))?);
+            forecast = Some(ForecastRecord::load(Path::new(path))?);
             (None, None)
         }
         Some(path) if model_file(Path::new(path)).is_some() => (None, Some(path)),
@@ -220,59 +222,85 @@ fn asked(args: &Args, context: &Context) -> Result<Asked> {
         Some(LayoutSpec::Auto) | None => None,
     };
     let devices = devices.or(of_layout).unwrap_or(1);
+    if let Some(named) = named.filter(|_| args.workload.names_model()) {
+        bail!("`{named}` and the options name two models\nhint: leave one of them out");
+    }
     let workload = args.workload.or_named(named);
     Ok(Asked { record, forecast, workload, hardware, devices, spec })
 }
 
 fn estimates(args: &Args, asked: &Asked, device: Option<Device>, context: &Context) -> Result<Vec<Estimate>> {
     let record = asked.record.as_ref();
-    let hardware = match args.step_time {
-        None if asked.forecast.is_some() => given_by_forecast(asked, device)?,
-        Some(_) if record.is_some() => {
+    let elsewhere = match (&asked.forecast, &device) {
+        (Some(_), _) if args.step_time.is_some() => {
+            bail!("`--step-time` is a step that you measured, and so is the forecast: leave out one of them")
+        }
+        (Some(_), Some(_)) if args.calibration.is_some() => {
+            bail!("`--calibration` is of your own program, and so is the forecast: leave out one of them")
+        }
+        (Some(forecast), Some(device)) => {
+            let program = Program {
+                workload: &asked.workload,
+                arch: args.archs.first().copied().unwrap_or(Arch::Dense),
+                dtype: args.dtype,
+                cluster: args.cluster(),
+                software: args.software(),
+            };
+            Some(carried(forecast, device, &program, context)?)
+        }
+        _ => None,
+    };
+    let hardware = match (args.step_time, &asked.forecast) {
+        (None, Some(forecast)) if elsewhere.is_none() => Hardware::of_forecast(forecast),
+        (Some(_), _) if record.is_some() => {
             bail!("`--step-time` is a step that you measured, and so is the record: leave out one of them")
         }
-        Some(_) if !asked.workload.says_how_long() => bail!(
+        (Some(_), _) if !asked.workload.says_how_long() => bail!(
             "`--step-time` needs to know how many steps there are\nhint: `--step-time 0.42 --steps 100k`, or `--workload NAME` \
              for a run that the catalog knows"
         ),
-        Some(step_s) => Hardware::Given {
+        (Some(step_s), _) => Hardware::Given {
             step_s: Interval::point(step_s),
             power_w: args.power.map(|power| Interval::point(power.0)),
             device,
             model_is_known: asked.workload.names_model(),
             is_forecast: false,
         },
-        None => Hardware::choose(record, device)?,
+        (None, _) => Hardware::choose(record, device)?,
     };
     let used = hardware.record();
-    let mut workload = asked.workload.load(used.map(|record| &record.settings.workload), context)?;
-    if let Some(forecast) = &asked.forecast {
-        let steps = Recipe { steps: Some(forecast.steps as f64), ..Recipe::default() };
-        workload = steps.over(workload)?;
-        workload.name.clone_from(&forecast.command);
-        "forecast while it ran".clone_into(&mut workload.source);
+    let mut workload = match &elsewhere {
+        Some(carried) => carried.workload.clone(),
+        None => asked.workload.load(used.map(|record| &record.settings.workload), context)?,
+    };
+    if let (Some(forecast), None) = (&asked.forecast, &elsewhere) {
+        workload = workload_of_forecast(forecast, workload)?;
     } else if let Hardware::Given { model_is_known: false, .. } = hardware {
         let steps: u64 = workload.phases.iter().map(|phase| phase.steps).sum();
         workload.name = format!("{steps} steps");
         "given with `--steps`".clone_into(&mut workload.source);
     }
     let archs = match (args.archs.is_empty(), args.layout) {
+        // What a program was seen to take is of one architecture.
+        (true, _) if elsewhere.is_some() => vec![Arch::Dense],
         (true, None) => hardware.usual_archs(&workload),
         // How others share their products over devices is not known.
         (true, Some(_)) => vec![Arch::Dense],
         (false, _) => args.archs.clone(),
     };
     let conditions = asked.spec.on(&hardware, asked.devices, &context.catalog)?;
-    let own = args.calibration.as_deref().map(calibration).transpose()?;
+    let calibrated = args.calibration.as_deref().map(calibration).transpose()?;
+    let own = elsewhere.as_ref().map(|carried| &carried.own).or(calibrated.as_ref());
+    let usual_dtype = elsewhere.as_ref().map_or_else(|| hardware.usual_dtype(), |carried| carried.dtype);
     let mut estimates = estimate(&Request {
         workload: &workload,
         archs: &archs,
-        dtype: args.dtype.unwrap_or_else(|| hardware.usual_dtype()),
+        dtype: args.dtype.unwrap_or(usual_dtype),
         hardware,
         devices: asked.devices,
         cluster: args.cluster(),
         software: args.software(),
-        own: own.as_ref(),
+        own,
         micro_batch: args.micro_batch.map(|n| n as usize),
         layout: args.layout,
         conditions: &conditions,
@@ -291,21 +319,6 @@ fn estimates(args: &Args, asked: &Asked, device: Option<Device>, context: &Conte
         estimates.iter_mut().for_each(|e| e.warnings.push(unused_record(record)));
     }
     Ok(estimates)
-}
-
-/// The machine of a forecast: its own time and power.
-fn given_by_forecast(asked: &Asked, device: Option<Device>) -> Result<Hardware<'_>> {
-    let Some(forecast) = &asked.forecast else { bail!("no forecast was given") };
-    if let Some(device) = device {
-        bail!(
-            "`--hardware {}`: the forecast is of a program whose model is not known, so that its time elsewhere is not\nhint: \
-             `greenformers estimate --workload config.json --hardware {}` models it",
-            device.id,
-            device.id
-        );
-    }
-    let (step_s, power_w) = (forecast.step_s, forecast.power_w);
-    Ok(Hardware::Given { step_s, power_w, device: None, model_is_known: false, is_forecast: true })
 }
 
 /// What is known of steps to an equal loss: published, or measured by `quality`.

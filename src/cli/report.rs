@@ -3,22 +3,26 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
+use greenformers::estimate::{Hardware, Request, estimate, workload_of_forecast};
 use greenformers::files::JSON_SCHEMA;
-use greenformers::record::Record;
-use greenformers::report::{Inputs, Side, figures, side_by_side, write_report, write_sides};
+use greenformers::record::{ForecastRecord, Record};
+use greenformers::report::{Inputs, Side, figures, side_by_side, write_forecast, write_report, write_sides};
 use serde::Serialize;
 
 use super::Context;
-use super::common::{ConditionsArgs, Format, print, print_json, record_name, warnings_text};
+use super::common::{
+    ConditionsArgs, DEFAULT_WORKLOAD, Format, is_account, print, print_json, record_name, warnings_text,
+};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   greenformers report reports/mine
   greenformers report reports/mine/record.json --grid swe --usd-per-kwh 0.12 -o out
   greenformers report reports/mine --png
+  greenformers report forecast.json --grid swe -o forecast       a run of your own program that was forecast
   greenformers report reports/a100 reports/h100 reports/workstation -o side-by-side")]
 pub(super) struct Args {
-    /// A record.json, or the folder that holds one; several are laid side by side
+    /// A record.json, the folder that holds one, or a file of `forecast -o`; several records are laid side by side
     #[arg(required = true, value_name = "RECORD")]
     records: Vec<PathBuf>,
     /// Folder for the report [default: the folder of the record; needed with several]
@@ -46,6 +50,9 @@ struct Output<'a> {
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let [path] = args.records.as_slice() else { return several(args, context) };
+    if is_account(path) {
+        return of_forecast(args, path, context);
+    }
     let record = Record::load(path)?;
     let folder = match &args.output {
         Some(folder) => folder.clone(),
@@ -60,6 +67,20 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     }
     let files = write_report(&report, &folder, args.png)?;
     print_files(args.format, &report.answer, &files)
+}
+
+/// A run that was forecast, on the machine where it ran.
+fn of_forecast(args: &Args, path: &Path, context: &Context) -> Result<()> {
+    let forecast = ForecastRecord::load(path)?;
+    let Some(folder) = &args.output else {
+        bail!("the report of a forecast needs a folder\nhint: give it with `-o DIR`");
+    };
+    let hardware = Hardware::of_forecast(&forecast);
+    let conditions = args.conditions.spec()?.on(&hardware, 1, &context.catalog)?;
+    let workload = workload_of_forecast(&forecast, context.catalog.load(DEFAULT_WORKLOAD)?)?;
+    let estimates = estimate(&Request::of_forecast(&forecast, &workload, &conditions, args.seed))?;
+    let (answer, files) = write_forecast(&forecast, &estimates[0], folder, args.png)?;
+    print_files(args.format, &answer, &files)
 }
 
 /// Several records, side by side.

@@ -35,6 +35,14 @@ pub enum EstimateError {
         /// Runs behind this program's.
         expected: usize,
     },
+    /// A program that was forecast on one machine says nothing of another.
+    #[error(
+        "the forecast is not carried to other hardware: {why}\nhint: `greenformers estimate --workload config.json --hardware NAME` models it, with `--software` for what is known of the program"
+    )]
+    NotCarried {
+        /// Why.
+        why: String,
+    },
     /// The devices cannot be laid out so.
     #[error(transparent)]
     Layout(#[from] LayoutError),

@@ -54,6 +54,14 @@ pub enum RecordError {
         /// The schema of this version.
         newest: u32,
     },
+    /// The account of a command says nothing of a whole run.
+    #[error("`{}` {why}", path.display())]
+    NoForecast {
+        /// The file.
+        path: PathBuf,
+        /// What it is instead, or what it lacks, and what helps.
+        why: String,
+    },
     /// A number that cannot have been measured.
     #[error("the record `{}` is not valid: {what}: {message}", path.display())]
     Impossible {

@@ -90,13 +90,7 @@ impl Record {
     /// # Errors
     /// If it is of another schema, or holds what cannot have been measured.
     pub fn parse(path: &Path, text: &str) -> Result<Self, RecordError> {
-        let invalid = |error: serde_json::Error| RecordError::Invalid {
-            path: path.to_owned(),
-            line: error.line(),
-            column: error.column(),
-            text: text.lines().nth(error.line().saturating_sub(1)).unwrap_or_default().chars().take(160).collect(),
-            message: without_place(&error.to_string()).chars().take(500).collect(),
-        };
+        let invalid = |error: serde_json::Error| invalid_json(path, text, &error);
         let SchemaOnly { schema } = serde_json::from_str(text).map_err(invalid)?;
         if !(u64::from(OLDEST_SCHEMA)..=u64::from(SCHEMA)).contains(&schema) {
             let path = path.to_owned();
@@ -128,6 +122,17 @@ impl Record {
         text.push(b'\n');
         write_whole(&path, &text).map_err(failed)?;
         Ok(path)
+    }
+}
+
+/// What is wrong with the text of `path`, and where.
+pub(super) fn invalid_json(path: &Path, text: &str, error: &serde_json::Error) -> RecordError {
+    RecordError::Invalid {
+        path: path.to_owned(),
+        line: error.line(),
+        column: error.column(),
+        text: text.lines().nth(error.line().saturating_sub(1)).unwrap_or_default().chars().take(160).collect(),
+        message: without_place(&error.to_string()).chars().take(500).collect(),
     }
 }
 

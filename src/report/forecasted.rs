@@ -2,10 +2,10 @@
 
 use serde::{Serialize, Serializer};
 
-use super::numbers::{human_hours, interval, significant};
-use super::table::wrapped;
 use crate::estimate::{Footprint, Quantity};
 use crate::progress::Clock;
+use crate::report::numbers::{human_hours, interval, significant};
+use crate::report::table::wrapped;
 use crate::stats::Interval;
 use crate::track::{RunForecast, Said};
 
@@ -53,6 +53,7 @@ impl Serialize for ForecastOfRun {
             steps_done: u64,
             steps_total: Option<u64>,
             step_s: Option<Interval>,
+            tokens_per_step: Option<f64>,
             tokens_per_s: Option<Interval>,
             warm_up_steps: Option<u64>,
             warm_up_s: Option<f64>,
@@ -86,6 +87,7 @@ impl Serialize for ForecastOfRun {
             steps_done: progress.steps_done,
             steps_total: progress.steps_total,
             step_s: self.step_s(),
+            tokens_per_step: self.tokens_per_step,
             tokens_per_s: self.tokens_per_s(),
             warm_up_steps: steps.map(|s| s.warm_up_steps),
             warm_up_s: steps.map(|s| s.warm_up_s),

@@ -18,6 +18,7 @@ mod error;
 mod factorized;
 mod figures;
 mod files;
+mod forecast;
 mod forecasted;
 mod markup;
 mod names;
@@ -40,6 +41,7 @@ pub use files::{
     CODECARBON_HEADER, CodecarbonRow, NamedScenario, cells_frame, comparison_frame, estimates_frame, named_scenarios,
     sweep_frame, to_csv, to_parquet, write_report,
 };
+pub use forecast::write_forecast;
 pub use forecasted::{ForecastOfRun, UNDERSTOOD};
 pub use markup::Markup;
 pub use names::TOOL;

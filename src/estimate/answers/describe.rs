@@ -11,6 +11,7 @@ use crate::catalog::{DeviceKind, SoftwareSpec, Sourced};
 use crate::estimate::ledger::quantity::{Compared, Quantity};
 use crate::estimate::request::cluster::Cluster;
 use crate::estimate::request::input::{Assumption, Input, Value};
+use crate::estimate::request::own_software::OwnSoftware;
 use crate::estimate::request::training::{Hardware, Request, device_of};
 use crate::estimate::steps::micro_batch::{Program, memory_of};
 use crate::estimate::steps::model::{BETWEEN_MACHINES, Efficiency, Factors, WAITING_SHARE, exchange_inputs};
@@ -60,7 +61,7 @@ pub(super) fn describe(
         workload: Some(workload.name.clone()),
         hardware: hardware_name(&request.hardware),
         dtype: Some(request.dtype),
-        software: (source.basis == Basis::Analytic)
+        software: (source.basis == Basis::Analytic || own_program(request).is_some())
             .then(|| request.own.map_or(request.software, |own| own.class().into()).to_string()),
         micro_batch: if source.basis.is_given() {
             Vec::new()
@@ -143,6 +144,11 @@ fn peak_flop_per_s(request: &Request<'_>) -> Option<f64> {
     }
 }
 
+/// The user's own program, where the steps are modelled as its.
+fn own_program<'a>(request: &Request<'a>) -> Option<&'a OwnSoftware> {
+    request.own.filter(|_| matches!(request.hardware, Hardware::Catalog(_)))
+}
+
 /// Bytes that training takes on a device, and whether they are there.
 pub(super) fn memory_per_device(request: &Request<'_>, arch: Arch, source: &StepSource) -> (u64, Option<bool>) {
     // `--software` says what trains where nothing was measured.
@@ -206,15 +212,12 @@ fn assumptions(request: &Request<'_>, source: &StepSource) -> Vec<Assumption> {
             ),
         ));
     }
-    if let (Basis::Analytic, Some(own)) = (source.basis, request.own) {
+    if let Some(own) = own_program(request) {
+        let runs = if own.n_runs == 1 { "one run".to_owned() } else { format!("{} runs", own.n_runs) };
         list.push(Assumption::choice(
             "software",
             format!("your own, {}", SoftwareSpec::from(own.class())),
-            format!(
-                "calibrated by {} runs: a pass takes {:.2} times as long as the class's",
-                own.n_runs,
-                own.ln_factor.exp()
-            ),
+            format!("by {runs} of it: a pass takes {:.2} times as long as the class's", own.ln_factor.exp()),
         ));
     } else if source.basis == Basis::Analytic {
         list.push(Assumption::choice(
@@ -340,7 +343,7 @@ fn warnings(request: &Request<'_>, source: &StepSource, fits: Option<bool>) -> V
             "leave out `--network` and `--devices-per-node`, or give more `--devices` and no `--step-time`",
         ));
     }
-    if source.basis == Basis::Scaled {
+    if source.basis == Basis::Scaled && own_program(request).is_none() {
         list.push(Warning::new(
             "a phase was not measured at its own length, model, batch or device",
             format!("its step time is carried over: {}", source.description),

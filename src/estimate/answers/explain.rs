@@ -87,7 +87,7 @@ pub(super) fn explain(request: &Request<'_>, source: &StepSource, draws: &Draws)
     let wall_h = train_s / 3600.0 * over;
     let trace = Trace::default();
     let energy = busy_j.map(|busy_j| {
-        let waiting_h = wall_h - train_s / 3600.0;
+        let waiting_h = (wall_h - train_s / 3600.0).max(0.0);
         let idle_w = source.idle_w.unwrap_or(busy_j / train_s / devices);
         let kwh = busy_j / 3.6e6 + idle_w * waiting_h * devices / 1e3;
         let text = format!(

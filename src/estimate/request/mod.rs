@@ -2,6 +2,7 @@
 
 pub(super) mod cluster;
 pub(super) mod conditions;
+pub(super) mod forecast;
 pub(super) mod input;
 pub(super) mod layout;
 pub(super) mod lost_time;

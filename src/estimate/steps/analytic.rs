@@ -154,7 +154,8 @@ pub(in crate::estimate) fn analytic_step(target: &Target<'_>, arch: Arch) -> Res
     let (busy, scatter) = model.busy_power();
     Ok(StepSource {
         phases,
-        basis: Basis::Analytic,
+        // Runs of the program itself were measured, on whatever they ran.
+        basis: if target.own.is_some() { Basis::Scaled } else { Basis::Analytic },
         own_scale: Distribution::LogNormal(1.0, f64::exp(own_sd)),
         straggler: target.stragglers(model),
         coverage: Some(target.coverage()),
@@ -163,11 +164,14 @@ pub(in crate::estimate) fn analytic_step(target: &Target<'_>, arch: Arch) -> Res
         machine_uncertainty: 0.0,
         power_uncertainty: scatter.hypot(OTHER_DESIGN_SD),
         description: format!(
-            "operators of the step on {}, at efficiencies fitted to {} published runs (software: {}); power from idle to \
+            "operators of the step on {}, at efficiencies fitted to {} published runs{}; power from idle to \
              {:.0} % of the way to the limit by the part of the time that it computes",
             target.device.name,
             model.n_runs(),
-            target.software,
+            match target.own {
+                Some(own) => format!(" and to {} of your own program", own.n_runs),
+                None => format!(" (software: {})", target.software),
+            },
             100.0 * busy,
         ),
         peak_memory_bytes: None,

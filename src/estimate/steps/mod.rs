@@ -2,6 +2,7 @@
 //! measured, modelled, or given.
 
 pub(super) mod analytic;
+pub(super) mod carried;
 pub(super) mod given;
 pub(super) mod measured;
 pub(super) mod micro_batch;

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::efficiency::Efficiency;
 use super::fit::Observation;
-use crate::catalog::{Catalog, PublishedRun};
+use crate::catalog::{Catalog, PublishedRun, Software};
 use crate::estimate::error::EstimateError;
 use crate::estimate::request::own_software::OwnSoftware;
 
@@ -46,25 +46,13 @@ impl OwnSoftware {
         let mut devices: Vec<&str> = runs.iter().map(|run| run.device.as_str()).collect();
         devices.sort_unstable();
         devices.dedup();
-        let prior = model.spread_of(first.software);
-        let mut precision = prior.powi(-2);
-        let mut weighted = 0.0;
-        for device in devices {
+        let of_device = |device: &str| {
             let own: Vec<f64> = residuals.iter().filter(|(run, _)| run.device == device).map(|(_, r)| *r).collect();
             let n = own.len() as f64;
-            let weight = 1.0 / (DEVICE_SD.powi(2) + RUN_SD.powi(2) / n);
-            precision += weight;
-            weighted += weight * own.iter().sum::<f64>() / n;
-        }
-        let own = Self {
-            schema: CALIBRATION_SCHEMA,
-            software: first.software,
-            attention: first.attention,
-            ln_factor: weighted / precision,
-            ln_sd: precision.powf(-0.5),
-            n_runs: runs.len(),
-            model_runs: model.n_runs(),
+            (own.iter().sum::<f64>() / n, DEVICE_SD.hypot(RUN_SD / n.sqrt()))
         };
+        let devices: Vec<(f64, f64)> = devices.into_iter().map(of_device).collect();
+        let own = Self::of_devices(first.software(), &devices, runs.len());
         let shown = residuals.iter().map(|(run, residual)| {
             let measured = run.tokens_per_s.unwrap_or(f64::NAN);
             let before = measured * residual.exp();
@@ -77,6 +65,32 @@ impl OwnSoftware {
         });
         let shown = shown.collect();
         Ok((own, shown))
+    }
+
+    /// What one run says whose step took `residual` (ln) longer than the model says of a program in the middle of `software`, which
+    /// is known to `run_sd` beside what runs scatter by.
+    pub(in crate::estimate) fn of_one_run(software: Software, residual: f64, run_sd: f64) -> Self {
+        Self::of_devices(software, &[(residual, DEVICE_SD.hypot(RUN_SD).hypot(run_sd))], 1)
+    }
+
+    /// The posterior of a program of `software` by its mean residual on each device and how well that is known (ln).
+    fn of_devices(software: Software, devices: &[(f64, f64)], n_runs: usize) -> Self {
+        let model = Efficiency::embedded();
+        let mut precision = model.spread_of(software.class).powi(-2);
+        let mut weighted = 0.0;
+        for (residual, sd) in devices {
+            precision += sd.powi(-2);
+            weighted += residual / sd.powi(2);
+        }
+        Self {
+            schema: CALIBRATION_SCHEMA,
+            software: software.class,
+            attention: software.attention,
+            ln_factor: weighted / precision,
+            ln_sd: precision.powf(-0.5),
+            n_runs,
+            model_runs: model.n_runs(),
+        }
     }
 
     /// Checks a file that was read.
