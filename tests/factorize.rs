@@ -71,12 +71,15 @@ pub(crate) fn golden_tensors(model: &str, dtype: DType) -> Tensors {
     all.into_iter().map(|(name, tensor)| (name, tensor.to_dtype(dtype).unwrap())).collect()
 }
 
-pub(crate) fn request(keep: Keep) -> Request {
-    Request { solver: Solver::Svd, keep, only: None, skip: None, seed: 0, calibration: None }
+/// What is asked for, and how much is kept.
+pub(crate) type Asked = (Request, Keep);
+
+pub(crate) fn request(keep: Keep) -> Asked {
+    (Request { solver: Solver::Svd, only: None, skip: None, seed: 0, calibration: None }, keep)
 }
 
-pub(crate) fn factorize(path: &Path, output: &Path, request: &Request) -> Result<Factorized, FactorizeError> {
-    factorize::factorize(path, output, request, &mut |_, _| {})
+pub(crate) fn factorize(path: &Path, output: &Path, asked: &Asked) -> Result<Factorized, FactorizeError> {
+    factorize::factorize(path, output, (&asked.0, asked.1), &mut |_, _| {})
 }
 
 /// The loss on one batch of a folder, as f64.
@@ -257,7 +260,8 @@ fn what_is_skipped_stays_as_it_is_and_a_part_of_a_fused_matrix_is_taken_out() {
         let dense_path = saved(folder.path(), model, &before);
         let output = folder.path().join("out");
         let [only, skip] = [only, skip].map(|text| text.map(str::to_owned));
-        let request = Request { only, skip, ..request(Keep::Rank(5)) };
+        let (all, keep) = request(Keep::Rank(5));
+        let request = (Request { only, skip, ..all }, keep);
         let done = factorize(&dense_path, &output, &request).unwrap();
         assert_eq!(done.linears.len(), ranks, "{model}");
         let after = tensors(&output.join("model.safetensors"));
@@ -281,8 +285,8 @@ fn draws_are_those_of_their_seed_and_have_no_error() {
     let dense = saved(folder.path(), "gpt2", &golden_tensors("gpt2", DType::F32));
     let run = |name: &str, seed: u64| {
         let output = folder.path().join(name);
-        let done =
-            factorize(&dense, &output, &Request { solver: Solver::Random, seed, ..request(Keep::Share(0.5)) }).unwrap();
+        let (all, keep) = request(Keep::Share(0.5));
+        let done = factorize(&dense, &output, &(Request { solver: Solver::Random, seed, ..all }, keep)).unwrap();
         assert!(done.error.is_none() && done.linears.iter().all(|linear| linear.error.is_none()));
         assert!(loss("gpt2", &output).is_finite());
         fs::read(output.join("model.safetensors")).unwrap()
@@ -322,7 +326,7 @@ fn names_without_the_body_old_names_and_several_files_are_read() {
     assert!(tensors(&b.join("model.safetensors")).contains_key("embeddings.LayerNorm.gamma"));
 }
 
-pub(crate) fn fails(path: &Path, output: &Path, request: &Request) -> String {
+pub(crate) fn fails(path: &Path, output: &Path, request: &Asked) -> String {
     let done: Result<Factorized, FactorizeError> = factorize(path, output, request);
     let error = done.unwrap_err();
     let source = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
@@ -380,15 +384,17 @@ fn what_cannot_be_factorised_is_refused_and_nothing_is_written() {
         let error = fails(path, &output, &rank);
         assert!(error.contains(part), "{part}: {error}");
     }
-    let ask = |change: &dyn Fn(&mut Request)| {
+    let ask = |change: &dyn Fn(&mut Asked)| {
         let mut request = rank.clone();
         change(&mut request);
         fails(&good, &output, &request)
     };
-    assert!(ask(&|r| r.only = Some("[".to_owned())).contains("`[` is no regular expression"));
-    assert!(ask(&|r| r.only = Some("gpt".to_owned())).contains("such as `bert.encoder.layer.0.attention.self.query`"));
-    assert!(ask(&|r| r.keep = Keep::Share(0.01)).contains("`--keep 0.01` is less than rank 1 in every linear"));
-    let drawn = ask(&|r| (r.solver, r.keep) = (Solver::Random, Keep::Error(0.1)));
+    assert!(ask(&|r| r.0.only = Some("[".to_owned())).contains("`[` is no regular expression"));
+    assert!(
+        ask(&|r| r.0.only = Some("gpt".to_owned())).contains("such as `bert.encoder.layer.0.attention.self.query`")
+    );
+    assert!(ask(&|r| r.1 = Keep::Share(0.01)).contains("`--keep 0.01` is less than rank 1 in every linear"));
+    let drawn = ask(&|r| (r.0.solver, r.1) = (Solver::Random, Keep::Error(0.1)));
     assert!(drawn.contains("`--error` says nothing of factors that are drawn"), "{drawn}");
     assert!(!output.exists());
     fs::create_dir(&output).unwrap();

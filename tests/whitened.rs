@@ -9,7 +9,8 @@ use greenformers::train::factorize::{Calibration, Keep, Request, Solver};
 use serde_json::{Value, json};
 
 use crate::factorize::{
-    MODELS, checkpoint, dense, factorize, fails, golden_tensors, loss, norm, product, request, saved, shape_of, tensors,
+    Asked, MODELS, checkpoint, dense, factorize, fails, golden_tensors, loss, norm, product, request, saved, shape_of,
+    tensors,
 };
 use crate::nn::{golden, numbers};
 use crate::reliability::{program, text};
@@ -54,9 +55,10 @@ pub(crate) fn sample() -> String {
     written((0..400).map(|i| (i * i + 3 * i / 2) % 29))
 }
 
-fn by(solver: Solver, keep: Keep, text: &Path) -> Request {
+fn by(solver: Solver, keep: Keep, text: &Path) -> Asked {
     let calibration = Some(Calibration { text: text.to_owned(), tokens: 16_384 });
-    Request { solver, calibration, ..request(keep) }
+    let (all, keep) = request(keep);
+    (Request { solver, calibration, ..all }, keep)
 }
 
 #[test]
@@ -243,7 +245,8 @@ fn what_cannot_be_calibrated_is_refused_and_nothing_is_written() {
     let overflows = saved(&folder.path().join("large"), "dense", &large);
     fs::write(overflows.join("tokenizer.json"), tokenizer(WORDS).to_string()).unwrap();
     assert!(ask(&overflows, &whole).contains("have values that are not finite\nhint: "), "{}", ask(&overflows, &whole));
-    let uncalibrated = fails(&path, &output, &Request { solver: Solver::Whitened, ..request(Keep::Rank(3)) });
+    let (all, keep) = request(Keep::Rank(3));
+    let uncalibrated = fails(&path, &output, &(Request { solver: Solver::Whitened, ..all }, keep));
     assert!(uncalibrated.contains("`--solver whitened` needs a text\nhint: `--calibrate FILE`"), "{uncalibrated}");
     let drawn = fails(&path, &output, &by(Solver::Random, Keep::Rank(3), &whole));
     assert!(drawn.contains("`--calibrate` says nothing of factors that are drawn\nhint: "), "{drawn}");

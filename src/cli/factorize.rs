@@ -101,10 +101,10 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let tokens = args.calibrate_tokens as usize;
     let calibration = args.calibrate.clone().map(|text| Calibration { text, tokens });
     let (only, skip) = (args.only.clone(), args.skip.clone());
-    let request = Request { solver, keep, only, skip, seed: args.seed, calibration };
+    let request = Request { solver, only, skip, seed: args.seed, calibration };
     let counter = Counter::new(context.quiet, "sequences read");
     let progress = &mut |done, of| counter.set(done, of);
-    let factorized = factorize(&args.checkpoint, &args.output, &request, progress)?;
+    let factorized = factorize(&args.checkpoint, &args.output, (&request, keep), progress)?;
     match args.format {
         Format::Json => print_json(&Output { schema: JSON_SCHEMA, factorized: &factorized })?,
         format => print_table(&factorized_table(&factorized), format, &format!("\n{}", factorized_text(&factorized)))?,

@@ -57,8 +57,6 @@ pub enum Keep {
 pub struct Request {
     /// How factors are found.
     pub solver: Solver,
-    /// How much is kept.
-    pub keep: Keep,
     /// Linears whose names this regular expression finds, instead of all.
     pub only: Option<String>,
     /// Linears that are left as they are.
@@ -123,74 +121,112 @@ impl Factorized {
 /// read, `progress` is told how many sequences of how many have been.
 ///
 /// # Errors
-/// If the checkpoint cannot be read, is of no model that is built here, or has values that are no numbers; if nothing is chosen, or what
-/// is asked for cannot be kept; if the text is none or too short, or makes no tokens of the model; if `output` is there already or cannot
-/// be written. Nothing has been written then.
+/// As [`Decomposed::new`] and [`Decomposed::write`].
 pub fn factorize(
     path: &Path,
     output: &Path,
-    request: &Request,
+    (request, keep): (&Request, Keep),
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Factorized, FactorizeError> {
-    match (request.solver, &request.calibration) {
-        (Solver::Random, _) if matches!(request.keep, Keep::Error(_)) => return Err(FactorizeError::ErrorOfDraws),
-        (Solver::Random, Some(_)) => return Err(FactorizeError::CalibrationOfDraws),
-        (Solver::Whitened, None) => return Err(FactorizeError::Uncalibrated),
-        _ => {}
-    }
-    let not_written = |source| FactorizeError::Write { path: output.to_owned(), source };
-    is_free(output).map_err(not_written)?;
-    let checkpoint = Checkpoint::open(path)?;
-    let text = checkpoint.config().ok_or_else(|| FactorizeError::NoConfig { path: path.to_owned() })?;
-    let (config, _) = read_hugging_face(text.as_bytes())?;
-    if checkpoint.is_factorized() {
-        return Err(FactorizeError::Already { path: path.to_owned() });
-    }
-    let all = linears(&config)?.into_iter().map(|linear| as_stored(&checkpoint, linear));
-    let all = all.collect::<Result<Vec<Place>, _>>()?;
-    let chosen = chosen(&all, request)?;
-    let calibrated = request.calibration.as_ref();
-    let calibrated = calibrated.map(|asked| calibrate(&checkpoint, &config, (&chosen, asked), progress)).transpose()?;
-    let calibrated = calibrated.as_ref();
-    let solved = chosen.par_iter().enumerate().map(|(i, place)| {
-        let w = matrix(&checkpoint, place)?;
-        let root = calibrated.filter(|_| request.solver == Solver::Whitened).map(|calibrated| calibrated.root(i));
-        Ok(match request.solver {
-            Solver::Svd | Solver::Whitened => Solved::by_singular_values(&w, root)
-                .ok_or_else(|| FactorizeError::NoDecomposition { name: place.name.clone() })?,
-            Solver::Random => Solved::random(&w),
-        })
-    });
-    let solved = solved.collect::<Result<Vec<Solved>, FactorizeError>>()?;
-    let ranks = ranks_of(&solved, request)?;
-    let factors = chosen.par_iter().zip(&solved).zip(&ranks).map(|((place, solved), rank)| {
-        let drawn = |rank| solve::drawn(&place.name, request.seed, place.size(), rank, solved.deviation());
-        rank.map(|rank| Factors {
-            place,
-            matrices: match request.solver {
-                Solver::Svd | Solver::Whitened => solved.factors(rank),
-                Solver::Random => drawn(rank),
-            },
-        })
-    });
-    let factors: Vec<Option<Factors>> = factors.collect();
-    let (linears, [error, weighted_error]) = outcomes(&checkpoint, (&chosen, &factors), request, calibrated)?;
-    let made: Vec<Factors> = factors.into_iter().flatten().collect();
-    let (weights_before, weights) = write(&checkpoint, &all, &made, request.solver, output)?;
-    let calibration_tokens = calibrated.map(|calibrated| calibrated.tokens);
-    Ok(Factorized {
-        solver: request.solver,
-        linears,
-        error,
-        weighted_error,
-        calibration_tokens,
-        weights_before,
-        weights,
-    })
+    is_free(output).map_err(|source| FactorizeError::Write { path: output.to_owned(), source })?;
+    request.check(keep)?;
+    Decomposed::new(path, request, progress)?.write(keep, output)
 }
 
-/// The linears that are factorised.
-fn chosen<'a>(all: &'a [Place], request: &Request) -> Result<Vec<&'a Place>, FactorizeError> {
+impl Request {
+    /// Whether so much can be kept by this solver.
+    ///
+    /// # Errors
+    /// If factors that are drawn are to have an error.
+    fn check(&self, keep: Keep) -> Result<(), FactorizeError> {
+        match (self.solver, keep) {
+            (Solver::Random, Keep::Error(_)) => Err(FactorizeError::ErrorOfDraws),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A checkpoint whose linears are taken apart, before it is said how much of them is kept: several shares can be written of it.
+pub struct Decomposed {
+    request: Request,
+    checkpoint: Checkpoint,
+    all: Vec<Place>,
+    /// Places among all of those that are factorised, in their order.
+    chosen: Vec<usize>,
+    calibrated: Option<Calibrated>,
+    solved: Vec<Solved>,
+}
+
+impl Decomposed {
+    /// Reads a checkpoint and takes its linears apart. While a text is read, `progress` is told how many sequences of how many have
+    /// been.
+    ///
+    /// # Errors
+    /// If the checkpoint cannot be read, is of no model that is built here, or has values that are no numbers; if nothing is chosen; if
+    /// the text is none or too short, or makes no tokens of the model.
+    pub fn new(path: &Path, request: &Request, progress: &mut dyn FnMut(usize, usize)) -> Result<Self, FactorizeError> {
+        match (request.solver, &request.calibration) {
+            (Solver::Random, Some(_)) => return Err(FactorizeError::CalibrationOfDraws),
+            (Solver::Whitened, None) => return Err(FactorizeError::Uncalibrated),
+            _ => {}
+        }
+        let checkpoint = Checkpoint::open(path)?;
+        let text = checkpoint.config().ok_or_else(|| FactorizeError::NoConfig { path: path.to_owned() })?;
+        let (config, _) = read_hugging_face(text.as_bytes())?;
+        if checkpoint.is_factorized() {
+            return Err(FactorizeError::Already { path: path.to_owned() });
+        }
+        let all = linears(&config)?.into_iter().map(|linear| as_stored(&checkpoint, linear));
+        let all = all.collect::<Result<Vec<Place>, _>>()?;
+        let chosen = chosen(&all, request)?;
+        let places: Vec<&Place> = chosen.iter().map(|i| &all[*i]).collect();
+        let calibrated = request.calibration.as_ref();
+        let calibrated = calibrated.map(|asked| calibrate(&checkpoint, &config, (&places, asked), progress));
+        let calibrated = calibrated.transpose()?;
+        let solved = places.par_iter().enumerate().map(|(i, place)| {
+            let w = matrix(&checkpoint, place)?;
+            let by_text = calibrated.as_ref().filter(|_| request.solver == Solver::Whitened);
+            Ok(match request.solver {
+                Solver::Svd | Solver::Whitened => Solved::by_singular_values(&w, by_text.map(|text| text.root(i)))
+                    .ok_or_else(|| FactorizeError::NoDecomposition { name: place.name.clone() })?,
+                Solver::Random => Solved::random(&w),
+            })
+        });
+        let solved = solved.collect::<Result<Vec<Solved>, FactorizeError>>()?;
+        Ok(Self { request: request.clone(), checkpoint, all, chosen, calibrated, solved })
+    }
+
+    /// Writes the factors of as much as is kept into the folder `output`.
+    ///
+    /// # Errors
+    /// If what is asked for cannot be kept, or `output` is there already or cannot be written. Nothing has been written then.
+    pub fn write(&self, keep: Keep, output: &Path) -> Result<Factorized, FactorizeError> {
+        is_free(output).map_err(|source| FactorizeError::Write { path: output.to_owned(), source })?;
+        self.request.check(keep)?;
+        let Request { solver, seed, .. } = self.request;
+        let chosen: Vec<&Place> = self.chosen.iter().map(|i| &self.all[*i]).collect();
+        let ranks = ranks_of(&self.solved, solver, keep)?;
+        let factors = chosen.par_iter().zip(&self.solved).zip(&ranks).map(|((place, solved), rank)| {
+            rank.map(|rank| Factors {
+                place,
+                matrices: match solver {
+                    Solver::Svd | Solver::Whitened => solved.factors(rank),
+                    Solver::Random => solve::drawn(&place.name, seed, place.size(), rank, solved.deviation()),
+                },
+            })
+        });
+        let factors: Vec<Option<Factors>> = factors.collect();
+        let calibrated = self.calibrated.as_ref();
+        let (linears, [error, weighted_error]) = outcomes(&self.checkpoint, (&chosen, &factors), solver, calibrated)?;
+        let made: Vec<Factors> = factors.into_iter().flatten().collect();
+        let (weights_before, weights) = write(&self.checkpoint, &self.all, &made, solver, output)?;
+        let calibration_tokens = calibrated.map(|calibrated| calibrated.tokens);
+        Ok(Factorized { solver, linears, error, weighted_error, calibration_tokens, weights_before, weights })
+    }
+}
+
+/// The linears that are factorised, by their place among all.
+fn chosen(all: &[Place], request: &Request) -> Result<Vec<usize>, FactorizeError> {
     let pattern = |text: &Option<String>| {
         let regex = |text: &String| {
             Regex::new(text).map_err(|e| FactorizeError::Pattern { pattern: text.clone(), reason: e.to_string() })
@@ -199,11 +235,10 @@ fn chosen<'a>(all: &'a [Place], request: &Request) -> Result<Vec<&'a Place>, Fac
     };
     let (only, skip) = (pattern(&request.only)?, pattern(&request.skip)?);
     let finds = |regex: &Regex, place: &Place| place.names().any(|name| regex.is_match(name));
-    let chosen: Vec<&Place> = all
-        .iter()
-        .filter(|place| only.as_ref().is_none_or(|only| finds(only, place)))
-        .filter(|place| !skip.as_ref().is_some_and(|skip| finds(skip, place)))
-        .collect();
+    let is_chosen = |place: &Place| {
+        only.as_ref().is_none_or(|only| finds(only, place)) && !skip.as_ref().is_some_and(|skip| finds(skip, place))
+    };
+    let chosen: Vec<usize> = (0..all.len()).filter(|i| is_chosen(&all[*i])).collect();
     if chosen.is_empty() {
         let example = all.first().map(|place| place.name.clone()).unwrap_or_default();
         return Err(FactorizeError::NothingChosen { example });
@@ -212,9 +247,9 @@ fn chosen<'a>(all: &'a [Place], request: &Request) -> Result<Vec<&'a Place>, Fac
 }
 
 /// The rank of each linear; `None` where it stays one matrix.
-fn ranks_of(solved: &[Solved], request: &Request) -> Result<Vec<Option<usize>>, FactorizeError> {
+fn ranks_of(solved: &[Solved], solver: Solver, keep: Keep) -> Result<Vec<Option<usize>>, FactorizeError> {
     let curves: Vec<Curve> = solved.iter().map(Solved::curve).collect();
-    match (request.keep, request.solver) {
+    match (keep, solver) {
         (Keep::Rank(rank), _) => {
             Ok(curves.iter().map(|c| Some(rank).filter(|rank| *rank <= ranks::most(c.size))).collect())
         }
@@ -240,7 +275,7 @@ fn relative((off, of): Off) -> f64 {
 fn outcomes(
     checkpoint: &Checkpoint,
     (chosen, factors): (&[&Place], &[Option<Factors>]),
-    request: &Request,
+    solver: Solver,
     calibrated: Option<&Calibrated>,
 ) -> Result<(Vec<Outcome>, [Option<f64>; 2]), FactorizeError> {
     let measured = chosen.par_iter().zip(factors).enumerate().map(|(i, (place, factors))| {
@@ -250,7 +285,7 @@ fn outcomes(
         let norms = |on: &dyn Fn(&Mat<f64>) -> f64| -> Off { (off.as_ref().map_or(0.0, on), on(&w)) };
         let on_text = |root: &Mat<f64>| norms(&|m| (m * root).squared_norm_l2());
         Ok([
-            (request.solver != Solver::Random).then(|| norms(&|m| m.squared_norm_l2())),
+            (solver != Solver::Random).then(|| norms(&|m| m.squared_norm_l2())),
             calibrated.map(|calibrated| on_text(calibrated.root(i))),
         ])
     });

@@ -4,7 +4,6 @@
 
 mod corpus;
 mod describe;
-mod energy;
 mod error;
 mod init;
 mod spectral;
@@ -20,13 +19,13 @@ use serde::{Deserialize, Serialize};
 
 use self::corpus::Corpus;
 use self::describe::Described;
-use self::energy::{Energy, Spent, gain_uncertainty};
-pub use self::energy::{Metered, NotMetered};
 pub use self::error::PretrainError;
 pub use self::init::Init;
 use self::state::{Files, Settings, State};
 pub use self::trainer::{Schedule, Trainer};
 use self::vocabulary::Vocabulary;
+use super::energy::{Energy, Spent, gain_uncertainty};
+pub use super::energy::{Metered, NotMetered};
 use crate::catalog;
 use crate::files::{JSON_SCHEMA, is_free, read_text};
 use crate::machine::MachineFacts;
