@@ -245,6 +245,7 @@ fn every_field_of_records_and_estimates_is_in_its_table_and_every_field_of_a_tab
         walk.object(&crate::training::record(desk.path(), &args, cpu), "train.json");
     }
     walk.object(&crate::quality::one_that_is_not_reached(), "quality.json");
+    walk.object(&crate::shares::swept(), "sweep.json");
     let listed =
         tables.iter().flat_map(|(table, fields)| fields.keys().map(move |field| (table.clone(), field.clone())));
     let unseen: Vec<String> = listed.filter(|f| !walk.seen.contains(f)).map(|(t, f)| format!("{t}: `{f}`")).collect();

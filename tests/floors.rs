@@ -29,7 +29,7 @@ const FLOORS: [(&str, u32); 19] = [
 ];
 
 /// The floors inside `report`.
-const REPORT: [(&str, u32); 21] = [
+const REPORT: [(&str, u32); 22] = [
     ("error", 0),
     ("markup", 0),
     ("names", 0),
@@ -38,7 +38,6 @@ const REPORT: [(&str, u32); 21] = [
     ("charts", 1),
     ("terminal", 1),
     ("document", 2),
-    ("factorized", 1),
     ("forecasted", 1),
     ("summed", 1),
     ("tracked", 2),
@@ -47,6 +46,8 @@ const REPORT: [(&str, u32); 21] = [
     ("page", 4),
     ("files", 5),
     ("quality", 6),
+    ("estimated", 6),
+    ("factorization", 6),
     ("forecast", 6),
     ("sides", 6),
     ("validation", 6),

@@ -326,3 +326,48 @@ fn runs_on_up_to_3072_devices_reach_what_was_published() {
         assert!((0.80..1.15).contains(&(best / published)), "{d} wide: {best} of {published}");
     }
 }
+
+#[test]
+fn a_report_of_an_estimate_shows_what_fills_a_device_and_what_other_numbers_of_devices_would_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |line: &str| {
+        crate::reliability::program().current_dir(folder.path()).args(line.split_whitespace()).output().unwrap()
+    };
+    let text = crate::reliability::text;
+    let line = "estimate llama-2-7b --arch dense --hardware a100-sxm4-80gb --devices 16 --layout auto";
+    let output = run(&format!("{line} --report page --png"));
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let said = text(&output.stdout);
+    let page = fs::read_to_string(folder.path().join("page/report.md")).unwrap().replace('\\', "");
+    // The page answers as the terminal does, and has what the terminal has no room for.
+    let sentence = said.split("\n\n").next().unwrap().replace('\n', " ");
+    assert!(page.contains(&sentence), "{sentence}\n{page}");
+    let layout = said.split("layout: ").nth(1).unwrap().lines().next().unwrap();
+    assert!(page.contains(layout) && page.contains("it is taken"), "{layout}\n{page}");
+    let charts = ["run", "layout_memory", "layout_time", "layout_frontier", "variance"];
+    for chart in charts {
+        let path = folder.path().join(format!("page/charts/{chart}.svg"));
+        assert!(path.exists() && path.with_extension("png").exists(), "{chart}");
+    }
+    let memory = fs::read_to_string(folder.path().join("page/charts/layout_memory.svg")).unwrap();
+    for part in ["optimizer states", "GB can be used", "taken", "next"] {
+        assert!(memory.contains(part), "{part}");
+    }
+    // More devices take less time: every number that fits is a point.
+    let frontier = fs::read_to_string(folder.path().join("page/charts/layout_frontier.svg")).unwrap();
+    for devices in ["8 devices", "16 devices", "32 devices", "64 devices", "128 devices"] {
+        assert!(frontier.contains(devices), "{devices}");
+    }
+    let json: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(folder.path().join("page/estimates.json")).unwrap()).unwrap();
+    let layout = &json["estimates"][0]["layout"];
+    let whole: u64 = layout["memory_bytes"].as_object().unwrap().values().map(|bytes| bytes.as_u64().unwrap()).sum();
+    assert!(whole <= layout["usable_bytes"].as_u64().unwrap(), "{layout}");
+    // Without a layout there is a page too, and a sweep has none.
+    let plain = run("estimate bert-large --hardware a100-sxm4-80gb,h100-sxm5 --report plain");
+    assert!(plain.status.success(), "{}", text(&plain.stderr));
+    let page = fs::read_to_string(folder.path().join("plain/report.md")).unwrap();
+    assert!(page.contains("is the fastest") && !page.contains("layout_memory"), "{page}");
+    let sweep = run("estimate --sweep devices=1,8 --hardware a100-sxm4-80gb --report other");
+    assert!(text(&sweep.stderr).contains("cannot be used with"), "{}", text(&sweep.stderr));
+}

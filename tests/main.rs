@@ -35,6 +35,7 @@ mod questions;
 mod reliability;
 mod reports;
 mod safety;
+mod shares;
 mod sum;
 mod track;
 mod training;

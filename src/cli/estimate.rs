@@ -12,8 +12,8 @@ use greenformers::files::{JSON_SCHEMA, read_text};
 use greenformers::model::Arch;
 use greenformers::record::{ForecastRecord, Record, Workload};
 use greenformers::report::{
-    assumptions_table, equal_loss_text, estimates_frame, explanation_table, layout_text, schedule_text, short_answer,
-    side_table, to_csv, variance_table, verdict_of_machines, wrapped,
+    assumptions_table, equal_loss_text, estimates_frame, explanation_table, layout_text, schedule_text, sentence,
+    short_answer, side_table, to_csv, variance_table, verdict_of_machines, wrapped, write_estimates,
 };
 use greenformers::stats::Interval;
 use greenformers::units::{DType, Watts, parse_power};
@@ -37,7 +37,7 @@ use super::workload::{WorkloadArgs, model_file};
   greenformers estimate config.json --hardware h100-sxm5 --devices 8 --tokens 10B --batch-tokens 0.5M --seq-len 4096
   greenformers estimate --hardware a100-sxm4-80gb --devices 8 --grid aws-eu-north-1
   greenformers estimate --hardware h100-sxm5 --devices 64 --network 8xinfiniband-ndr
-  greenformers estimate llama-2-70b --hardware h100-sxm5 --devices 512 --layout auto
+  greenformers estimate llama-2-70b --hardware h100-sxm5 --devices 512 --layout auto --report llama-on-512
   greenformers estimate --hardware rtx-4090-24gb --workload my-model.yaml --arch dense --arch lrt:rank=128
   greenformers estimate --sweep hardware=all,grid=all,devices=1,8 --pareto time,cost,co2e --max-hours 48 --recommend
   greenformers estimate --hardware h100-sxm5 --grid hours.csv --start-within 48h --explain
@@ -113,6 +113,12 @@ pub(super) struct Args {
     /// Print the arithmetic of each number
     #[arg(long)]
     explain: bool,
+    /// Write a report of the answer into this folder: page, tables, charts; with `--layout auto` also of the layouts
+    #[arg(long, value_name = "DIR", conflicts_with = "sweep")]
+    report: Option<PathBuf>,
+    /// Write every chart of the report as PNG as well
+    #[arg(long, requires = "report")]
+    png: bool,
     /// Seed of the draws: the same seed gives the same output
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
@@ -141,6 +147,7 @@ impl Args {
 }
 
 /// What was asked for, with names looked up.
+#[derive(Clone)]
 struct Asked {
     record: Option<Record>,
     forecast: Option<ForecastRecord>,
@@ -175,6 +182,12 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     } else {
         estimates(args, &asked, asked.hardware.first().cloned(), context)?
     };
+    if let Some(folder) = &args.report {
+        let verdict = verdict(&estimates).unwrap_or_else(|| sentence(&estimates[0]));
+        let elsewhere = on_other_numbers(args, &asked, context);
+        let files = write_estimates(&estimates, (&verdict, &elsewhere), folder, args.png)?;
+        context.note(format_args!("report: {}", files[0].display()));
+    }
     match args.format {
         Format::Json => print_json(&Output { schema: JSON_SCHEMA, estimates: &estimates }),
         Format::Csv => print(&to_csv(&mut estimates_frame(&estimates)?)?),
@@ -340,11 +353,38 @@ fn calibration(path: &Path) -> Result<OwnSoftware> {
     Ok(own)
 }
 
+/// Times as many devices as were asked for, whose cost and time are put beside each other.
+const OTHER_NUMBERS: [f64; 7] = [0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0];
+
+/// The first architecture on other numbers of one device, each in its best layout; nothing where the layout is not to be found.
+fn on_other_numbers(args: &Args, asked: &Asked, context: &Context) -> Vec<Estimate> {
+    let (Some(LayoutSpec::Auto), [device]) = (args.layout, asked.hardware.as_slice()) else { return Vec::new() };
+    let mut found = Vec::new();
+    for times in OTHER_NUMBERS {
+        let devices = f64::from(asked.devices) * times;
+        if devices.fract() != 0.0 {
+            continue;
+        }
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a whole number of devices")]
+        let other = Asked { devices: devices as u32, ..asked.clone() };
+        // On some numbers it does not fit, or the batch cannot be shared.
+        if let Ok(estimates) = estimates(args, &other, Some(device.clone()), context) {
+            found.extend(estimates.into_iter().next());
+        }
+    }
+    found
+}
+
+/// Which of several machines is best; nothing where there is one.
+fn verdict(estimates: &[Estimate]) -> Option<String> {
+    let several = estimates.windows(2).any(|pair| pair[0].hardware != pair[1].hardware);
+    several.then(|| verdict_of_machines(estimates))
+}
+
 fn text(estimates: &[Estimate], args: &Args) -> String {
     let Some(first) = estimates.first() else { return String::new() };
     let width = width();
-    let several = estimates.iter().any(|e| e.hardware != first.hardware);
-    let verdict = several.then(|| verdict_of_machines(estimates));
+    let verdict = verdict(estimates);
     let next = command_with(if args.assumptions { "--explain" } else { "--assumptions" });
     let [sentence, table, below] = short_answer(estimates, verdict.as_deref(), &next, width);
     let mut text = paint().strong(sentence.trim_end()) + "\n\n" + &paint().table(&table, &[]) + "\n";

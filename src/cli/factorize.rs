@@ -4,14 +4,24 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::ValueEnum;
+use greenformers::catalog::DeviceKind;
 use greenformers::files::JSON_SCHEMA;
-use greenformers::report::{factorized_table, factorized_text};
-use greenformers::train::factorize::{self, Calibration, Factorized, Keep, Request, factorize};
+use greenformers::machine;
+use greenformers::report::{
+    factorization_table, factorized_table, factorized_text, sweep_sentences, tried_table, tried_text, wrapped,
+    write_factorization,
+};
+use greenformers::sensor::DEFAULT_POWERCAP_ROOT;
+use greenformers::train::factorize::{
+    self, Bench, Calibration, Factorized, Keep, Request, SweepStep, Trial, Tried, factorize, sweep,
+};
+use greenformers::train::pretrain::Machine;
 use serde::Serialize;
 
 use super::Context;
-use super::common::{Format, parse_ratio, print_json, print_table};
+use super::common::{Format, parse_ratio, print_json, print_table, width};
 use super::progress::Counter;
+use super::track::processor;
 
 /// How factors are found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -31,8 +41,11 @@ enum Solver {
   greenformers factorize gpt2/ -o gpt2-mlp --error 0.3 --only mlp --format json
   greenformers factorize bert-base-uncased/ -o bert-50 --keep 0.5 --solver whitened --calibrate text.txt
   greenformers factorize gpt2/ -o fresh --rank 128 --solver random   a start for training
+  greenformers factorize bert-base-uncased/ -o bert-60 --keep 0.6 --seq-len 128,512 --evaluate text.txt
+  greenformers factorize gpt2/ -o shares --sweep keep=0.9,0.75,0.5,0.25 --evaluate text.txt
 
-What it writes into DIR: model.safetensors, config.json, and the files of the tokenizer.")]
+What it writes into DIR: model.safetensors, config.json, and the files of the tokenizer; with --sweep a folder of these for each share,
+sweep.json, report.html, report.md and charts/.")]
 pub(super) struct Args {
     /// Folder with `config.json` and safetensors, as transformers saves it, or a safetensors file with its `config.json` beside it
     checkpoint: PathBuf,
@@ -57,6 +70,24 @@ pub(super) struct Args {
     /// Linears that stay as they are
     #[arg(long, value_name = "REGEX")]
     skip: Option<String>,
+    /// Measure forward passes of one sequence of these lengths, before and after, in turns [default with --sweep: 128]
+    #[arg(long = "seq-len", value_name = "N,N", value_delimiter = ',')]
+    seq_lens: Vec<usize>,
+    /// The time of a pass over that of dense is known when its 95 % interval is this narrow
+    #[arg(long, value_name = "RATIO", default_value = "1%", value_parser = parse_ratio)]
+    precision: f64,
+    /// Text in UTF-8 that the model has not seen: its loss on it and the drift of its embeddings are printed, before and after
+    #[arg(long, value_name = "TEXTFILE")]
+    evaluate: Option<PathBuf>,
+    /// Write every chart of --sweep as PNG as well
+    #[arg(long, requires = "sweep")]
+    png: bool,
+    /// The catalog entry, or a YAML file, of this machine's CPU [default: recognised by its name]
+    #[arg(long, value_name = "NAME|FILE")]
+    hardware: Option<String>,
+    /// Folder of the kernel's energy counters
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_POWERCAP_ROOT, hide = true)]
+    powercap_root: PathBuf,
     /// Seed of the draws
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
@@ -78,6 +109,19 @@ struct KeepArgs {
     /// The least rank of each linear whose relative error is no larger: `0.05`, `5%`
     #[arg(long, value_name = "ERROR", value_parser = parse_ratio)]
     error: Option<f64>,
+    /// Each of these shares of the weights, tried and put side by side in a report: `keep=0.9,0.5`
+    #[arg(long, value_name = "keep=SHARE,SHARE", value_parser = parse_shares)]
+    sweep: Option<Shares>,
+}
+
+/// Shares of the weights.
+#[derive(Debug, Clone, PartialEq)]
+struct Shares(Vec<f64>);
+
+fn parse_shares(text: &str) -> Result<Shares, String> {
+    let list = text.strip_prefix("keep=").ok_or_else(|| format!("expected `keep=0.9,0.5`, got `{text}`"))?;
+    let shares: Vec<f64> = list.split(',').map(|share| parse_ratio(share.trim())).collect::<Result<_, _>>()?;
+    Ok(Shares(shares))
 }
 
 #[derive(Serialize)]
@@ -85,30 +129,107 @@ struct Output<'a> {
     schema: u32,
     #[serde(flatten)]
     factorized: &'a Factorized,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tried: Option<&'a Tried>,
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
+    let facts = machine::machine_facts();
+    let cpu = match &args.hardware {
+        Some(name) => Some(processor(name, context.catalog.load(name)?)?),
+        None => context.catalog.identify(DeviceKind::Cpu, &facts.cpu)?,
+    };
+    let machine = Machine { powercap: &args.powercap_root, facts: &facts, cpu: cpu.as_ref() };
+    match &args.keep.sweep {
+        Some(Shares(shares)) => several(args, shares, &machine, context),
+        None => one(args, &machine, context),
+    }
+}
+
+impl Args {
+    fn request(&self) -> Request {
+        let solver = match self.solver {
+            Solver::Svd => factorize::Solver::Svd,
+            Solver::Whitened => factorize::Solver::Whitened,
+            Solver::Random => factorize::Solver::Random,
+        };
+        let tokens = self.calibrate_tokens as usize;
+        let calibration = self.calibrate.clone().map(|text| Calibration { text, tokens });
+        Request { solver, only: self.only.clone(), skip: self.skip.clone(), seed: self.seed, calibration }
+    }
+
+    /// What is tried, with `seq_lens` where none were given.
+    fn trial(&self, seq_lens: Option<Vec<usize>>) -> Trial {
+        let given = (!self.seq_lens.is_empty()).then(|| self.seq_lens.clone());
+        Trial { seq_lens: given.or(seq_lens), precision: self.precision, text: self.evaluate.clone(), seed: self.seed }
+    }
+}
+
+/// One checkpoint.
+fn one(args: &Args, machine: &Machine<'_>, context: &Context) -> Result<()> {
     let keep = match args.keep {
         KeepArgs { rank: Some(rank), .. } => Keep::Rank(rank as usize),
         KeepArgs { keep: Some(share), .. } => Keep::Share(share),
         KeepArgs { error, .. } => Keep::Error(error.unwrap_or_default()),
     };
-    let solver = match args.solver {
-        Solver::Svd => factorize::Solver::Svd,
-        Solver::Whitened => factorize::Solver::Whitened,
-        Solver::Random => factorize::Solver::Random,
-    };
-    let tokens = args.calibrate_tokens as usize;
-    let calibration = args.calibrate.clone().map(|text| Calibration { text, tokens });
-    let (only, skip) = (args.only.clone(), args.skip.clone());
-    let request = Request { solver, only, skip, seed: args.seed, calibration };
+    // What cannot be tried is found out before anything is written.
+    let is_tried = !args.seq_lens.is_empty() || args.evaluate.is_some();
+    let bench = is_tried.then(|| Bench::new(&args.checkpoint, &args.trial(Some(Vec::new())))).transpose()?;
     let counter = Counter::new(context.quiet, "sequences read");
-    let progress = &mut |done, of| counter.set(done, of);
-    let factorized = factorize(&args.checkpoint, &args.output, (&request, keep), progress)?;
+    let read = &mut |done, of| counter.set(done, of);
+    let factorized = factorize(&args.checkpoint, &args.output, (&args.request(), keep), read)?;
+    let counter = Counter::new(context.quiet, "turns measured");
+    let turn = &mut |done, of| counter.set(done, of);
+    let tried = bench.map(|bench| bench.try_out((&args.output, factorized.kept()), machine, turn)).transpose()?;
+    let mut below = format!("\n{}", factorized_text(&factorized));
+    if let Some(tried) = &tried {
+        if !tried.passes.is_empty() {
+            below.push_str(&format!("\n{}", tried_table(tried).render(width())));
+        }
+        below.push_str(&format!("\n{}", tried_text(tried)));
+    }
     match args.format {
-        Format::Json => print_json(&Output { schema: JSON_SCHEMA, factorized: &factorized })?,
-        format => print_table(&factorized_table(&factorized), format, &format!("\n{}", factorized_text(&factorized)))?,
+        Format::Json => {
+            print_json(&Output { schema: JSON_SCHEMA, factorized: &factorized, tried: tried.as_ref() })?;
+        }
+        format => print_table(&factorized_table(&factorized), format, &below)?,
     }
     context.note(format_args!("checkpoint: {}", args.output.display()));
     Ok(())
+}
+
+/// Several shares of one checkpoint, and their report.
+fn several(args: &Args, shares: &[f64], machine: &Machine<'_>, context: &Context) -> Result<()> {
+    let calibrating = Counter::new(context.quiet, "sequences read");
+    let trying = Counter::new(context.quiet, "turns measured");
+    let found =
+        sweep(&args.checkpoint, &args.output, (&args.request(), shares), (&args.trial(None), machine), &mut |step| {
+            match step {
+                SweepStep::Calibrating(done, of) => calibrating.set(done, of),
+                SweepStep::Trying(done, of) => trying.set(done, of),
+            }
+        })?;
+    let files = write_factorization(&found, &args.output, args.png)?;
+    match args.format {
+        Format::Json => print_json(&found)?,
+        format => {
+            let said = sweep_sentences(&found).iter().map(|line| wrapped(line, width(), "")).collect::<String>();
+            print_table(&factorization_table(&found), format, &format!("\n{said}"))?;
+        }
+    }
+    context.note(format_args!("report: {}", files[0].display()));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_a_list_of_what_is_kept() {
+        assert_eq!(parse_shares("keep=0.9, 50%"), Ok(Shares(vec![0.9, 0.5])));
+        for text in ["0.9", "rank=3", "keep=", "keep=0.9,x", "keep=1.5"] {
+            assert!(parse_shares(text).is_err(), "{text}");
+        }
+    }
 }

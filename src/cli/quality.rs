@@ -5,7 +5,8 @@ use greenformers::machine;
 use greenformers::model::Arch;
 use greenformers::report::{quality_place, quality_table, quality_text, trained_point, trained_start, write_quality};
 use greenformers::train::pretrain::{End, Event, Machine};
-use greenformers::train::quality::{Plan, half_rank, quality};
+use greenformers::train::quality::{Plan, quality};
+use greenformers::train::rank_of_share;
 use greenformers::units::parse_whole_count;
 
 use super::Context;
@@ -47,7 +48,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     args.training.start_threads()?;
     let shared = args.training.request(Arch::Dense, End::default(), 0, context)?;
     let archs = if args.arch.is_empty() {
-        let rank = half_rank(&shared.model()?)?;
+        let rank = rank_of_share(&shared.model()?, 0.5)?;
         context.note(format_args!(
             "compared: dense and lrt:rank={rank}, the largest rank with no more than half of the weights of the linears"
         ));

@@ -15,7 +15,8 @@
 pub mod charts;
 mod document;
 mod error;
-mod factorized;
+mod estimated;
+mod factorization;
 mod figures;
 mod files;
 mod forecast;
@@ -35,7 +36,11 @@ mod validation;
 
 pub use charts::{Chart, Palette};
 pub use error::ReportError;
-pub use factorized::{factorized_table, factorized_text};
+pub use estimated::write_estimates;
+pub use factorization::{
+    factorization_table, factorized_table, factorized_text, sweep_sentences, tried_table, tried_text,
+    write_factorization,
+};
 pub use figures::{Inputs, Market, Report, ZoneRun, figures, statement_of_past};
 pub use files::{
     CODECARBON_HEADER, CodecarbonRow, NamedScenario, cells_frame, comparison_frame, estimates_frame, named_scenarios,

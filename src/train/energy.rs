@@ -10,6 +10,16 @@ use crate::machine::{MachineFacts, host_parts};
 use crate::meter::{Coverage, EnergySource};
 use crate::sensor::Sampler;
 
+/// The machine whose joules are counted.
+pub struct Machine<'a> {
+    /// The folder of the kernel's energy counters.
+    pub powercap: &'a Path,
+    /// What it is.
+    pub facts: &'a MachineFacts,
+    /// The catalog's entry of its processor.
+    pub cpu: Option<&'a Device>,
+}
+
 /// A meter, and what it said.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Metered {
@@ -63,7 +73,8 @@ pub(super) struct Energy {
 }
 
 impl Energy {
-    pub(super) fn start(powercap: &Path, facts: &MachineFacts, cpu: Option<&Device>) -> Self {
+    pub(super) fn start(machine: &Machine<'_>) -> Self {
+        let Machine { powercap, facts, cpu } = *machine;
         let (mut parts, mut without, mut meters) = (Vec::new(), Vec::new(), Vec::new());
         for part in host_parts(powercap, facts, cpu) {
             match (part.meter, part.covered_by) {

@@ -5,3 +5,6 @@ mod energy;
 pub mod factorize;
 pub mod pretrain;
 pub mod quality;
+mod share;
+
+pub use share::rank_of_share;

@@ -17,6 +17,8 @@ pub struct LaidOut {
     pub fullest_stage: usize,
     /// Bytes of a device of it, by part.
     pub memory_bytes: BTreeMap<&'static str, u64>,
+    /// Bytes of a device that can be used, where its memory is known.
+    pub usable_bytes: Option<u64>,
     /// Seconds of a step by part, before the wait for slower machines: parts that run at the same time overlap.
     pub parts_s: BTreeMap<&'static str, f64>,
     /// What devices send each other in a step.
@@ -49,8 +51,14 @@ pub struct OtherLayout {
     pub step_s: f64,
     /// Bytes of the fullest device.
     pub memory_bytes: u64,
+    /// The same by part.
+    pub memory_parts_bytes: BTreeMap<&'static str, u64>,
     /// Why it cannot be.
     pub why_not: Option<String>,
+}
+
+fn parts_of(candidate: &Candidate) -> BTreeMap<&'static str, u64> {
+    candidate.memory.parts().map(|(name, bytes)| (name, whole_bytes(bytes))).into()
 }
 
 /// What is said of the layouts that were considered.
@@ -61,6 +69,7 @@ pub(super) fn laid_out(considered: &Considered) -> Option<LaidOut> {
         layout: c.layout.to_string(),
         step_s: c.step_s,
         memory_bytes: whole_bytes(c.memory.total()),
+        memory_parts_bytes: parts_of(c),
         why_not: (c.fits == Some(false)).then(|| c.why_not(usable)),
     };
     let step = &chosen.step;
@@ -83,7 +92,8 @@ pub(super) fn laid_out(considered: &Considered) -> Option<LaidOut> {
         layout: chosen.layout.to_string(),
         micro_batches: step.micro_batches,
         fullest_stage: chosen.stage + 1,
-        memory_bytes: chosen.memory.parts().map(|(name, bytes)| (name, whole_bytes(bytes))).into(),
+        memory_bytes: parts_of(chosen),
+        usable_bytes: considered.usable_bytes.map(whole_bytes),
         parts_s: parts.into(),
         traffic: traffic.collect(),
         others: considered.found.fit.iter().skip(1).chain(&considered.found.too_large).map(other).collect(),

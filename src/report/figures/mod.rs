@@ -21,6 +21,7 @@ pub(in crate::report) use document::date;
 pub(in crate::report) use inputs::run_of;
 pub use inputs::{Inputs, Market, ZoneRun};
 use lines::{CellQuantity, lines};
+pub(in crate::report) use run::{variance, whole_run};
 pub use statement::statement_of_past;
 
 /// Everything that a report shows.

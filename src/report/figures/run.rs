@@ -100,7 +100,7 @@ fn savings_chart(name: &str, title: String, rows: Vec<(Band, Arch, Interval)>, p
 
 /// Time, energy, cost and CO2e of the whole run. All follow from the same hours, so that they stand in one chart, each as a share of
 /// its median for the first architecture, with its own numbers behind the bars.
-pub(super) fn whole_run(estimates: &[Estimate], modelled_power: bool, palette: &Palette) -> Option<Chart> {
+pub(in crate::report) fn whole_run(estimates: &[Estimate], modelled_power: bool, palette: &Palette) -> Option<Chart> {
     let longest = estimates.iter().filter_map(|e| e.footprint.of(Quantity::Wall)).map(|h| h.mid).fold(0.0, f64::max);
     let (time, per_hour) = time_unit(longest);
     let value = |e: &Estimate, quantity: Quantity| {
@@ -161,7 +161,7 @@ pub(super) fn whole_run(estimates: &[Estimate], modelled_power: bool, palette: &
 }
 
 /// Which input makes the run of the first architecture uncertain.
-pub(super) fn variance(estimates: &[Estimate]) -> Option<Chart> {
+pub(in crate::report) fn variance(estimates: &[Estimate]) -> Option<Chart> {
     let first = estimates.first().filter(|e| !e.variance.is_empty())?;
     let known = |q: &Quantity| first.variance.iter().any(|v| v.shares.of(*q).is_some());
     let shown: Vec<Quantity> = Quantity::COMPARED.into_iter().filter(known).collect();

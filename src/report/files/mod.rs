@@ -61,12 +61,12 @@ pub fn write_report(report: &Report, folder: &Path, with_png: bool) -> Result<Ve
 
 /// What `estimate --format json` prints.
 #[derive(Serialize)]
-struct Estimates<'a> {
-    schema: u32,
-    estimates: &'a [Estimate],
+pub(super) struct Estimates<'a> {
+    pub(super) schema: u32,
+    pub(super) estimates: &'a [Estimate],
 }
 
-fn json(value: &impl Serialize) -> Result<Vec<u8>, ReportError> {
+pub(super) fn json(value: &impl Serialize) -> Result<Vec<u8>, ReportError> {
     let mut bytes = serde_json::to_vec_pretty(value)?;
     bytes.push(b'\n');
     Ok(bytes)

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::model::HuggingFaceError;
 use crate::nn::NnError;
+use crate::train::pretrain::PretrainError;
 
 /// Why a checkpoint is not factorised.
 #[derive(Debug, thiserror::Error)]
@@ -14,6 +15,12 @@ pub enum FactorizeError {
     /// Its description cannot be understood.
     #[error(transparent)]
     Config(#[from] HuggingFaceError),
+    /// The text that it is tried on cannot be read.
+    #[error(transparent)]
+    Text(#[from] PretrainError),
+    /// Its hidden states are no numbers.
+    #[error("the model reads the text to values that are not finite")]
+    NotRead,
     /// It has no description.
     #[error("there is no `config.json` beside the weights of `{}`\nhint: it says which model they are of", path.display())]
     NoConfig {

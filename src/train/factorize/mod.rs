@@ -8,8 +8,12 @@ mod error;
 mod kind;
 mod ranks;
 mod solve;
+mod sweep;
 mod tensors;
 mod text;
+mod trial;
+mod turns;
+mod width;
 
 use std::path::Path;
 
@@ -23,7 +27,11 @@ use self::calibrate::{Calibrated, calibrate};
 pub use self::error::FactorizeError;
 use self::ranks::Curve;
 use self::solve::Solved;
+pub use self::sweep::{Sweep, SweepPoint, SweepStep, sweep};
 use self::tensors::{Factors, Place, as_stored, matrix, write};
+pub use self::trial::{Bench, Reading, Trial, Tried};
+pub use self::turns::PassTried;
+pub use self::width::{WidthTried, Widths};
 use crate::files::is_free;
 use crate::model::read_hugging_face;
 use crate::nn::{Checkpoint, linears};
@@ -115,6 +123,13 @@ impl Factorized {
         let sum = |of: fn(&Outcome) -> u64| self.linears.iter().map(of).sum();
         (sum(|l| l.weights_before), sum(|l| l.weights))
     }
+
+    /// The share of their weights that is kept.
+    #[must_use]
+    pub fn kept(&self) -> f64 {
+        let (before, now) = self.linear_weights();
+        now as f64 / before.max(1) as f64
+    }
 }
 
 /// Factorises a checkpoint into the folder `output`: `model.safetensors`, `config.json`, and the files of its tokenizer. While a text is
@@ -196,6 +211,14 @@ impl Decomposed {
         Ok(Self { request: request.clone(), checkpoint, all, chosen, calibrated, solved })
     }
 
+    /// The rank of each linear that was chosen; `None` where it stays one matrix.
+    ///
+    /// # Errors
+    /// If what is asked for cannot be kept.
+    pub fn ranks(&self, keep: Keep) -> Result<Vec<Option<usize>>, FactorizeError> {
+        ranks_of(&self.solved, self.request.solver, keep)
+    }
+
     /// Writes the factors of as much as is kept into the folder `output`.
     ///
     /// # Errors
@@ -205,7 +228,7 @@ impl Decomposed {
         self.request.check(keep)?;
         let Request { solver, seed, .. } = self.request;
         let chosen: Vec<&Place> = self.chosen.iter().map(|i| &self.all[*i]).collect();
-        let ranks = ranks_of(&self.solved, solver, keep)?;
+        let ranks = self.ranks(keep)?;
         let factors = chosen.par_iter().zip(&self.solved).zip(&ranks).map(|((place, solved), rank)| {
             rank.map(|rank| Factors {
                 place,
@@ -247,8 +270,8 @@ fn chosen(all: &[Place], request: &Request) -> Result<Vec<usize>, FactorizeError
 }
 
 /// The rank of each linear; `None` where it stays one matrix.
-fn ranks_of(solved: &[Solved], solver: Solver, keep: Keep) -> Result<Vec<Option<usize>>, FactorizeError> {
-    let curves: Vec<Curve> = solved.iter().map(Solved::curve).collect();
+fn ranks_of(matrices: &[Solved], solver: Solver, keep: Keep) -> Result<Vec<Option<usize>>, FactorizeError> {
+    let curves: Vec<Curve> = matrices.iter().map(Solved::curve).collect();
     match (keep, solver) {
         (Keep::Rank(rank), _) => {
             Ok(curves.iter().map(|c| Some(rank).filter(|rank| *rank <= ranks::most(c.size))).collect())

@@ -49,19 +49,30 @@ impl Corpus {
         (family, seq_len): (Family, usize),
         seed: u64,
     ) -> Result<Self, PretrainError> {
-        let masking = match family {
-            Family::Decoder => None,
-            Family::Encoder => {
-                let mask = vocabulary.mask.ok_or(PretrainError::NoMask)?;
-                Some(Masking { mask, frame: vocabulary.frame, vocab_size: vocabulary.size })
-            }
-        };
+        let masking = Masking::of(vocabulary, family)?;
         let tokens = train.len() + held_out.len();
         let corpus = Self { train, held_out, seq_len, masking, seed };
         // Of 20 tokens one is held out, and two sequences and the token after them are needed.
         let least = 20 * (2 * seq_len + 1);
         if corpus.count(Part::Train) == 0 || corpus.count(Part::HeldOut) < 2 {
             return Err(PretrainError::TooShort { tokens, seq_len, least });
+        }
+        Ok(corpus)
+    }
+
+    /// A text from which nothing is learned.
+    pub(super) fn held_out_alone(
+        held_out: Vec<u32>,
+        vocabulary: &Vocabulary,
+        (family, seq_len): (Family, usize),
+        seed: u64,
+    ) -> Result<Self, PretrainError> {
+        let masking = Masking::of(vocabulary, family)?;
+        let tokens = held_out.len();
+        let corpus = Self { train: Vec::new(), held_out, seq_len, masking, seed };
+        let least = 2 * seq_len + 1;
+        if corpus.count(Part::HeldOut) < 2 {
+            return Err(PretrainError::TooShortToRead { tokens, seq_len, least });
         }
         Ok(corpus)
     }
@@ -170,6 +181,17 @@ impl Corpus {
 }
 
 impl Masking {
+    /// How a model of this family fills in, if it does.
+    fn of(vocabulary: &Vocabulary, family: Family) -> Result<Option<Self>, PretrainError> {
+        match family {
+            Family::Decoder => Ok(None),
+            Family::Encoder => {
+                let mask = vocabulary.mask.ok_or(PretrainError::NoMask)?;
+                Ok(Some(Self { mask, frame: vocabulary.frame, vocab_size: vocabulary.size }))
+            }
+        }
+    }
+
     fn hide(self, id: &mut u32, rng: &mut SmallRng) {
         match rng.random_range(0..10_u32) {
             0..MASKED => *id = self.mask,

@@ -88,6 +88,16 @@ pub enum PretrainError {
         /// What is needed.
         least: usize,
     },
+    /// A text from which nothing is learned is too short.
+    #[error("the text has {tokens} tokens: two sequences of {seq_len} need {least}\nhint: give more text")]
+    TooShortToRead {
+        /// What there is.
+        tokens: usize,
+        /// Tokens of a sequence.
+        seq_len: usize,
+        /// What is needed.
+        least: usize,
+    },
     /// A tokenizer is none.
     #[error("`{}` is no tokenizer: {reason}\nhint: `save_pretrained` of transformers writes a `tokenizer.json`", path.display())]
     Tokenizer {

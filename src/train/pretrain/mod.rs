@@ -6,6 +6,7 @@ mod corpus;
 mod describe;
 mod error;
 mod init;
+mod reading;
 mod spectral;
 mod state;
 mod text;
@@ -21,14 +22,14 @@ use self::corpus::Corpus;
 use self::describe::Described;
 pub use self::error::PretrainError;
 pub use self::init::Init;
+pub(super) use self::reading::batches_of_text;
 use self::state::{Files, Settings, State};
+pub(super) use self::trainer::loss;
 pub use self::trainer::{Schedule, Trainer};
 use self::vocabulary::Vocabulary;
 use super::energy::{Energy, Spent, gain_uncertainty};
-pub use super::energy::{Metered, NotMetered};
-use crate::catalog;
+pub use super::energy::{Machine, Metered, NotMetered};
 use crate::files::{JSON_SCHEMA, is_free, read_text};
-use crate::machine::MachineFacts;
 use crate::model::{Arch, Config};
 use crate::nn::{Input, NnError, Params};
 use crate::stats::{Interval, Mean, batch_means, with_gain};
@@ -98,16 +99,6 @@ pub struct Request {
     pub seed: u64,
     /// Whether it goes on with what is in the folder.
     pub resume: bool,
-}
-
-/// The machine whose joules are counted.
-pub struct Machine<'a> {
-    /// The folder of the kernel's energy counters.
-    pub powercap: &'a Path,
-    /// What it is.
-    pub facts: &'a MachineFacts,
-    /// The catalog's entry of its processor.
-    pub cpu: Option<&'a catalog::Device>,
 }
 
 /// What was seen at an evaluation.
@@ -298,7 +289,7 @@ pub fn pretrain(
     }
     observe(Event::Begins(&training));
     let held_out = corpus.held_out(request.batch_size)?;
-    let energy = Energy::start(machine.powercap, machine.facts, machine.cpu);
+    let energy = Energy::start(machine);
     let steps = state.as_ref().map_or_else(Spent::nothing, |s| Spent { seconds: s.seconds, joules: s.joules });
     let total =
         state.as_ref().map_or_else(Spent::nothing, |s| Spent { seconds: s.total_seconds, joules: s.total_joules });

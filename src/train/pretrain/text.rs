@@ -7,7 +7,7 @@ use super::PretrainError;
 use crate::files::{FileError, read_text};
 
 /// No larger file is read.
-const MOST_TEXT: u64 = 1 << 30;
+pub(super) const MOST_TEXT: u64 = 1 << 30;
 /// What files of text in a folder are called.
 const EXTENSIONS: [&str; 2] = ["txt", "md"];
 /// The share of the text that is held out, at its end.

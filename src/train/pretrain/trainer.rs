@@ -121,7 +121,8 @@ impl Trainer {
     }
 }
 
-fn loss(model: &Model, input: &Input, tape: &Tape) -> Result<candle_core::Tensor, NnError> {
+/// The mean loss of a token that is to be found, a scalar: of the next one, or of those that are hidden.
+pub(in crate::train) fn loss(model: &Model, input: &Input, tape: &Tape) -> Result<candle_core::Tensor, NnError> {
     match (model, input) {
         (Model::Bert(model), Input::Pretraining(batch)) => model.masked_lm(batch, tape),
         _ => model.loss(input, tape),

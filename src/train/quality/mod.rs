@@ -9,7 +9,7 @@ use std::time::Instant;
 
 pub use self::compare::{Basis, Comparison, Curve, Factor, NotReached, compare};
 pub use self::error::QualityError;
-pub use self::record::{Meter, Quality, Run, half_rank};
+pub use self::record::{Meter, Quality, Run};
 use super::pretrain::{self, Event, Init, Machine, Point, PretrainError, Request, Training};
 use crate::files::is_free;
 use crate::model::Arch;

@@ -1,7 +1,7 @@
 //! A checkpoint that was factorised, for people.
 
-use super::numbers::significant;
-use super::table::TextTable;
+use crate::report::numbers::significant;
+use crate::report::table::TextTable;
 use crate::train::factorize::{Factorized, Outcome, Solver};
 
 /// Decimal megabyte.
