@@ -455,7 +455,10 @@ machines:
     fn what_cannot_be_is_refused_with_what_is_allowed() {
         let with = |machines: &str| format!("seq_lens: [128]\nmachines: [{machines}]\n");
         for (text, said) in [
-            (with("{name: x, hardware: a100-sxm4-41gb}"), "unknown hardware `a100-sxm4-41gb`: did you mean `a100-sxm4-40gb`"),
+            (
+                with("{name: x, hardware: a100-sxm4-41gb}"),
+                "unknown hardware `a100-sxm4-41gb`: did you mean `a100-sxm4-40gb`",
+            ),
             (with("{name: x, device: tpu}"), "unknown device `tpu`"),
             (with("{name: x, meter: thumb}"), "unknown meter `thumb`"),
             (with("{name: 'a b'}"), "`machines.name` of the plan: `a b`: expected up to 40 letters"),
