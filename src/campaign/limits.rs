@@ -13,6 +13,8 @@ const LEAST_S: u64 = 300;
 const STEP_S: f64 = 300.0;
 /// A job is given so much more than its cells should take: a modelled step time may be wrong, and a node may be busy.
 const ALLOWANCE: f64 = 1.5;
+/// Slurm counts in minutes, and tells a task to end up to two of them before its time is over.
+const ENDING_S: f64 = 120.0;
 /// Parts of a step that are its forward pass.
 const FORWARD_SHARE: f64 = 1.0 / 3.0;
 
@@ -40,7 +42,7 @@ impl Limit {
         let longest = longest(&plan, machine.is_cpu(), step_s);
         let from = source(machine, device.as_ref(), &longest, plan.points.len());
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "seconds of a job")]
-        let seconds = ((ALLOWANCE * longest.total_s() / STEP_S).ceil() * STEP_S) as u64;
+        let seconds = (((ALLOWANCE * longest.total_s() + ENDING_S) / STEP_S).ceil() * STEP_S) as u64;
         Ok(Self { seconds: seconds.max(LEAST_S), longest, from })
     }
 
@@ -49,8 +51,8 @@ impl Limit {
     pub fn explained(&self) -> String {
         let Longest { beginning_s, measured_s, beside_s, .. } = self.longest;
         format!(
-            "at most {measured_s:.0} s of steps, {beside_s:.0} s beside them and {beginning_s:.0} s before the first, times {ALLOWANCE}, in \
-             steps of {:.0} min; {}",
+            "at most {measured_s:.0} s of steps, {beside_s:.0} s beside them and {beginning_s:.0} s before the first, times {ALLOWANCE}, \
+             and {ENDING_S:.0} s to end in, in steps of {:.0} min; {}",
             STEP_S / 60.0,
             self.from
         )
@@ -104,10 +106,10 @@ mod tests {
 
     #[test]
     fn where_nothing_is_known_cells_count_with_their_longest() {
-        // The last task is of a CPU: 3 cells of 20 s and 10 s beside each; 30, 10, 20 and 20 s before them; times 1.5 is 255 s.
+        // The last task is of a CPU: 3 cells of 20 s and 10 s beside each; 30, 10, 20 and 20 s before them; times 1.5 is 255 s, with 120 s to end in.
         let cpu = limit(PLAN, 4);
         assert_eq!((cpu.longest.measured_s, cpu.longest.beside_s, cpu.longest.beginning_s), (60.0, 30.0, 80.0));
-        assert_eq!((cpu.seconds, cpu.slurm()), (300, "00:05:00".to_owned()));
+        assert_eq!((cpu.seconds, cpu.slurm()), (600, "00:10:00".to_owned()));
         assert_eq!(cpu.from, "`cpu` names no `hardware`, and every cell counts with its `max_time`");
         // 3 cells of 20 000 s are 25 h with what is beside them.
         let long = limit(&PLAN.replace("max_time: 20", "max_time: 20000"), 4);

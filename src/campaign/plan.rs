@@ -237,7 +237,7 @@ impl PlanFile {
     }
 
     /// The same, in which names of files that lie below `folder` begin with it.
-    fn from_folder(mut self, folder: &Path) -> Self {
+    fn relative_to(mut self, folder: &Path) -> Self {
         let mut names = vec![&mut self.workload, &mut self.conditions.grid, &mut self.conditions.site];
         for machine in &mut self.machines {
             names.push(&mut machine.hardware);
@@ -266,7 +266,7 @@ fn read(path: &Path, way: &mut Vec<PathBuf>) -> Result<PlanFile, CampaignError> 
     }
     way.push(canonical);
     let folder = path.parent().unwrap_or(Path::new(""));
-    let mut plan = parse_yaml::<PlanFile>(&path.display().to_string(), &text)?.from_folder(folder);
+    let mut plan = parse_yaml::<PlanFile>(&path.display().to_string(), &text)?.relative_to(folder);
     if let Some(twice) = repeated(plan.machines.iter().map(|m| m.name.as_str())) {
         let message = format!("`{twice}` is there twice in `{}`: expected one machine of a name", path.display());
         return Err(CampaignError::Value { key: "machines".to_owned(), message });

@@ -74,7 +74,7 @@ fn measure_cells(
         context.note(format_args!("warning: the CPU computes: {reason}"));
     }
     let recognised = measure::describe_compute(&device, facts, &context.catalog, None)?.hardware;
-    let given = device_of_plan(machine, recognised.as_ref(), &context.catalog)?;
+    let given = device_of_plan(machine, (device.is_cpu(), recognised.as_ref()), &context.catalog)?;
     let plan = campaign.plan_of_task(task, device.is_cpu())?;
     go_on_from_earlier(store, task, folder, |refused| {
         say(format_args!("warning: `{}` is not gone on from: {}", refused.path.display(), refused.reason));

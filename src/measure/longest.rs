@@ -56,7 +56,7 @@ pub fn longest(plan: &Plan, on_cpu: bool, step_s: impl Fn(&Point) -> Option<f64>
         let step_s = step_s.unwrap_or(0.0);
         let measured_s = match settings.steps {
             // Nothing else bounds them; of those that are not known, what a cell may take is the best guess.
-            Some(steps) => (steps as f64 * step_s).max(if step_s > 0.0 { 0.0 } else { most_s }),
+            Some(asked) => (asked as f64 * step_s).max(if step_s > 0.0 { 0.0 } else { most_s }),
             // The last visit ends with a step.
             None => (most_s + step_s).max(LEAST_STEPS.0 as f64 * step_s),
         };
