@@ -117,6 +117,17 @@ fn a_plan_without_a_place_to_run_lists_its_tasks_and_runs_nothing() {
 }
 
 #[test]
+fn the_plan_of_the_page_is_one_that_the_program_takes() {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/clusters.md")).unwrap();
+    let lines: Vec<&str> =
+        crate::docs::code(&page).into_iter().filter(|(l, _)| *l == Some("yaml")).map(|(_, line)| line).collect();
+    let folder = folder(&lines.join("\n"));
+    let scripts = ok(folder.path(), &["plan.yaml", "--slurm", "--dry-run"]);
+    assert_eq!(scripts.matches("#!/bin/sh").count(), 2, "{scripts}");
+    assert!(scripts.contains("step times are modelled for NVIDIA A100"), "{scripts}");
+}
+
+#[test]
 fn a_campaign_is_run_here_and_collected_into_a_record_of_each_machine_and_one_report() {
     let folder = folder(PLAN);
     let path = folder.path();

@@ -17,6 +17,7 @@ use super::workload::named_workload;
 use super::{Context, campaign_results, campaign_task};
 
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "options are on or off")]
 #[command(
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
