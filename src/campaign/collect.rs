@@ -7,7 +7,7 @@ use super::resolved::is_of;
 use super::store::{Store, record_path};
 use super::{Campaign, CampaignError, Machine, Task};
 use crate::measure::Point;
-use crate::record::{Cell, Record, Settings, Status, Warning};
+use crate::record::{Cell, Compute, Record, Settings, Status, Warning};
 
 /// A record that is not added, and why. It stays where it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -200,15 +200,16 @@ fn other_settings(found: &Settings, planned: &Settings) -> Option<String> {
 }
 
 fn other_device(found: &Record, first: &Record) -> Option<String> {
-    let of = |record: &Record| {
-        let (environment, compute) = (&record.environment, &record.environment.compute);
-        let threads = (compute.device == "cpu").then(|| format!(", {} threads", environment.threads));
-        format!("{}{}", compute.name, threads.unwrap_or_default())
-    };
+    let of = |record: &Record| device(&record.environment.compute, record.environment.threads);
     let (found, first) = (of(found), of(first));
     (found != first).then(|| {
         format!("it was measured on {found}, and the records before it on {first}: they are not of one kind of machine")
     })
+}
+
+/// What tells kinds of machine apart: the device, and of a CPU how much of it computes.
+fn device(compute: &Compute, threads: usize) -> String {
+    if compute.device == "cpu" { format!("{}, {threads} threads", compute.name) } else { compute.name.clone() }
 }
 
 fn stranger(record: &Record, points: &[Point]) -> Option<String> {
@@ -221,15 +222,27 @@ fn first_line(text: &str) -> String {
     text.lines().next().unwrap_or_default().to_owned()
 }
 
+/// The node that a task runs on.
+#[derive(Debug, Clone, Copy)]
+pub struct Here<'a> {
+    /// Its device.
+    pub compute: &'a Compute,
+    /// Its name.
+    pub host: &'a str,
+    /// Threads that compute on it.
+    pub threads: usize,
+}
+
 /// Puts what earlier attempts at a task have measured into the folder of a new one, so that it goes on with it. Nothing is done where
-/// the new attempt has a record, or no earlier one has.
+/// the new attempt has a record, or no earlier one has. `refused` is told of records that are left out.
 ///
 /// # Errors
-/// If it cannot be read or written. `refused` is told of records that are left out.
+/// If it cannot be read or written, or this node has another device than the one that the task was begun on.
 pub fn go_on_from_earlier(
     store: &Store,
     task: &Task,
     attempt: &Path,
+    here: Here<'_>,
     mut refused: impl FnMut(&Refused),
 ) -> Result<(), CampaignError> {
     if record_path(attempt).exists() {
@@ -237,9 +250,16 @@ pub fn go_on_from_earlier(
     }
     let merged = of_task(store, task)?;
     merged.refused.iter().for_each(&mut refused);
-    if let Some(record) = merged.record {
-        record.save(attempt)?;
+    let Some(mut record) = merged.record else { return Ok(()) };
+    let environment = &mut record.environment;
+    let (earlier, now) = (device(&environment.compute, environment.threads), device(here.compute, here.threads));
+    if earlier != now {
+        return Err(CampaignError::OtherNode { task: task.name.clone(), earlier, here: now });
     }
+    // Nodes of one kind differ in bytes of memory and in their names.
+    environment.compute = here.compute.clone();
+    here.host.clone_into(&mut environment.host);
+    record.save(attempt)?;
     Ok(())
 }
 
@@ -390,12 +410,25 @@ machines: [{name: cpu, device: cpu}]
         let made = Made::new();
         let task = &made.store.campaign.tasks[0];
         let third = made.store.attempt_folder(task, Attempt { round: 2, restart: 0 });
-        go_on_from_earlier(&made.store, task, &third, |_| ()).expect("nothing is there");
+        let mut compute = made.record(0, &[]).environment.compute;
+        compute.memory_bytes = Some(1);
+        let threads = made.record(0, &[]).environment.threads;
+        let here = Here { compute: &compute, host: "node7", threads };
+        go_on_from_earlier(&made.store, task, &third, here, |_| ()).expect("nothing is there");
         assert!(!third.exists());
         made.save(0, 0, &made.record(0, &[("dense", OK, 1.0)]));
         made.save(0, 1, &made.record(0, &[("lrt:rank=64", OK, 2.0)]));
-        go_on_from_earlier(&made.store, task, &third, |_| ()).expect("readable");
-        assert_eq!(Record::load(&third).expect("it is there").cells.len(), 2);
+        let other = Here { threads: threads + 1, ..here };
+        let error = go_on_from_earlier(&made.store, task, &third, other, |_| ()).expect_err("another node").to_string();
+        assert!(
+            error.contains("task `cpu-000` was begun on ") && error.contains(" threads, and this node has "),
+            "{error}"
+        );
+        assert!(!third.exists());
+        go_on_from_earlier(&made.store, task, &third, here, |_| ()).expect("readable");
+        let record = Record::load(&third).expect("it is there");
+        assert_eq!((record.cells.len(), record.environment.host.as_str()), (2, "node7"));
+        assert_eq!(record.environment.compute, compute, "as resuming compares it");
         assert_eq!(made.folder.path().join("tasks").read_dir().expect("there").count(), 3);
     }
 }

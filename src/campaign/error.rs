@@ -54,6 +54,18 @@ pub enum CampaignError {
         /// What was recognised.
         found: String,
     },
+    /// A task was begun on another device.
+    #[error(
+        "task `{task}` was begun on {earlier}, and this node has {here}: cells of both would not be of one kind of machine\nhint: narrow the `slurm` options of its machine, so that its tasks run on such nodes alone"
+    )]
+    OtherNode {
+        /// The task.
+        task: String,
+        /// Where it was begun.
+        earlier: String,
+        /// What is here.
+        here: String,
+    },
     /// There is a campaign already.
     #[error("`{}` already holds a campaign\nhint: `--resume` goes on with it; `-o DIR` begins another", .0.display())]
     Exists(PathBuf),

@@ -22,7 +22,7 @@ pub mod slurm;
 mod status;
 mod store;
 
-pub use collect::{Collected, Merged, Refused, collect, go_on_from_earlier, of_task};
+pub use collect::{Collected, Here, Merged, Refused, collect, go_on_from_earlier, of_task};
 pub use error::CampaignError;
 pub use limits::Limit;
 pub use node::device_of_plan;

@@ -251,7 +251,7 @@ mod tests {
         let campaign = resolved(PLAN).expect("valid");
         let jobs = jobs(&campaign, &[0, 1, 2, 3, 4], &Catalog::default()).expect("known");
         let seen: Vec<_> = jobs.iter().map(|j| (j.machine.as_str(), j.tasks.clone())).collect();
-        assert_eq!(seen, [("a100", vec![0, 1]), ("a100", vec![2]), ("cpu", vec![3]), ("cpu", vec![4])]);
+        assert_eq!(seen, [("a100", vec![0, 1]), ("a100", vec![2]), ("cpu", vec![3, 4])]);
         for job in &jobs {
             let text = script(&campaign, job, place()).expect("valid");
             assert!(text.contains(&format!("#SBATCH --array={}\n", indices(&job.tasks))), "{text}");

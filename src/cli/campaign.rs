@@ -213,6 +213,10 @@ fn local(args: &Args, campaign: Campaign, folder: &Path, context: &Context) -> R
         // Where there was an attempt, its lock keeps a second one out.
         let last = store.attempts(task)?.last().map(|(attempt, _)| *attempt);
         let attempt = last.unwrap_or(Attempt { round, restart: 0 });
+        if FolderLock::is_held(&store.attempt_folder(task, attempt)) == Some(true) {
+            context.note("left alone, since another process has begun it meanwhile");
+            continue;
+        }
         if let Err(error) = campaign_task::measure_task(&store, row.index, attempt, Some(folder), context) {
             failed += 1;
             super::say(format_args!("task {} failed: {}", task.name, super::with_causes(&error)));

@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use greenformers::campaign::State;
-use greenformers::campaign::{Attempt, Failure, Store, device_of_plan, go_on_from_earlier, leave_failure, status};
+use greenformers::campaign::{
+    Attempt, Failure, Here, State, Store, device_of_plan, go_on_from_earlier, leave_failure, status,
+};
+use greenformers::files::LockError;
 use greenformers::machine::{self, MachineFacts};
 use greenformers::measure::{self, ComputeDevice};
 use greenformers::record::{Record, Status};
@@ -49,6 +51,10 @@ pub(super) fn measure_task(
     let folder = store.attempt_folder(store.task(index)?, attempt);
     let facts = machine::machine_facts();
     let result = measure_cells(store, index, (&folder, goes_on_in), &facts, context);
+    if result.as_ref().is_err_and(|error| matches!(error.downcast_ref(), Some(LockError::Held { .. }))) {
+        // The folder is another process's, which writes there alone.
+        return result;
+    }
     let failure = result.as_ref().err().map(|error| Failure {
         error: with_causes(error),
         host: facts.host.clone(),
@@ -76,7 +82,9 @@ fn measure_cells(
     let recognised = measure::describe_compute(&device, facts, &context.catalog, None)?.hardware;
     let given = device_of_plan(machine, (device.is_cpu(), recognised.as_ref()), &context.catalog)?;
     let plan = campaign.plan_of_task(task, device.is_cpu())?;
-    go_on_from_earlier(store, task, folder, |refused| {
+    let compute = measure::describe_compute(&device, facts, &context.catalog, given.clone())?;
+    let here = Here { compute: &compute, host: &facts.host, threads: measure::compute_threads() };
+    go_on_from_earlier(store, task, folder, here, |refused| {
         say(format_args!("warning: `{}` is not gone on from: {}", refused.path.display(), refused.reason));
     })?;
     let on =
