@@ -29,7 +29,8 @@ struct Cluster(TempDir);
 impl Cluster {
     /// Starts it; `None` where Slurm is not installed or may not be started.
     fn start() -> Option<Self> {
-        let has = |name: &str| Command::new(name).arg("-V").output().is_ok_and(|o| o.status.success());
+        // Without a configuration, `sbatch -V` fails.
+        let has = |name: &str| Command::new(name).arg("-V").output().is_ok();
         if !["slurmctld", "slurmd", "sbatch", "munged"].into_iter().all(has) {
             cannot("a campaign on Slurm", "slurm-wlm and munge are not installed");
             return None;

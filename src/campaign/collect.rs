@@ -268,6 +268,7 @@ mod tests {
     use super::super::resolved::tests::resolved;
     use super::super::store::Attempt;
     use super::*;
+    use crate::files::read_text;
     use crate::record::blank_cell;
     use serde_json::json;
     use std::fs;
@@ -375,7 +376,7 @@ machines: [{name: cpu, device: cpu}]
         assert_eq!(refused(0, &other), "its cell `LRT r=8, 1 x 512, f32` is not in the plan");
         // Half a copy, and a file that another version wrote.
         let path = made.save(1, 0, &good);
-        let text = fs::read_to_string(&path).expect("there");
+        let text = read_text(&path, 1 << 30).expect("there");
         fs::write(&path, &text[..text.len() / 2]).expect("writable");
         let reason = &made.collected().merged.refused[0].reason;
         assert!(reason.contains("is not a valid record"), "{reason}");
