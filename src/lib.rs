@@ -41,7 +41,8 @@
 //!
 //! | floor | modules | outside crates named there alone |
 //! |---|---|---|
-//! | 5 | the program: `main`, `cli` | clap, anyhow, indicatif; prints |
+//! | 6 | the program: `main`, `cli` | clap, anyhow, indicatif; prints |
+//! | 5 | [`campaign`]: a plan on many machines, as tasks and as jobs of Slurm | |
 //! | 4 | [`report`]: records and estimates to bytes | polars, plotters |
 //! | 3 | [`measure`]: runs a campaign; [`track`]: watches a command; [`train`]: factorises checkpoints; [`estimate`]: pure arithmetic on a record; [`total`]: adds accounts | candle (in `measure`), faer (in `train`) |
 //! | 2 | [`nn`]: candle modules; [`record`]: what was measured, as a schema; [`machine`]: this machine's parts, each with its best meter | candle and libloading (in `nn`) |
@@ -49,6 +50,7 @@
 //! | 0 | [`units`]: quantities as types; [`meter`]: the vocabulary of what a meter says; [`files`]: reading within limits, writing whole; `alloc`: the allocator; `ffi`: calls into C; [`progress`]: how far a program is, from what it prints | regex (in `progress` and `train`) |
 
 mod alloc;
+pub mod campaign;
 pub mod catalog;
 pub mod estimate;
 mod ffi;

@@ -31,7 +31,8 @@ const NOT_RUN: [(&str, &str); 17] = [
 ];
 
 /// What commands of the program have in them that are parsed and not run, and why.
-const ONLY_PARSED: [(&str, &str); 1] = [("--device cuda", "needs an NVIDIA GPU")];
+const ONLY_PARSED: [(&str, &str); 2] =
+    [("--device cuda", "needs an NVIDIA GPU"), ("--slurm -o", "needs a cluster: `tests/campaign_slurm.rs` has one")];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -167,6 +168,11 @@ pub(crate) fn desk(args: &[&str]) -> TempDir {
         fs::create_dir(path.join("books")).unwrap();
         fs::copy(path.join("text.txt"), path.join("books/one.md")).unwrap();
     }
+    if args.first() == Some(&"campaign") {
+        let plan = "name: lengths\nworkload: tiny.yaml\narchs: [dense]\nseq_lens: [8]\nbatch_size: 1\nsteps: 2\nmax_time: 0.2\n\
+                    machines: [{name: cpu, device: cpu, meter: none}]\n";
+        fs::write(path.join("plan.yaml"), plan).unwrap();
+    }
     if args.contains(&"factorize") {
         fs::write(path.join("text.txt"), crate::whitened::sample()).unwrap();
         for (name, model) in [("gpt2", "gpt2"), ("bert-base-uncased", "dense")] {
@@ -208,6 +214,12 @@ fn run(args: &[&str]) -> Output {
     let desk = desk(args);
     let words = small(args);
     let run = |words: &[String]| program().args(words).current_dir(desk.path()).output().unwrap();
+    if let [campaign, "status" | "collect", place, ..] = args
+        && *campaign == "campaign"
+    {
+        let begin = ["campaign", "plan.yaml", "--local", "-o", place].map(str::to_owned);
+        assert!(run(&begin).status.success(), "{begin:?}");
+    }
     if words.iter().any(|word| word == "--resume") {
         let begin: Vec<String> = words.iter().filter(|word| *word != "--resume").cloned().collect();
         assert!(run(&begin).status.success(), "{begin:?}");

@@ -237,6 +237,7 @@ fn every_field_of_records_and_estimates_is_in_its_table_and_every_field_of_a_tab
     walk.object(&with_a_layout(), "estimates.json");
     walk.object(&to_an_equal_loss(), "estimates.json");
     plans().iter().for_each(|plan| walk.object(plan, "plan"));
+    crate::campaign::printed().iter().for_each(|(table, value)| walk.object(value, table));
     walk.object(&account_of_a_rank(), "accounts");
     walk.object(&crate::forecast::one_with_a_pause(), "accounts");
     let desk = crate::training::folder();

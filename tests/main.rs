@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that unwraps says where it failed")]
 
+mod campaign;
+mod campaign_slurm;
 mod cases;
 mod cli;
 mod completions;

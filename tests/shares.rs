@@ -132,7 +132,7 @@ fn what_cannot_be_tried_is_said_before_anything_is_written() {
         ("gpt2 --sweep keep=0.5,0.0001", "is less than rank 1 in every linear"),
         ("gpt2 --sweep rank=3", "expected `keep=0.9,0.5`"),
         ("gpt2 --sweep keep=0.5 --keep 0.5", "cannot be used with"),
-        ("gpt2 --keep 0.5 --png", "required arguments"),
+        ("gpt2 --keep 0.5 --png", "there are none without it"),
         ("gpt2 --keep 0.5 --seq-len 0", "0 tokens"),
         ("gpt2 --keep 0.5 --seq-len 100000", "100000 tokens"),
         ("gpt2 --keep 0.5 --evaluate short.txt", "hint: give more text"),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use include_dir::{Dir, include_dir};
+use serde::de::DeserializeOwned;
 
 use super::device::{Device, DeviceKind};
 use super::entry::{Entry, EntryKind};
@@ -72,6 +73,12 @@ impl Catalog {
     #[must_use]
     pub fn with_folder(folder: PathBuf) -> Self {
         Self { folder: Some(folder) }
+    }
+
+    /// The folder of the user's that is laid over the embedded entries.
+    #[must_use]
+    pub fn folder(&self) -> Option<&Path> {
+        self.folder.as_deref()
     }
 
     /// The entry called `name`: a path to a YAML file, an id or a name in any case, a country's code of two or three
@@ -258,22 +265,39 @@ fn read_file<E: Entry>(path: &Path) -> Result<E, CatalogError> {
 /// # Errors
 /// If it is not valid.
 pub fn parse<E: Entry>(file: &str, text: &str) -> Result<E, CatalogError> {
-    if text.bytes().filter(|b| matches!(b, b'[' | b'{')).count() > MAX_BRACKETS {
-        return Err(invalid(file, text, None, format!("more than {MAX_BRACKETS} brackets: not a profile")));
-    }
-    let entry: E = serde_yaml::from_str(text).map_err(|error| {
-        let message: String = without_place(&error.to_string()).chars().take(MAX_MESSAGE).collect();
-        let place = error.location().map(|l| (l.line(), l.column()));
-        if let Some(instead) = keys_of(text).and_then(|keys| E::mistaken(&keys)) {
-            return invalid(file, "", None, instead.to_owned());
-        }
-        let place = place.and_then(|at| second_place(text, at, &message)).or(place);
-        invalid(file, text, place, message)
-    })?;
+    let entry: E = read_yaml(file, text, E::mistaken)?;
     match entry.check() {
         Ok(()) => Ok(entry),
         Err((key, message)) => Err(invalid(file, text, place_of(text, key), message)),
     }
+}
+
+/// Reads a map from the YAML in `text`; `file` is what messages call it. A fault is shown with its place and its line.
+///
+/// # Errors
+/// If it is not valid.
+pub fn parse_yaml<T: DeserializeOwned>(file: &str, text: &str) -> Result<T, CatalogError> {
+    read_yaml(file, text, |_| None)
+}
+
+/// The same, where `mistaken` says by the keys of another sort of file what it is.
+fn read_yaml<T: DeserializeOwned>(
+    file: &str,
+    text: &str,
+    mistaken: impl Fn(&[String]) -> Option<&'static str>,
+) -> Result<T, CatalogError> {
+    if text.bytes().filter(|b| matches!(b, b'[' | b'{')).count() > MAX_BRACKETS {
+        return Err(invalid(file, text, None, format!("more than {MAX_BRACKETS} brackets: not a profile")));
+    }
+    serde_yaml::from_str(text).map_err(|error| {
+        let message: String = without_place(&error.to_string()).chars().take(MAX_MESSAGE).collect();
+        let place = error.location().map(|l| (l.line(), l.column()));
+        if let Some(instead) = keys_of(text).and_then(|keys| mistaken(&keys)) {
+            return invalid(file, "", None, instead.to_owned());
+        }
+        let place = place.and_then(|at| second_place(text, at, &message)).or(place);
+        invalid(file, text, place, message)
+    })
 }
 
 fn invalid(file: &str, text: &str, place: Option<(usize, usize)>, message: String) -> CatalogError {

@@ -28,7 +28,7 @@ pub use cloud::devices_of_instance;
 pub use device::{Device, DeviceKind, Interconnect, MeasuredPeaks, Per, PowerSensor};
 pub use entry::{Entry, EntryKind};
 pub use error::CatalogError;
-pub use files::{Catalog, parse};
+pub use files::{Catalog, parse, parse_yaml};
 pub use grid::{Grid, GridEntry, Location};
 pub use hourly::{Hourly, HourlyError};
 pub use identify::same_device_name;

@@ -103,7 +103,7 @@ impl ConditionsArgs {
 }
 
 /// Year and month: of `SOURCE_DATE_EPOCH`, where output is to be the same at any time, or of now.
-fn this_month() -> (i32, u32) {
+pub(super) fn this_month() -> (i32, u32) {
     let fixed = std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|text| text.parse().ok());
     let then = fixed.and_then(|s| chrono::DateTime::from_timestamp(s, 0)).unwrap_or_else(chrono::Utc::now);
     (then.year(), then.month())

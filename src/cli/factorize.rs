@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::ValueEnum;
 use greenformers::catalog::DeviceKind;
 use greenformers::files::JSON_SCHEMA;
@@ -80,7 +80,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "TEXTFILE")]
     evaluate: Option<PathBuf>,
     /// Write every chart of --sweep as PNG as well
-    #[arg(long, requires = "sweep")]
+    #[arg(long)]
     png: bool,
     /// The catalog entry, or a YAML file, of this machine's CPU [default: recognised by its name]
     #[arg(long, value_name = "NAME|FILE")]
@@ -134,6 +134,9 @@ struct Output<'a> {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
+    if args.png && args.keep.sweep.is_none() {
+        bail!("`--png` is of the charts of `--sweep`, and there are none without it");
+    }
     let facts = machine::machine_facts();
     let cpu = match &args.hardware {
         Some(name) => Some(processor(name, context.catalog.load(name)?)?),

@@ -1,5 +1,8 @@
 //! The command line: one file a command.
 
+mod campaign;
+mod campaign_results;
+mod campaign_task;
 mod catalog;
 mod common;
 mod compare;
@@ -69,6 +72,8 @@ enum Command {
     Devices(devices::Args),
     /// Measure train steps on this machine; writes DIR/record.json
     Profile(profile::Args),
+    /// Measure a plan of cells on several kinds of machine, here or as jobs of Slurm, and compare the machines
+    Campaign(campaign::Args),
     /// Estimate time, energy, money and CO2e of one full training run
     Estimate(Box<estimate::Args>),
     /// Say what a budget of money, time, CO2e or energy buys: tokens of a model, or the largest model
@@ -156,6 +161,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Run(args) => run::run(&args, &context),
         Command::Devices(args) => devices::run(&args, &context),
         Command::Profile(args) => profile::run(&args, &context),
+        Command::Campaign(args) => campaign::run(&args, &context),
         Command::Estimate(args) => estimate::run(&args, &context),
         Command::Plan(args) => plan::run(&args, &context),
         Command::Compare(args) => compare::run(&args, &context),

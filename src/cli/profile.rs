@@ -294,8 +294,46 @@ pub(super) fn measure_into(
     }
     plan.within = args.within.map(|minutes| Duration::from_secs_f64(60.0 * minutes));
     let given: Option<Device> = args.hardware.as_deref().map(|name| context.catalog.load(name)).transpose()?;
-    let compute = measure::describe_compute(&compute_device, facts, &context.catalog, given)?;
-    let meters = measure::open_meters(args.meter, &compute_device, &compute, facts, &args.powercap_root)?;
+    let on = On { device: &compute_device, given, meter: args.meter, powercap_root: &args.powercap_root };
+    let into = Into { folder, resume, goes_on_in: resume.map(|_| folder) };
+    let (record, lock) = carry_out(&plan, on, into, facts, context)?;
+    let (done, all) = (record.cells.len(), plan.points.len());
+    if done < all {
+        context
+            .note(format_args!("{done} of {all} cells are measured\nhint: the same command with `--resume` goes on"));
+    }
+    Ok((record, lock))
+}
+
+/// What a campaign runs on.
+pub(super) struct On<'a> {
+    pub(super) device: &'a ComputeDevice,
+    /// The entry that describes it, where it is not to be recognised.
+    pub(super) given: Option<Device>,
+    pub(super) meter: MeterChoice,
+    pub(super) powercap_root: &'a Path,
+}
+
+/// Where a campaign writes.
+#[derive(Clone, Copy)]
+pub(super) struct Into<'a> {
+    pub(super) folder: &'a Path,
+    /// Whether it may go on with what is there; `None`: the command has no such option.
+    pub(super) resume: Option<bool>,
+    /// The folder that the command which was typed is given to go on, if it can.
+    pub(super) goes_on_in: Option<&'a Path>,
+}
+
+/// Measures a plan. The folder stays locked for whoever writes into it next.
+pub(super) fn carry_out(
+    plan: &Plan,
+    on: On<'_>,
+    Into { folder, resume, goes_on_in }: Into<'_>,
+    facts: &MachineFacts,
+    context: &Context,
+) -> Result<(Record, FolderLock)> {
+    let compute = measure::describe_compute(on.device, facts, &context.catalog, on.given)?;
+    let meters = measure::open_meters(on.meter, on.device, &compute, facts, on.powercap_root)?;
     let environment = Environment {
         host: facts.host.clone(),
         os: facts.os.clone(),
@@ -316,7 +354,7 @@ pub(super) fn measure_into(
     // Another campaign may have written one meanwhile.
     refuse_existing(folder, resume)?;
     let previous = if folder.join(RECORD_FILE).exists() { Some(Record::load(folder)?) } else { None };
-    let stop = stopping::on_signals(folder, resume.is_some())?;
+    let stop = stopping::on_signals(folder, goes_on_in)?;
     let mut bar = Bar::new(context.quiet);
     let now = chrono::Local::now();
     let beginning = Beginning {
@@ -326,18 +364,13 @@ pub(super) fn measure_into(
         epoch_unix_s: now.timestamp_micros() as f64 / 1e6,
         previous,
     };
-    let result = measure::run(&plan, &compute_device, beginning, folder, &mut bar, &stop);
+    let result = measure::run(plan, on.device, beginning, folder, &mut bar, &stop);
     bar.finish();
     if let Err(MeasureError::Stopped { signal }) = result {
         drop(lock);
-        stopping::exit(signal, folder, resume.is_some());
+        stopping::exit(signal, folder, goes_on_in);
     }
     let record = result.with_context(|| format!("the campaign in `{}` stopped", folder.display()))?;
-    let (done, all) = (record.cells.len(), plan.points.len());
-    if done < all {
-        context
-            .note(format_args!("{done} of {all} cells are measured\nhint: the same command with `--resume` goes on"));
-    }
     Ok((record, lock))
 }
 
@@ -357,6 +390,7 @@ fn what_is_trained(args: &WhatArgs, context: &Context) -> Result<Workload> {
     if says_nothing { Ok(workload) } else { Ok(recipe.over(workload)?) }
 }
 
+/// Fails if there is a record that may not be gone on with.
 fn refuse_existing(folder: &Path, resume: Option<bool>) -> Result<()> {
     if folder.join(RECORD_FILE).exists() && resume != Some(true) {
         bail!(

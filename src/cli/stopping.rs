@@ -13,9 +13,9 @@ use super::say;
 static LAST_WORDS: Mutex<String> = Mutex::new(String::new());
 
 /// A campaign in `folder` stops at the first signal: after the step at hand, or at once if that takes too long.
-pub(super) fn on_signals(folder: &Path, can_resume: bool) -> Result<Stop> {
+pub(super) fn on_signals(folder: &Path, goes_on_in: Option<&Path>) -> Result<Stop> {
     static STOP: OnceLock<Stop> = OnceLock::new();
-    *LAST_WORDS.lock().unwrap_or_else(PoisonError::into_inner) = message(folder, can_resume);
+    *LAST_WORDS.lock().unwrap_or_else(PoisonError::into_inner) = message(folder, goes_on_in);
     if let Some(stop) = STOP.get() {
         return Ok(stop.clone());
     }
@@ -31,19 +31,18 @@ pub(super) fn on_signals(folder: &Path, can_resume: bool) -> Result<Stop> {
 }
 
 /// Says what has become of the campaign and ends the program.
-pub(super) fn exit(signal: i32, folder: &Path, can_resume: bool) -> ! {
-    say(format_args!("\nstopped by {}: {}", signal_name(signal), message(folder, can_resume)));
+pub(super) fn exit(signal: i32, folder: &Path, goes_on_in: Option<&Path>) -> ! {
+    say(format_args!("\nstopped by {}: {}", signal_name(signal), message(folder, goes_on_in)));
     std::process::exit(exit_code(signal))
 }
 
-fn message(folder: &Path, can_resume: bool) -> String {
+/// What has become of the record in `folder`, and the command that was typed, so that it goes on in the folder that it is given.
+fn message(folder: &Path, goes_on_in: Option<&Path>) -> String {
     let record = folder.join(RECORD_FILE);
     let kept = format!("every finished cell is in `{}`", record.display());
-    if !can_resume {
-        return kept;
-    }
+    let Some(typed_folder) = goes_on_in else { return kept };
     let typed: Vec<String> = std::env::args_os().map(|a| a.to_string_lossy().into_owned()).collect();
-    format!("{kept}\nhint: go on with\n    {}", resuming(&typed, &folder.display().to_string()))
+    format!("{kept}\nhint: go on with\n    {}", resuming(&typed, &typed_folder.display().to_string()))
 }
 
 /// The command that was typed, so that it goes on with what is in `folder`.

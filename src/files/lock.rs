@@ -3,11 +3,15 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Error, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::atomic::sweep;
 
 /// Name of the file whose lock is the folder's.
 const LOCK_FILE: &str = ".lock";
+/// How often one that is held is asked for again, and after which time.
+const LOOKS: u32 = 3;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
 
 /// Why a folder cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +62,7 @@ impl FolderLock {
         let failed = |source| LockError::Write { folder: folder.to_owned(), source };
         fs::create_dir_all(folder).map_err(failed)?;
         let path = folder.join(LOCK_FILE);
+        let mut looks = LOOKS;
         // Whoever gives the lock up removes its file, perhaps between our opening and locking it: then once more.
         for _ in 0..100 {
             if fs::symlink_metadata(&path).is_ok_and(|facts| facts.is_symlink()) {
@@ -67,6 +72,12 @@ impl FolderLock {
             let mut file = opened.map_err(failed)?;
             match file.try_lock() {
                 Ok(()) => {}
+                // Whoever only looks whether it is held has it for an instant.
+                Err(TryLockError::WouldBlock) if looks > 0 => {
+                    looks -= 1;
+                    std::thread::sleep(BETWEEN_LOOKS);
+                    continue;
+                }
                 Err(TryLockError::WouldBlock) => {
                     let mut holder = String::new();
                     let _ = file.take(20).read_to_string(&mut holder);
@@ -85,6 +96,22 @@ impl FolderLock {
             }
         }
         Err(LockError::Held { folder: folder.to_owned(), holder: String::new() })
+    }
+
+    /// Whether a process writes into `folder` now; `None` where that cannot be known, as on a file system without locks.
+    #[must_use]
+    pub fn is_held(folder: &Path) -> Option<bool> {
+        // A folder whose writer lives has the file.
+        let file = match File::open(folder.join(LOCK_FILE)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Some(false),
+            Err(_) => return None,
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Some(false),
+            Err(TryLockError::WouldBlock) => Some(true),
+            Err(TryLockError::Error(_)) => None,
+        }
     }
 
     /// Whether the folder is really kept from others.
@@ -126,7 +153,9 @@ mod tests {
         let first = FolderLock::take(folder.path(), "record.json").expect("it is free");
         let error = FolderLock::take(folder.path(), "record.json").expect_err("it is held").to_string();
         assert!(error.contains(&format!("another campaign (process {})", std::process::id())), "{error}");
+        assert_eq!(FolderLock::is_held(folder.path()), Some(true));
         drop(first);
+        assert_eq!(FolderLock::is_held(folder.path()), Some(false));
         assert!(FolderLock::take(folder.path(), "record.json").is_ok());
         assert_eq!(fs::read_dir(folder.path()).expect("there").count(), 0, "no litter");
     }
@@ -135,6 +164,7 @@ mod tests {
     fn a_lock_file_that_a_dead_process_left_holds_nothing() {
         let folder = tempfile::tempdir().expect("a folder");
         fs::write(folder.path().join(LOCK_FILE), "4194304").expect("writable");
+        assert_eq!(FolderLock::is_held(folder.path()), Some(false));
         assert!(FolderLock::take(folder.path(), "record.json").is_ok());
     }
 

@@ -11,7 +11,7 @@ use crate::stats::Period;
 use crate::units::Seconds;
 
 /// Idle power is measured over this long, and a period over this many ticks, if a cell may take that long.
-const IDLE_S: f64 = 10.0;
+pub(super) const IDLE_S: f64 = 10.0;
 const TICKS: usize = 100;
 /// A sensor that changes more often than this needs no protocol: a reading is never far from a change.
 const SLOW_S: f64 = 0.005;

@@ -43,7 +43,8 @@ pub struct Point {
 
 impl Point {
     /// The shape of its step.
-    pub(super) fn shape(self, settings: &Settings) -> StepShape {
+    #[must_use]
+    pub fn shape(self, settings: &Settings) -> StepShape {
         StepShape {
             batch_size: self.batch_size,
             seq_len: self.seq_len,
@@ -52,7 +53,8 @@ impl Point {
     }
 
     /// The model that it is measured with: the workload's, with as many positions as its sequences have tokens.
-    pub(super) fn config(self, settings: &Settings) -> Config {
+    #[must_use]
+    pub fn config(self, settings: &Settings) -> Config {
         settings.workload.model.clone().with_layers(self.n_layers).with_room_for(self.seq_len)
     }
 }

@@ -19,12 +19,14 @@ use crate::sensor::GpuWatch;
 use crate::stats::{batch_means, median};
 
 pub(super) use outcome::empty_cell;
+pub(super) use steady::WarmUp;
+pub(super) use warm_up::{LAUNCHES, WARMUP_STEPS};
 
 /// Batches that take turns, so that no step sees the tokens of the one before.
 const BATCHES: usize = 4;
 /// Steps before a cell can be done: of short ones, and of those that take longer than [`LONG_STEP_S`], of which fewer say as
 /// much, since each averages over more of what disturbs it.
-const LEAST_STEPS: (usize, usize) = (5, 3);
+pub(super) const LEAST_STEPS: (usize, usize) = (5, 3);
 const LONG_STEP_S: f64 = 2.0;
 /// Relative half width of the step times of two architectures at which their ratio is known to 5 %.
 const CURVE_PRECISION: f64 = 0.05 / std::f64::consts::SQRT_2;

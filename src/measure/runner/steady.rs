@@ -5,21 +5,21 @@ use crate::units::Seconds;
 
 /// How a device is warmed up.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct WarmUp {
+pub(in crate::measure) struct WarmUp {
     /// A block of steps lasts at least this long.
     pub(super) block: Seconds,
     /// Load that it is given before its readings are believed.
     pub(super) least: Seconds,
     /// It is not longer.
-    pub(super) most: Seconds,
+    pub(in crate::measure) most: Seconds,
 }
 
 impl WarmUp {
     /// Of a cold card: eight H100 read 11 % low in their first ten seconds, and are within 1 % from 30 s on (MLPerf
     /// Training 4.0, power submissions); no load is longer than the 200 s that Yang, Adamek and Armour, SC24, give a card.
-    pub(super) const COLD: Self = Self { block: Seconds(5.0), least: Seconds(30.0), most: Seconds(200.0) };
+    pub(in crate::measure) const COLD: Self = Self { block: Seconds(5.0), least: Seconds(30.0), most: Seconds(200.0) };
     /// Of a card that has just been at work: the step time alone has to settle.
-    pub(super) const WARM: Self = Self { block: Seconds(0.5), least: Seconds(0.0), most: Seconds(30.0) };
+    pub(in crate::measure) const WARM: Self = Self { block: Seconds(0.5), least: Seconds(0.0), most: Seconds(30.0) };
 }
 
 /// Blocks that have to agree, and how closely. A card at its power limit never comes to rest: an H200 at its 700 W took 65 s

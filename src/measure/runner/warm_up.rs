@@ -12,11 +12,11 @@ use crate::stats::median;
 /// Warm-up ends when a step takes at most this much less than the one before it.
 const SETTLED: f64 = 0.05;
 /// Least and most warm-up steps.
-const WARMUP_STEPS: (usize, usize) = (2, 3);
+pub(in crate::measure) const WARMUP_STEPS: (usize, usize) = (2, 3);
 /// What a first step costs beyond later ones is lost in one that takes so many seconds.
 const LONG_STEP_S: f64 = 2.0;
 /// Steps in which queueing is timed on a GPU.
-const LAUNCHES: usize = 5;
+pub(in crate::measure) const LAUNCHES: usize = 5;
 
 impl Runner<'_> {
     pub(super) fn warm_up(&mut self) -> Result<(), MeasureError> {
