@@ -371,3 +371,40 @@ fn a_report_of_an_estimate_shows_what_fills_a_device_and_what_other_numbers_of_d
     let sweep = run("estimate --sweep devices=1,8 --hardware a100-sxm4-80gb --report other");
     assert!(text(&sweep.stderr).contains("cannot be used with"), "{}", text(&sweep.stderr));
 }
+
+#[test]
+fn adapters_of_a_model_of_70_billion_weights_fit_where_training_all_of_it_does_not() {
+    let run = |arch: &str, layout: &str| {
+        let line = format!(
+            "estimate llama-2-70b --arch {arch} --hardware a100-sxm4-80gb --devices 8 --batch-tokens 262144 --tokens 100M --layout \
+             {layout} --format json"
+        );
+        crate::reliability::program().args(line.split_whitespace()).output().unwrap()
+    };
+    let text = crate::reliability::text;
+    let all = run("dense", "auto");
+    assert!(text(&all.stderr).contains("does not fit"), "{}", text(&all.stderr));
+    let of = |layout: &str| -> serde_json::Value {
+        let output = run("lora:rank=16,targets=qv", layout);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()["estimates"][0]["layout"].clone()
+    };
+    // 69.0e9 weights of two bytes over 8 devices; the pairs of 80 layers are (8192 + 8192) x 16 and (8192 + 1024) x 16 weights
+    // each, 16 bytes of state but for the weights' own 2 and the gradients' 2, and all of it is shared.
+    let shards = of("dp=8,zero=3,recompute=full,micro_batch=1");
+    let gb = |name: &str| shards["memory_bytes"][name].as_f64().unwrap() / 1e9;
+    assert!((gb("weights") - 2.0 * 69.0 / 8.0).abs() < 0.2, "{shards}");
+    let pairs = 80.0 * 16.0 * (16_384.0 + 9_216.0);
+    assert!((gb("gradients") * 1e9 - 2.0 * pairs / 8.0).abs() < 1e6, "{shards}");
+    assert!((gb("optimizer states") * 1e9 - 12.0 * pairs / 8.0).abs() < 1e6, "{shards}");
+    // Weights are gathered twice in each micro-batch, and hardly any gradients are scattered.
+    let traffic = &shards["traffic"][0];
+    let micro_batches = shards["micro_batches"].as_f64().unwrap();
+    assert!((traffic["times"].as_f64().unwrap() / micro_batches - 1.0).abs() < 0.01, "{shards}");
+    // Left to itself, it finds one that fits.
+    let chosen = of("auto");
+    let whole: f64 = chosen["memory_bytes"].as_object().unwrap().values().map(|b| b.as_f64().unwrap()).sum();
+    assert!(whole < chosen["usable_bytes"].as_f64().unwrap(), "{chosen}");
+    let four_bits = run("qlora:rank=16", "auto");
+    assert!(text(&four_bits.stderr).contains("weights of 16 bits and more"), "{}", text(&four_bits.stderr));
+}

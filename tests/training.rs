@@ -154,6 +154,13 @@ fn a_training_ends_at_the_loss_or_the_time_that_is_asked_for() {
     assert!(done["held_out_loss"]["mid"].as_f64().unwrap() <= 5.6 && done["steps"].as_u64().unwrap() < 5000);
     let done = by("text.txt -o time --workload decoder.json --vocab 300 --max-time 1", "time");
     assert_eq!((&done["ended_by"], &done["decay_steps"]), (&Value::from("time"), &Value::Null));
+    let spent =
+        by("text.txt -o joules --workload decoder.json --vocab 300 --max-joules 10 --hardware my-cpu.yaml", "joules");
+    assert_eq!((&spent["ended_by"], &spent["decay_steps"]), (&Value::from("joules"), &Value::Null));
+    assert!(
+        spent["total_joules"]["mid"].as_f64().unwrap() >= 10.0 && spent["points"].as_array().unwrap().len() > 3,
+        "{spent}"
+    );
     let seconds = done["total_seconds"].as_f64().unwrap();
     assert!(seconds >= 1.0 && done["seconds"].as_f64().unwrap() <= seconds, "{seconds}");
 }
@@ -171,6 +178,7 @@ fn what_cannot_be_trained_is_an_error_with_a_hint_and_nothing_is_written() {
     train(path, "text.txt -o more --vocab 500 --steps 1");
     for (args, part) in [
         ("ten.txt -o out --steps 1", "the text has 12 tokens: sequences of 12 need about 500"),
+        ("text.txt -o out --max-joules 5 --vocab 300 --hardware unknown-cpu.yaml", "`--max-joules` needs a meter"),
         ("latin.txt -o out --steps 1", "`latin.txt` is no text in UTF-8: byte 4 is none of it\nhint: `iconv"),
         ("empty -o out --steps 1", "`empty` has no text: expected a file, or a folder with .txt or .md files"),
         ("text.txt -o out", "nothing says when the training ends\nhint: `--steps 1000`"),

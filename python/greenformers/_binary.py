@@ -10,7 +10,7 @@ import sys
 import sysconfig
 from typing import Any, Mapping, Sequence
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 #: The environment variable that names the program, where it is not where pip puts it.
 BINARY_VARIABLE = "GREENFORMERS_BINARY"

@@ -15,6 +15,7 @@ use super::train_common::TrainingArgs;
 #[command(after_help = "Examples:
   greenformers train text.txt -o small --steps 1000                       a decoder of 4 layers x 256
   greenformers train books/ -o lrt --arch lrt:rank=64 --max-time 10m --seed 1
+  greenformers train text.txt -o cheap --max-joules 5k
   greenformers train text.txt -o encoder --workload config.json --until-loss 4.5 --max-time 1h
   greenformers train text.txt -o small --steps 2000 --resume              goes on to 2000 steps
 
@@ -32,6 +33,9 @@ pub(super) struct Args {
     /// End after so long, evaluations among it and what was before `--resume`: `600`, `10m`, `2h`
     #[arg(long, value_name = "TIME", value_parser = parse_seconds, help_heading = "When it ends: whichever comes first")]
     max_time: Option<f64>,
+    /// End after so many joules of the whole machine, evaluations among them and what was before `--resume`: `1000`, `50k`
+    #[arg(long, value_name = "J", value_parser = parse_count, help_heading = "When it ends: whichever comes first")]
+    max_joules: Option<f64>,
     /// End at an evaluation whose held-out loss is no larger
     #[arg(long, value_name = "LOSS", value_parser = parse_count, help_heading = "When it ends: whichever comes first")]
     until_loss: Option<f64>,
@@ -44,7 +48,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let facts = machine::machine_facts();
     let cpu = args.training.cpu(&facts, context)?;
     args.training.start_threads()?;
-    let end = End { steps: args.steps, seconds: args.max_time, loss: args.until_loss };
+    let end = End { steps: args.steps, seconds: args.max_time, joules: args.max_joules, loss: args.until_loss };
     let request = args.training.request(args.arch, end, args.seed, context)?;
     let machine = Machine { powercap: &args.training.powercap_root, facts: &facts, cpu: cpu.as_ref() };
     let trained = pretrain(&request, &machine, &mut |event| match event {

@@ -81,7 +81,7 @@ pub enum LayoutError {
     },
     /// What is trained is a part of what is held, which the memory of a layout does not tell apart.
     #[error(
-        "`--layout` with `{0}`: layouts are worked out for models of which all is trained\nhint: leave out `--layout`, or `--arch dense`"
+        "`--layout` with `{0}`: layouts are worked out for weights of 16 bits and more\nhint: leave out `--layout`, or `--arch lora:rank=16`"
     )]
     Lora(String),
     /// Tensor parallelism of an architecture that nobody runs.

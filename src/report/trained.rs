@@ -32,6 +32,7 @@ pub fn trained_text(of: &Training) -> String {
     let why = match of.ended_by {
         EndedBy::Running => "so far",
         EndedBy::Steps => "all that were asked for",
+        EndedBy::Joules => "all that the joules were enough for",
         EndedBy::Time => "all that the time was enough for",
         EndedBy::Loss => "as many as the loss took",
     };

@@ -103,6 +103,17 @@ impl Energy {
         self.seconds() - self.since.0
     }
 
+    /// Whether every part that draws power has a meter.
+    pub(super) fn is_whole(&self) -> bool {
+        self.without.is_empty()
+    }
+
+    /// Joules since the last split; `None` where a part has no meter.
+    pub(super) fn joules_since_split(&self) -> Option<f64> {
+        self.sampler.read_now();
+        Some(self.total()? - self.since.1?)
+    }
+
     /// What it took since this was asked last.
     pub(super) fn split(&mut self) -> Spent {
         self.sampler.read_now();
@@ -115,7 +126,7 @@ impl Energy {
 
     /// Joules of all meters together; `None` where a part that draws power is not metered, or a meter has failed.
     fn total(&self) -> Option<f64> {
-        if !self.without.is_empty() {
+        if !self.is_whole() {
             return None;
         }
         self.sampler.meters().iter().map(|meter| meter.energy_j).sum()

@@ -94,7 +94,7 @@ fn the_model_card_is_yaml_in_grams_that_says_it_is_an_estimate() {
     assert_eq!(estimates["estimates"][1]["arch"], "lrt");
     assert!((card["emissions"].as_f64().unwrap() / (kg * 1000.0) - 1.0).abs() < 0.01, "{card} and {kg} kg");
     let source = card["source"].as_str().unwrap();
-    assert!(source.starts_with("greenformers 0.1.0, estimated before training from measured train steps"), "{source}");
+    assert!(source.starts_with("greenformers 0.2.0, estimated before training from measured train steps"), "{source}");
     assert_eq!(card["geographical_location"], "Sweden");
     assert_eq!(card["hardware_used"], "1 x NVIDIA A100-SXM4-80GB");
     assert!(text.contains("# as dense: emissions: "), "{text}");
@@ -212,7 +212,7 @@ fn the_statement_names_range_boundary_and_tool() {
     let folder = reported(&Campaign::small().record());
     ok(&["report", "out", "--grid", "fra", "--pue", "1.1"], folder.path());
     let statement = file(&folder, "statement.txt");
-    insta::assert_snapshot!(statement.lines().next().unwrap(), @"Training bert-base (dense) on NVIDIA A100-SXM4-80GB in bf16 is estimated to take 16.9 [16.2, 17.7] days, 236 [209, 268] kWh, and to emit 12.6 [10.0, 14.8] kgCO2e (95 % intervals; emissions of the electricity, location-based; 56.0 [44.2, 56.0] gCO2e/kWh; PUE 1.10; the making of the hardware adds 3.79 [1.89, 8.85] kgCO2e; one run: failed attempts, searches and evaluation beyond the run are not counted). Estimated before training with greenformers 0.1.0 from steps measured on that machine.");
+    insta::assert_snapshot!(statement.lines().next().unwrap(), @"Training bert-base (dense) on NVIDIA A100-SXM4-80GB in bf16 is estimated to take 16.9 [16.2, 17.7] days, 236 [209, 268] kWh, and to emit 12.6 [10.0, 14.8] kgCO2e (95 % intervals; emissions of the electricity, location-based; 56.0 [44.2, 56.0] gCO2e/kWh; PUE 1.10; the making of the hardware adds 3.79 [1.89, 8.85] kgCO2e; one run: failed attempts, searches and evaluation beyond the run are not counted). Estimated before training with greenformers 0.2.0 from steps measured on that machine.");
 }
 
 #[test]

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Starts a cluster of Slurm on this machine, for `tests/slurm_cluster.rs`: munged, slurmctld and two slurmd, all in the
+# Starts a cluster of Slurm on this machine, for `tests/campaign_slurm.rs`: munged, slurmctld and two slurmd, all in the
 # foreground of their own, with their files in FOLDER. Nothing of the system's configuration is read or changed.
 #
 #   tests/slurm/start.sh FOLDER PORT      PORT, PORT + 1 and PORT + 2 of 127.0.0.1 are used

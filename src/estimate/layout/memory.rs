@@ -3,7 +3,7 @@
 use super::shard::{Parts, layers_of, parameters_of, shard};
 use crate::catalog::AttentionUse;
 use crate::estimate::request::layout::{Layout, Recompute};
-use crate::model::{Arch, Config, Saving, StepShape, training_memory_with};
+use crate::model::{Arch, Config, Saving, StepShape, trainable_params, training_memory_with};
 use crate::units::DType;
 
 /// Bytes of a device of one stage. Modelled, not measured.
@@ -113,7 +113,10 @@ pub fn layers_in_flight(layers: f64, layout: &Layout, stage: usize, micro_batche
 /// What stages take that depends on the layout's shards alone: worked out once for many layouts.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sizes {
+    /// Parameters that are held.
     params: Parts<f64>,
+    /// Of these, those that are trained.
+    trained: Parts<f64>,
     kept: f64,
     whole: f64,
 }
@@ -122,26 +125,47 @@ impl Sizes {
     /// Of micro-batches of `shape`.
     #[must_use]
     pub fn of(held: &Held<'_>, layout: &Layout, shape: StepShape) -> Self {
-        let params = parameters_of(&shard(held.model, layout.tp), held.arch, layout.pp);
+        let mut params = parameters_of(&shard(held.model, layout.tp), held.arch, layout.pp);
+        let trained = match held.arch {
+            // Beside each layer stand its pairs of small matrices, and nothing else is trained.
+            Arch::Lora { .. } => {
+                let layers = held.model.n_layers.max(1) as f64;
+                let pairs = trainable_params(held.model, held.arch) as f64 / layers;
+                params.layer += pairs;
+                Parts { layer: pairs, ..Parts::default() }
+            }
+            Arch::Dense | Arch::Lrt { .. } | Arch::Linformer { .. } => params,
+        };
         let kept = layer_activations(held, layout, shape, layout.recompute);
         let whole = layer_activations(held, layout, shape, Recompute::None);
-        Self { params, kept, whole }
+        Self { params, trained, kept, whole }
     }
 
     /// Parameters of stage `i` that has `layers`.
     #[must_use]
     pub fn params(&self, layers: usize, stage: usize, stages: u32) -> f64 {
-        let before = if stage == 0 { self.params.before } else { 0.0 };
-        let after = if stage + 1 == stages as usize { self.params.after } else { 0.0 };
-        before + layers as f64 * self.params.layer + after
+        of_stage(&self.params, layers, stage, stages)
     }
+
+    /// Of these, those that are trained.
+    #[must_use]
+    pub fn trained(&self, layers: usize, stage: usize, stages: u32) -> f64 {
+        of_stage(&self.trained, layers, stage, stages)
+    }
+}
+
+/// Of a stage that has `layers`: what is before them is on the first, and what is after them on the last.
+fn of_stage(parts: &Parts<f64>, layers: usize, stage: usize, stages: u32) -> f64 {
+    let before = if stage == 0 { parts.before } else { 0.0 };
+    let after = if stage + 1 == stages as usize { parts.after } else { 0.0 };
+    before + layers as f64 * parts.layer + after
 }
 
 /// Bytes of a device of each stage.
 ///
-/// A parameter takes 16 bytes with AdamW: in 16 bits 2 of weight, 2 of gradient and 12 of f32 weight and moments (Rajbhandari et
-/// al. 2020, section 3.1), in f32 4, 4 and 8. ZeRO shares the last, the last two, or all of them over `dp` devices; with all, two
-/// layers' weights are gathered at a time.
+/// A parameter that is trained takes 16 bytes with AdamW: in 16 bits 2 of weight, 2 of gradient and 12 of f32 weight and moments (Rajbhandari et
+/// al. 2020, section 3.1), in f32 4, 4 and 8. One that is not has its weight alone. ZeRO shares the last,
+/// the last two, or all of them over `dp` devices; with all, two layers' weights are gathered at a time.
 #[must_use]
 pub fn stages(held: &Held<'_>, layout: &Layout, shape: StepShape, micro_batches: usize) -> Vec<StageMemory> {
     of_sizes(held, layout, shape, micro_batches, &Sizes::of(held, layout, shape))
@@ -166,6 +190,7 @@ pub(super) fn of_sizes(
     let of = |(i, &layers): (usize, &usize)| {
         let (is_first, is_last) = (i == 0, i + 1 == layout.pp as usize);
         let params = sizes.params(layers, i, layout.pp);
+        let trained = sizes.trained(layers, i, layout.pp);
         let in_flight = layers_in_flight(1.0, layout, i, micro_batches);
         // The layer whose backward pass is on is there whole.
         let again = if layout.recompute == Recompute::None { 0.0 } else { sizes.whole - sizes.kept };
@@ -178,8 +203,8 @@ pub(super) fn of_sizes(
         let between = if layout.pp > 1 { 2.0 * width * elements } else { 0.0 };
         StageMemory {
             weights: width * params / shared(3),
-            gradients: width * params / shared(2),
-            optimizer: (16.0 - 2.0 * width) * params / shared(1),
+            gradients: width * trained / shared(2),
+            optimizer: (16.0 - 2.0 * width) * trained / shared(1),
             activations: layers_in_flight(layers as f64, layout, i, micro_batches) * sizes.kept
                 + again
                 + before

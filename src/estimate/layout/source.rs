@@ -17,7 +17,7 @@ use crate::estimate::steps::model::{
 };
 use crate::estimate::steps::step::{Basis, PhaseStep, StepSource};
 use crate::meter::Coverage;
-use crate::model::Arch;
+use crate::model::{Arch, LoraBase};
 use crate::record::phase_shape;
 use crate::stats::Distribution;
 
@@ -69,7 +69,7 @@ pub(in crate::estimate) fn layout_source(
         class,
         constants: Constants::embedded(),
     };
-    if let Arch::Lora { .. } = arch {
+    if let Arch::Lora { base: LoraBase::FourBits, .. } = arch {
         return Err(LayoutError::Lora(arch.to_string()).into());
     }
     let usable = usable_bytes(device);

@@ -7,7 +7,7 @@ use super::traffic::{Collective, Links, all_reduces_of_a_layer, both, repeated};
 use crate::catalog::{AttentionUse, Software, SoftwareClass};
 use crate::estimate::request::layout::{Layout, Recompute};
 use crate::estimate::steps::model::{DeviceFigures, Efficiency, Exchange, Factors, ShardTime, Stragglers};
-use crate::model::{Family, StepShape};
+use crate::model::{Arch, Family, StepShape};
 
 /// What steps of layouts are worked out for.
 #[derive(Debug, Clone, Copy)]
@@ -198,9 +198,12 @@ pub fn step(
     let sends = 2.0 * v * m + 2.0 * f64::from(layout.pp - 1);
     let pipeline_s = if layout.pp > 1 { sends * send } else { 0.0 };
     let bubble_s = (all.iter().map(|s| s.whole).sum::<f64>() - slowest.whole) / v;
-    let params = (0..=last).map(|i| sizes.params(layers[i], i, layout.pp)).fold(0.0, f64::max);
-    let (exchange, mut traffic) = gradients(setting, layout, (params, m), slowest.computing);
-    let held = if layout.zero > 0 { params / f64::from(layout.dp) } else { params };
+    let most = |of: fn(&Sizes, usize, usize, u32) -> f64| {
+        (0..=last).map(|i| of(sizes, layers[i], i, layout.pp)).fold(0.0, f64::max)
+    };
+    let (params, trained) = (most(Sizes::params), most(Sizes::trained));
+    let (exchange, mut traffic) = gradients(setting, layout, (params, trained, m), slowest.computing);
+    let held = if layout.zero > 0 { trained / f64::from(layout.dp) } else { trained };
     let update = constants.update() * Efficiency::embedded().update_s(setting.figures, held, setting.software());
     if layout.tp > 1 {
         let link = setting.links.link();
@@ -238,28 +241,32 @@ pub fn step(
     }
 }
 
-/// The exchange of gradients of the fullest stage, in the format of the run: an all-reduce, or as much of reduce-scatter and
+/// The exchange of the gradients of what is trained on the fullest stage, in the format of the run: an all-reduce, or as much of reduce-scatter and
 /// all-gather where optimizer states are shared. Gradients that are shared are scattered in each micro-batch, which is half of an
 /// all-reduce; weights that are shared are gathered twice besides, which makes it 1.5 times one (Rajbhandari et al. 2020, section 7).
 fn gradients(
     setting: &Setting<'_>,
     layout: &Layout,
-    (params, m): (f64, f64),
+    (params, trained, m): (f64, f64, f64),
     pass_s: f64,
 ) -> (Exchange, Vec<Collective>) {
     let model = setting.held.model;
     let width = setting.held.dtype.bytes() as f64;
-    let bytes = width * params;
+    // Weights that are shared are gathered whether they are trained or not.
+    let bytes = width * if layout.zero == 3 { params } else { trained };
     let once = setting.links.data(layout, bytes);
     let (times, behind_s) = match layout.zero {
-        3 => (1.5 * m, m * pass_s),
+        3 => ((1.0 + 0.5 * trained / params) * m, m * pass_s),
         2 => (0.5 * m + 0.5, m * pass_s * 2.0 / 3.0),
         _ => (1.0, pass_s * 2.0 / 3.0),
     };
-    let table = (model.vocab_size * model.d_model) as f64 / f64::from(layout.tp);
+    // The token embedding's gradients are ready last; where it is not trained, it has none.
+    let is_trained = !matches!(setting.held.arch, Arch::Lora { .. });
+    let table = if is_trained { (model.vocab_size * model.d_model) as f64 / f64::from(layout.tp) } else { 0.0 };
     let hideable = if layout.dp > 1 { (1.0 - table / params).max(0.0) } else { 0.0 };
     let of_data = Exchange { hideable, backward_s: behind_s, ..repeated(once, times) };
-    let tied = if model.is_tied() { setting.links.embedding(layout, width * table) } else { Exchange::NONE };
+    let tied =
+        if model.is_tied() && is_trained { setting.links.embedding(layout, width * table) } else { Exchange::NONE };
     let seconds = of_data.all_reduce_s(&Factors::MIDDLE);
     let mut traffic = Vec::new();
     if layout.dp > 1 {

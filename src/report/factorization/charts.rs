@@ -50,34 +50,36 @@ pub(super) fn charts(of: &Sweep) -> Vec<Chart> {
 }
 
 fn chart(of: &Sweep, cost: &Cost) -> Option<Chart> {
-    let dense = dense_loss(of);
+    let has_loss = dense_loss(of).is_some();
     let quality = |point: &SweepPoint| {
         let reading = point.tried.reading.as_ref()?;
-        if dense.is_some() { reading.loss } else { Some(reading.drift) }
+        if has_loss { reading.added_loss } else { Some(reading.drift) }
     };
     let points: Vec<(&SweepPoint, Interval, Interval)> =
         of.points.iter().filter_map(|point| Some((point, (cost.of)(point)?, quality(point)?))).collect();
     if points.is_empty() {
         return None;
     }
-    let (what, unit) =
-        if dense.is_some() { ("loss", "loss on the text, nats a token") } else { ("drift", "drift of the embeddings") };
+    let (what, unit) = if has_loss {
+        ("added loss", "loss above that of dense, nats a token")
+    } else {
+        ("drift", "drift of the embeddings")
+    };
     let palette = Palette::of(vec![Arch::Dense, Arch::Lrt { rank: 1 }]);
     let (dense_look, own_look) = (palette.look(Arch::Dense), palette.look(Arch::Lrt { rank: 1 }));
-    let dense_y = dense.unwrap_or(Interval::point(0.0));
     let mut table = TextTable::new(&["keeps", &cost.axis, what]);
     let mut marks = Vec::new();
     let mut line: Vec<(f64, f64)> = points.iter().map(|(_, x, y)| (x.mid, y.mid)).collect();
-    line.insert(0, (cost.dense, dense_y.mid));
-    table.row(vec!["dense".to_owned(), significant(cost.dense), interval(dense_y)]);
+    line.insert(0, (cost.dense, 0.0));
+    table.row(vec!["dense".to_owned(), significant(cost.dense), "0".to_owned()]);
     marks.push(Mark::Line { points: line, ink: own_look.ink, dash: own_look.dash });
     marks.push(Mark::Point {
-        at: (cost.dense, dense_y.mid),
+        at: (cost.dense, 0.0),
         x: None,
-        y: dense.filter(|loss| loss.low < loss.high),
+        y: None,
         look: dense_look,
         label: None,
-        tip: format!("dense: {} {}, {what} {}", significant(cost.dense), cost.axis, interval(dense_y)),
+        tip: format!("dense: {} {}", significant(cost.dense), cost.axis),
     });
     for (point, x, y) in &points {
         table.row(vec![share(point.keep), interval(*x), interval(*y)]);
@@ -91,7 +93,7 @@ fn chart(of: &Sweep, cost: &Cost) -> Option<Chart> {
         });
     }
     let xs = || points.iter().flat_map(|(_, x, _)| [x.low, x.high]).chain([cost.dense]);
-    let ys = points.iter().flat_map(|(.., y)| [y.low, y.high]).chain([dense_y.low, dense_y.high]);
+    let ys = points.iter().flat_map(|(.., y)| [y.low, y.high]);
     Some(Chart {
         name: cost.name.to_owned(),
         narrow: false,
@@ -100,7 +102,7 @@ fn chart(of: &Sweep, cost: &Cost) -> Option<Chart> {
                 another point to its left and below it is not worth keeping."
             .to_owned(),
         x: Axis::new(cost.axis.clone(), Scale::between(xs(), xs().fold(f64::INFINITY, f64::min))),
-        y: Axis::new(unit, if dense.is_some() { Scale::between(ys, dense_y.low) } else { Scale::linear_over(ys) }),
+        y: Axis::new(unit, Scale::between(ys, 0.0)),
         marks,
         legend: vec![
             Key { label: "dense".to_owned(), swatch: Swatch::Marker(dense_look) },

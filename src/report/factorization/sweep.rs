@@ -3,6 +3,7 @@
 use super::tried::{break_even, shown, speed, unmetered};
 use crate::report::numbers::{counted, interval, significant};
 use crate::report::table::TextTable;
+use crate::stats::Interval;
 use crate::train::factorize::{Sweep, SweepPoint};
 
 /// Bytes of a weight as f32, in decimal megabytes.
@@ -31,7 +32,7 @@ pub fn sweep_table(of: &Sweep) -> TextTable {
     let of_pass =
         |len: &usize| [format!("ms at {len}"), "times dense".to_owned(), joules.to_owned(), "times dense".to_owned()];
     heads.extend(longest.iter().flat_map(of_pass));
-    heads.extend(has_loss.then(|| "loss".to_owned()));
+    heads.extend(has_loss.then(|| ["loss".to_owned(), "added loss".to_owned()]).into_iter().flatten());
     heads.extend(reads.then(|| "drift".to_owned()));
     let heads: Vec<&str> = heads.iter().map(String::as_str).collect();
     let mut table = TextTable::new(&heads);
@@ -46,7 +47,7 @@ pub fn sweep_table(of: &Sweep) -> TextTable {
             row.push(pass.and_then(|pass| pass.dense_joules).map_or_else(dash, interval));
             row.push("1".to_owned());
         }
-        row.extend(has_loss.then(|| dense_loss(of).map_or_else(dash, shown)));
+        row.extend(has_loss.then(|| [dense_loss(of).map_or_else(dash, middle), "0".to_owned()]).into_iter().flatten());
         row.extend(reads.then(|| "0".to_owned()));
         table.row(row);
     }
@@ -67,15 +68,24 @@ pub fn sweep_table(of: &Sweep) -> TextTable {
             row.push(pass.and_then(|pass| pass.joules_vs_dense).map_or_else(dash, interval));
         }
         let reading = point.tried.reading.as_ref();
-        row.extend(has_loss.then(|| reading.and_then(|r| r.loss).map_or_else(dash, shown)));
+        let losses = || {
+            let of = |value: Option<Interval>, shown: fn(Interval) -> String| value.map_or_else(dash, shown);
+            [of(reading.and_then(|r| r.loss), middle), of(reading.and_then(|r| r.added_loss), shown)]
+        };
+        row.extend(has_loss.then(losses).into_iter().flatten());
         row.extend(reads.then(|| reading.map_or_else(dash, |r| interval(r.drift))));
         table.row(row);
     }
     table
 }
 
+/// The middle of a loss.
+fn middle(loss: Interval) -> String {
+    format!("{:.3}", loss.mid)
+}
+
 /// The loss of the dense model, where it was read.
-pub(super) fn dense_loss(of: &Sweep) -> Option<crate::stats::Interval> {
+pub(super) fn dense_loss(of: &Sweep) -> Option<Interval> {
     of.points.iter().find_map(|point| point.tried.reading.as_ref()?.dense_loss)
 }
 

@@ -87,7 +87,8 @@ fn reads(of: &Reading) -> String {
     let drift = format!("its embeddings drift by {} (1 less the cosine)", interval(of.drift));
     match (of.loss, of.dense_loss) {
         (Some(loss), Some(dense)) => {
-            format!("On the text its loss is {} nats instead of {}; {drift}.", shown(loss), shown(dense))
+            let added = of.added_loss.map_or_else(String::new, |added| format!(" ({} more)", shown(added)));
+            format!("On the text its loss is {:.3} nats instead of {:.3}{added}; {drift}.", loss.mid, dense.mid)
         }
         _ => format!("On the text {drift}; there is no loss: {}.", of.reason.as_deref().unwrap_or("it is not known")),
     }

@@ -46,6 +46,8 @@ pub struct Reading {
     pub loss: Option<Interval>,
     /// The same of the dense model.
     pub dense_loss: Option<Interval>,
+    /// How much more it is than that of the dense model, on the same batches: what both find hard cancels.
+    pub added_loss: Option<Interval>,
     /// Why there is no loss.
     pub reason: Option<String>,
     /// Mean over sequences of 1 less the cosine between the mean of the last hidden states and that of the dense model.
@@ -186,7 +188,10 @@ impl Bench {
         let mean = |losses: &[f64]| batch_means(losses).map(Mean::interval);
         let (losses, reason) = match dense {
             Ok(dense) => match self.losses(folder)? {
-                Ok(own) => (Some((mean(&own), mean(dense))), None),
+                Ok(own) => {
+                    let added: Vec<f64> = own.iter().zip(dense).map(|(own, dense)| own - dense).collect();
+                    (Some((mean(&own), mean(dense), mean(&added))), None)
+                }
                 Err(reason) => (None, Some(reason)),
             },
             Err(reason) => (None, Some(reason.clone())),
@@ -201,8 +206,8 @@ impl Bench {
         }
         let seq_len = self.config.max_seq_len.min(LONGEST);
         let drift = mean(&drifts).ok_or(FactorizeError::NotRead)?;
-        let (loss, dense_loss) = losses.unwrap_or((None, None));
-        Ok(Reading { seq_len, loss, dense_loss, reason, drift })
+        let (loss, dense_loss, added_loss) = losses.unwrap_or_default();
+        Ok(Reading { seq_len, loss, dense_loss, added_loss, reason, drift })
     }
 }
 

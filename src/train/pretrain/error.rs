@@ -33,6 +33,12 @@ pub enum PretrainError {
     /// Nothing says when it is over.
     #[error("nothing says when the training ends\nhint: `--steps 1000`, `--max-time 10m` or `--until-loss 3.5`")]
     NoEnd,
+    /// Joules are to end it, and are not known.
+    #[error("`--max-joules` needs a meter or a model of every part, and there is none of {}\nhint: `--max-time` ends it by the clock", parts.join("; "))]
+    NoJoules {
+        /// The parts without one, and why.
+        parts: Vec<String>,
+    },
     /// LoRA trains beside weights that are there.
     #[error(
         "`{arch}` trains beside the weights of a model that is trained already, and here all weights are drawn: expected dense, lrt or \

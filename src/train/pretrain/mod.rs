@@ -7,6 +7,7 @@ mod describe;
 mod error;
 mod init;
 mod reading;
+mod run;
 mod spectral;
 mod state;
 mod text;
@@ -23,21 +24,20 @@ use self::describe::Described;
 pub use self::error::PretrainError;
 pub use self::init::Init;
 pub(super) use self::reading::batches_of_text;
-use self::state::{Files, Settings, State};
+use self::run::Run;
+use self::state::{Settings, State};
 pub(super) use self::trainer::loss;
 pub use self::trainer::{Schedule, Trainer};
 use self::vocabulary::Vocabulary;
-use super::energy::{Energy, Spent, gain_uncertainty};
+use super::energy::{Energy, Spent};
 pub use super::energy::{Machine, Metered, NotMetered};
 use crate::files::{JSON_SCHEMA, is_free, read_text};
 use crate::model::{Arch, Config};
-use crate::nn::{Input, NnError, Params};
-use crate::stats::{Interval, Mean, batch_means, with_gain};
+use crate::nn::{NnError, Params};
+use crate::stats::Interval;
 
-/// About so many evaluations are made unless a distance is given.
-const EVALUATIONS: u64 = 20;
-/// Steps between two where nothing says how many there will be, and the most steps of a warm-up that nobody gave.
-const EVERY: u64 = 100;
+/// The most steps of a warm-up that nobody gave.
+const MOST_WARMUP: u64 = 100;
 /// Tokens of a sequence, unless the model takes fewer, and the fewest.
 const USUAL_LENGTH: usize = 128;
 const LEAST_LENGTH: usize = 4;
@@ -51,6 +51,8 @@ pub struct End {
     pub steps: Option<u64>,
     /// After so many seconds, evaluations among them.
     pub seconds: Option<f64>,
+    /// After so many joules of all meters, evaluations among them.
+    pub joules: Option<f64>,
     /// At an evaluation whose held-out loss is no larger.
     pub loss: Option<f64>,
 }
@@ -130,6 +132,8 @@ pub enum EndedBy {
     Steps,
     /// `End::seconds`.
     Time,
+    /// `End::joules`.
+    Joules,
     /// `End::loss`.
     Loss,
 }
@@ -217,8 +221,8 @@ pub fn pretrain(
     machine: &Machine<'_>,
     observe: &mut dyn FnMut(Event<'_>),
 ) -> Result<Training, PretrainError> {
-    let End { steps, seconds, loss } = request.end;
-    if steps.is_none() && seconds.is_none() && loss.is_none() {
+    let End { steps, seconds, joules, loss } = request.end;
+    if steps.is_none() && seconds.is_none() && joules.is_none() && loss.is_none() {
         return Err(PretrainError::NoEnd);
     }
     request.check()?;
@@ -290,6 +294,11 @@ pub fn pretrain(
     observe(Event::Begins(&training));
     let held_out = corpus.held_out(request.batch_size)?;
     let energy = Energy::start(machine);
+    if joules.is_some() && !energy.is_whole() {
+        return Err(PretrainError::NoJoules {
+            parts: energy.without.iter().map(|part| format!("{}: {}", part.part, part.reason)).collect(),
+        });
+    }
     let steps = state.as_ref().map_or_else(Spent::nothing, |s| Spent { seconds: s.seconds, joules: s.joules });
     let total =
         state.as_ref().map_or_else(Spent::nothing, |s| Spent { seconds: s.total_seconds, joules: s.total_joules });
@@ -340,7 +349,7 @@ pub(super) fn tokenizer_of(folder: &Path) -> PathBuf {
 
 /// Steps of a warm-up that nobody gave, where the rate falls until `decay_steps`.
 pub(super) fn usual_warmup(decay_steps: Option<u64>) -> u64 {
-    decay_steps.map_or(EVERY, |steps| (steps / 10).min(EVERY))
+    decay_steps.map_or(MOST_WARMUP, |steps| (steps / 10).min(MOST_WARMUP))
 }
 
 /// The account of a training that has made all steps already: it stays as it is.
@@ -431,149 +440,5 @@ fn settings(
     match pairs.into_iter().find(|(_, was, is)| was != is) {
         None => Ok(settings),
         Some((what, was, is)) => Err(PretrainError::Changed { path: request.output.clone(), what, was, is }),
-    }
-}
-
-/// All that steps need.
-struct Run<'a> {
-    request: &'a Request,
-    settings: Settings,
-    schedule: Schedule,
-    corpus: Corpus,
-    held_out: Vec<Input>,
-    energy: Energy,
-    /// What the steps have taken, and all has.
-    steps: Spent,
-    total: Spent,
-    trainer: Trainer,
-    /// Losses of the steps since the last evaluation.
-    losses: Vec<f64>,
-}
-
-impl Run<'_> {
-    fn run(
-        mut self,
-        mut training: Training,
-        (config, tokenizer): (&str, &str),
-        observe: &mut dyn FnMut(Event<'_>),
-    ) -> Result<Training, PretrainError> {
-        let mut is_first = !self.request.resume;
-        loop {
-            let at = self.trainer.steps();
-            let seconds = self.total.seconds;
-            if training.points.last().is_none_or(|point| point.step < at) || self.ended(&training).is_some() {
-                training.ended_by = EndedBy::Running;
-                if training.points.last().is_none_or(|point| point.step < at) {
-                    let point = self.evaluate()?;
-                    observe(Event::Evaluated(&point));
-                    training.points.push(point);
-                }
-                self.account(&mut training);
-                training.ended_by = self.ended(&training).unwrap_or(EndedBy::Running);
-                let state = self.state();
-                let files = Files::of(&self.trainer, &state, &training)?;
-                if is_first {
-                    files.write_first(&self.request.output, config, tokenizer)?;
-                } else {
-                    files.write(&self.request.output)?;
-                }
-                is_first = false;
-                self.total.add(self.energy.split());
-                if training.ended_by != EndedBy::Running {
-                    return Ok(training);
-                }
-            }
-            while !self.is_due(seconds) {
-                let time = self.request.end.seconds.map(|end| self.seconds() / end);
-                let batch = self.corpus.batch(self.trainer.steps(), self.request.batch_size)?;
-                self.losses.push(self.trainer.step(&batch, time)?);
-            }
-            let spent = self.energy.split();
-            self.steps.add(spent);
-            self.total.add(spent);
-        }
-    }
-
-    /// Seconds in all, up to now.
-    fn seconds(&self) -> f64 {
-        self.total.seconds + self.energy.since_split()
-    }
-
-    /// Whether the steps stop for an evaluation. `since` are the seconds in all at the last one.
-    fn is_due(&self, since: f64) -> bool {
-        let (step, End { steps, seconds, .. }) = (self.trainer.steps(), self.request.end);
-        if self.losses.is_empty() && steps.is_none_or(|steps| step < steps) {
-            return false;
-        }
-        if steps.is_some_and(|steps| step >= steps) || seconds.is_some_and(|end| self.seconds() >= end) {
-            return true;
-        }
-        match (self.request.evaluate_every, steps, seconds) {
-            (Some(every), ..) => step.is_multiple_of(every),
-            (None, Some(steps), None) => step.is_multiple_of(steps.div_ceil(EVALUATIONS)),
-            (None, _, Some(end)) => self.seconds() - since >= end / EVALUATIONS as f64,
-            (None, None, None) => step.is_multiple_of(EVERY),
-        }
-    }
-
-    /// Why it is over, if it is.
-    fn ended(&self, training: &Training) -> Option<EndedBy> {
-        let End { steps, seconds, loss } = self.request.end;
-        let held_out = training.points.last().map(|point| point.held_out_loss.mid);
-        let is_low = loss.zip(held_out).is_some_and(|(end, held_out)| held_out <= end);
-        let is_late = seconds.is_some_and(|end| self.seconds() >= end);
-        let is_far = steps.is_some_and(|end| self.trainer.steps() >= end);
-        let all = [(is_far, EndedBy::Steps), (is_low, EndedBy::Loss), (is_late, EndedBy::Time)];
-        all.into_iter().find_map(|(is_so, by)| is_so.then_some(by))
-    }
-
-    fn evaluate(&mut self) -> Result<Point, PretrainError> {
-        let step = self.trainer.steps();
-        let losses = self.held_out.iter().map(|batch| self.trainer.loss(batch)).collect::<Result<Vec<f64>, _>>()?;
-        let held_out_loss = batch_means(&losses).map(Mean::interval).filter(|loss| loss.is_valid());
-        let held_out_loss = held_out_loss.ok_or(PretrainError::Diverged { step })?;
-        let time = self.request.end.seconds.map(|end| self.seconds() / end);
-        let steps = std::mem::take(&mut self.losses);
-        self.total.add(self.energy.split());
-        Ok(Point {
-            step,
-            tokens: self.tokens(),
-            seconds: self.steps.seconds,
-            joules: self.steps.joules,
-            lr: self.schedule.rate(step, time),
-            train_loss: (!steps.is_empty()).then(|| steps.iter().sum::<f64>() / steps.len() as f64),
-            held_out_loss,
-        })
-    }
-
-    /// Tokens that all steps have seen.
-    fn tokens(&self) -> u64 {
-        self.trainer.steps() * (self.settings.batch_size * self.settings.seq_len) as u64
-    }
-
-    /// Puts down how far it is and what it took.
-    fn account(&self, training: &mut Training) {
-        let meters = self.energy.metered();
-        let gain = gain_uncertainty(&meters);
-        (training.steps, training.tokens) = (self.trainer.steps(), self.tokens());
-        (training.seconds, training.joules) = (self.steps.seconds, self.steps.joules);
-        training.total_seconds = self.total.seconds;
-        training.total_joules = self.total.joules.filter(|joules| *joules > 0.0).map(|j| with_gain(j, 0.0, gain));
-        training.meters = meters;
-        training.unmetered.clone_from(&self.energy.without);
-        let last = training.points.last();
-        training.train_loss = last.and_then(|point| point.train_loss);
-        training.held_out_loss = last.map(|point| point.held_out_loss);
-    }
-
-    fn state(&self) -> State {
-        State {
-            step: self.trainer.steps(),
-            seconds: self.steps.seconds,
-            joules: self.steps.joules,
-            total_seconds: self.total.seconds,
-            total_joules: self.total.joules,
-            settings: self.settings.clone(),
-        }
     }
 }

@@ -25,17 +25,17 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// The rate of a step, from 1. `time` is the share of the time that has gone, where time is what ends it.
+    /// The rate of a step, from 1. `gone` is the share of the time or of the joules that has gone, where these end it.
     #[must_use]
-    pub fn rate(&self, step: u64, time: Option<f64>) -> f64 {
+    pub fn rate(&self, step: u64, gone: Option<f64>) -> f64 {
         let up = (step as f64 / self.warmup_steps.max(1) as f64).min(1.0);
-        let gone = match (self.decay_steps, time) {
+        let share = match (self.decay_steps, gone) {
             (Some(end), _) => {
                 step.saturating_sub(self.warmup_steps) as f64 / end.saturating_sub(self.warmup_steps).max(1) as f64
             }
             (None, time) => time.unwrap_or(0.0),
         };
-        let down = f64::midpoint(1.0, (std::f64::consts::PI * gone.clamp(0.0, 1.0)).cos());
+        let down = f64::midpoint(1.0, (std::f64::consts::PI * share.clamp(0.0, 1.0)).cos());
         self.lr * up * (LEAST_RATE + (1.0 - LEAST_RATE) * down)
     }
 }
