@@ -19,7 +19,8 @@ pub(super) fn megabytes(weights: u64) -> f64 {
     weights as f64 * MB_A_WEIGHT
 }
 
-/// The dense model and a row for each share. What was measured at several lengths is shown for the longest.
+/// The dense model and a row for each share: medians, with the intervals of what is compared. What was measured at several lengths is
+/// shown for the longest.
 #[must_use]
 pub fn sweep_table(of: &Sweep) -> TextTable {
     let longest = of.points.iter().filter_map(|p| p.tried.passes.last()).map(|pass| pass.seq_len).max();
@@ -42,9 +43,9 @@ pub fn sweep_table(of: &Sweep) -> TextTable {
         row.extend(is_weighted.then(dash));
         if longest.is_some() {
             let pass = first.tried.passes.last();
-            row.push(pass.map_or_else(dash, |pass| interval(pass.dense_seconds.scaled(1e3))));
+            row.push(pass.map_or_else(dash, |pass| significant(1e3 * pass.dense_seconds.mid)));
             row.push("1".to_owned());
-            row.push(pass.and_then(|pass| pass.dense_joules).map_or_else(dash, interval));
+            row.push(pass.and_then(|pass| pass.dense_joules).map_or_else(dash, |joules| significant(joules.mid)));
             row.push("1".to_owned());
         }
         row.extend(has_loss.then(|| [dense_loss(of).map_or_else(dash, middle), "0".to_owned()]).into_iter().flatten());
@@ -62,9 +63,9 @@ pub fn sweep_table(of: &Sweep) -> TextTable {
         row.extend(is_weighted.then(|| point.factorized.weighted_error.map_or_else(dash, significant)));
         if longest.is_some() {
             let pass = point.tried.passes.last();
-            row.push(pass.map_or_else(dash, |pass| interval(pass.seconds.scaled(1e3))));
+            row.push(pass.map_or_else(dash, |pass| significant(1e3 * pass.seconds.mid)));
             row.push(pass.map_or_else(dash, |pass| interval(pass.vs_dense)));
-            row.push(pass.and_then(|pass| pass.joules).map_or_else(dash, interval));
+            row.push(pass.and_then(|pass| pass.joules).map_or_else(dash, |joules| significant(joules.mid)));
             row.push(pass.and_then(|pass| pass.joules_vs_dense).map_or_else(dash, interval));
         }
         let reading = point.tried.reading.as_ref();
@@ -73,7 +74,7 @@ pub fn sweep_table(of: &Sweep) -> TextTable {
             [of(reading.and_then(|r| r.loss), middle), of(reading.and_then(|r| r.added_loss), shown)]
         };
         row.extend(has_loss.then(losses).into_iter().flatten());
-        row.extend(reads.then(|| reading.map_or_else(dash, |r| interval(r.drift))));
+        row.extend(reads.then(|| reading.map_or_else(dash, |r| significant(r.drift.mid))));
         table.row(row);
     }
     table
