@@ -104,7 +104,7 @@ fn a_plan_without_a_place_to_run_lists_its_tasks_and_runs_nothing() {
         2  deep-000  deep         2       8  f32               5
         3  deep-001  deep         2      16  f32               5
 
-    8 cells in 4 tasks. Nothing was run.
+    cells: 8, tasks: 4; nothing was run
     next:    greenformers campaign plan.yaml --local, or --slurm
     ");
     assert!(!folder.path().join("campaigns").exists());

@@ -154,6 +154,7 @@ fn a_program_that_was_watched_on_a_gpu_is_carried_to_another_and_has_a_report() 
     for (gpu, n, options, part) in [
         ("NVIDIA A100-SXM4-80GB", 1, &["--hardware", "h100-sxm5"][..], "does not say which model its program trains"),
         ("NVIDIA A100-SXM4-80GB", 0, &to("h100-sxm5"), "it ran on the CPU of `node`"),
+        ("NVIDIA A100-SXM4-80GB", 1, &to("tpu-v4"), "`tpu-v4` is no GPU"),
         ("Voodoo 2", 1, &to("h100-sxm5"), "does not know the `Voodoo 2`"),
     ] {
         fs::write(folder.path().join("run.json"), on_a_gpu(gpu, n, 0.9)).unwrap();

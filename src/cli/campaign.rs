@@ -175,7 +175,7 @@ fn list(args: &Args, campaign: &Campaign, context: &Context) -> Result<()> {
         ]);
     }
     let below = format!(
-        "\n{cells} cells in {} tasks. Nothing was run.\nnext:    greenformers campaign {} --local, or --slurm\n",
+        "\ncells: {cells}, tasks: {}; nothing was run\nnext:    greenformers campaign {} --local, or --slurm\n",
         tasks.len(),
         quoted(&args.plan.as_deref().unwrap_or(Path::new("")).display().to_string())
     );

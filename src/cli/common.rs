@@ -170,10 +170,7 @@ fn in_ascii(text: &str) -> String {
     text.chars().map(letter).collect()
 }
 
-/// No account of a command, as `track` and `forecast` write it, is larger.
-pub(super) const MOST_ACCOUNT_BYTES: u64 = 16 << 20;
-
-/// Whether a file is such an account, by its first keys.
+/// Whether a file is an account of a command, as `track` and `forecast` write it, by its first keys.
 pub(super) fn is_account(path: &Path) -> bool {
     const MOST: usize = 4096;
     let Ok((head, _)) = read_head(path, MOST) else { return false };

@@ -10,7 +10,7 @@ use greenformers::estimate::{
 };
 use greenformers::files::{JSON_SCHEMA, read_text};
 use greenformers::model::Arch;
-use greenformers::record::{ForecastRecord, Record, Workload};
+use greenformers::record::{ForecastRecord, MAX_ACCOUNT_BYTES, Record, Workload};
 use greenformers::report::{
     assumptions_table, equal_loss_text, estimates_frame, explanation_table, layout_text, schedule_text, sentence,
     short_answer, side_table, to_csv, variance_table, verdict_of_machines, wrapped, write_estimates,
@@ -21,8 +21,7 @@ use serde::Serialize;
 
 use super::Context;
 use super::common::{
-    ConditionsArgs, Format, MOST_ACCOUNT_BYTES, command_with, is_account, paint, parse_seconds, print, print_json,
-    warnings_text, width,
+    ConditionsArgs, Format, command_with, is_account, paint, parse_seconds, print, print_json, warnings_text, width,
 };
 use super::forecast_file::{Program, carried};
 use super::sweep::{self, SweepArgs};
@@ -256,7 +255,6 @@ fn estimates(args: &Args, asked: &Asked, device: Option<Device>, context: &Conte
                 workload: &asked.workload,
                 arch: args.archs.first().copied().unwrap_or(Arch::Dense),
                 dtype: args.dtype,
-                cluster: args.cluster(),
                 software: args.software(),
             };
             Some(carried(forecast, device, &program, context)?)
@@ -340,7 +338,7 @@ fn steps_to_loss(path: &Path) -> Result<StepsToLoss> {
         return Ok(StepsToLoss::Published);
     }
     let file = if path.is_dir() { path.join("quality.json") } else { path.to_owned() };
-    Ok(StepsToLoss::of_quality(&read_text(&file, MOST_ACCOUNT_BYTES)?, &file.display().to_string())?)
+    Ok(StepsToLoss::of_quality(&read_text(&file, MAX_ACCOUNT_BYTES)?, &file.display().to_string())?)
 }
 
 /// A program of the user's, as `catalog calibrate` wrote it.

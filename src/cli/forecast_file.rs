@@ -15,7 +15,6 @@ pub(super) struct Program<'a> {
     pub(super) workload: &'a WorkloadArgs,
     pub(super) arch: Arch,
     pub(super) dtype: Option<DType>,
-    pub(super) cluster: Cluster,
     pub(super) software: SoftwareSpec,
 }
 
@@ -40,7 +39,7 @@ pub(super) fn carried(
             device.id
         );
     }
-    let (from, devices) = ran_on(forecast, &context.catalog)?;
+    let (from, devices) = ran_on(forecast, device, &context.catalog)?;
     let recipe = program.workload.recipe().or_of_forecast(forecast);
     let mut workload = recipe.over(program.workload.named(None, context)?)?;
     let dtype = program.dtype.unwrap_or_else(|| common_dtype(&from, device));
@@ -50,7 +49,8 @@ pub(super) fn carried(
         dtype,
         device: &from,
         devices,
-        cluster: program.cluster,
+        // What joins the devices that are asked about says nothing of those that were watched.
+        cluster: Cluster::default(),
         software: program.software,
         step_s: forecast.step_s(),
     })?;

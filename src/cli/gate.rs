@@ -6,13 +6,14 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 use greenformers::files::{JSON_SCHEMA, read_text};
+use greenformers::record::MAX_ACCOUNT_BYTES;
 use greenformers::report::significant;
 use greenformers::stats::{Interval, ratio_of_means};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::Context;
-use super::common::{Format, MOST_ACCOUNT_BYTES, parse_ratio, print, print_json};
+use super::common::{Format, parse_ratio, print, print_json};
 
 /// No folder of repeats has more.
 const MOST_FILES: usize = 10_000;
@@ -135,7 +136,7 @@ fn numbers(path: &Path, of: Of) -> Result<Vec<f64>> {
 }
 
 fn number(file: &Path, of: Of) -> Result<f64> {
-    let account: Value = serde_json::from_str(&read_text(file, MOST_ACCOUNT_BYTES)?)
+    let account: Value = serde_json::from_str(&read_text(file, MAX_ACCOUNT_BYTES)?)
         .map_err(|e| anyhow::anyhow!("`{}` is no account of a command: {e}", file.display()))?;
     if !account["command"].is_array() {
         bail!("`{}` is no account of a command\nhint: `greenformers track -o FILE -- CMD` makes one", file.display());

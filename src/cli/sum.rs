@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
 use greenformers::files::{JSON_SCHEMA, read_text, write_whole};
+use greenformers::record::MAX_ACCOUNT_BYTES;
 use greenformers::report::{SUM_HEADER, sum_prometheus, sum_rows, sum_text};
 use greenformers::total::{Sum, Summand, read, sum};
 use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 use serde::Serialize;
 
 use super::Context;
-use super::common::{MOST_ACCOUNT_BYTES, print, warnings_text, width};
+use super::common::{print, warnings_text, width};
 
 /// No more files that were not read are listed on a screen.
 const MOST_LISTED: usize = 20;
@@ -153,7 +154,7 @@ fn gather(path: &Path, files: &mut Vec<PathBuf>, not_read: &mut Vec<Unread>) {
 /// The account in a file, and a number that is its text's.
 fn account(file: &Path) -> Result<(Summand, u64), String> {
     let text =
-        read_text(file, MOST_ACCOUNT_BYTES).map_err(|error| super::with_causes(&error.into()).replace('\n', "; "))?;
+        read_text(file, MAX_ACCOUNT_BYTES).map_err(|error| super::with_causes(&error.into()).replace('\n', "; "))?;
     let seconds =
         |time: &str| Some(chrono::DateTime::parse_from_rfc3339(time).ok()?.timestamp_millis() as f64 / 1000.0);
     let summand = read(&text, seconds).map_err(|error| error.to_string())?;

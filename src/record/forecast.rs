@@ -10,7 +10,7 @@ use crate::files::read_text;
 use crate::stats::Interval;
 
 /// No longer account of a command is read.
-const MOST_BYTES: u64 = 16 << 20;
+pub const MAX_ACCOUNT_BYTES: u64 = 16 << 20;
 
 /// A run that was forecast, whose length is known.
 #[derive(Debug, Clone, PartialEq)]
@@ -137,13 +137,20 @@ struct Whole {
     it_energy_kwh: Option<Interval>,
 }
 
+/// Whether a run of which so many steps were seen has come to its end: bars leave out the last ones.
+#[must_use]
+pub fn reaches_the_end(steps_done: u64, steps_total: u64) -> bool {
+    const FINISHED: f64 = 0.98;
+    steps_done as f64 >= FINISHED * steps_total as f64
+}
+
 impl ForecastRecord {
     /// Reads the account of a command that `forecast` has written.
     ///
     /// # Errors
     /// If it cannot be read, is the account of a command that was not forecast, or does not say how long the whole run is.
     pub fn load(path: &Path) -> Result<Self, RecordError> {
-        Self::parse(path, &read_text(path, MOST_BYTES)?)
+        Self::parse(path, &read_text(path, MAX_ACCOUNT_BYTES)?)
     }
 
     /// Reads it from the text of `path`.
@@ -227,9 +234,7 @@ impl ForecastRecord {
     /// Whether it ran to its last step, so that its time is known.
     #[must_use]
     pub fn has_finished(&self) -> bool {
-        /// Bars leave out the last steps.
-        const FINISHED: f64 = 0.98;
-        !self.stopped && self.steps_done as f64 >= FINISHED * self.steps_total as f64
+        !self.stopped && reaches_the_end(self.steps_done, self.steps_total)
     }
 
     /// Names of the GPUs that it could see and that were metered.

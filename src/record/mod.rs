@@ -25,7 +25,7 @@ pub use energy::EnergyCheck;
 pub use environment::{Baseline, Ceilings, Compute, Environment, MatmulCeiling, Unmetered};
 pub use error::RecordError;
 pub use file::{MAX_RECORD_BYTES, OLDEST_SCHEMA, RECORD_FILE, Record, SCHEMA};
-pub use forecast::{ForecastPart, ForecastRecord, Pause, SaidBefore};
+pub use forecast::{ForecastPart, ForecastRecord, MAX_ACCOUNT_BYTES, Pause, SaidBefore, reaches_the_end};
 pub use group::{counter_j, integral_j};
 pub use readings::{ENERGY_TOLERANCE, Readings};
 pub use settings::Settings;

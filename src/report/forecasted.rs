@@ -4,6 +4,7 @@ use serde::{Serialize, Serializer};
 
 use crate::estimate::{Footprint, Quantity};
 use crate::progress::Clock;
+use crate::record::reaches_the_end;
 use crate::report::numbers::{human_hours, interval, significant};
 use crate::report::table::wrapped;
 use crate::stats::Interval;
@@ -14,9 +15,6 @@ pub const UNDERSTOOD: &str = "understood are bars (`120/1000 [00:50<06:10, 2.40i
     `iter: 120/1000`, `Epoch 2 [40/500]`, `{'step': 120, ...}`), with a time (`412 ms`, `time/iter: 0.41`) or without; for others give \
     `--step-pattern 'REGEX'`, whose first group is the step, or let the program tell its steps: `greenformers.Steps` in Python, a line \
     `step 120 of 1000` to the descriptor in GREENFORMERS_STEPS_FD elsewhere";
-
-/// The part of its steps after which a run that ended had come to its end: bars leave out the last ones.
-const FINISHED: f64 = 0.98;
 
 /// A forecast, and what the whole run comes to.
 #[derive(Debug, Clone, PartialEq)]
@@ -194,7 +192,7 @@ impl ForecastOfRun {
             }
         }
         let progress = &self.run.progress;
-        let unfinished = progress.steps_total.filter(|total| (progress.steps_done as f64) < FINISHED * *total as f64);
+        let unfinished = progress.steps_total.filter(|total| !reaches_the_end(progress.steps_done, *total));
         if let Some(total) = unfinished.filter(|_| !self.stopped && !self.said.is_empty()) {
             let ended = format!(
                 "  it ended after {} of {total} {}s: no forecast is held against that",

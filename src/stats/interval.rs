@@ -75,6 +75,12 @@ impl Interval {
         if half == 0.0 { 0.0 } else { half / self.mid.abs() }
     }
 
+    /// Standard deviation of the logarithm of a log-normal quantity whose 95 % interval this is; both ends above 0.
+    #[must_use]
+    pub fn ln_sd(self) -> f64 {
+        (self.high / self.low).ln() / (2.0 * 1.96)
+    }
+
     /// Whether `value` lies inside, ends included.
     #[must_use]
     pub fn contains(self, value: f64) -> bool {

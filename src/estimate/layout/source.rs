@@ -132,7 +132,7 @@ pub(in crate::estimate) fn layout_source(
     let layout = considered.chosen().map(|c| c.layout.to_string()).unwrap_or_default();
     let source = StepSource {
         phases,
-        basis: Basis::Analytic,
+        basis: if request.own.is_some() { Basis::Scaled } else { Basis::Analytic },
         own_scale: Distribution::LogNormal(1.0, f64::exp(own_sd)),
         straggler,
         coverage: Some(Coverage::Gpu),

@@ -76,12 +76,16 @@ impl Recipe {
     }
 }
 
-/// The GPUs that a program was forecast on, which are taken to be those that it could see: what one is, and how many.
+/// The GPUs that a program was forecast on, from which it is to be carried to `to`: what one is, and how many. They are taken to be
+/// those that it could see.
 ///
 /// # Errors
-/// If there are none, or of several kinds, or of one that the catalog does not know.
-pub fn ran_on(forecast: &ForecastRecord, catalog: &Catalog) -> Result<(Device, u32), EstimateError> {
+/// If there are none, or of several kinds, or of one that the catalog does not know; if `to` is no GPU.
+pub fn ran_on(forecast: &ForecastRecord, to: &Device, catalog: &Catalog) -> Result<(Device, u32), EstimateError> {
     let unknown = |why: String| EstimateError::NotCarried { why };
+    if to.kind != DeviceKind::Gpu {
+        return Err(unknown(format!("`{}` is no GPU, and what a program reaches on one says nothing of it", to.id)));
+    }
     let gpus = forecast.gpus();
     let Some(first) = gpus.first() else {
         return Err(unknown(format!(

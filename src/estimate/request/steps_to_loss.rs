@@ -124,7 +124,7 @@ impl MeasuredSteps {
         let distance = |of: Arch| size(of, self.d_model).map_or(f64::INFINITY, |other| (other / own).ln().abs());
         let same_kind = self.found.iter().filter(|(of, ..)| of.kind() == arch.kind());
         let (nearest, steps, reached) = same_kind.min_by(|a, b| distance(a.0).total_cmp(&distance(b.0)))?;
-        let sd = ((steps.high / steps.low).ln() / (2.0 * NORMAL_95)).hypot(ELSEWHERE_SD);
+        let sd = steps.ln_sd().hypot(ELSEWHERE_SD);
         let bound =
             if *reached { "" } else { "; it did not reach the loss of dense there, and this is to a higher one" };
         Some(StepsFactor {

@@ -12,9 +12,6 @@ use crate::record::Workload;
 use crate::stats::Interval;
 use crate::units::DType;
 
-/// Half of a 95 % interval in standard deviations of a normal distribution.
-const NORMAL_95: f64 = 1.96;
-
 /// A training that was watched: what it trained, on what, and how long its step takes.
 #[derive(Debug, Clone)]
 pub struct Watched<'a> {
@@ -45,7 +42,7 @@ impl OwnSoftware {
     pub fn watched(run: &Watched<'_>) -> Result<Self, EstimateError> {
         let model = Efficiency::embedded();
         check(run.workload, run.devices, run.cluster, None)?;
-        let run_sd = (run.step_s.high / run.step_s.low).ln() / (2.0 * NORMAL_95);
+        let run_sd = run.step_s.ln_sd();
         let mut best: Option<(f64, Self)> = None;
         for (weight, software) in run.software.mixture(run.device.fuses_attention()) {
             let residual = (run.step_s.mid / modelled_s(run, software, model)?).ln();

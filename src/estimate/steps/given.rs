@@ -30,8 +30,7 @@ pub fn modelled_power(device: &Device) -> Option<Input> {
 /// What is known of a number by its interval: exactly, or log-normally.
 fn known(interval: Interval) -> Distribution {
     if interval.low < interval.high {
-        let ln_sd = (interval.high / interval.low).ln() / (2.0 * 1.96);
-        Distribution::LogNormal(interval.mid, ln_sd.exp())
+        Distribution::LogNormal(interval.mid, interval.ln_sd().exp())
     } else {
         Distribution::Point(interval.mid)
     }

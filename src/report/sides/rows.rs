@@ -104,8 +104,7 @@ fn compared(
 
 /// The ratio of two independent positive quantities: variances of logarithms add up (JCGM 100, §5.1.6).
 fn ratio(a: Interval, b: Interval) -> Option<Interval> {
-    let sd = |i: Interval| (i.high / i.low).ln() / (2.0 * 1.96);
-    let factor = (1.96 * sd(a).hypot(sd(b))).exp();
+    let factor = (1.96 * a.ln_sd().hypot(b.ln_sd())).exp();
     let mid = a.mid / b.mid;
     Some(Interval { mid, low: mid / factor, high: mid * factor }).filter(|r| r.is_valid())
 }
