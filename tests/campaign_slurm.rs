@@ -1,8 +1,11 @@
-//! `campaign --slurm` on a real Slurm: a cluster of two nodes on this machine, by `tests/slurm/start.sh`.
+//! `campaign --slurm`, and the recipe for administrators, on a real Slurm: a cluster of two nodes on this machine, by
+//! `tests/slurm/start.sh`.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use greenformers::record::Record;
@@ -27,8 +30,9 @@ machines:
 struct Cluster(TempDir);
 
 impl Cluster {
-    /// Starts it; `None` where Slurm is not installed or may not be started.
-    fn start() -> Option<Self> {
+    /// Starts it with `more` lines in its configuration, each of which may name a folder of the cluster as `FOLDER`; `None` where Slurm is
+    /// not installed or may not be started.
+    fn start(more: &str) -> Option<Self> {
         // Without a configuration, `sbatch -V` fails.
         let has = |name: &str| Command::new(name).arg("-V").output().is_ok();
         if !["slurmctld", "slurmd", "sbatch", "munged"].into_iter().all(has) {
@@ -41,8 +45,12 @@ impl Cluster {
             return None;
         }
         let cluster = Self(tempfile::tempdir().unwrap());
-        let port = 20_000 + std::process::id() % 10_000 * 3;
-        let output = script("start.sh").arg(cluster.0.path()).arg(port.to_string()).output().unwrap();
+        // Tests of one process run at the same time.
+        static STARTED: AtomicU32 = AtomicU32::new(0);
+        let port = 20_000 + (std::process::id() + 5000 * STARTED.fetch_add(1, Ordering::Relaxed)) % 10_000 * 3;
+        let (folder, lines) = (cluster.0.path(), cluster.0.path().join("more.conf"));
+        fs::write(&lines, more.replace("FOLDER", &folder.display().to_string())).unwrap();
+        let output = script("start.sh").arg(folder).arg(port.to_string()).arg(lines).output().unwrap();
         if !output.status.success() {
             let log = fs::read_to_string(cluster.0.path().join("daemons.log")).unwrap_or_default();
             panic!("the cluster does not start: {}{log}", text(&output.stderr));
@@ -98,7 +106,7 @@ fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
 
 #[test]
 fn on_a_real_slurm_a_node_that_dies_and_a_job_that_is_cancelled_cost_their_unfinished_cells_alone() {
-    let Some(cluster) = Cluster::start() else { return };
+    let Some(cluster) = Cluster::start("") else { return };
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     fs::write(path.join("tiny.yaml"), TINY).unwrap();
@@ -144,4 +152,58 @@ fn on_a_real_slurm_a_node_that_dies_and_a_job_that_is_cancelled_cost_their_unfin
         assert_eq!(Record::load(&path.join("merged").join(machine)).unwrap().cells.len(), 4, "{machine}");
     }
     assert!(path.join("merged/report.html").exists());
+}
+
+/// The programs of the recipe, as the page has them, with the folders of the test.
+fn recipe(folder: &Path) {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/clusters.md")).unwrap();
+    let bin = Path::new(env!("CARGO_BIN_EXE_greenformers")).parent().unwrap();
+    let programs: Vec<&str> = page.split("```text\n").filter_map(|part| part.split("```").next()).collect();
+    for name in ["task_prolog.sh", "task_epilog.sh", "epilog_slurmctld.sh"] {
+        let program = programs.iter().find(|text| text.contains(&format!("# /etc/slurm/{name}"))).unwrap();
+        let program = program
+            .replace("/shared/greenformers", &folder.join("shared").display().to_string())
+            .replace("/usr/local/bin", &bin.display().to_string());
+        fs::write(folder.join(name), program).unwrap();
+        fs::set_permissions(folder.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    fs::create_dir_all(folder.join("shared/records")).unwrap();
+    fs::set_permissions(folder.join("shared/records"), fs::Permissions::from_mode(0o1777)).unwrap();
+}
+
+#[test]
+fn on_a_real_slurm_every_task_gets_a_record_and_no_job_is_changed() {
+    let more = "TaskProlog=FOLDER/task_prolog.sh\nTaskEpilog=FOLDER/task_epilog.sh\nEpilogSlurmctld=FOLDER/epilog_slurmctld.sh\n";
+    let Some(cluster) = Cluster::start(more) else { return };
+    let folder = cluster.0.path();
+    recipe(folder);
+    let records = || {
+        let all = fs::read_dir(folder.join("shared/records")).unwrap();
+        let mut names: Vec<String> = all.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.retain(|name| !name.starts_with('.'));
+        names.sort();
+        names
+    };
+    // Four tasks on two nodes, as a user types them.
+    cluster.slurm("srun --overcommit -N2 -n4 -J four sleep 2");
+    wait_for("the job has ended", || cluster.slurm("squeue --noheader").is_empty());
+    assert_eq!(records(), ["1.0.0.json", "1.0.1.json", "1.0.2.json", "1.0.3.json"]);
+    let record = |name: &str| -> Value {
+        serde_json::from_str(&fs::read_to_string(folder.join("shared/records").join(name)).unwrap()).unwrap()
+    };
+    let mut metered = 0;
+    for (i, name) in records().iter().enumerate() {
+        let record = record(name);
+        assert_eq!(record["job"]["id"], "1", "{name}: {record}");
+        assert_eq!(record["job"]["rank"], i, "{name}: {record}");
+        assert_eq!(record["project"], "four");
+        // The task took two seconds.
+        let seconds = record["duration_s"].as_f64().unwrap();
+        assert!((1.5..20.0).contains(&seconds), "{name}: {seconds}");
+        metered += usize::from(record["lines"][0]["energy_j"].is_object());
+    }
+    assert_eq!(metered, 2, "one task of each node meters it");
+    wait_for("the totals are written", || folder.join("shared/greenformers.prom").exists());
+    let totals = fs::read_to_string(folder.join("shared/greenformers.prom")).unwrap();
+    assert!(totals.contains("four"), "{totals}");
 }

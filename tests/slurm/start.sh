@@ -2,13 +2,14 @@
 # Starts a cluster of Slurm on this machine, for `tests/campaign_slurm.rs`: munged, slurmctld and two slurmd, all in the
 # foreground of their own, with their files in FOLDER. Nothing of the system's configuration is read or changed.
 #
-#   tests/slurm/start.sh FOLDER PORT      PORT, PORT + 1 and PORT + 2 of 127.0.0.1 are used
+#   tests/slurm/start.sh FOLDER PORT [MORE]      PORT, PORT + 1 and PORT + 2 of 127.0.0.1 are used; MORE is a file of further lines
+#                                                for slurm.conf
 #   SLURM_CONF=FOLDER/slurm.conf sinfo
 #   tests/slurm/stop.sh FOLDER
 #
 # It needs Debian's packages slurm-wlm and munge, and has to be root. Control groups are not used: a container may have none.
 set -eu
-folder=$1 port=$2
+folder=$1 port=$2 more=${3:-/dev/null}
 mkdir -p "$folder/state" "$folder/spool.node1" "$folder/spool.node2"
 chmod 755 "$folder"
 : >"$folder/pids"
@@ -42,6 +43,7 @@ NodeName=node1 NodeHostname=$(hostname) NodeAddr=127.0.0.1 Port=$((port + 1)) CP
 NodeName=node2 NodeHostname=$(hostname) NodeAddr=127.0.0.1 Port=$((port + 2)) CPUs=1
 PartitionName=cpu Nodes=node1,node2 Default=YES MaxTime=INFINITE State=UP
 CONF
+cat "$more" >>"$folder/slurm.conf"
 export SLURM_CONF="$folder/slurm.conf"
 
 begin() {
