@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
 """Real training programs under `greenformers forecast`: what it said of the whole run after a minute, and what the run then took.
 
-Both programs train a byte-level decoder of four layers on the text of this project's pages, on one thread each:
+All train a byte-level model on the text of this project's pages, on one thread each:
 
   loop      a PyTorch loop as nanoGPT's: a line each ten iterations, evaluation and a checkpoint each 100
   trainer   Trainer of transformers, with its bar, evaluation and a checkpoint each 100 steps
+  lightning Trainer of Lightning, with its bar, validation and a checkpoint each 100 steps
+  keras     Model.fit of Keras (on PyTorch), with its bar, epochs of 100 batches, validation and a checkpoint after each
 
   cargo build --release
   python3 benches/forecast_programs.py --python PYTHON_WITH_TORCH_AND_TRANSFORMERS --minutes 10
+  python3 benches/forecast_programs.py --python PYTHON_WITH_LIGHTNING_AND_KERAS --programs lightning keras
   python3 benches/forecast_programs.py run loop --iterations 1000
 """
 import argparse
@@ -90,6 +93,74 @@ def trainer(iterations, folder):
     Trainer(model=model(), args=arguments, train_dataset=Pieces(data[:-20_000]), eval_dataset=Pieces(data[-20_000:])).train()
 
 
+def lightning(iterations, folder):
+    import lightning as of_lightning
+    import torch
+    from lightning.pytorch.callbacks import ModelCheckpoint
+    data = torch.frombuffer(bytearray(text()), dtype=torch.uint8).long()
+
+    class Decoder(of_lightning.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.net = model()
+
+        def training_step(self, ids, _):
+            loss = self.net(input_ids=ids, labels=ids).loss
+            self.log("loss", loss, prog_bar=True)
+            return loss
+
+        def validation_step(self, ids, _):
+            self.log("val_loss", self.net(input_ids=ids, labels=ids).loss)
+
+        def configure_optimizers(self):
+            return torch.optim.AdamW(self.parameters(), lr=3e-4)
+
+    def loader(of):
+        pieces = of[:len(of) // BLOCK * BLOCK].view(-1, BLOCK)
+        return torch.utils.data.DataLoader(pieces, batch_size=BATCH, shuffle=True, drop_last=True)
+
+    of_lightning.Trainer(
+        max_steps=iterations, accelerator="cpu", val_check_interval=EVERY, check_val_every_n_epoch=None, default_root_dir=folder,
+        logger=False, callbacks=[ModelCheckpoint(dirpath=folder, every_n_train_steps=EVERY)], enable_model_summary=False,
+    ).fit(Decoder(), loader(data[:-20_000]), loader(data[-20_000:]))
+
+
+def keras(iterations, folder):
+    os.environ["KERAS_BACKEND"] = "torch"
+    import keras as of_keras
+    import numpy
+    import torch
+    torch.set_num_threads(1)
+    data = numpy.frombuffer(text(), dtype=numpy.uint8).astype("int32")
+    pieces = data[:len(data) // (BLOCK + 1) * (BLOCK + 1)].reshape(-1, BLOCK + 1)
+    inputs = of_keras.Input((BLOCK,), dtype="int32")
+    hidden = of_keras.layers.Embedding(256, 256)(inputs)
+    for _ in range(4):
+        normed = of_keras.layers.LayerNormalization()(hidden)
+        hidden = hidden + of_keras.layers.MultiHeadAttention(4, 64)(normed, normed, use_causal_mask=True)
+        normed = of_keras.layers.LayerNormalization()(hidden)
+        hidden = hidden + of_keras.layers.Dense(256)(of_keras.layers.Dense(1024, activation="gelu")(normed))
+    net = of_keras.Model(inputs, of_keras.layers.Dense(256)(hidden))
+    net.compile(of_keras.optimizers.AdamW(3e-4), of_keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    held_out = pieces[-160:]
+    rng = numpy.random.default_rng(0)
+
+    class Batches(of_keras.utils.PyDataset):
+        def __len__(self):
+            return EVERY
+
+        def __getitem__(self, i):
+            rows = pieces[rng.integers(0, len(pieces) - len(held_out), BATCH)]
+            return rows[:, :-1], rows[:, 1:]
+
+    net.fit(
+        Batches(), epochs=max(1, iterations // EVERY), validation_data=(held_out[:, :-1], held_out[:, 1:]), validation_batch_size=BATCH,
+        callbacks=[of_keras.callbacks.ModelCheckpoint(os.path.join(folder, "checkpoint.weights.h5"), save_weights_only=True)])
+
+
+PROGRAMS = {"loop": loop, "trainer": trainer, "lightning": lightning, "keras": keras}
+
+
 def nearest(said, seconds):
     """What was said nearest to so many seconds: a forecast is noted at each tenth of the run."""
     return min(said, key=lambda s: abs(s["at_s"] - seconds))
@@ -99,7 +170,7 @@ def compare(a):
     runs = []
     iterations = a.iterations or round(A_MINUTE * a.minutes)
     with tempfile.TemporaryDirectory() as folder:
-        for core, name in enumerate(["loop", "trainer"]):
+        for core, name in enumerate(a.programs):
             out = os.path.join(folder, f"{name}.json")
             command = [a.greenformers, "forecast", "-o", out, "--", a.python, __file__, "run", name, "--iterations", str(iterations)]
             env = dict(os.environ, OMP_NUM_THREADS="1", CUDA_VISIBLE_DEVICES="")
@@ -127,8 +198,9 @@ def compare(a):
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("command", nargs="?", choices=["run"], help="run one program, without a forecast")
-    p.add_argument("program", nargs="?", choices=["loop", "trainer"])
-    p.add_argument("--python", default=sys.executable, help="a Python that has PyTorch and transformers")
+    p.add_argument("program", nargs="?", choices=PROGRAMS)
+    p.add_argument("--programs", nargs="+", choices=PROGRAMS, default=["loop", "trainer"], help="those that run, one on each core")
+    p.add_argument("--python", default=sys.executable, help="a Python that has what the programs need")
     p.add_argument("--greenformers", default=str(ROOT / "target/release/greenformers"))
     p.add_argument("--minutes", type=float, default=10)
     p.add_argument("--iterations", type=int, help="of each program, instead of about so many minutes")
@@ -137,7 +209,7 @@ def main():
     if a.command is None:
         return compare(a)
     with tempfile.TemporaryDirectory() as folder:
-        {"loop": loop, "trainer": trainer}[a.program](a.iterations or 1000, folder)
+        PROGRAMS[a.program](a.iterations or 1000, folder)
 
 
 if __name__ == "__main__":

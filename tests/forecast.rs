@@ -311,6 +311,41 @@ fn what_is_no_training_is_said_to_be_none_and_nothing_of_the_output_is_lost() {
 }
 
 #[test]
+fn a_program_can_read_what_it_has_taken_and_what_the_whole_will_take() {
+    let folder = tempfile::tempdir().unwrap();
+    let script =
+        steps(150, 1000) + "cat \"$GREENFORMERS_LIVE_PATH\" > live.json; echo \"$GREENFORMERS_LIVE_PATH\" > where\n";
+    let output = forecast(folder.path(), &["-q", "--usd-per-kwh", "0.3", "-o", "out.json"], &script);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let live = json(&folder.path().join("live.json"));
+    let of = |name: &str| live[name].as_f64().unwrap_or_else(|| panic!("{name}: {live}"));
+    let whole = json(&folder.path().join("out.json"))["forecast"]["whole_s"]["mid"].as_f64().unwrap();
+    assert!((0.5..2.0).contains(&(of("forecast_s") / whole)), "{live}, {whole}");
+    // So far is a part of the whole, by energy as by time; a joule is a 3.6 millionth of a kWh.
+    let part = of("energy_j") / 3.6e6 / of("forecast_kwh");
+    assert!((0.01..0.5).contains(&part), "{part}: {live}");
+    assert!(of("co2e_g") > 0.0 && of("forecast_kgco2e") > 1e-3 * of("co2e_g"), "{live}");
+    assert!(of("cost_usd") < of("forecast_usd"), "{live}");
+    // It goes with the run.
+    let path = fs::read_to_string(folder.path().join("where")).unwrap();
+    assert!(!Path::new(path.trim()).exists(), "{path}");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_program_that_draws_on_terminals_alone_is_given_one_where_it_is_asked_for() {
+    let script = "if [ -t 1 ]; then ".to_owned() + &steps(30, 100).replace('\n', "; fi\n");
+    let folder = tempfile::tempdir().unwrap();
+    let silent = forecast(folder.path(), &["-o", "none.json"], &script);
+    assert!(silent.stdout.is_empty(), "{}", text(&silent.stdout));
+    assert!(text(&silent.stderr).contains("`--as-terminal` gives them one"), "{}", text(&silent.stderr));
+    let seen = forecast(folder.path(), &["--as-terminal", "-o", "out.json"], &script);
+    assert!(seen.status.success(), "{}", text(&seen.stderr));
+    assert!(text(&seen.stdout).contains("step 30/100 loss 2.5"), "{}", text(&seen.stdout));
+    assert_eq!(json(&folder.path().join("out.json"))["forecast"]["steps_done"], 30);
+}
+
+#[test]
 fn a_pattern_and_a_total_fill_in_what_a_program_does_not_print() {
     let folder = tempfile::tempdir().unwrap();
     let script = "i=0; while [ $i -lt 80 ]; do i=$((i+1)); echo \"<$i> fine\"; sleep 0.02; done\n";

@@ -1,6 +1,7 @@
-"""Callbacks that tell ``greenformers forecast`` the steps of a trainer.
+"""Callbacks that tell ``greenformers forecast`` the steps of a trainer, and give its loggers what the run takes.
 
-Outside of ``forecast`` they do nothing, and so may stay in a script.
+Whatever logs the loss gets ``energy_j``, ``co2e_g`` and the forecast as well (see ``greenformers.live``). Outside of ``forecast`` they
+do nothing, and so may stay in a script.
 A callback is a class of its library, so that the library is imported when the callback is, and none before. Where it is not
 installed, the import says so.
 """
@@ -8,8 +9,10 @@ installed, the import says so.
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
+from ._live import live
 from ._steps import Steps
 
 __all__ = ["KerasCallback", "LightningCallback", "TrainerCallback"]
@@ -52,6 +55,24 @@ class _Trainer(_Told):
 
     _tokens: int = 0
 
+    def on_init_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Takes its place before the loggers, which are told in the order of the list of callbacks."""
+        # The trainer puts its own loggers before the callbacks that it is given, and gives these no way to its list but through the
+        # function that calls them.
+        handler = sys._getframe(1).f_locals.get("self")
+        callbacks = getattr(handler, "callbacks", None)
+        if isinstance(callbacks, list) and self in callbacks:
+            # A new list: the old one is just being gone through.
+            handler.callbacks = [self, *(other for other in callbacks if other is not self)]  # type: ignore[union-attr]
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        """Adds what the run takes to what is logged, and to the history of the trainer."""
+        values = live() if self._steps is not None and self._steps.is_told else {}
+        if logs is not None:
+            logs.update(values)
+        if state.log_history:
+            state.log_history[-1].update(values)
+
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Says where the training begins, and how many steps it has."""
         self._tokens = int(getattr(state, "num_input_tokens_seen", 0) or 0)
@@ -78,8 +99,14 @@ class _Lightning(_Told):
         self._begin(trainer.global_step, int(total) if 0 < total < float("inf") else None)
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Says how many optimizer steps are done."""
+        """Says how many optimizer steps are done, and what they took where the trainer logs as well."""
         self._reach(trainer.global_step)
+        every = trainer.log_every_n_steps
+        if self._steps is None or not self._steps.is_told or not every or (batch_idx + 1) % every:
+            return
+        values = live()
+        for logger in trainer.loggers if values else ():
+            logger.log_metrics(values, step=trainer.global_step)
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Tells nothing more."""
@@ -99,6 +126,11 @@ class _Keras(_Told):
         """Says that a batch is done."""
         if self._steps is not None:
             self._steps.step()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Adds what the run takes to what is logged, for the history and for the callbacks that come after this one."""
+        if logs is not None and self._steps is not None and self._steps.is_told:
+            logs.update(live())
 
     def on_train_end(self, logs: Any = None) -> None:
         """Tells nothing more."""

@@ -5,6 +5,7 @@
 
 import doctest
 import importlib
+import json
 import os
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from unittest import mock
 import greenformers
 from greenformers import GreenformersError, Record, Steps
 
-MODULES = ["_binary", "_estimate", "_interval", "_record", "_steps", "_track", "integrations"]
+MODULES = ["_binary", "_estimate", "_interval", "_live", "_record", "_steps", "_track", "integrations"]
 
 
 def load_tests(loader, tests, pattern):
@@ -214,7 +215,7 @@ class IntegrationsTest(unittest.TestCase):
     def test_a_callback_of_lightning_tells_optimizer_steps_where_batches_are_accumulated(self):
         with library(lightning="", lightning__pytorch="Callback"), Listening() as listening:
             callback = self.integrations.LightningCallback()
-            trainer = types.SimpleNamespace(estimated_stepping_batches=2, global_step=0)
+            trainer = types.SimpleNamespace(estimated_stepping_batches=2, global_step=0, log_every_n_steps=0)
             callback.on_train_start(trainer, None)
             for batch, step in enumerate([0, 1, 1, 2]):
                 trainer.global_step = step
@@ -231,6 +232,72 @@ class IntegrationsTest(unittest.TestCase):
                 callback.on_train_batch_end(0)
                 callback.on_train_end()
                 self.assertEqual(listening.told(), [f"start 0{of}", f"step 1{of}"])
+
+    def test_loggers_get_what_the_run_takes(self):
+        class Handler:
+            """Calls callbacks as the one of transformers does, its own logger first."""
+
+            def __init__(self, *callbacks):
+                self.callbacks = list(callbacks)
+
+            def call(self, event, *args, **kwargs):
+                for callback in self.callbacks:
+                    getattr(callback, event)(*args, **kwargs)
+
+        class Logger:
+            def __init__(self):
+                self.seen = []
+
+            def on_init_end(self, *_):
+                pass
+
+            on_train_begin = on_init_end
+
+            def on_log(self, args, state, control, logs):
+                self.seen.append(dict(logs))
+
+            def log_metrics(self, values, step):
+                self.seen.append((values, step))
+
+        values = {"energy_j": 12.5, "co2e_g": 0.25, "forecast_s": 90.0}
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "live.json")
+            libraries = {"transformers": "TrainerCallback", "lightning": "", "lightning__pytorch": "Callback", "keras": "", "keras__callbacks": "Callback"}
+            with library(**libraries), Listening(GREENFORMERS_LIVE_PATH=path):
+                self.assertEqual(greenformers.live(), {}, "nothing has been said yet")
+                with open(path, "w") as file:
+                    json.dump(values, file)
+                self.assertEqual(greenformers.live(), values)
+                logger, callback = Logger(), self.integrations.TrainerCallback()
+                handler = Handler(logger, callback)
+                state = types.SimpleNamespace(global_step=0, max_steps=9, log_history=[{"loss": 3.0}])
+                for event in ["on_init_end", "on_train_begin"]:
+                    handler.call(event, None, state, None)
+                handler.call("on_log", None, state, None, logs={"loss": 3.0})
+                self.assertEqual(logger.seen, [{"loss": 3.0, **values}])
+                self.assertEqual(state.log_history, [{"loss": 3.0, **values}])
+                callback.on_train_end(None, state, None)
+
+                logger, callback = Logger(), self.integrations.LightningCallback()
+                trainer = types.SimpleNamespace(estimated_stepping_batches=4, global_step=0, log_every_n_steps=2, loggers=[logger])
+                callback.on_train_start(trainer, None)
+                for batch in range(4):
+                    trainer.global_step = batch + 1
+                    callback.on_train_batch_end(trainer, None, None, None, batch)
+                self.assertEqual(logger.seen, [(values, 2), (values, 4)])
+                callback.on_train_end(trainer, None)
+
+                callback = self.integrations.KerasCallback()
+                callback.params = {"steps": 2, "epochs": 1}
+                callback.on_train_begin()
+                logs = {"loss": 3.0}
+                callback.on_epoch_end(0, logs)
+                self.assertEqual(logs, {"loss": 3.0, **values})
+                callback.on_train_end()
+                # A run that is over has nothing more to say.
+                logs = {}
+                callback.on_epoch_end(1, logs)
+                self.assertEqual(logs, {})
 
     def test_a_callback_outside_of_a_run_does_nothing(self):
         with library(transformers="TrainerCallback"), Listening(GREENFORMERS_STEPS_FD=None):

@@ -21,6 +21,7 @@ Examples:
   greenformers forecast --stop-after 2m -o forecast.json -- python train.py
   greenformers forecast --stop-after 200steps --grid fra -- torchrun --nproc-per-node 8 train.py
   greenformers forecast -- python loop_with_steps.py                          a loop over `greenformers.Steps(loader)`
+  greenformers forecast --as-terminal -- python lightning_fit.py > log.txt    its bar is drawn on terminals alone
   greenformers forecast --step-pattern 'update (\\d+) of (\\d+)' -- ./train
   greenformers estimate forecast.json --grid swe --usd-per-hour 2.10          the same run elsewhere"
 )]
@@ -40,6 +41,9 @@ pub(super) struct Args {
     /// A regular expression that finds the step in a line: its first group is the step, a second may be the number of all
     #[arg(long, value_name = "REGEX", help_heading = "Forecast")]
     step_pattern: Option<String>,
+    /// Let the command see a terminal where the output of this program is none, for bars that are drawn on terminals alone (Lightning, rich)
+    #[arg(long, help_heading = "Forecast")]
+    as_terminal: bool,
     #[command(flatten)]
     track: track::Args,
 }
@@ -53,6 +57,6 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
         hints = hints.with_total(total);
     }
     let forecaster = Forecaster::new(hints, args.epochs, args.stop_after);
-    let forecasting = Forecasting::new(forecaster, args.tokens_per_step, context.quiet);
+    let forecasting = Forecasting::new(forecaster, args.tokens_per_step, (args.as_terminal, context.quiet));
     track::run_watched(&args.track, context, Some(forecasting))
 }

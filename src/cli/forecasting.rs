@@ -1,8 +1,10 @@
 //! What watches a command that is forecast.
 
+use std::io::IsTerminal as _;
+
 use greenformers::estimate::{Account, Conditions, MeteredPart, account, whole_run};
 use greenformers::record::Warning;
-use greenformers::report::{ForecastOfRun, UNDERSTOOD};
+use greenformers::report::{ForecastOfRun, UNDERSTOOD, live_values};
 use greenformers::sensor::MeterFacts;
 use greenformers::stats::with_gain;
 use greenformers::track::{Forecaster, Look, STEPS_FD, Tracked, Watcher};
@@ -20,13 +22,18 @@ pub(super) struct Forecasting {
     share: f64,
     quiet: bool,
     tokens_per_step: Option<f64>,
+    as_terminal: bool,
     stopped: bool,
     looked_s: f64,
 }
 
 impl Forecasting {
-    /// Watches for `forecaster`.
-    pub(super) fn new(forecaster: Forecaster, tokens_per_step: Option<f64>, quiet: bool) -> Self {
+    /// Watches for `forecaster`; `as_terminal` shows the command a terminal where there is none.
+    pub(super) fn new(
+        forecaster: Forecaster,
+        tokens_per_step: Option<f64>,
+        (as_terminal, quiet): (bool, bool),
+    ) -> Self {
         Self {
             forecaster,
             conditions: None,
@@ -34,6 +41,7 @@ impl Forecasting {
             share: 1.0,
             quiet,
             tokens_per_step,
+            as_terminal,
             stopped: false,
             looked_s: 0.0,
         }
@@ -63,6 +71,11 @@ impl Forecasting {
         self.of_run(tracked.duration_s, account)
     }
 
+    /// Whether the command is to see a terminal.
+    pub(super) fn as_terminal(&self) -> bool {
+        self.as_terminal
+    }
+
     /// Whether the command was ended because enough was seen.
     pub(super) fn has_stopped(&self) -> bool {
         self.stopped
@@ -87,9 +100,16 @@ impl Forecasting {
         match self.forecaster.pattern_matches() {
             Some(0) => "no forecast: the pattern of `--step-pattern` matched no line of the output".to_owned(),
             Some(n) => format!("no forecast: the pattern of `--step-pattern` matched {n} times, and no step rose"),
-            None => format!(
-                "no forecast: nothing of the output was recognised as the progress of a training\nhint: {UNDERSTOOD}"
-            ),
+            None => {
+                let terminal = if self.as_terminal || std::io::stdout().is_terminal() {
+                    ""
+                } else {
+                    "; some programs draw their bars on a terminal alone: `--as-terminal` gives them one"
+                };
+                format!(
+                    "no forecast: nothing of the output was recognised as the progress of a training\nhint: {UNDERSTOOD}{terminal}"
+                )
+            }
         }
     }
 }
@@ -106,8 +126,8 @@ impl Watcher for Forecasting {
     fn look(&mut self, at_s: f64, meters: &[MeterFacts]) -> Look {
         self.stopped = self.stopped || self.forecaster.is_enough(at_s);
         let stop = self.stopped;
-        if self.quiet || at_s - self.looked_s < BETWEEN_FORECASTS_S {
-            return Look { line: None, stop };
+        if at_s - self.looked_s < BETWEEN_FORECASTS_S {
+            return Look { stop, ..Look::default() };
         }
         self.looked_s = at_s;
         let part = |meter: &MeterFacts| {
@@ -118,8 +138,11 @@ impl Watcher for Forecasting {
             })
         };
         let parts: Vec<MeteredPart> = meters.iter().filter_map(part).collect();
-        let Some(conditions) = &self.conditions else { return Look { line: None, stop } };
+        let Some(conditions) = &self.conditions else { return Look { stop, ..Look::default() } };
         let so_far = account(&parts, Seconds(at_s), self.share, conditions, self.seed);
-        Look { line: self.of_run(at_s, &so_far).map(|forecast| forecast.line()), stop }
+        let forecast = self.of_run(at_s, &so_far);
+        let values = live_values(&so_far, forecast.as_ref());
+        let line = forecast.filter(|_| !self.quiet).map(|forecast| forecast.line());
+        Look { line, live: Some(values), stop }
     }
 }

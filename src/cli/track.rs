@@ -137,6 +137,7 @@ pub(super) fn run_watched(args: &Args, context: &Context, watching: Option<Forec
         interval: Seconds(args.interval),
         tracking: if args.process { Tracking::Process } else { Tracking::Machine },
         gpus: args.gpus.clone(),
+        as_terminal: watching.as_ref().is_some_and(Forecasting::as_terminal),
         idle: args.idle.map(Seconds),
         powercap: args.powercap_root.clone(),
         serve: args.prometheus,

@@ -61,6 +61,8 @@ pub(super) fn counter(text: &str, all: &[Token], at: usize, line: &Line, memo: &
         let unknown = rest.trim_start().strip_prefix('/').is_some_and(|rest| {
             let rest = rest.trim_start();
             ["?", "Unknown", "unknown", "None", "--", "inf"].iter().any(|word| rest.starts_with(word))
+                // `Epoch 0/-2`: -1 epochs are as many as it takes, and the last of them is -2.
+                || rest.strip_prefix('-').is_some_and(|rest| rest.starts_with(|sign: char| sign.is_ascii_digit()))
         });
         let endless = rest.starts_with("it [")
             || rest.starts_with(" it [")

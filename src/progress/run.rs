@@ -60,18 +60,25 @@ pub(super) fn steps(series: &Series, points: &[Point], facts: &Facts) -> Run {
         let before = series.first_epoch.map_or(0, |epoch| epoch.n.saturating_sub(first_epoch(series)));
         let whole = length.unwrap_or(0);
         let offset = before.saturating_mul(whole);
+        // Where the program tells the length of an epoch, what it validates with is in it.
+        let beside = if series.total.is_some() { tail } else { 0 };
+        let lengths: Vec<u64> = series.lengths.iter().map(|length| length.saturating_sub(beside)).collect();
         let mut ends = vec![offset];
-        for &length in &series.lengths {
-            let length = if series.total.is_some() { whole } else { length };
+        for &length in &lengths {
             ends.push(ends.last().copied().unwrap_or(0).saturating_add(length));
         }
-        let last = ends.len() - 1;
-        let raw = points
-            .iter()
-            .map(|point| ends[point.round.min(last)].saturating_add((point.n + one).min(length.unwrap_or(u64::MAX))))
-            .collect();
+        let done = lengths.len();
+        let steps_at = |point: &Point| {
+            let most = lengths.get(point.round).copied().or(length).unwrap_or(u64::MAX);
+            ends[point.round.min(done)].saturating_add((point.n + one).min(most))
+        };
+        let raw = points.iter().map(steps_at).collect();
         let into = if first_n <= 2 * step { 0 } else { first_n - step };
-        (raw, offset + into, epochs.zip(length).map(|(epochs, length)| epochs.saturating_mul(length)))
+        let left = epochs.map(|epochs| epochs.saturating_sub(before + done as u64));
+        // An epoch that is shorter than the one before is cut off by the number of steps of the run.
+        let cut_off = series.total.is_some() && lengths.last().is_some_and(|last| *last > whole);
+        let left = left.or(cut_off.then_some(1));
+        (raw, offset + into, left.map(|left| ends[done].saturating_add(left.saturating_mul(whole))))
     } else {
         let mut total = series.total;
         // `iteration 33/999`: counts from 0, and so does the last one.

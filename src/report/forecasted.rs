@@ -2,19 +2,20 @@
 
 use serde::{Serialize, Serializer};
 
-use crate::estimate::{Footprint, Quantity};
+use crate::estimate::{Account, Footprint, Quantity};
 use crate::progress::Clock;
 use crate::record::reaches_the_end;
 use crate::report::numbers::{human_hours, interval, significant};
 use crate::report::table::wrapped;
 use crate::stats::Interval;
 use crate::track::{RunForecast, Said};
+use crate::units::JOULES_PER_KWH;
 
 /// What is understood of a program's output, for one whose progress was not recognised.
 pub const UNDERSTOOD: &str = "understood are bars (`120/1000 [00:50<06:10, 2.40it/s]`), lines with a named counter (`step 120`, \
     `iter: 120/1000`, `Epoch 2 [40/500]`, `{'step': 120, ...}`), with a time (`412 ms`, `time/iter: 0.41`) or without; for others give \
-    `--step-pattern 'REGEX'`, whose first group is the step, or let the program tell its steps: `greenformers.Steps` in Python, a line \
-    `step 120 of 1000` to the descriptor in GREENFORMERS_STEPS_FD elsewhere";
+    `--step-pattern 'REGEX'`, whose first group is the step, or let the program tell its steps: `greenformers.Steps` or a callback of \
+    `greenformers.integrations` in Python, a line `step 120 of 1000` to the descriptor in GREENFORMERS_STEPS_FD elsewhere";
 
 /// A forecast, and what the whole run comes to.
 #[derive(Debug, Clone, PartialEq)]
@@ -215,6 +216,28 @@ impl ForecastOfRun {
         }
         text
     }
+}
+
+/// What a run has taken so far, and what the whole will take, as numbers that a logger of the program can plot: one JSON object. A number
+/// that is not known is left out.
+#[must_use]
+pub fn live_values(so_far: &Account, forecast: Option<&ForecastOfRun>) -> String {
+    const G_PER_KG: f64 = 1000.0;
+    let whole = forecast.and_then(|forecast| forecast.whole.as_ref());
+    let of = |footprint: Option<&Footprint<Interval>>, quantity| footprint?.of(quantity).map(|interval| interval.mid);
+    let so_far = |quantity| of(Some(&so_far.footprint), quantity);
+    let in_all = |quantity| of(whole, quantity);
+    let values = [
+        ("energy_j", so_far(Quantity::ItEnergy).map(|kwh| kwh * JOULES_PER_KWH)),
+        ("co2e_g", so_far(Quantity::Operational).map(|kg| kg * G_PER_KG)),
+        ("cost_usd", so_far(Quantity::Cost)),
+        ("forecast_s", forecast.and_then(|forecast| forecast.run.whole_s).map(|whole| whole.mid)),
+        ("forecast_kwh", in_all(Quantity::FacilityEnergy)),
+        ("forecast_kgco2e", in_all(Quantity::Operational)),
+        ("forecast_usd", in_all(Quantity::Cost)),
+    ];
+    let known = values.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.into())));
+    serde_json::Value::Object(known.collect()).to_string()
 }
 
 fn hours(seconds: Interval) -> Interval {

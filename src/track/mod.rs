@@ -4,6 +4,7 @@ mod exporter;
 mod forecast;
 mod forward;
 mod gpus;
+mod live;
 mod part;
 #[cfg(unix)]
 mod printed;
@@ -28,12 +29,14 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 pub use forecast::{Forecaster, RunForecast, Said, StopAfter, UnknownStop};
+pub use live::LIVE_PATH;
 pub use part::{Measurer, TrackedPart};
 pub use turns::NodeMeter;
 pub use watcher::{Look, Watcher};
 
 use self::exporter::Exporter;
 use self::gpus::Watched;
+use self::live::Live;
 use self::part::{PartReadings, Seen};
 use self::printed::{Screen, Streams, pass_on};
 use self::process::{Tree, waited_for_cpu_s};
@@ -81,6 +84,8 @@ pub struct TrackPlan {
     pub idle: Option<Seconds>,
     /// Folder of the kernel's energy counters.
     pub powercap: PathBuf,
+    /// Whether a command that is watched sees a terminal where this program has none.
+    pub as_terminal: bool,
     /// Where to serve what is sampled.
     pub serve: Option<SocketAddr>,
     /// What the ranks of a job on this node agree by on who meters what; `None`: this process meters all.
@@ -326,11 +331,13 @@ fn run(
     let start_s = now();
     // A command may end before what it started: those processes stay below this one, where they are found.
     let adopter = (plan.tracking == Tracking::Process && adopt_orphans()).then(std::process::id);
+    let failed = |source| TrackError::Spawn { command: name.clone(), source };
     let (streams, sources) = match &watcher {
-        Some(_) => Streams::open().map_err(|source| TrackError::Spawn { command: name.clone(), source })?,
+        Some(_) => Streams::open(plan.as_terminal).map_err(failed)?,
         None => Default::default(),
     };
-    let mut child = start::start(&plan.command, &streams)?;
+    let live = watcher.is_some().then(Live::new).transpose().map_err(failed)?;
+    let mut child = start::start(&plan.command, &streams, live.as_ref().map(Live::path))?;
     // Only the command keeps its ends.
     drop(streams);
     let (pid, started, has_ended) = (child.id(), Instant::now(), AtomicBool::new(false));
@@ -350,7 +357,8 @@ fn run(
             for source in sources {
                 scope.spawn(move || pass_on(source, (screen, watcher), started, has_ended));
             }
-            scope.spawn(move || ask(watcher, screen, &reader, (pid, started), has_ended));
+            let live = live.as_ref();
+            scope.spawn(move || ask(watcher, (screen, live), &reader, (pid, started), has_ended));
         }
         let status = child.wait();
         let end_s = now();
@@ -373,7 +381,7 @@ fn run(
 /// Asks the watcher some times a second until the command has ended, says what it says, and ends the command when it wants.
 fn ask(
     watcher: &Mutex<&mut dyn Watcher>,
-    screen: &Mutex<Screen>,
+    (screen, live): (&Mutex<Screen>, Option<&Live>),
     reader: &crate::sensor::Reader,
     (pid, started): (u32, Instant),
     has_ended: &AtomicBool,
@@ -385,6 +393,10 @@ fn ask(
         let meters = reader.meters();
         // One that has panicked has shown its message.
         let Ok(look) = watcher.lock().map(|mut watcher| watcher.look(at_s, &meters)) else { return };
+        if let (Some(live), Some(text)) = (live, look.live) {
+            // A full disk is no reason to disturb the command, which goes on with what was said last.
+            let _ = live.say(&text);
+        }
         let said = if look.stop { stopping.go_on(pid, at_s) } else { None };
         if let Ok(mut screen) = screen.lock() {
             if let Some(line) = look.line {

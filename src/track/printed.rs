@@ -71,8 +71,9 @@ impl Streams {
         Ok(())
     }
 
-    /// Those of a command that is watched, and what is read from them.
-    pub(super) fn open() -> io::Result<(Self, Vec<Source>)> {
+    /// Those of a command that is watched, and what is read from them. `as_terminal` gives it a terminal of the usual size where this
+    /// program has none: some bars are drawn on terminals alone.
+    pub(super) fn open(as_terminal: bool) -> io::Result<(Self, Vec<Source>)> {
         let (out, err) = (io::stdout().is_terminal(), io::stderr().is_terminal());
         let mut sources = Vec::new();
         let (from, steps) = io::pipe()?;
@@ -84,7 +85,7 @@ impl Streams {
             sources.push(Source { from: from.into(), to });
             Ok(into.into())
         };
-        if !out {
+        if !out && !as_terminal {
             let (out, err) = (piped(Stream::Out)?, piped(Stream::Err)?);
             return Ok((Self(Some(Ends { out, err, steps, path })), sources));
         }

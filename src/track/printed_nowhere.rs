@@ -21,7 +21,7 @@ impl Streams {
         Ok(())
     }
 
-    pub(super) fn open() -> io::Result<(Self, Vec<Source>)> {
+    pub(super) fn open(_: bool) -> io::Result<(Self, Vec<Source>)> {
         let message = "what a command prints can be read on Unix systems only";
         Err(io::Error::new(io::ErrorKind::Unsupported, message))
     }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
 use super::TrackError;
+use super::live::LIVE_PATH;
 use super::printed::Streams;
 
 /// Who runs a script that does not say who runs it (POSIX, `execvp`).
@@ -15,15 +16,17 @@ const HEAD: u64 = 256;
 /// The system's number for a file that is no program (`ENOEXEC`), on every system that has it.
 const NO_PROGRAM: i32 = 8;
 
-/// Starts the command, with its output where `streams` has it.
+/// Starts the command, with its output where `streams` has it, and told where `live` will be.
 ///
 /// # Errors
 /// If there is no such command, or it cannot be run.
-pub(super) fn start(command: &[OsString], streams: &Streams) -> Result<Child, TrackError> {
+pub(super) fn start(command: &[OsString], streams: &Streams, live: Option<&Path>) -> Result<Child, TrackError> {
     let name = command[0].to_string_lossy().into_owned();
     let spawn = |program: &OsStr| -> std::io::Result<Command> {
         let mut made = Command::new(program);
         streams.give(&mut made)?;
+        // What another forecast has set is not of this command.
+        made.env_remove(LIVE_PATH).envs(live.map(|path| (LIVE_PATH, path)));
         Ok(made)
     };
     let source = match spawn(&command[0]).and_then(|mut made| made.args(&command[1..]).spawn()) {

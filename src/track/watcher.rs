@@ -17,6 +17,8 @@ pub trait Watcher: Send {
 pub struct Look {
     /// A line for people.
     pub line: Option<String>,
+    /// JSON for the command itself, in the file that [`LIVE_PATH`](super::LIVE_PATH) names.
+    pub live: Option<String>,
     /// Whether the command should end now.
     pub stop: bool,
 }

@@ -47,6 +47,27 @@ fn lightning_2_with_validation_bars_below() {
 }
 
 #[test]
+fn lightning_2_6_with_a_rich_bar_and_no_end_of_epochs() {
+    // What Lightning 2.6 drew on a terminal with `max_steps=160` and 149 batches an epoch: the last epoch is cut off.
+    let mut o = out();
+    for (epoch, batches) in [(0, 149), (1, 11)] {
+        for n in 0..=batches {
+            let drawn = format!("\x1b[35m{}\x1b[0m\x1b[90m╺\x1b[0m\x1b[90m━━━━\x1b[0m", "━".repeat(n / 10));
+            o.wait(if n == 0 { 0.0 } else { 0.25 }).raw(&format!(
+                "\r\x1b[2KEpoch {epoch}/-2 {drawn} {n}/{batches} \x1b[2m0:00:{:02} • 0:00:{:02}\x1b[0m \x1b[2;4m4.00it/s\x1b[0m \
+                 \x1b[3mloss: 2.520\x1b[0m",
+                n / 4,
+                (batches - n) / 4
+            ));
+        }
+        if epoch == 0 {
+            o.reads(0, 149, None, 0.25);
+        }
+    }
+    o.reads(0, 160, Some(160), 0.25);
+}
+
+#[test]
 fn yolo_5_bar_with_brackets() {
     let mut o = out();
     o.line("Starting training for 30 epochs...");
