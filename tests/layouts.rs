@@ -408,3 +408,47 @@ fn adapters_of_a_model_of_70_billion_weights_fit_where_training_all_of_it_does_n
     let four_bits = run("qlora:rank=16", "auto");
     assert!(text(&four_bits.stderr).contains("weights of 16 bits and more"), "{}", text(&four_bits.stderr));
 }
+
+#[test]
+fn a_model_that_no_device_holds_is_laid_out_without_being_asked() {
+    let answer = |line: &str| {
+        let args = line.split_whitespace().chain(["--format", "json"]);
+        let output = crate::reliability::program().args(args).output().unwrap();
+        assert!(output.status.success(), "{line}: {}", crate::reliability::text(&output.stderr));
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
+    };
+    let on = "llama-2-70b --hardware a100-sxm4-80gb --devices 64";
+    let unasked = answer(&format!("estimate {on}"));
+    let asked = answer(&format!("estimate {on} --layout auto"));
+    let (unasked, asked) = (unasked["estimates"].as_array().unwrap(), asked["estimates"].as_array().unwrap());
+    // How low-rank layers are shared over a tensor group is not known, so that dense alone is answered.
+    assert_eq!((unasked.len(), &unasked[0]["arch"]), (1, &"dense".into()));
+    assert_eq!(unasked[0]["layout"], asked[0]["layout"]);
+    assert_eq!(unasked[0]["wall_h"], asked[0]["wall_h"]);
+    assert_eq!(unasked[0]["fits"], true);
+    let said = |estimate: &serde_json::Value| estimate["warnings"].to_string().contains("no room for the whole model");
+    assert!(said(&unasked[0]) && !said(&asked[0]));
+    // A model that fits stays as it is, and so does one that fits nowhere.
+    let small = answer("estimate gpt2 --hardware a100-sxm4-80gb --devices 8 --arch dense");
+    assert_eq!(small["estimates"][0]["layout"], serde_json::Value::Null);
+    let large = answer("estimate llama-2-70b --hardware t4 --devices 2 --arch dense");
+    assert_eq!(
+        (&large["estimates"][0]["layout"], &large["estimates"][0]["fits"]),
+        (&serde_json::Value::Null, &false.into())
+    );
+    // A sweep has the same numbers, by the same layouts.
+    for layout in ["", ",layout=auto"] {
+        let swept = answer(&format!("estimate llama-2-70b --sweep hardware=a100-sxm4-80gb,devices=64{layout}"));
+        let scenario = &swept["scenarios"][0];
+        assert_eq!(scenario["layout"], unasked[0]["layout"]["layout"]);
+        let (one, other) = (&scenario["wall_h"]["mid"], &unasked[0]["wall_h"]["mid"]);
+        assert!((one.as_f64().unwrap() / other.as_f64().unwrap() - 1.0).abs() < 1e-9, "{one}, {other}");
+    }
+    let given = "dp=8,tp=8,pp=1,zero=1,recompute=full";
+    let swept =
+        answer(&format!("estimate llama-2-70b --sweep hardware=a100-sxm4-80gb,devices=64,layout={given},layout=auto"));
+    let layouts: Vec<_> =
+        swept["scenarios"].as_array().unwrap().iter().map(|s| s["layout"].as_str().unwrap()).collect();
+    assert_eq!(layouts.len(), 2, "{layouts:?}");
+    assert!(layouts[0].starts_with(given) && layouts[1] == unasked[0]["layout"]["layout"], "{layouts:?}");
+}

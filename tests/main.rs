@@ -20,6 +20,7 @@ mod gate;
 #[cfg(feature = "cuda")]
 mod gpu;
 mod hugging_face;
+mod large_runs;
 #[cfg(late_binding)]
 mod late_binding;
 mod layouts;

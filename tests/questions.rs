@@ -203,6 +203,32 @@ fn a_sweep_says_the_numbers_of_a_single_estimate() {
 }
 
 #[test]
+fn the_best_of_many_scenarios_have_the_numbers_of_a_single_estimate() {
+    let sweep = "estimate --sweep hardware=all,grid=fra,pol,dtype=bf16,f16,devices=1,8 --pareto time,cost,co2e";
+    let all: Value = serde_json::from_str(&answer(&format!("{sweep} --format json"), 80)).unwrap();
+    assert!(all["total"].as_u64().unwrap() > 300, "{}", all["total"]);
+    let best = all["scenarios"].as_array().unwrap();
+    assert!(best.len() > 3, "{}", best.len());
+    for s in best.iter().take(3) {
+        let of = |name: &str| s[name].as_str().unwrap();
+        let (hardware, grid, dtype, devices) = (of("hardware"), of("grid"), of("dtype"), &s["devices"]);
+        let single = format!(
+            "estimate --hardware {hardware} --devices {devices} --grid {grid} --dtype {dtype} --arch dense --software unknown"
+        );
+        let single = &estimates(&single)[0];
+        for quantity in ["wall_h", "facility_energy_kwh", "operational_kgco2e", "cost_usd"] {
+            for end in ["low", "mid", "high"] {
+                let of = |value: &Value| value[quantity][end].as_f64().unwrap();
+                let (swept, alone) = (of(s), of(single));
+                assert!((swept / alone - 1.0).abs() < 1e-9, "{hardware} {grid} {quantity} {end}: {swept}, {alone}");
+            }
+        }
+    }
+    let text = answer(&format!("{sweep} --recommend"), 100);
+    assert!(text.contains("those that no other beats have the numbers of `estimate`"), "{text}");
+}
+
+#[test]
 fn a_machine_without_the_memory_is_named_and_does_not_win() {
     let run = "estimate qwen3-8b --arch lora:rank=16,targets=all --tokens 50M --batch-tokens 65536 --seq-len 2048";
     let text = answer(&format!("{run} --hardware h100-sxm5,4090"), 500);

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use greenformers::catalog::{AttentionUse, Device, SoftwareSpec};
+use greenformers::estimate::layout::needs_layout;
 use greenformers::estimate::{
     Cluster, ConditionsSpec, Estimate, EstimateError, Hardware, LayoutSpec, Network, OwnSoftware, Request, StepsToLoss,
     estimate, parse_devices_per_node, recommend_architecture, to_equal_loss, unused_record, workload_of_forecast,
@@ -77,7 +78,7 @@ pub(super) struct Args {
     micro_batch: Option<u32>,
     /// How the model is laid out over the devices: `auto` for the fastest that fits, or some of `dp=N`, `tp=N`, `pp=N`,
     /// `zero=0|1|2|3`, `sequence_parallel=true`, `recompute=none|selective|full`, `micro_batch=N` and `interleave=N`
-    #[arg(long, value_name = "LAYOUT", conflicts_with_all = ["step_time", "power", "sweep"])]
+    #[arg(long, value_name = "LAYOUT", conflicts_with_all = ["step_time", "power"])]
     layout: Option<LayoutSpec>,
     /// What trains, where it was not measured: eager (stock Hugging Face or PyTorch), compiled (torch.compile, XLA), optimised
     /// (Megatron, LLM Foundry, a maker's containers) or unknown (a mixture of all)
@@ -169,6 +170,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
             archs: &args.archs,
             micro_batch: args.micro_batch.map(|n| n as usize),
             software: args.software(),
+            layout: args.layout,
             conditions: asked.spec,
             seed: args.seed,
             is_measured: asked.record.is_some() || args.step_time.is_some(),
@@ -303,7 +305,7 @@ fn estimates(args: &Args, asked: &Asked, device: Option<Device>, context: &Conte
     let calibrated = args.calibration.as_deref().map(calibration).transpose()?;
     let own = elsewhere.as_ref().map(|carried| &carried.own).or(calibrated.as_ref());
     let usual_dtype = elsewhere.as_ref().map_or_else(|| hardware.usual_dtype(), |carried| carried.dtype);
-    let mut estimates = estimate(&Request {
+    let mut request = Request {
         workload: &workload,
         archs: &archs,
         dtype: args.dtype.unwrap_or(usual_dtype),
@@ -316,7 +318,12 @@ fn estimates(args: &Args, asked: &Asked, device: Option<Device>, context: &Conte
         layout: args.layout,
         conditions: &conditions,
         seed: args.seed,
-    })?;
+    };
+    let dense = [Arch::Dense];
+    if args.archs.is_empty() && needs_layout(&Request { archs: &dense, ..request.clone() }) {
+        request.archs = &dense;
+    }
+    let mut estimates = estimate(&request)?;
     if let Some(evidence) = &args.quality {
         to_equal_loss(&mut estimates, &workload.model, &steps_to_loss(evidence)?);
         if estimates.iter().all(|e| e.equal_loss.is_none()) {

@@ -5,7 +5,7 @@
 pub enum LayoutError {
     /// Not understood.
     #[error(
-        "`{0}` in `--layout`: expected `auto`, or some of `dp=N`, `tp=N`, `pp=N`, `zero=0|1|2|3`, `sequence_parallel=true|false`, `recompute=none|selective|full`, `micro_batch=N` and `interleave=N`\nhint: `--layout dp=8,tp=4,pp=2,zero=1,recompute=selective`"
+        "`{0}` in `--layout`: expected `auto`, or some of `dp=N`, `tp=N`, `pp=N`, `cp=N`, `ep=N`, `zero=0|1|2|3`, `sequence_parallel=true|false`, `recompute=none|selective|full`, `micro_batch=N` and `interleave=N`\nhint: `--layout dp=8,tp=4,pp=2,zero=1,recompute=selective`"
     )]
     Unknown(String),
     /// Said twice.
@@ -13,7 +13,7 @@ pub enum LayoutError {
     Twice(String),
     /// Other devices than there are.
     #[error(
-        "`{layout}` is of {product} devices, and the run has {devices}: expected dp x tp x pp = {devices}\nhint: leave out `--devices`, or change `dp`"
+        "`{layout}` is of {product} devices, and the run has {devices}: expected dp x cp x tp x pp = {devices}\nhint: leave out `--devices`, or change `dp`"
     )]
     Devices {
         /// The layout.
@@ -35,6 +35,40 @@ pub enum LayoutError {
         /// Whose.
         of: &'static str,
     },
+    /// Experts cannot be shared out, or there are none.
+    #[error(
+        "`ep={ep}` {}\nhint: leave out `ep`, or name a divisor of the number of experts",
+        if *experts == 0 { "shares experts, and the model has none".to_owned() } else { format!("does not divide the {experts} experts") }
+    )]
+    Experts {
+        /// Devices that share the experts.
+        ep: u32,
+        /// Experts of a layer.
+        experts: usize,
+    },
+    /// Experts are shared among the replicas of everything else.
+    #[error(
+        "`ep={ep}` is shared by {replicas} devices (dp x cp): expected a divisor of {replicas}\nhint: a smaller `ep`, or more `dp`"
+    )]
+    ExpertGroups {
+        /// Devices that share the experts.
+        ep: u32,
+        /// Devices that hold the same part of everything else.
+        replicas: u32,
+    },
+    /// A sequence that devices cannot share.
+    #[error("`cp={cp}` does not divide a sequence of {seq_len} tokens: expected a divisor of {seq_len}")]
+    Context {
+        /// Devices that share a sequence.
+        cp: u32,
+        /// Its tokens.
+        seq_len: usize,
+    },
+    /// Attention that writes its scores, over a sequence that nobody has whole.
+    #[error(
+        "`cp={0}` with `--attention composed`: expected fused attention, which alone works on keys and values as they come around\nhint: leave out `--attention`, or `cp`"
+    )]
+    ComposedContext(u32),
     /// A stage would have no layer.
     #[error(
         "`pp={pp}` with `interleave={interleave}` needs {needed} layers, and the model has {layers}: expected at most as many"

@@ -17,7 +17,9 @@ pub use answers::crossover::{Change, Crossover, PerToken};
 pub use answers::elsewhere::{ModelledCrossovers, modelled_crossovers};
 pub use answers::equal_loss::to_equal_loss;
 pub use answers::footprint::{FootprintRequest, footprint};
-pub use answers::frontier::{Goal, Limits, UnknownGoal, frontier, recommend, recommend_architecture};
+pub use answers::frontier::{
+    Goal, Limits, Recommendation, UnknownGoal, draw_unbeaten, frontier, recommend, recommend_architecture,
+};
 pub use answers::laid_out::{LaidOut, OtherLayout, Traffic};
 pub use answers::output::{EqualLoss, Estimate};
 pub use answers::plan::{

@@ -47,7 +47,7 @@ pub use files::{
     sweep_frame, to_csv, to_parquet, write_report,
 };
 pub use forecast::write_forecast;
-pub use forecasted::{ForecastOfRun, UNDERSTOOD};
+pub use forecasted::{ForecastOfRun, UNDERSTOOD, live_values};
 pub use markup::Markup;
 pub use names::TOOL;
 pub use numbers::{counted, human_hours, interval, percent_saved, significant};
@@ -59,7 +59,8 @@ pub use table::{TextTable, wrapped};
 pub use terminal::{
     Paint, answer_table, assumed_and_next, assumptions_table, claims_text, comparison_text, crossovers_table,
     equal_loss_text, explanation_table, frontier_table, layout_text, plan_sentence, plan_table, profile_table,
-    schedule_text, sentence, short_answer, side_table, sweep_table, variance_table, verdict_of_machines,
+    recommendation, schedule_text, sentence, short_answer, side_table, sweep_table, variance_table,
+    verdict_of_machines,
 };
 pub use tracked::TrackedRun;
 pub use trained::{trained_point, trained_start, trained_text};

@@ -73,7 +73,39 @@ impl Distribution {
         };
         if low > 0.0 { (high / low).ln() / (2.0 * 1.96) } else { 0.5 }
     }
+
+    /// Mean and third central moment of the logarithm: they add up where independent numbers are multiplied, as medians do not.
+    /// Normal numbers by the first terms of their series in the relative spread, bounded ones by [`SLICES`] slices of equal
+    /// probability. `None` where the logarithm has no mean, as of a number that may be negative.
+    #[must_use]
+    pub fn ln_moments(self) -> Option<(f64, f64)> {
+        let quantile = |u: f64| match self {
+            Self::Uniform(low, high) => low + u * (high - low),
+            Self::Triangular(low, mode, high) => triangular(low, mode, high, u),
+            Self::Halves(low, middle, high) => halves(low, middle, high, u),
+            Self::Point(x) | Self::Normal(x, _) | Self::StudentT(x, _, _) | Self::LogNormal(x, _) => x,
+        };
+        let (middle, low) = (quantile(0.5), quantile(0.0));
+        if middle <= 0.0 || low < 0.0 {
+            return None;
+        }
+        Some(match self {
+            Self::Point(_) | Self::LogNormal(..) => (middle.ln(), 0.0),
+            Self::Normal(mean, sd) | Self::StudentT(mean, sd, _) => {
+                let square = (sd / mean).powi(2);
+                (mean.ln() - square / 2.0, -3.0 * square * square)
+            }
+            Self::Uniform(..) | Self::Triangular(..) | Self::Halves(..) => {
+                let ln: [f64; SLICES] = std::array::from_fn(|i| quantile((i as f64 + 0.5) / SLICES as f64).ln());
+                let mean = ln.iter().sum::<f64>() / SLICES as f64;
+                (mean, ln.iter().map(|x| (x - mean).powi(3)).sum::<f64>() / SLICES as f64)
+            }
+        })
+    }
 }
+
+/// Slices of equal probability of [`Distribution::ln_moments`].
+const SLICES: usize = 16;
 
 /// A stream of random draws of its own for each named input.
 ///
@@ -209,6 +241,33 @@ mod tests {
             (3.0, 3.0, 3.0, Point(3.0)),
         ] {
             assert_eq!(Distribution::between(low, middle, high), expected);
+        }
+    }
+
+    #[test]
+    fn the_moments_of_a_logarithm_are_those_of_its_draws() {
+        use Distribution::{Halves, LogNormal, Normal, Point, Triangular, Uniform};
+        for distribution in [
+            Point(3.0),
+            LogNormal(5.0, 1.4),
+            Normal(10.0, 1.5),
+            Uniform(1.0, 3.0),
+            Triangular(0.3, 1.0, 3.0),
+            Triangular(0.0, 1.0, 3.0),
+            Halves(1.0, 2.0, 12.0),
+        ] {
+            let (mean, third) = distribution.ln_moments().expect("positive");
+            let draws: Vec<f64> = Stream::new(7, "x").draws(distribution, 100_000).into_iter().map(f64::ln).collect();
+            let centre = draws.iter().sum::<f64>() / 1e5;
+            let drawn_third = draws.iter().map(|x| (x - centre).powi(3)).sum::<f64>() / 1e5;
+            assert!((mean - centre).abs() < 0.015, "{distribution:?}: {mean}, {centre}");
+            assert!((third - drawn_third).abs() < 0.025, "{distribution:?}: {third}, {drawn_third}");
+        }
+        // By hand: E ln of a uniform number from 1 to 3 is (3 ln 3) / 2 - 1.
+        let (mean, third) = Uniform(1.0, 3.0).ln_moments().expect("positive");
+        assert!((mean - (1.5 * 3.0_f64.ln() - 1.0)).abs() < 1e-3 && third < 0.0, "{mean}, {third}");
+        for of in [Point(-1.0), Point(0.0), Uniform(-1.0, 3.0), Halves(0.0, 0.0, 1.0)] {
+            assert_eq!(of.ln_moments(), None);
         }
     }
 

@@ -1,12 +1,15 @@
 //! Choosing among scenarios: limits, the frontier, a recommendation.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
 use super::output::Estimate;
-use super::sweep::{Axes, Scenario};
-use crate::estimate::ledger::quantity::Quantity;
+use super::sweep::{Axes, Scenario, draw_scenarios};
+use crate::estimate::error::EstimateError;
+use crate::estimate::ledger::quantity::{Footprint, Quantity};
 use crate::estimate::steps::model::Efficiency;
+use crate::stats::Interval;
 
 /// What is to be small.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,16 +33,6 @@ impl Goal {
             Self::Cost => Quantity::Cost,
             Self::Co2e => Quantity::Operational,
             Self::Energy => Quantity::FacilityEnergy,
-        }
-    }
-
-    /// What a scenario does that has the least of it.
-    fn least(self) -> &'static str {
-        match self {
-            Self::Time => "takes the least time",
-            Self::Cost => "costs the least",
-            Self::Co2e => "emits the least",
-            Self::Energy => "takes the least energy",
         }
     }
 
@@ -101,11 +94,16 @@ impl Limits {
     }
 }
 
+/// Whether a scenario can be chosen at all.
+fn is_candidate(scenario: &Scenario) -> bool {
+    scenario.fits != Some(false)
+}
+
 /// The scenarios that no other beats in every goal: in each at most as much, and less in one. Those that do not fit, or
 /// of which a goal is not known, are no candidates. Ordered by the first goal.
 #[must_use]
 pub fn frontier(scenarios: Vec<Scenario>, goals: &[Goal]) -> Vec<Scenario> {
-    let candidates = scenarios.into_iter().filter(|s| s.fits != Some(false));
+    let candidates = scenarios.into_iter().filter(is_candidate);
     let valued = candidates.filter_map(|s| Some((goals.iter().map(|g| g.of(&s)).collect::<Option<Vec<f64>>>()?, s)));
     unbeaten(valued.collect())
 }
@@ -125,75 +123,110 @@ pub(super) fn unbeaten<T>(mut candidates: Vec<(Vec<f64>, T)>) -> Vec<T> {
     kept.into_iter().map(|(_, candidate)| candidate).collect()
 }
 
-/// What to choose, in a few sentences, and why; `None` if nothing fits.
+/// Gives those that no other beats in `goals` the numbers of a single estimate, and then those that none beats by the new numbers:
+/// whoever is shown the best of many is shown what an estimate of each of them says. The same runs in other grids are moved by as much
+/// as those that are drawn, so that a run is not taken for a faster one where it was not drawn. No more than `most` are drawn.
+///
+/// # Errors
+/// If a scenario cannot be, which `sweep` leaves out.
+pub fn draw_unbeaten(
+    axes: &Axes,
+    micro_batch: Option<usize>,
+    seed: u64,
+    (scenarios, goals): (&mut [Scenario], &[Goal]),
+    most: usize,
+) -> Result<(), EstimateError> {
+    // A run's scenarios follow each other.
+    let mut first_of_run: Vec<usize> = Vec::with_capacity(scenarios.len());
+    for (i, s) in scenarios.iter().enumerate() {
+        let before = first_of_run.last().filter(|first| scenarios[**first].is_same_run(s));
+        first_of_run.push(before.copied().unwrap_or(i));
+    }
+    let (mut drawn, mut moved) = (BTreeSet::new(), BTreeSet::new());
+    loop {
+        let valued = scenarios.iter().enumerate().filter(|(_, s)| is_candidate(s));
+        let valued = valued.filter_map(|(i, s)| Some((goals.iter().map(|g| g.of(s)).collect::<Option<_>>()?, i)));
+        let best = unbeaten(valued.collect());
+        let next = best.into_iter().filter(|i| !drawn.contains(i)).take(most - drawn.len());
+        let next: BTreeSet<usize> = next.collect();
+        if next.is_empty() {
+            return Ok(());
+        }
+        let before: Vec<Footprint<Interval>> = next.iter().map(|&i| scenarios[i].footprint).collect();
+        let of_next = scenarios.iter_mut().enumerate().filter(|(i, _)| next.contains(i)).map(|(_, s)| s);
+        draw_scenarios(axes, micro_batch, seed, of_next)?;
+        drawn.extend(&next);
+        for (&i, before) in next.iter().zip(&before) {
+            let run = first_of_run[i];
+            if !moved.insert(run) {
+                continue;
+            }
+            let after = scenarios[i].footprint;
+            let others = (run..scenarios.len()).take_while(|&j| first_of_run[j] == run);
+            for j in others.filter(|j| !drawn.contains(j)) {
+                scenarios[j].footprint = scenarios[j].footprint.moved(before, &after);
+            }
+        }
+    }
+}
+
+/// What to choose, and what speaks for others.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recommendation<'a> {
+    /// What to choose.
+    pub choice: &'a Scenario,
+    /// What is to be small.
+    pub goals: &'a [Goal],
+    /// How many there were to choose from: those that fit, and of which all goals are known.
+    pub candidates: usize,
+    /// Those that have the least of a goal, where the choice has not, with these goals.
+    pub better: Vec<(&'a Scenario, Vec<Goal>)>,
+    /// Goals of which nothing else has less.
+    pub unbeaten: Vec<Goal>,
+    /// How many others may be as fast, as far as the intervals tell.
+    pub rivals: usize,
+    /// Whether a published run behind the model is of a design like that of the choice.
+    pub design_is_known: bool,
+}
+
+/// What to choose; `None` if nothing fits.
 ///
 /// The choice has the smallest product of the goals: it is beaten in one by a smaller factor than it gains in the others. A goal
 /// of which all have nothing does not tell them apart; where some have nothing, that counts as a tenth of the least of the others.
 #[must_use]
-pub fn recommend(scenarios: &[Scenario], axes: &Axes, goals: &[Goal]) -> Option<String> {
+pub fn recommend<'a>(scenarios: &'a [Scenario], axes: &Axes, goals: &'a [Goal]) -> Option<Recommendation<'a>> {
     let known: Vec<(&Scenario, Vec<f64>)> = scenarios
         .iter()
-        .filter(|s| s.fits != Some(false))
+        .filter(|s| is_candidate(s))
         .filter_map(|s| Some((s, goals.iter().map(|g| g.of(s)).collect::<Option<Vec<f64>>>()?)))
         .collect();
     let least: Vec<f64> = (0..goals.len()).map(|i| least_positive(known.iter().map(|(_, values)| values[i]))).collect();
     let product = |values: &[f64]| values.iter().zip(&least).map(|(x, least)| x.max(0.1 * least).ln()).sum::<f64>();
     let (choice, values) = known.iter().min_by(|a, b| product(&a.1).total_cmp(&product(&b.1)))?;
-    let time = choice.wall_h();
-    let mut said = vec![
-        format!(
-            "Choose {}: {} [{}, {}] h, {}.",
-            name(choice, axes),
-            three_digits(time.mid),
-            three_digits(time.low),
-            three_digits(time.high),
-            numbers(choice)
-        ),
-        format!(
-            "Of {} scenarios that fit, it has the smallest product of {}.",
-            known.len(),
-            listed(&goals.iter().map(ToString::to_string).collect::<Vec<_>>(), "and")
-        ),
-    ];
-    let (mut others, mut unbeaten) = (Vec::new(), Vec::new());
-    for (i, goal) in goals.iter().enumerate() {
-        let (best, best_values) = known.iter().min_by(|a, b| a.1[i].total_cmp(&b.1[i]))?;
-        if values[i].max(0.1 * least[i]) / best_values[i].max(0.1 * least[i]) > 1.005 {
-            let of_best = format!("{} h, {}", three_digits(best.wall_h().mid), numbers(best));
-            others.push(format!("{} {} ({of_best})", beside(best, choice, axes), goal.least()));
+    let choice: &'a Scenario = choice;
+    let mut better: Vec<(&'a Scenario, Vec<Goal>)> = Vec::new();
+    let mut unbeaten = Vec::new();
+    for (i, &goal) in goals.iter().enumerate() {
+        let (best, of_best) = known.iter().min_by(|a, b| a.1[i].total_cmp(&b.1[i]))?;
+        if values[i].max(0.1 * least[i]) / of_best[i].max(0.1 * least[i]) <= 1.005 {
+            unbeaten.push(goal);
+        } else if let Some((_, its)) = better.iter_mut().find(|(other, _)| std::ptr::eq(*other, *best)) {
+            its.push(goal);
         } else {
-            unbeaten.push(goal.to_string());
+            better.push((best, vec![goal]));
         }
     }
-    if !others.is_empty() {
-        said.push(format!("{}.", listed(&others, "and")));
-    }
-    if !unbeaten.is_empty() {
-        said.push(format!("None takes less {}.", listed(&unbeaten, "or")));
-    }
-    let rivals = known.iter().filter(|(s, _)| !std::ptr::eq(*s, *choice) && s.wall_h().low <= time.high).count();
-    said.push(match rivals {
-        0 => "No other can be expected to be as fast.".to_owned(),
-        1 => "Another may be as fast: a measured step of each would tell.".to_owned(),
-        count => format!("{count} others may be as fast: a measured step of each would tell."),
-    });
-    let device = &axes.hardware[choice.hardware].0;
-    if !Efficiency::embedded().knows_design(device.architecture.as_deref()) {
-        said.push(format!(
-            "No published run behind the model is of a design like the {}: others that were published rank on firmer ground.",
-            device.name
-        ));
-    }
-    Some(said.join(" "))
-}
-
-/// `a, b and c`
-fn listed(words: &[String], before_last: &str) -> String {
-    match words.split_last() {
-        Some((last, [])) => last.clone(),
-        Some((last, others)) => format!("{} {before_last} {last}", others.join(", ")),
-        None => String::new(),
-    }
+    let may_be_as_fast = |s: &Scenario| !std::ptr::eq(s, choice) && s.wall_h().low <= choice.wall_h().high;
+    let design = axes.hardware[choice.hardware].0.architecture.as_deref();
+    Some(Recommendation {
+        choice,
+        goals,
+        candidates: known.len(),
+        better,
+        unbeaten,
+        rivals: known.iter().filter(|(s, _)| may_be_as_fast(s)).count(),
+        design_is_known: Efficiency::embedded().knows_design(design),
+    })
 }
 
 /// The least number above 0, or 1 if there is none.
@@ -232,57 +265,11 @@ pub fn recommend_architecture(estimates: &[Estimate]) -> String {
     }
 }
 
-fn name(s: &Scenario, axes: &Axes) -> String {
-    let (hardware, grid) = (&axes.hardware[s.hardware].0.name, &axes.grids[s.grid].0.name);
-    let model = match axes.workloads.as_slice() {
-        [] | [_] => String::new(),
-        several => format!("{}, ", several[s.workload].name),
-    };
-    let software = if axes.software.len() > 1 { format!(", {} software", s.software) } else { String::new() };
-    format!("{model}{} in {} on {} x {hardware}, {grid}{software}", s.arch.label(), s.dtype, s.devices)
-}
-
-/// A scenario beside the choice: its hardware, and what else differs.
-fn beside(s: &Scenario, choice: &Scenario, axes: &Axes) -> String {
-    let mut parts = Vec::new();
-    if s.workload != choice.workload {
-        parts.push(axes.workloads[s.workload].name.clone());
-    }
-    if s.arch != choice.arch {
-        parts.push(s.arch.label());
-    }
-    if s.dtype != choice.dtype {
-        parts.push(s.dtype.to_string());
-    }
-    if s.software != choice.software {
-        parts.push(format!("{} software", s.software));
-    }
-    if s.grid != choice.grid {
-        parts.push(axes.grids[s.grid].0.name.clone());
-    }
-    let other = if parts.is_empty() { String::new() } else { format!(" with {}", parts.join(", ")) };
-    format!("{} x {}{other}", s.devices, axes.hardware[s.hardware].0.name)
-}
-
-/// A number above 0 to three digits.
-fn three_digits(x: f64) -> String {
-    let behind = [100.0, 10.0, 1.0, 0.1].into_iter().take_while(|least| x < *least).count();
-    format!("{x:.behind$}")
-}
-
-/// What a scenario costs and emits.
-fn numbers(s: &Scenario) -> String {
-    let cost = Goal::Cost.of(s).map_or_else(|| "cost not known".to_owned(), |usd| format!("{} USD", three_digits(usd)));
-    format!("{cost}, {} kgCO2e", three_digits(s.operational_kgco2e().mid))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::catalog::SoftwareSpec;
-    use crate::estimate::ledger::quantity::Footprint;
     use crate::model::Arch;
-    use crate::stats::Interval;
     use crate::units::DType;
 
     fn scenario(hours: f64, usd: Option<f64>, kg: f64) -> Scenario {
@@ -301,6 +288,7 @@ mod tests {
             devices: 1,
             software: SoftwareSpec::default(),
             arch: Arch::Dense,
+            layout: None,
             micro_batch: 1,
             fits: Some(true),
             footprint,
@@ -334,6 +322,7 @@ mod tests {
             cluster: crate::estimate::request::cluster::Cluster::default(),
             software: Vec::new(),
             archs: Vec::new(),
+            layouts: vec![None],
             rent: crate::estimate::request::rent::Rent::default(),
             owned: false,
         };
@@ -341,8 +330,10 @@ mod tests {
         let conditions = crate::estimate::request::conditions::ConditionsBuilder::default().build().expect("valid");
         let axes = Axes { grids: vec![(grid, [conditions.clone(), conditions])], ..axes };
         let all = [scenario(1487.0, Some(10.0), 0.0), scenario(9.4, Some(11.0), 0.0)];
-        let sentence = recommend(&all, &axes, &[Goal::Time, Goal::Cost, Goal::Co2e]).expect("something fits");
-        assert!(sentence.contains(": 9.40 [9.40, 9.40] h, 11.0 USD"), "{sentence}");
+        let found = recommend(&all, &axes, &[Goal::Time, Goal::Cost, Goal::Co2e]).expect("something fits");
+        assert_eq!(found.choice.wall_h().mid, 9.4);
+        assert_eq!((found.better.len(), &found.better[0].1, found.rivals), (1, &vec![Goal::Cost], 0));
+        assert_eq!(found.unbeaten, [Goal::Time, Goal::Co2e]);
     }
 
     #[test]

@@ -77,6 +77,8 @@ pub(super) fn laid_out(considered: &Considered) -> Option<LaidOut> {
         ("passes", step.passes_s),
         ("computing", step.computing_s),
         ("exchanges of a tensor group", step.tensor_s),
+        ("exchanges with experts", step.experts_s),
+        ("keys and values that are waited for", step.context_s),
         ("sends between stages", step.pipeline_s),
         ("bubble of the pipeline", step.bubble_s),
         ("update", step.update_s),

@@ -11,6 +11,7 @@ mod explain;
 pub(super) mod footprint;
 pub(super) mod frontier;
 pub(super) mod laid_out;
+mod moments;
 pub(super) mod output;
 pub(super) mod plan;
 pub(super) mod prediction;

@@ -1,32 +1,33 @@
-//! Many scenarios at once: every combination of hardware, software, number of devices, grid and architecture.
+//! Many scenarios at once: every combination of hardware, software, number of devices, layout, grid and architecture.
 //!
-//! A scenario is worked out at the median of each input, and its interval by adding up variances of logarithms: the
-//! product rule of the GUM (JCGM 100, §5.1.6), without draws. What does not depend on the grid is worked out once. The median of
-//! a product of skewed inputs is no product of medians: where scenarios are few, or one of them is named, [`draw_scenarios`]
-//! gives each the numbers of a single estimate.
+//! A scenario is worked out from the geometric mean of each input, and its interval by adding up moments of logarithms: the
+//! product rule of the GUM (JCGM 100, §5.1.6), without draws. What does not depend on the grid is worked out once. Where scenarios
+//! are few, or one of them is named, [`draw_scenarios`] gives each the numbers of a single estimate; where they are many,
+//! [`super::frontier::draw_unbeaten`] does so for those that anybody would choose.
 
-use super::draws::{TRIALS, draw_run, step_j};
-use crate::catalog::{Device, DeviceKind, Grid, IntensityBasis, Phase, SoftwareSpec};
+use super::draws::{RunDraws, TRIALS, draw_run};
+use super::moments::on_hardware;
+use crate::catalog::{Device, DeviceKind, Grid, IntensityBasis, SoftwareSpec};
 use crate::estimate::error::EstimateError;
-use crate::estimate::ledger::arithmetic::Arithmetic;
-use crate::estimate::ledger::chain::{Energy, Run, footprint};
+use crate::estimate::layout::{Considered, steps_of};
+use crate::estimate::layout_error::LayoutError;
+use crate::estimate::ledger::chain::footprint;
 use crate::estimate::ledger::monte_carlo::MonteCarlo;
 use crate::estimate::ledger::quantity::{Footprint, Quantity};
-use crate::estimate::ledger::spread::{Spread, Spreads};
+use crate::estimate::ledger::spread::Spreads;
 use crate::estimate::request::cluster::Cluster;
 use crate::estimate::request::conditions::Conditions;
 use crate::estimate::request::input::Input;
+use crate::estimate::request::layout::{Layout, LayoutSpec};
 use crate::estimate::request::rent::Rent;
 use crate::estimate::request::spec::UsualSite;
-use crate::estimate::request::training::check;
-use crate::estimate::steps::analytic::{Target, analytic_step};
-use crate::estimate::steps::micro_batch::memory_of;
-use crate::estimate::steps::model::{Factors, exchange_inputs};
-use crate::estimate::steps::step::{PhaseStep, StepSource};
-use crate::model::{Arch, trainable_params};
+use crate::estimate::request::training::{Hardware, Request};
+use crate::estimate::steps::source::target_of;
+use crate::estimate::steps::step::StepSource;
+use crate::model::Arch;
 use crate::record::Workload;
-use crate::stats::{Component, Distribution, Interval, mixture_quantile};
-use crate::units::{DType, Joules};
+use crate::stats::Interval;
+use crate::units::DType;
 
 /// What is combined.
 #[derive(Debug, Clone)]
@@ -47,6 +48,8 @@ pub struct Axes {
     pub software: Vec<SoftwareSpec>,
     /// Architectures.
     pub archs: Vec<Arch>,
+    /// How runs are laid out over the devices: `None` as in [`Request::layout`].
+    pub layouts: Vec<Option<LayoutSpec>>,
     /// What was said of rents: in the region of a cloud, its own count.
     pub rent: Rent,
     /// Whether the machines are owned, so that only their electricity is paid. Rent and electricity bills are never ranked
@@ -62,17 +65,12 @@ impl Axes {
         rent_in(&self.grids[grid].0, device, conditions, self).ok().flatten().filter(|_| !self.owned)
     }
 
-    /// Every workload, number format, software and architecture on so many of a device: as a scenario of which nothing else is known
-    /// yet, and as what it is modelled by.
-    fn runs_on(
-        &self,
-        hardware: usize,
-        devices: u32,
-        micro_batch: Option<usize>,
-    ) -> impl Iterator<Item = (Scenario, Target<'_>)> {
-        let of_software = move |(workload, dtype): (usize, DType)| {
-            self.software.iter().flat_map(move |&software| {
-                self.archs.iter().map(move |&arch| Scenario {
+    /// Every workload, number format, software, architecture and layout on so many of a device, as a scenario of which nothing else
+    /// is known yet.
+    fn runs_on(&self, hardware: usize, devices: u32) -> impl Iterator<Item = (Scenario, Option<LayoutSpec>)> {
+        let of_software = move |(workload, dtype, software): (usize, DType, SoftwareSpec)| {
+            self.archs.iter().flat_map(move |&arch| {
+                let of = Scenario {
                     workload,
                     hardware,
                     grid: 0,
@@ -80,33 +78,64 @@ impl Axes {
                     devices,
                     software,
                     arch,
+                    layout: None,
                     micro_batch: 1,
                     fits: None,
                     footprint: Footprint::default(),
-                })
+                };
+                self.layouts.iter().map(move |layout| (of.clone(), *layout))
             })
         };
+        let of_workload = move |(workload, dtype): (usize, DType)| {
+            self.software.iter().map(move |&software| (workload, dtype, software)).flat_map(of_software)
+        };
         let of_dtype = |&dtype: &DType| (0..self.workloads.len()).map(move |workload| (workload, dtype));
-        let scenarios = self.dtypes.iter().flat_map(of_dtype).flat_map(of_software);
-        scenarios.map(move |of| {
-            let target = self.target(&of, micro_batch);
-            (of, target)
-        })
+        self.dtypes.iter().flat_map(of_dtype).flat_map(of_workload)
     }
 
-    /// What a scenario is modelled by.
-    fn target(&self, of: &Scenario, micro_batch: Option<usize>) -> Target<'_> {
-        Target {
+    /// What a scenario alone asks for, under `conditions`.
+    #[must_use]
+    pub fn request<'a>(
+        &'a self,
+        of: &'a Scenario,
+        micro_batch: Option<usize>,
+        conditions: &'a Conditions,
+        seed: u64,
+    ) -> Request<'a> {
+        Request {
             workload: &self.workloads[of.workload],
-            device: &self.hardware[of.hardware].0,
-            dtype: of.dtype,
+            archs: std::slice::from_ref(&of.arch),
+            hardware: Hardware::Catalog(self.hardware[of.hardware].0.clone()),
             devices: of.devices,
             cluster: self.cluster,
+            dtype: of.dtype,
             software: of.software,
             own: None,
             micro_batch,
-            is_own: false,
+            layout: of.layout.map(LayoutSpec::Of),
+            conditions,
+            seed,
         }
+    }
+
+    /// The steps of a scenario, which is told its layout and whether it fits.
+    fn steps(
+        &self,
+        of: &mut Scenario,
+        layout: Option<LayoutSpec>,
+        micro_batch: Option<usize>,
+    ) -> Result<StepSource, EstimateError> {
+        of.arch.check(&self.workloads[of.workload].model)?;
+        let (device, conditions) = &self.hardware[of.hardware];
+        let request = Request { layout, ..self.request(of, micro_batch, conditions, 0) };
+        let (source, considered) = steps_of(&request, of.arch)?;
+        let whole = target_of(&request, device).fits(of.arch);
+        (of.layout, of.fits) = match considered.as_ref().and_then(Considered::chosen) {
+            Some(chosen) => (Some(chosen.layout), chosen.fits),
+            None => (None, whole),
+        };
+        of.micro_batch = source.phases.first().map_or(1, |p| p.micro_batch);
+        Ok(source)
     }
 
     /// The intensity of a grid by its place, and what it counts, where that is known.
@@ -134,6 +163,8 @@ pub struct Scenario {
     pub software: SoftwareSpec,
     /// The architecture.
     pub arch: Arch,
+    /// The layout over the devices, where one was asked for.
+    pub layout: Option<Layout>,
     /// Sequences on a device at a time, in the first phase.
     pub micro_batch: usize,
     /// Whether it fits the memory of a device.
@@ -161,6 +192,12 @@ impl Scenario {
         self.known(Quantity::Operational)
     }
 
+    /// Whether both are one run, in whatever grids.
+    pub(super) fn is_same_run(&self, other: &Self) -> bool {
+        let run = |s: &Self| (s.workload, s.hardware, s.dtype, s.devices, s.software, s.arch, s.layout);
+        run(self) == run(other)
+    }
+
     fn known(&self, quantity: Quantity) -> Interval {
         self.footprint.of(quantity).unwrap_or(Interval::point(f64::NAN))
     }
@@ -173,15 +210,6 @@ pub struct Sweep {
     pub scenarios: Vec<Scenario>,
     /// Why others are not among them, and how many.
     pub left_out: Vec<(String, usize)>,
-}
-
-/// A run on its hardware, wherever that stands.
-struct OnHardware {
-    micro_batch: usize,
-    fits: Option<bool>,
-    wall_h: Spread,
-    /// Of all devices, behind the power supply.
-    behind_kwh: Spread,
 }
 
 /// Every combination of `axes` for `workload`. Combinations that cannot be are counted by reason.
@@ -211,18 +239,18 @@ pub fn sweep(axes: &Axes, micro_batch: Option<usize>) -> Result<Sweep, EstimateE
                     Some((i, at_place(conditions, &of_grid[site], rent.as_ref().ok()?.clone(), axes.owned)))
                 })
                 .collect();
-            for (of, target) in axes.runs_on(hardware, devices, micro_batch) {
-                let run = of.arch.check(&target.workload.model).map_err(EstimateError::from);
-                let run = run
-                    .and_then(|()| check(target.workload, devices, axes.cluster, micro_batch))
-                    .and_then(|()| analytic_step(&target, of.arch))
-                    .map(|source| on_hardware(&spreads, &target, of.arch, &source, conditions));
-                match run {
-                    Ok(run) => {
+            for (mut of, layout) in axes.runs_on(hardware, devices) {
+                match axes.steps(&mut of, layout, micro_batch) {
+                    Ok(source) => {
+                        let run = on_hardware(
+                            &spreads,
+                            &axes.workloads[of.workload],
+                            devices,
+                            (of.arch, &source),
+                            conditions,
+                        );
                         scenarios.extend(places.iter().map(|(grid, conditions)| Scenario {
                             grid: *grid,
-                            micro_batch: run.micro_batch,
-                            fits: run.fits,
                             footprint: run.footprint(&spreads, devices, conditions),
                             ..of.clone()
                         }));
@@ -253,24 +281,22 @@ pub fn draw_scenarios<'a>(
     scenarios: impl IntoIterator<Item = &'a mut Scenario>,
 ) -> Result<(), EstimateError> {
     let monte_carlo = MonteCarlo::new(seed, TRIALS);
-    let mut last = None;
+    let mut last: Option<(Scenario, RunDraws)> = None;
     for s in scenarios {
         let (device, conditions) = &axes.hardware[s.hardware];
         // Scenarios that differ in the grid alone follow each other.
-        let of_run = (s.workload, s.hardware, s.dtype, s.devices, s.software, s.arch);
-        let known = last.take().filter(|(of, _)| *of == of_run);
+        let known = last.take().filter(|(of, _)| of.is_same_run(s));
         let drawn = if let Some((_, known)) = known {
             known
         } else {
-            let target = axes.target(s, micro_batch);
-            let source = analytic_step(&target, s.arch)?;
-            draw_run(target.workload, s.devices, conditions, (s.arch, &source), &monte_carlo)
+            let source = axes.steps(s, s.layout.map(LayoutSpec::Of), micro_batch)?;
+            draw_run(&axes.workloads[s.workload], s.devices, conditions, (s.arch, &source), &monte_carlo)
         };
         let (_, of_grid) = &axes.grids[s.grid];
         let site = UsualSite::of(Some(device), s.devices).index();
         let place = at_place(conditions, &of_grid[site], axes.rent_at(s.hardware, s.grid), axes.owned);
         s.footprint = footprint(&monte_carlo, &drawn.run, &place, 1.0).map(|draws| Interval::of_draws(draws.clone()));
-        last = Some((of_run, drawn));
+        last = Some((s.clone(), drawn));
     }
     Ok(())
 }
@@ -304,22 +330,13 @@ fn at_place(of_device: &Conditions, of_grid: &Conditions, rent: Option<Input>, o
     }
 }
 
-impl OnHardware {
-    fn footprint(&self, spreads: &Spreads, devices: u32, conditions: &Conditions) -> Footprint<Interval> {
-        let run = Run {
-            wall_h: Some(self.wall_h.clone()),
-            energy: Some(Energy::Parts { behind_kwh: self.behind_kwh.clone(), at_wall_kwh: None }),
-            devices: f64::from(devices),
-            share: 1.0,
-        };
-        footprint(spreads, &run, conditions, 1.0).map(Spread::interval)
-    }
-}
-
 fn reason(error: &EstimateError) -> String {
     match error {
         EstimateError::DType { .. } => "the device does not compute in that dtype".to_owned(),
         EstimateError::MissingFigure { what, .. } => format!("the catalog gives the device no {what}"),
+        EstimateError::Layout(LayoutError::NothingFits { .. }) => {
+            "the model fits in no layout of the devices".to_owned()
+        }
         EstimateError::BatchTooSmall { .. } => "the batch is smaller than the number of devices".to_owned(),
         EstimateError::MicroBatchTooLarge { .. } => "`--micro-batch` is more than the batch of a device".to_owned(),
         other => other.to_string(),
@@ -333,94 +350,54 @@ fn count(left_out: &mut Vec<(String, usize)>, reason: &str, n: usize) {
     }
 }
 
-fn on_hardware(
-    spreads: &Spreads,
-    target: &Target<'_>,
-    arch: Arch,
-    source: &StepSource,
-    conditions: &Conditions,
-) -> OnHardware {
-    let workload = target.workload;
-    let devices = f64::from(target.devices);
-    let parts = parts_s(workload, source, &Factors::MIDDLE);
-    let phase_s: Vec<f64> = parts.iter().map(|(computing, exposed)| computing + exposed).collect();
-    let (median, mixed_sd) = mixed(source.phases.first(), step_sd(source, &phase_s));
-    let train_s: f64 = phase_s.iter().sum::<f64>() * median;
-    let lost = &conditions.lost_time;
-    let over = lost.typical(target.devices, trainable_params(&workload.model, arch) as f64);
-    let wall_s = train_s * over;
-    let wall_sd = mixed_sd.hypot(exchange_sd(workload, source)).hypot(lost.productive.distribution.ln_sd());
-    let wall_h = spreads.uncertain("wall time", wall_s / 3600.0, wall_sd);
-    let busy_j: f64 = source
-        .phases
-        .iter()
-        .zip(&parts)
-        .map(|(p, (computing, exposed))| {
-            let watts = p.power_w.map_or(0.0, Distribution::centre);
-            step_j(watts, source.idle_w, (computing + exposed, *exposed))
-        })
-        .sum::<f64>()
-        * median;
-    let idle_j = source.idle_w.map_or(busy_j / train_s, |w| w) * (wall_s - train_s);
-    // What a device takes in an hour, times the hours.
-    let kw = Joules((busy_j + idle_j) * devices).kwh() / wall_h.mid;
-    let power = spreads.uncertain("power of the device", kw, source.power_uncertainty);
-    let program = target.program();
-    let bytes =
-        (0..workload.phases.len()).map(|i| memory_of(workload, i, arch, &program, source.phases[i].micro_batch)).max();
-    OnHardware {
-        micro_batch: source.phases.first().map_or(1, |p| p.micro_batch),
-        fits: bytes.and_then(|bytes| program.fits(bytes, target.device)),
-        behind_kwh: spreads.multiply(&power, &wall_h),
-        wall_h,
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::{Catalog, DeviceKind};
+    use crate::estimate::request::spec::ConditionsSpec;
+
+    /// GPUs of all kinds, rented or owned, one and eight of them.
+    fn axes(owned: bool) -> Axes {
+        let catalog = Catalog::default();
+        let spec = ConditionsSpec::default();
+        let gpus = catalog.all::<Device>().expect("readable").into_iter().filter(|d| d.kind == DeviceKind::Gpu);
+        let of_device = |device: Device| (device.clone(), spec.of_device(&device, &catalog).expect("known"));
+        let of_grid = |name: &str| spec.in_grid(name).of_grid(&catalog).expect("known");
+        Axes {
+            workloads: vec![catalog.load("bert-base").expect("known")],
+            hardware: gpus.step_by(7).map(of_device).collect(),
+            grids: ["world", "fra", "aws-eu-north-1"].map(of_grid).into(),
+            dtypes: vec![DType::F16],
+            devices: vec![1, 8],
+            cluster: Cluster::default(),
+            software: vec![SoftwareSpec::default(), "eager".parse().expect("known")],
+            archs: vec![Arch::Dense, "lrt:rank=256".parse().expect("known")],
+            layouts: vec![None],
+            rent: Rent::default(),
+            owned,
+        }
     }
-}
 
-/// Seconds of all steps of each phase that compute, and that only exchange gradients.
-fn parts_s(workload: &Workload, source: &StepSource, factors: &Factors) -> Vec<(f64, f64)> {
-    let of_phase = |(phase, step): (&Phase, &PhaseStep)| {
-        let (computing, exposed) = step.at(&source.straggler, factors);
-        (phase.steps as f64 * computing, phase.steps as f64 * exposed)
-    };
-    workload.phases.iter().zip(&source.phases).map(of_phase).collect()
-}
-
-/// Standard deviation of the logarithm of the training time by what is not known of the exchange and of other machines: half of
-/// what it changes by from one standard deviation below the middle of each input to one above.
-fn exchange_sd(workload: &Workload, source: &StepSource) -> f64 {
-    if source.phases.iter().all(|p| p.exchange.is_none()) {
-        return 0.0;
+    #[test]
+    fn moments_come_to_what_draws_do_within_a_few_percent() {
+        let mut off: Vec<f64> = Vec::new();
+        let mut ends: Vec<f64> = Vec::new();
+        for owned in [false, true] {
+            let axes = axes(owned);
+            let by_moments = sweep(&axes, None).expect("valid").scenarios;
+            let mut drawn = by_moments.clone();
+            draw_scenarios(&axes, None, 0, &mut drawn).expect("valid");
+            for (a, b) in by_moments.iter().zip(&drawn) {
+                for (a, b) in Quantity::ALL.into_iter().filter_map(|q| a.footprint.of(q).zip(b.footprint.of(q))) {
+                    off.push((a.mid / b.mid).ln());
+                    ends.extend([(a.low / b.low).ln(), (a.high / b.high).ln()]);
+                }
+            }
+        }
+        let rms = |all: &[f64]| (all.iter().map(|x| x * x).sum::<f64>() / all.len() as f64).sqrt();
+        let worst = off.iter().fold(0.0_f64, |worst, x| worst.max(x.abs()));
+        assert!(off.len() > 500, "{}", off.len());
+        assert!(rms(&off) < 0.06 && worst < 0.25, "middles: {}, at most {worst}", rms(&off));
+        assert!(rms(&ends) < 0.25, "ends: {}", rms(&ends));
     }
-    let train_s = |factors: &Factors| -> f64 { parts_s(workload, source, factors).iter().map(|(c, e)| c + e).sum() };
-    let answer = |i: usize| (train_s(&Factors::moved(i, 1.0)) / train_s(&Factors::moved(i, -1.0))).ln() / 2.0;
-    (0..exchange_inputs().len()).map(|i| answer(i).powi(2)).sum::<f64>().sqrt()
-}
-
-/// Standard deviation of the logarithm of the training time: loadings of one name add up over the phases.
-fn step_sd(source: &StepSource, phase_s: &[f64]) -> f64 {
-    let total: f64 = phase_s.iter().sum();
-    let names = source.phases.first().map_or(0, |p| p.loadings.len());
-    let shared: f64 = (0..names)
-        .map(|i| {
-            let sum: f64 = source
-                .phases
-                .iter()
-                .zip(phase_s)
-                .map(|(p, s)| p.loadings.get(i).map_or(0.0, |l| l.1) * s / total)
-                .sum();
-            sum * sum
-        })
-        .sum();
-    shared.sqrt().hypot(source.own_scale.ln_sd())
-}
-
-/// Median of the factor of software that is not known, over its geometric mean, and the standard deviation of the logarithm of a
-/// time that otherwise has `sd`: a mixture of several is no log-normal number, and its median is no mean.
-fn mixed(step: Option<&PhaseStep>, sd: f64) -> (f64, f64) {
-    let Some(step) = step.filter(|s| s.by_software.len() > 1) else { return (1.0, sd) };
-    let mean = step.ln_software().0;
-    let component = |(weight, factor): &(f64, f64)| Component { weight: *weight, mean: factor.ln() - mean, sd };
-    let components: Vec<Component> = step.by_software.iter().map(component).collect();
-    let [low, middle, high] = [0.025, 0.5, 0.975].map(|q| mixture_quantile(&components, q));
-    (middle.exp(), (high - low) / (2.0 * 1.96))
 }

@@ -6,14 +6,14 @@ use super::laid_out::laid_out;
 use super::output::Estimate;
 use super::variance::variance_shares;
 use crate::estimate::error::EstimateError;
-use crate::estimate::layout::{Considered, layout_source};
+use crate::estimate::layout::{CLASS_OF_LAYOUTS, Considered, steps_of};
 use crate::estimate::ledger::monte_carlo::MonteCarlo;
 use crate::estimate::request::conditions::Conditions;
-use crate::estimate::request::training::{Request, check, check_devices};
-use crate::estimate::steps::source::step_source;
+use crate::estimate::request::layout::LayoutSpec;
+use crate::estimate::request::training::Request;
 use crate::estimate::steps::step::StepSource;
 use crate::model::Arch;
-use crate::record::Record;
+use crate::record::{Record, Warning};
 
 /// An estimate for each architecture, in the order of the request.
 ///
@@ -50,35 +50,46 @@ pub fn estimates_of_record(
 }
 
 fn estimates(request: &Request<'_>, with_shares: bool) -> Result<Vec<Estimate>, EstimateError> {
-    match request.layout {
-        // Replicas share the batch then, and not all devices.
-        Some(_) => check_devices(request.devices, request.cluster, request.micro_batch)?,
-        None => check(request.workload, request.devices, request.cluster, request.micro_batch)?,
-    }
     let monte_carlo = MonteCarlo::new(request.seed, TRIALS);
     let mut runs: Vec<(Arch, StepSource, Option<Considered>, Draws)> = Vec::new();
     for &arch in request.archs {
         arch.check(&request.workload.model)?;
-        let (source, layouts) = match request.layout {
-            Some(spec) => layout_source(request, spec, arch).map(|(source, layouts)| (source, Some(layouts)))?,
-            None => (step_source(request, arch)?, None),
-        };
+        let (source, layouts) = steps_of(request, arch)?;
         let draws = draw(request, arch, &source, &monte_carlo);
         if !draws.wall_h().iter().all(|h| h.is_finite() && *h > 0.0) {
             return Err(EstimateError::OutOfRange { arch: arch.to_string() });
         }
         runs.push((arch, source, layouts, draws));
     }
+    let was_not_said = request.layout.is_none();
     let dense = runs.iter().position(|(arch, ..)| *arch == Arch::Dense);
     Ok(runs
         .iter()
         .map(|(arch, source, layouts, draws)| {
             let reference = dense.map(|i| &runs[i].3).filter(|_| *arch != Arch::Dense);
-            let shares = if with_shares { variance_shares(request, *arch, source, request.seed) } else { Vec::new() };
-            Estimate {
-                layout: layouts.as_ref().and_then(laid_out),
-                ..describe(request, *arch, source, draws, reference, shares)
+            let chosen = layouts.as_ref().and_then(Considered::chosen).map(|candidate| candidate.layout);
+            let mut request = request.clone();
+            if let Some(chosen) = chosen {
+                request.layout = Some(LayoutSpec::Of(chosen));
+                request.software.class.get_or_insert(CLASS_OF_LAYOUTS);
             }
+            let request = &request;
+            let shares = if with_shares { variance_shares(request, *arch, source, request.seed) } else { Vec::new() };
+            let mut estimate = describe(request, *arch, source, draws, reference, shares);
+            estimate.layout = layouts.as_ref().and_then(laid_out);
+            if was_not_said && estimate.layout.is_some() {
+                estimate.warnings.push(laid_out_unasked());
+            }
+            estimate
         })
         .collect())
+}
+
+/// What to say of a layout that nobody asked for.
+fn laid_out_unasked() -> Warning {
+    Warning::new(
+        "a device has no room for the whole model",
+        "the run is laid out over them by the fastest layout that fits, as a model fitted to Megatron on A100 tells",
+        "`--layout dp=N,zero=3` or the like for another",
+    )
 }

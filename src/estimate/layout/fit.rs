@@ -94,8 +94,9 @@ impl<'a> Iterations<'a> {
                 class: SoftwareClass::Optimised,
                 constants,
             };
-            let micro =
-                *known.entry(self.kinds[i]).or_insert_with(|| MicroBatch::of(&setting, one.layout.tp, one.shape()));
+            let micro = *known
+                .entry(self.kinds[i])
+                .or_insert_with(|| MicroBatch::of(&setting, (one.layout.tp, one.layout.cp), one.shape()));
             let micro_batches = one
                 .layout
                 .micro_batches(one.batch_size, one.micro_batch)

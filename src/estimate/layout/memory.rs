@@ -1,6 +1,6 @@
 //! Memory of the devices of a layout, by stage and by part.
 
-use super::shard::{Parts, layers_of, parameters_of, shard};
+use super::shard::{Parts, expert_parameters, layers_of, parameters_of, shard};
 use crate::catalog::AttentionUse;
 use crate::estimate::request::layout::{Layout, Recompute};
 use crate::model::{Arch, Config, Saving, StepShape, trainable_params, training_memory_with};
@@ -117,6 +117,9 @@ pub struct Sizes {
     params: Parts<f64>,
     /// Of these, those that are trained.
     trained: Parts<f64>,
+    /// Of a layer's, those of its experts, and of these those that are trained.
+    experts: f64,
+    trained_experts: f64,
     kept: f64,
     whole: f64,
 }
@@ -125,7 +128,10 @@ impl Sizes {
     /// Of micro-batches of `shape`.
     #[must_use]
     pub fn of(held: &Held<'_>, layout: &Layout, shape: StepShape) -> Self {
-        let mut params = parameters_of(&shard(held.model, layout.tp), held.arch, layout.pp);
+        let shard = shard(held.model, layout.tp);
+        let mut params = parameters_of(&shard, held.arch, layout.pp);
+        let experts = expert_parameters(&shard, held.arch);
+        let trained_experts = if matches!(held.arch, Arch::Lora { .. }) { 0.0 } else { experts };
         let trained = match held.arch {
             // Beside each layer stand its pairs of small matrices, and nothing else is trained.
             Arch::Lora { .. } => {
@@ -138,19 +144,47 @@ impl Sizes {
         };
         let kept = layer_activations(held, layout, shape, layout.recompute);
         let whole = layer_activations(held, layout, shape, Recompute::None);
-        Self { params, trained, kept, whole }
+        Self { params, trained, experts, trained_experts, kept, whole }
     }
 
-    /// Parameters of stage `i` that has `layers`.
+    /// Parameters that a device of stage `i` with `layers` holds, where nothing is shared among replicas.
     #[must_use]
-    pub fn params(&self, layers: usize, stage: usize, stages: u32) -> f64 {
-        of_stage(&self.params, layers, stage, stages)
+    pub fn params(&self, layers: usize, stage: usize, layout: &Layout) -> Share {
+        Share::of(of_stage(&self.params, layers, stage, layout.pp), layers as f64 * self.experts, layout)
     }
 
     /// Of these, those that are trained.
     #[must_use]
-    pub fn trained(&self, layers: usize, stage: usize, stages: u32) -> f64 {
-        of_stage(&self.trained, layers, stage, stages)
+    pub fn trained(&self, layers: usize, stage: usize, layout: &Layout) -> Share {
+        Share::of(of_stage(&self.trained, layers, stage, layout.pp), layers as f64 * self.trained_experts, layout)
+    }
+}
+
+/// Parameters of a device: those that all of its replicas hold, and its part of the experts.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Share {
+    /// What each of `dp x cp` devices holds.
+    pub replicated: f64,
+    /// Of the experts, the `ep`-th part that it holds.
+    pub experts: f64,
+}
+
+impl Share {
+    /// Of `all`, of which `experts` are those of experts.
+    fn of(all: f64, experts: f64, layout: &Layout) -> Self {
+        Self { replicated: all - experts, experts: experts / f64::from(layout.ep) }
+    }
+
+    /// What it holds.
+    #[must_use]
+    pub fn held(self) -> f64 {
+        self.replicated + self.experts
+    }
+
+    /// What it holds where replicas share it, too: a part of experts has fewer replicas, `dp x cp / ep`.
+    #[must_use]
+    pub fn sharded(self, layout: &Layout) -> f64 {
+        (self.replicated + self.experts * f64::from(layout.ep)) / f64::from(layout.replicas())
     }
 }
 
@@ -165,7 +199,7 @@ fn of_stage(parts: &Parts<f64>, layers: usize, stage: usize, stages: u32) -> f64
 ///
 /// A parameter that is trained takes 16 bytes with AdamW: in 16 bits 2 of weight, 2 of gradient and 12 of f32 weight and moments (Rajbhandari et
 /// al. 2020, section 3.1), in f32 4, 4 and 8. One that is not has its weight alone. ZeRO shares the last,
-/// the last two, or all of them over `dp` devices; with all, two layers' weights are gathered at a time.
+/// the last two, or all of them over `dp x cp` devices; with all, two layers' weights are gathered at a time.
 #[must_use]
 pub fn stages(held: &Held<'_>, layout: &Layout, shape: StepShape, micro_batches: usize) -> Vec<StageMemory> {
     of_sizes(held, layout, shape, micro_batches, &Sizes::of(held, layout, shape))
@@ -181,16 +215,16 @@ pub(super) fn of_sizes(
     sizes: &Sizes,
 ) -> Vec<StageMemory> {
     let width = held.dtype.bytes() as f64;
-    let (tp, dp) = (f64::from(layout.tp), f64::from(layout.dp));
+    let tp = f64::from(layout.tp);
     let tokens = (shape.batch_size * shape.seq_len) as f64;
     let part = if layout.sequence_parallel { 1.0 / tp } else { 1.0 };
     let elements = tokens * held.model.d_model as f64 * part;
-    let shared = |stage: u8| if layout.zero >= stage { dp } else { 1.0 };
+    let on_device = |of: Share, stage: u8| if layout.zero >= stage { of.sharded(layout) } else { of.held() };
     let layers = layers_of(held.model.n_layers, layout.pp);
     let of = |(i, &layers): (usize, &usize)| {
         let (is_first, is_last) = (i == 0, i + 1 == layout.pp as usize);
-        let params = sizes.params(layers, i, layout.pp);
-        let trained = sizes.trained(layers, i, layout.pp);
+        let params = sizes.params(layers, i, layout);
+        let trained = sizes.trained(layers, i, layout);
         let in_flight = layers_in_flight(1.0, layout, i, micro_batches);
         // The layer whose backward pass is on is there whole.
         let again = if layout.recompute == Recompute::None { 0.0 } else { sizes.whole - sizes.kept };
@@ -199,12 +233,13 @@ pub(super) fn of_sizes(
         let after = if is_last { 2.0 * width * elements } else { 0.0 };
         let losses = (shape.batch_size * shape.masked_per_seq) as f64;
         let vocabulary = held.model.vocab_size.div_ceil(layout.tp as usize) as f64;
-        let gathered = if layout.zero == 3 { 2.0 * width * sizes.params.layer } else { 0.0 };
+        let layer = Share::of(sizes.params.layer, sizes.experts, layout).held();
+        let gathered = if layout.zero == 3 { 2.0 * width * layer } else { 0.0 };
         let between = if layout.pp > 1 { 2.0 * width * elements } else { 0.0 };
         StageMemory {
-            weights: width * params / shared(3),
-            gradients: width * trained / shared(2),
-            optimizer: (16.0 - 2.0 * width) * trained / shared(1),
+            weights: width * on_device(params, 3),
+            gradients: width * on_device(trained, 2),
+            optimizer: (16.0 - 2.0 * width) * on_device(trained, 1),
             activations: layers_in_flight(layers as f64, layout, i, micro_batches) * sizes.kept
                 + again
                 + before

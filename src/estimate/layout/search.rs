@@ -14,6 +14,8 @@ use crate::model::{Arch, StepShape};
 const LARGEST_MICRO_BATCH: usize = 64;
 /// Pieces on a stage that are looked at.
 const PIECES: [u32; 3] = [1, 2, 4];
+/// Tokens of a sequence that a device has at least where several share it: shorter parts are not worth the exchange.
+const LEAST_PART: usize = 4096;
 /// Layouts that are kept beside the best, and that are said not to fit.
 const OTHERS: usize = 3;
 
@@ -29,8 +31,9 @@ pub struct Batch {
 }
 
 impl Batch {
-    fn shape(&self, micro_batch: usize) -> StepShape {
-        StepShape { batch_size: micro_batch, seq_len: self.seq_len, masked_per_seq: self.losses }
+    /// What a device of a layout sees of a micro-batch: its part of each sequence.
+    fn shape(&self, micro_batch: usize, cp: usize) -> StepShape {
+        StepShape { batch_size: micro_batch, seq_len: self.seq_len / cp, masked_per_seq: self.losses.div_ceil(cp) }
     }
 }
 
@@ -82,8 +85,8 @@ pub struct Search<'a> {
     setting: Setting<'a>,
     batch: Batch,
     usable_bytes: Option<f64>,
-    micro_batches: HashMap<(u32, usize), MicroBatch>,
-    sizes: HashMap<(u32, usize, bool, Recompute, bool), Sizes>,
+    micro_batches: HashMap<(u32, u32, usize), MicroBatch>,
+    sizes: HashMap<(u32, u32, usize, bool, Recompute, bool), Sizes>,
 }
 
 impl<'a> Search<'a> {
@@ -99,13 +102,20 @@ impl<'a> Search<'a> {
     /// If the batch is not shared evenly so.
     pub fn candidate(&mut self, layout: Layout, micro_batch: usize) -> Result<Candidate, LayoutError> {
         let count = layout.micro_batches(self.batch.sequences, micro_batch)?;
+        let cp = layout.cp as usize;
+        if !self.batch.seq_len.is_multiple_of(cp) {
+            return Err(LayoutError::Context { cp: layout.cp, seq_len: self.batch.seq_len });
+        }
+        if cp > 1 && self.setting.held.attention == AttentionUse::Composed {
+            return Err(LayoutError::ComposedContext(layout.cp));
+        }
         let layout = Layout { micro_batch: Some(micro_batch), ..layout };
-        let (shape, setting) = (self.batch.shape(micro_batch), self.setting);
+        let (shape, setting) = (self.batch.shape(micro_batch, cp), self.setting);
         let micro = *self
             .micro_batches
-            .entry((layout.tp, micro_batch))
-            .or_insert_with(|| MicroBatch::of(&setting, layout.tp, shape));
-        let key = (layout.tp, micro_batch, layout.sequence_parallel, layout.recompute, layout.pp > 1);
+            .entry((layout.tp, layout.cp, micro_batch))
+            .or_insert_with(|| MicroBatch::of(&setting, (layout.tp, layout.cp), shape));
+        let key = (layout.tp, layout.cp, micro_batch, layout.sequence_parallel, layout.recompute, layout.pp > 1);
         let sizes = *self.sizes.entry(key).or_insert_with(|| Sizes::of(&setting.held, &layout, shape));
         let stages = of_sizes(&setting.held, &layout, shape, count, &sizes);
         let fullest = stages.iter().enumerate().max_by(|a, b| a.1.total().total_cmp(&b.1.total()));
@@ -151,8 +161,7 @@ impl<'a> Search<'a> {
         let in_a_machine = links.link().map_or(1, |link| link.devices);
         for tp in divisors(devices).filter(|tp| *tp <= in_a_machine && (*tp == 1 || held.arch == Arch::Dense)) {
             for pp in divisors(devices / tp) {
-                for layout in
-                    variants(&held, Layout { tp, pp, dp: devices / tp / pp, micro_batch, ..Layout::default() })
+                for layout in self.variants(Layout { tp, pp, dp: devices / tp / pp, micro_batch, ..Layout::default() })
                 {
                     if layout.check(held.model, devices).is_err() {
                         continue;
@@ -175,6 +184,20 @@ impl<'a> Search<'a> {
         found
     }
 
+    /// `layout` with each way to share out sequences and experts, and to keep less.
+    fn variants(&self, layout: Layout) -> Vec<Layout> {
+        let held = &self.setting.held;
+        let mut all = Vec::new();
+        for cp in divisors(layout.dp).filter(|cp| *cp == 1 || self.batch.seq_len / *cp as usize >= LEAST_PART) {
+            let of_sequence = Layout { cp, dp: layout.dp / cp, ..layout };
+            let experts = held.model.details.experts.as_ref().map_or(1, |experts| experts.count);
+            for ep in divisors(of_sequence.replicas()).filter(|ep| experts.is_multiple_of(*ep as usize)) {
+                all.extend(variants(held, Layout { ep, ..of_sequence }));
+            }
+        }
+        all
+    }
+
     /// Bytes that training can use of a device, if its memory is known.
     #[must_use]
     pub fn usable_bytes(&self) -> Option<f64> {
@@ -190,7 +213,7 @@ fn divisors(n: u32) -> impl Iterator<Item = u32> {
 /// `layout` with each way to keep less.
 fn variants(held: &Held<'_>, layout: Layout) -> Vec<Layout> {
     let mut all = Vec::new();
-    let shards: &[u8] = match (layout.dp, layout.pp) {
+    let shards: &[u8] = match (layout.replicas(), layout.pp) {
         (1, _) => &[0],
         (_, 1) => &[1, 2, 3],
         _ => &[1],

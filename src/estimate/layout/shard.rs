@@ -2,7 +2,7 @@
 
 use crate::catalog::AttentionUse;
 use crate::model::{
-    Arch, AttentionKernel, Config, Experts, Operator, OperatorKind, Place, StepShape, operators, parameters,
+    Arch, AttentionKernel, Config, Experts, Form, Item, Operator, OperatorKind, Place, StepShape, operators, parameters,
 };
 
 /// The model as a device of a tensor group of `tp` sees it (Shoeybi et al. 2019): all of its width, and its part of the heads,
@@ -37,6 +37,9 @@ pub fn layers_of(layers: usize, stages: u32) -> Vec<usize> {
     (0..stages).map(|i| layers / stages + usize::from(i < layers % stages)).collect()
 }
 
+/// What the names of the linears of experts begin with.
+const EXPERTS: &str = "expert ";
+
 /// Something of what is before the layers, of one layer, and of what is after them.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Parts<T> {
@@ -53,11 +56,7 @@ pub struct Parts<T> {
 pub fn parameters_of(shard: &Config, arch: Arch, stages: u32) -> Parts<f64> {
     let mut parts = Parts::default();
     for item in parameters(shard) {
-        let rank = match item.form {
-            crate::model::Form::Linear { d_in, d_out, .. } => arch.rank_of(shard, (d_in, d_out)),
-            crate::model::Form::Table { .. } | crate::model::Form::Values(_) => None,
-        };
-        let n = item.params(rank) as f64 * item.times as f64;
+        let n = number_of(&item, shard, arch);
         match item.place {
             Place::Embedding => parts.before += n,
             Place::Layer if item.name == "last norm" => parts.after += n,
@@ -71,17 +70,47 @@ pub fn parameters_of(shard: &Config, arch: Arch, stages: u32) -> Parts<f64> {
     parts
 }
 
-/// Operators of a micro-batch of `shape`: before the layers, of all layers, after them. Queries, keys and values are one
-/// product, as programs for many devices have it.
+/// Parameters of the experts of a layer, in the mean of all layers.
 #[must_use]
-pub fn operators_of(shard: &Config, arch: Arch, shape: StepShape, attention: AttentionUse) -> Parts<Vec<Operator>> {
+pub fn expert_parameters(shard: &Config, arch: Arch) -> f64 {
+    let all = parameters(shard);
+    let of_experts = all.iter().filter(|item| item.name.starts_with(EXPERTS));
+    of_experts.map(|item| number_of(item, shard, arch)).sum::<f64>() / shard.n_layers.max(1) as f64
+}
+
+fn number_of(item: &Item, shard: &Config, arch: Arch) -> f64 {
+    let rank = match item.form {
+        Form::Linear { d_in, d_out, .. } => arch.rank_of(shard, (d_in, d_out)),
+        Form::Table { .. } | Form::Values(_) => None,
+    };
+    item.params(rank) as f64 * item.times as f64
+}
+
+/// Operators of a micro-batch of `shape`: before the layers, of all layers, after them. Queries, keys and values are one
+/// product, as programs for many devices have it. Where `cp` devices share each sequence, `shape` is a part of it, whose queries see
+/// all keys.
+#[must_use]
+pub fn operators_of(
+    shard: &Config,
+    arch: Arch,
+    shape: StepShape,
+    (attention, cp): (AttentionUse, u32),
+) -> Parts<Vec<Operator>> {
     let kernel = match attention {
         AttentionUse::Fused => AttentionKernel::Fused,
         AttentionUse::Composed => AttentionKernel::Composed,
     };
     let mut parts: Parts<Vec<Operator>> = Parts::default();
     let joined = arch == Arch::Dense && shard.details.latent.is_none();
-    for operator in operators(shard, arch, shape, kernel) {
+    let mut list = operators(shard, arch, shape, kernel);
+    if cp > 1 {
+        let whole = StepShape { seq_len: shape.seq_len * cp as usize, ..shape };
+        let is_attention = |operator: &Operator| operator.kind == OperatorKind::FusedAttention;
+        list.retain(|operator| !is_attention(operator));
+        let part = |o: Operator| Operator { m: o.m / u64::from(cp), elements: o.elements / u64::from(cp), ..o };
+        list.extend(operators(shard, arch, whole, kernel).into_iter().filter(is_attention).map(part));
+    }
+    for operator in list {
         match (operator.kind, operator.name) {
             (OperatorKind::Gemm, "query, output" | "query" | "key, value" | "output") if joined => {}
             (OperatorKind::Embedding, _) => parts.before.push(operator),

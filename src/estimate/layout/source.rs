@@ -5,16 +5,17 @@ use super::memory::{Held, whole_bytes};
 use super::search::{Batch, Candidate, Found, Search};
 use super::time::Setting;
 use super::traffic::Links;
-use crate::catalog::{Device, Software, SoftwareClass, SoftwareSpec, Sourced};
+use crate::catalog::{AttentionUse, Device, DeviceKind, Software, SoftwareClass, SoftwareSpec, Sourced};
 use crate::estimate::error::EstimateError;
 use crate::estimate::layout_error::LayoutError;
 use crate::estimate::request::layout::{Layout, LayoutSpec};
-use crate::estimate::request::training::{Hardware, Request};
+use crate::estimate::request::training::{Hardware, Request, check, check_devices};
 use crate::estimate::steps::analytic::OTHER_ARCH_SD;
 use crate::estimate::steps::micro_batch::usable_bytes;
 use crate::estimate::steps::model::{
     DeviceFigures, Efficiency, Loadings, OTHER_DESIGN_SD, SOFTWARE, StepTime, Stragglers, WAITING_SHARE, Work, busy_w,
 };
+use crate::estimate::steps::source::{step_source, target_of};
 use crate::estimate::steps::step::{Basis, PhaseStep, StepSource};
 use crate::meter::Coverage;
 use crate::model::{Arch, LoraBase};
@@ -23,6 +24,8 @@ use crate::stats::Distribution;
 
 /// The design that the constants of layouts were measured on.
 const MEASURED_DESIGN: &str = "ga100";
+/// Programs that lay a model out over many devices are made for speed.
+pub(in crate::estimate) const CLASS_OF_LAYOUTS: SoftwareClass = SoftwareClass::Optimised;
 /// Name of the error of the model of layouts, which all estimates share.
 const LAYOUTS: &str = "model of layouts";
 
@@ -43,11 +46,48 @@ impl Considered {
     }
 }
 
+/// The steps of `arch`, and the layouts that were considered. Where none was asked for, each device has the whole model; where it has no
+/// room for that, the fastest layout that fits is used.
+///
+/// # Errors
+/// As [`layout_source`] and [`step_source`].
+pub(in crate::estimate) fn steps_of(
+    request: &Request<'_>,
+    arch: Arch,
+) -> Result<(StepSource, Option<Considered>), EstimateError> {
+    let spec = request.layout.or_else(|| needs_layout(request).then_some(LayoutSpec::Auto));
+    if let Some(spec) = spec {
+        // Replicas share the batch then, and not all devices.
+        check_devices(request.devices, request.cluster, request.micro_batch)?;
+        match layout_source(request, spec, arch) {
+            // That the whole model does not fit either is said of the run.
+            Err(EstimateError::Layout(LayoutError::NothingFits { .. })) if request.layout.is_none() => {}
+            result => return result.map(|(source, considered)| (source, Some(considered))),
+        }
+    }
+    check(request.workload, request.devices, request.cluster, request.micro_batch)?;
+    Ok((step_source(request, arch)?, None))
+}
+
+/// Whether a run of which no layout was said needs one: an architecture of it does not fit a device whole. All of a request are
+/// laid out then, so that they are compared by one model.
+#[must_use]
+pub fn needs_layout(request: &Request<'_>) -> bool {
+    let Hardware::Catalog(device) = &request.hardware else { return false };
+    let four_bits = |arch: &Arch| matches!(arch, Arch::Lora { base: LoraBase::FourBits, .. });
+    request.layout.is_none()
+        && request.devices > 1
+        && device.kind == DeviceKind::Gpu
+        && !request.workload.phases.is_empty()
+        && !request.archs.iter().any(four_bits)
+        && request.archs.iter().any(|arch| target_of(request, device).fits(*arch) == Some(false))
+}
+
 /// The steps of `arch` in the layout of `request`, which is `spec`. A run of several phases has the layout of its first one.
 ///
 /// # Errors
 /// If the devices cannot be laid out so, nothing fits, or the catalog lacks a figure.
-pub(in crate::estimate) fn layout_source(
+fn layout_source(
     request: &Request<'_>,
     spec: LayoutSpec,
     arch: Arch,
@@ -57,8 +97,7 @@ pub(in crate::estimate) fn layout_source(
     let link = request.cluster.link(device);
     let class = match request.own {
         Some(own) => own.class().class,
-        // Programs that lay a model out over many devices are made for speed.
-        None => request.software.class.unwrap_or(SoftwareClass::Optimised),
+        None => request.software.class.unwrap_or(CLASS_OF_LAYOUTS),
     };
     let attention = request.software.likely_attention(device.fuses_attention());
     let held = |attention| Held { model: &request.workload.model, arch, dtype: request.dtype, attention };
@@ -90,7 +129,7 @@ pub(in crate::estimate) fn layout_source(
                 found
             }
             (None, LayoutSpec::Of(layout)) => {
-                check(&layout, request, arch)?;
+                check_layout(&layout, request, arch)?;
                 let micro_batch = request.micro_batch.or(layout.micro_batch);
                 Found { fit: vec![own.best_of(Layout { micro_batch, ..layout })?], too_large: Vec::new() }
             }
@@ -114,7 +153,9 @@ pub(in crate::estimate) fn layout_source(
         let own_factor = request.own.map_or(1.0, |own| own.ln_factor.exp());
         let mut by_software = Vec::new();
         for (weight, software) in &mixture {
-            let other = search(software.attention).candidate(candidate.layout, micro_batch)?;
+            // Sequences are shared by fused attention alone.
+            let attention = if candidate.layout.cp > 1 { AttentionUse::Fused } else { software.attention };
+            let other = search(attention).candidate(candidate.layout, micro_batch)?;
             by_software.push((*weight, own_factor * other.step.passes_s / candidate.step.passes_s));
         }
         let shape = phase_shape(request.workload, phase, micro_batch);
@@ -151,7 +192,7 @@ pub(in crate::estimate) fn layout_source(
 }
 
 /// Whether the request can have this layout.
-fn check(layout: &Layout, request: &Request<'_>, arch: Arch) -> Result<(), LayoutError> {
+fn check_layout(layout: &Layout, request: &Request<'_>, arch: Arch) -> Result<(), LayoutError> {
     layout.check(&request.workload.model, request.devices)?;
     if layout.tp > 1 && arch != Arch::Dense {
         return Err(LayoutError::Arch { tp: layout.tp, arch: arch.to_string() });

@@ -190,17 +190,28 @@ fn each_exchange_goes_over_the_links_that_it_crosses() {
     assert!(links.pipeline(&layout("tp=8"), 1e6).is_none() && links.data(&layout("tp=8"), 1e6).is_none());
 }
 
-fn searched(model: &Config, sequences: usize, look: impl FnOnce(&mut Search<'_>)) {
+/// A100 in machines of so many.
+fn on_a100(model: &Config, attention: AttentionUse, in_a_machine: u32, look: impl FnOnce(Setting<'_>)) {
     let device: Device = Catalog::default().load("a100-sxm4-80gb").expect("in the catalog");
     let figures = DeviceFigures::of(&device, DType::Bf16).expect("known");
-    let setting = Setting {
-        held: held(model, AttentionUse::Composed),
+    let link = device.interconnect.map(|link| crate::catalog::Interconnect { devices: in_a_machine, ..link });
+    look(Setting {
+        held: held(model, attention),
         figures: &figures,
-        links: Links::new(device.interconnect.as_ref()),
+        links: Links::new(link.as_ref()),
         class: SoftwareClass::Optimised,
         constants: Constants::embedded(),
-    };
-    look(&mut Search::new(setting, Batch { sequences, seq_len: 2048, losses: 2048 }, Some(USABLE)));
+    });
+}
+
+fn batch(sequences: usize, seq_len: usize) -> Batch {
+    Batch { sequences, seq_len, losses: seq_len }
+}
+
+fn searched(model: &Config, sequences: usize, look: impl FnOnce(&mut Search<'_>)) {
+    on_a100(model, AttentionUse::Composed, 8, |setting| {
+        look(&mut Search::new(setting, batch(sequences, 2048), Some(USABLE)));
+    });
 }
 
 #[test]
@@ -258,5 +269,114 @@ fn a_step_of_more_devices_is_no_slower_and_its_parts_are_its_whole() {
             );
             assert!(step.computing_s + step.tensor_s <= step.passes_s && step.least_s < step.computing_s);
         }
+    });
+}
+
+/// Mixtral 8x7B (Jiang et al. 2024, arXiv 2401.04088, table 1): 46.7 billion parameters, of which 12.9 are active.
+fn mixtral() -> Config {
+    let experts = crate::model::Experts {
+        count: 8,
+        active: 2,
+        d_ff: 14336,
+        layers: None,
+        shared_d_ff: 0,
+        shared_gate: false,
+        bias: false,
+    };
+    let llama = llama_7b();
+    let details = Details { n_kv_heads: Some(8), experts: Some(experts), ..llama.details.clone() };
+    Config { d_ff: 14336, max_seq_len: 32768, details, ..llama }
+}
+
+#[test]
+fn experts_are_shared_out_and_everything_else_is_not() {
+    let model = mixtral();
+    let held = held(&model, AttentionUse::Fused);
+    let states = |text: &str| {
+        let stage = stages(&held, &layout(text), shape(1, 128), 1)[0];
+        stage.weights + stage.gradients + stage.optimizer
+    };
+    // 32 layers of 8 experts of 3 x 4096 x 14336 are 45.10e9 of 46.70e9 parameters.
+    let (experts, all) = (45_097_156_608.0, 46_702_792_704.0);
+    near(count_params(&model, Arch::Dense) as f64, all, 1e-12);
+    near(states("dp=8"), 16.0 * all, 1e-9);
+    near(states("dp=8,ep=8"), 16.0 * (all - experts + experts / 8.0), 1e-9);
+    near(states("dp=4,cp=2,ep=8"), 16.0 * (all - experts + experts / 8.0), 1e-9);
+    // Optimizer states are shared by all eight; an eighth of the experts has no other replica to share its states with.
+    near(states("dp=8,ep=8,zero=1"), 4.0 * (all - experts + experts / 8.0) + 12.0 / 8.0 * all, 1e-9);
+    near(states("dp=8,ep=8,zero=3"), 2.0 * all, 1e-9);
+    // Of 2 x 8 devices two have the same experts, and every gradient of them is added up twice.
+    near(states("dp=16,ep=8,zero=1"), 4.0 * (all - experts + experts / 8.0) + 12.0 / 16.0 * all, 1e-9);
+}
+
+#[test]
+fn tokens_go_to_their_experts_and_back_by_the_bytes_that_leave_a_device() {
+    let model = mixtral();
+    let of = |text: &str, in_a_machine: u32| {
+        let mut found = None;
+        on_a100(&model, AttentionUse::Fused, in_a_machine, |setting| {
+            let candidate = Search::new(setting, batch(24, 4096), None).candidate(layout(text), 1).expect("possible");
+            found = Some(candidate.step);
+        });
+        let step = found.expect("worked out");
+        (step.traffic.iter().find(|t| t.name == "tokens to experts and back").cloned(), step.experts_s)
+    };
+    // 4096 tokens go to two experts each, in 4096 numbers of 2 bytes; four times in each of 32 layers and 3 micro-batches.
+    let (inside, seconds) = of("dp=8,ep=8", 8);
+    let inside = inside.expect("there");
+    assert_eq!((inside.bytes, inside.times), (4096.0 * 2.0 * 4096.0 * 2.0, 4.0 * 32.0 * 3.0));
+    assert!(!inside.between_machines);
+    near(seconds, inside.seconds, 1e-12);
+    // At least as long as 7/8 of the bytes take at 300 GB/s each way, and no longer than at half of that.
+    let least = 384.0 * 0.875 * inside.bytes / 300e9;
+    assert!((1.0..2.0).contains(&(seconds / least)), "{seconds} of {least}");
+    // In machines of four, half of the bytes go over the network, which is slower.
+    let apart = of("dp=8,ep=8", 4).0.expect("there");
+    assert!(apart.between_machines && apart.seconds > 2.0 * inside.seconds, "{apart:?} {inside:?}");
+    assert_eq!(of("dp=8", 8), (None, 0.0));
+}
+
+#[test]
+fn devices_that_share_a_sequence_keep_their_part_and_pass_on_keys_and_values() {
+    on_a100(&llama_7b(), AttentionUse::Fused, 8, |setting| {
+        let mut search = Search::new(setting, batch(1, 65536), Some(USABLE));
+        let mut of = |text: &str| search.candidate(layout(text), 1).expect("possible");
+        let (one, eight) = (of("dp=1"), of("dp=1,cp=8"));
+        near(one.memory.activations, 8.0 * eight.memory.activations, 1e-9);
+        near(one.memory.logits, 8.0 * eight.memory.logits, 1e-9);
+        near(one.memory.weights, eight.memory.weights, 1e-12);
+        // An eighth of the products and of attention's scores.
+        let ratio = one.step.computing_s / eight.step.computing_s;
+        assert!((7.0..8.1).contains(&ratio), "{ratio}");
+        let traffic = eight.step.traffic.iter().find(|t| t.name == "keys and values").cloned().expect("there");
+        // 8192 tokens, 2 x 4096 numbers of 2 bytes; to seven others forward and twice as many backward, in 32 layers.
+        assert_eq!((traffic.bytes, traffic.times), (8192.0 * 8192.0 * 2.0, 3.0 * 7.0 * 32.0));
+        // 90 GB at 300 GB/s take less than attention: 3.5 x 2 x 65536^2 x 4096 x 32 / 8 FLOP at 312 TFLOP/s at best.
+        assert!(traffic.seconds > 0.3 && eight.step.context_s == 0.0, "{traffic:?} {}", eight.step.context_s);
+        // Parts of 512 tokens do not hide it.
+        let step = Search::new(setting, batch(1, 4096), None).candidate(layout("dp=1,cp=8"), 1).expect("possible").step;
+        assert!(step.context_s > 0.0 && step.context_s < step.passes_s, "{}", step.context_s);
+        let odd = Search::new(setting, batch(1, 4095), None).candidate(layout("dp=1,cp=2"), 1).expect_err("odd");
+        assert!(odd.to_string().contains("`cp=2` does not divide a sequence of 4095 tokens"), "{odd}");
+    });
+    on_a100(&llama_7b(), AttentionUse::Composed, 8, |setting| {
+        let refused =
+            Search::new(setting, batch(1, 4096), None).candidate(layout("dp=1,cp=2"), 1).expect_err("written");
+        assert!(refused.to_string().contains("expected fused attention"), "{refused}");
+    });
+}
+
+#[test]
+fn the_search_shares_experts_and_sequences_where_it_pays() {
+    on_a100(&mixtral(), AttentionUse::Fused, 8, |setting| {
+        let found = Search::new(setting, batch(512, 4096), Some(USABLE)).all(64, None);
+        let best = &found.fit[0];
+        assert!(best.layout.devices() == 64 && best.memory.total() <= USABLE, "{}", best.layout);
+    });
+    // A sequence of a million tokens does not fit one device, whatever is computed again: 32 inputs of 8.6 GB.
+    on_a100(&llama_7b(), AttentionUse::Fused, 8, |setting| {
+        let found = Search::new(setting, batch(8, 1 << 20), Some(USABLE)).all(64, None);
+        let best = &found.fit[0];
+        assert!(best.layout.cp > 1 && best.memory.total() <= USABLE, "{}", best.layout);
     });
 }

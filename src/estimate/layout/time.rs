@@ -1,9 +1,12 @@
 //! Seconds of an optimizer step of a layout.
 
 use super::constants::Constants;
-use super::memory::{Held, Sizes};
+use super::memory::{Held, Share, Sizes};
 use super::shard::{Parts, layers_of, operators_of, shard};
-use super::traffic::{Collective, Links, all_reduces_of_a_layer, both, repeated};
+use super::traffic::{
+    Collective, Links, all_reduces_of_a_layer, all_to_alls_of_a_layer, both, bytes_of_keys_and_values, hops_of_a_layer,
+    repeated,
+};
 use crate::catalog::{AttentionUse, Software, SoftwareClass};
 use crate::estimate::request::layout::{Layout, Recompute};
 use crate::estimate::steps::model::{DeviceFigures, Efficiency, Exchange, Factors, ShardTime, Stragglers};
@@ -36,15 +39,17 @@ pub struct MicroBatch {
     shape: StepShape,
     parts: Parts<ShardTime>,
     kernels_around: f64,
+    /// Bytes of the keys and values of a layer that a device passes on, where several share a sequence.
+    keys_and_values: f64,
 }
 
 impl MicroBatch {
-    /// A micro-batch of `shape` on groups of `tp` devices.
+    /// A micro-batch on groups of `tp` devices; `shape` is what a device sees of it where `cp` share each sequence.
     #[must_use]
-    pub fn of(setting: &Setting<'_>, tp: u32, shape: StepShape) -> Self {
+    pub fn of(setting: &Setting<'_>, (tp, cp): (u32, u32), shape: StepShape) -> Self {
         let held = &setting.held;
         let shard = shard(held.model, tp);
-        let operators = operators_of(&shard, held.arch, shape, held.attention);
+        let operators = operators_of(&shard, held.arch, shape, (held.attention, cp));
         let causal = held.model.family == Family::Decoder && setting.class != SoftwareClass::Eager;
         let fused = held.attention == AttentionUse::Fused || (shape.batch_size * shard.n_heads).is_multiple_of(4);
         let softmax = match (causal, fused) {
@@ -64,6 +69,11 @@ impl MicroBatch {
             shape,
             parts: Parts { before: of(&operators.before), layer, after: of(&operators.after) },
             kernels_around: 3.0 * setting.constants.operators_around(),
+            keys_and_values: bytes_of_keys_and_values(
+                &shard,
+                (shape.batch_size * shape.seq_len) as f64,
+                held.dtype.bytes() as f64,
+            ),
         }
     }
 
@@ -99,14 +109,42 @@ impl MicroBatch {
             + f64::from(u8::from(is_first))
             + f64::from(u8::from(is_last));
         let one = setting.links.tensor(layout, self.bytes(setting)).all_reduce_s(&Factors::MIDDLE);
-        let exchange = times * constants.tensor_exchange() * one;
+        let tensor = times * constants.tensor_exchange() * one;
+        let experts = self.of_experts(setting, layout, part);
+        let keys = self.of_keys(setting, layout, layers);
+        // Keys and values come around while attention works on those before.
+        let context = (keys.seconds - part * layer.fused).max(0.0);
+        let computed = (computing.powf(power) + queued.powf(power)).powf(1.0 / power);
         Stage {
             computing,
-            tensor: exchange,
+            tensor,
             times,
-            whole: (computing.powf(power) + queued.powf(power)).powf(1.0 / power) + exchange,
+            whole: computed + tensor + experts.seconds + context,
             least: of(|t| t.least),
+            experts,
+            keys,
+            context,
         }
+    }
+
+    /// The exchanges of tokens with the experts of `part` of the layers.
+    fn of_experts(&self, setting: &Setting<'_>, layout: &Layout, part: f64) -> Exchanges {
+        let model = setting.held.model;
+        let Some((sparse, experts)) = model.sparse().filter(|_| layout.ep > 1) else { return Exchanges::default() };
+        let shared = if layout.sequence_parallel { f64::from(layout.tp) } else { 1.0 };
+        let bytes = self.bytes(setting) * experts.active as f64 / shared;
+        let times = all_to_alls_of_a_layer(layout.recompute) * part * sparse as f64;
+        let one = setting.links.tokens_of_experts(layout, bytes);
+        Exchanges::of(bytes, times, one)
+    }
+
+    /// The exchanges of keys and values of `layers`.
+    fn of_keys(&self, setting: &Setting<'_>, layout: &Layout, layers: usize) -> Exchanges {
+        if layout.cp < 2 {
+            return Exchanges::default();
+        }
+        let one = setting.links.keys_and_values(layout, self.keys_and_values);
+        Exchanges::of(self.keys_and_values, hops_of_a_layer(layout) * layers as f64, one)
     }
 
     /// Bytes of a micro-batch between two layers.
@@ -124,6 +162,33 @@ struct Stage {
     times: f64,
     whole: f64,
     least: f64,
+    experts: Exchanges,
+    keys: Exchanges,
+    /// Of the exchanges of keys and values, what is not hidden.
+    context: f64,
+}
+
+/// Exchanges of one kind in a micro-batch.
+#[derive(Debug, Clone, Copy, Default)]
+struct Exchanges {
+    bytes: f64,
+    times: f64,
+    seconds: f64,
+    between_machines: bool,
+}
+
+impl Exchanges {
+    fn of(bytes: f64, times: f64, one: Exchange) -> Self {
+        let seconds = times * one.all_reduce_s(&Factors::MIDDLE);
+        Self { bytes, times, seconds, between_machines: one.network_s > 0.0 }
+    }
+
+    /// What is said of those of `micro_batches`, if there are any.
+    fn collective(self, name: &'static str, micro_batches: f64) -> Option<Collective> {
+        let Self { bytes, times, seconds, between_machines } = self;
+        let (times, seconds) = (times * micro_batches, seconds * micro_batches);
+        (times > 0.0).then_some(Collective { name, bytes, times, between_machines, seconds })
+    }
 }
 
 /// Seconds of a step, and what they are made of.
@@ -137,6 +202,10 @@ pub struct LayoutStep {
     pub computing_s: f64,
     /// Of these, exchanges of a tensor group on the slowest stage.
     pub tensor_s: f64,
+    /// Of these, exchanges of tokens with experts on the slowest stage.
+    pub experts_s: f64,
+    /// Of these, exchanges of keys and values that attention does not hide, on the slowest stage.
+    pub context_s: f64,
     /// Of these, sends between stages that are waited for.
     pub pipeline_s: f64,
     /// Of these, the time in which a pipeline fills and empties: `(pp - 1) / (v m)` of its passes (Narayanan et al. 2021,
@@ -198,12 +267,13 @@ pub fn step(
     let sends = 2.0 * v * m + 2.0 * f64::from(layout.pp - 1);
     let pipeline_s = if layout.pp > 1 { sends * send } else { 0.0 };
     let bubble_s = (all.iter().map(|s| s.whole).sum::<f64>() - slowest.whole) / v;
-    let most = |of: fn(&Sizes, usize, usize, u32) -> f64| {
-        (0..=last).map(|i| of(sizes, layers[i], i, layout.pp)).fold(0.0, f64::max)
+    let most = |of: fn(&Sizes, usize, usize, &Layout) -> Share| {
+        let stages = (0..=last).map(|i| of(sizes, layers[i], i, layout));
+        stages.max_by(|a, b| a.held().total_cmp(&b.held())).unwrap_or_default()
     };
     let (params, trained) = (most(Sizes::params), most(Sizes::trained));
     let (exchange, mut traffic) = gradients(setting, layout, (params, trained, m), slowest.computing);
-    let held = if layout.zero > 0 { trained / f64::from(layout.dp) } else { trained };
+    let held = if layout.zero > 0 { trained.sharded(layout) } else { trained.held() };
     let update = constants.update() * Efficiency::embedded().update_s(setting.figures, held, setting.software());
     if layout.tp > 1 {
         let link = setting.links.link();
@@ -215,6 +285,8 @@ pub fn step(
             seconds: slowest.tensor * m,
         });
     }
+    traffic.extend(slowest.experts.collective("tokens to experts and back", m));
+    traffic.extend(slowest.keys.collective("keys and values", m));
     if layout.pp > 1 {
         traffic.push(Collective {
             name: "activations between stages",
@@ -230,6 +302,8 @@ pub fn step(
         passes_s: m * slowest.whole + bubble_s + pipeline_s,
         computing_s: m * slowest.computing,
         tensor_s: m * slowest.tensor,
+        experts_s: m * slowest.experts.seconds,
+        context_s: m * slowest.context,
         pipeline_s,
         bubble_s,
         update_s: update + constants.fixed_s(),
@@ -247,29 +321,32 @@ pub fn step(
 fn gradients(
     setting: &Setting<'_>,
     layout: &Layout,
-    (params, trained, m): (f64, f64, f64),
+    (params, trained, m): (Share, Share, f64),
     pass_s: f64,
 ) -> (Exchange, Vec<Collective>) {
     let model = setting.held.model;
     let width = setting.held.dtype.bytes() as f64;
     // Weights that are shared are gathered whether they are trained or not.
-    let bytes = width * if layout.zero == 3 { params } else { trained };
-    let once = setting.links.data(layout, bytes);
+    let exchanged = if layout.zero == 3 { params } else { trained };
+    let bytes = width * exchanged.held();
+    // Fewer devices hold the same experts than the same everything else.
+    let of_experts = setting.links.experts(layout, width * exchanged.experts);
+    let once = both(setting.links.data(layout, width * exchanged.replicated), of_experts);
     let (times, behind_s) = match layout.zero {
-        3 => ((1.0 + 0.5 * trained / params) * m, m * pass_s),
+        3 => ((1.0 + 0.5 * trained.held() / params.held()) * m, m * pass_s),
         2 => (0.5 * m + 0.5, m * pass_s * 2.0 / 3.0),
         _ => (1.0, pass_s * 2.0 / 3.0),
     };
     // The token embedding's gradients are ready last; where it is not trained, it has none.
     let is_trained = !matches!(setting.held.arch, Arch::Lora { .. });
     let table = if is_trained { (model.vocab_size * model.d_model) as f64 / f64::from(layout.tp) } else { 0.0 };
-    let hideable = if layout.dp > 1 { (1.0 - table / params).max(0.0) } else { 0.0 };
+    let hideable = if layout.replicas() > 1 { (1.0 - table / params.held()).max(0.0) } else { 0.0 };
     let of_data = Exchange { hideable, backward_s: behind_s, ..repeated(once, times) };
     let tied =
         if model.is_tied() && is_trained { setting.links.embedding(layout, width * table) } else { Exchange::NONE };
     let seconds = of_data.all_reduce_s(&Factors::MIDDLE);
     let mut traffic = Vec::new();
-    if layout.dp > 1 {
+    if layout.replicas() > 1 {
         let name = if layout.zero == 3 { "weights and gradients" } else { "gradients" };
         traffic.push(Collective { name, bytes, times, between_machines: once.network_s > 0.0, seconds });
     }

@@ -3,7 +3,8 @@
 
 use crate::catalog::Interconnect;
 use crate::estimate::request::layout::{Layout, Recompute};
-use crate::estimate::steps::model::{Exchange, all_reduce};
+use crate::estimate::steps::model::{Exchange, all_reduce, all_to_all};
+use crate::model::Config;
 
 /// The links of a layout: neighbours of a tensor group share a machine as far as they fit it, then replicas of the data, then
 /// stages.
@@ -40,13 +41,37 @@ impl<'a> Links<'a> {
     /// An all-reduce of `bytes` over replicas, which are `tp` devices apart.
     #[must_use]
     pub fn data(self, layout: &Layout, bytes: f64) -> Exchange {
-        self.among(bytes, layout.dp, |of_machine| of_machine / layout.tp)
+        self.among(bytes, layout.replicas(), |of_machine| of_machine / layout.tp)
     }
 
-    /// Whether a stage and the next are in different machines: they are `tp x dp` devices apart.
+    /// An all-reduce of `bytes` over those that hold the same experts, which are `tp x ep` devices apart.
+    #[must_use]
+    pub fn experts(self, layout: &Layout, bytes: f64) -> Exchange {
+        self.among(bytes, layout.replicas() / layout.ep, |of_machine| of_machine / layout.tp / layout.ep)
+    }
+
+    /// Tokens of `bytes` that go to their experts, or come back: each device sends every other of its expert group a part.
+    #[must_use]
+    pub fn tokens_of_experts(self, layout: &Layout, bytes: f64) -> Exchange {
+        let Some(link) = self.link else { return Exchange::NONE };
+        all_to_all(bytes, layout.ep, &Interconnect { devices: (link.devices / layout.tp).max(1), ..link.clone() })
+    }
+
+    /// Keys and values of `bytes` that go from a device to the next that shares the sequence.
+    #[must_use]
+    pub fn keys_and_values(self, layout: &Layout, bytes: f64) -> Exchange {
+        if layout.cp < 2 {
+            return Exchange::NONE;
+        }
+        // An all-reduce of two devices moves all bytes once. A ring is as fast as its slowest link.
+        let is_apart = self.link.is_some_and(|link| layout.tp * layout.cp > link.devices);
+        self.among(bytes, 2, |_| if is_apart { 1 } else { 2 })
+    }
+
+    /// Whether a stage and the next are in different machines: they are `tp x cp x dp` devices apart.
     #[must_use]
     pub fn stages_are_apart(self, layout: &Layout) -> bool {
-        let apart = u64::from(layout.tp) * u64::from(layout.dp);
+        let apart = u64::from(layout.tp) * u64::from(layout.replicas());
         self.link.is_some_and(|link| apart >= u64::from(link.devices))
     }
 
@@ -70,7 +95,7 @@ impl<'a> Links<'a> {
         if layout.pp < 2 {
             return Exchange::NONE;
         }
-        let apart = u64::from(layout.tp) * u64::from(layout.dp) * u64::from(layout.pp - 1);
+        let apart = u64::from(layout.tp) * u64::from(layout.replicas()) * u64::from(layout.pp - 1);
         let is_apart = self.link.is_some_and(|link| apart >= u64::from(link.devices));
         self.among(bytes, 2, |_| if is_apart { 1 } else { 2 })
     }
@@ -81,6 +106,27 @@ impl<'a> Links<'a> {
 #[must_use]
 pub fn all_reduces_of_a_layer(recompute: Recompute) -> f64 {
     if recompute == Recompute::Full { 6.0 } else { 4.0 }
+}
+
+/// Times that tokens go to the experts of a layer or come back, in a micro-batch: both ways forward and both ways backward (Lepikhin
+/// et al. 2020), and both once more where forward is computed again.
+#[must_use]
+pub fn all_to_alls_of_a_layer(recompute: Recompute) -> f64 {
+    if recompute == Recompute::Full { 6.0 } else { 4.0 }
+}
+
+/// Times that a device passes on the keys and values of a layer, in a micro-batch: to each of the others forward; backward again, with
+/// as many bytes of their gradients; and once more where forward is computed again (Liu et al. 2023, arXiv 2310.01889).
+#[must_use]
+pub fn hops_of_a_layer(layout: &Layout) -> f64 {
+    let rounds = if layout.recompute == Recompute::Full { 4.0 } else { 3.0 };
+    rounds * f64::from(layout.cp - 1)
+}
+
+/// Bytes of the keys and values of a layer that a device of a tensor group has, for `tokens`.
+#[must_use]
+pub fn bytes_of_keys_and_values(shard: &Config, tokens: f64, width: f64) -> f64 {
+    tokens * (shard.n_kv_heads() * (shard.d_head() + shard.d_value())) as f64 * width
 }
 
 /// One kind of exchange of a step, on a device of the busiest stage.

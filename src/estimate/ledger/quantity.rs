@@ -3,6 +3,8 @@
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 
+use crate::stats::Interval;
+
 /// A quantity of a run: the one list of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Quantity {
@@ -131,6 +133,21 @@ impl<T> Footprint<T> {
     }
 }
 
+impl Footprint<Interval> {
+    /// The same, with each end and middle moved by the factor that leads from `before` to `after`; what is not known there stays.
+    pub(in crate::estimate) fn moved(&self, before: &Self, after: &Self) -> Self {
+        let factor = |before: f64, after: f64| if before == 0.0 { 1.0 } else { after / before };
+        Self(std::array::from_fn(|i| {
+            let (value, before, after) = (self.0[i]?, before.0[i], after.0[i]);
+            Some(before.zip(after).map_or(value, |(before, after)| Interval {
+                mid: value.mid * factor(before.mid, after.mid),
+                low: value.low * factor(before.low, after.low),
+                high: value.high * factor(before.high, after.high),
+            }))
+        }))
+    }
+}
+
 impl<T: Serialize> Footprint<T> {
     /// Writes some of the quantities, each under its name; `null` where one is not known.
     ///
@@ -211,6 +228,20 @@ mod tests {
                 ("water_l", "water", "L", true),
             ]
         );
+    }
+
+    #[test]
+    fn what_is_moved_moves_by_the_factor_of_the_same_quantity_and_end() {
+        let of = |hours: [f64; 3]| {
+            let mut footprint = Footprint::default();
+            footprint.set(Quantity::Wall, Interval { low: hours[0], mid: hours[1], high: hours[2] });
+            footprint
+        };
+        let mut other = of([1.0, 2.0, 3.0]);
+        other.set(Quantity::Cost, Interval::point(5.0));
+        let moved = other.moved(&of([2.0, 4.0, 8.0]), &of([1.0, 6.0, 16.0]));
+        assert_eq!(moved.of(Quantity::Wall), Some(Interval { low: 0.5, mid: 3.0, high: 6.0 }));
+        assert_eq!(moved.of(Quantity::Cost), Some(Interval::point(5.0)));
     }
 
     #[test]

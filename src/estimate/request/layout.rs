@@ -37,14 +37,19 @@ impl Recompute {
     }
 }
 
-/// A layout of `dp x tp x pp` devices. Those that share the products of a layer are neighbours in a machine, then come the
-/// replicas of the data, and the stages of the pipeline are farthest apart (Megatron's order).
+/// A layout of `dp x cp x tp x pp` devices. Those that share the products of a layer are neighbours in a machine, then come those that
+/// share a sequence, then the replicas of the data, and the stages of the pipeline are farthest apart (Megatron's order).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Layout {
     /// Replicas that see different sequences.
     pub dp: u32,
     /// Devices that share each product of a layer (Shoeybi et al. 2019, arXiv 1909.08053).
     pub tp: u32,
+    /// Devices that share the tokens of each sequence: keys and values go around among them (Liu et al. 2023, arXiv 2310.01889).
+    pub cp: u32,
+    /// Devices that share the experts of a mixture: `ep` of the `dp x cp` that hold the same part of everything else, so that it takes
+    /// no devices of its own (Lepikhin et al. 2020, arXiv 2006.16668).
+    pub ep: u32,
     /// Stages of the pipeline, each with its own layers, run one forward, one backward (Narayanan et al. 2021, arXiv 2104.04473).
     pub pp: u32,
     /// What replicas share instead of each holding it (Rajbhandari et al. 2020, arXiv 1910.02054): 0 nothing, 1 optimizer states,
@@ -65,6 +70,8 @@ impl Default for Layout {
         Self {
             dp: 1,
             tp: 1,
+            cp: 1,
+            ep: 1,
             pp: 1,
             zero: 0,
             sequence_parallel: false,
@@ -118,6 +125,8 @@ impl FromStr for Layout {
             match key {
                 "dp" => layout.dp = number()?,
                 "tp" => layout.tp = number()?,
+                "cp" => layout.cp = number()?,
+                "ep" => layout.ep = number()?,
                 "pp" => layout.pp = number()?,
                 "interleave" => layout.interleave = number()?,
                 "micro_batch" => layout.micro_batch = Some(number()? as usize),
@@ -135,7 +144,13 @@ impl FromStr for Layout {
 
 impl fmt::Display for Layout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "dp={},tp={},pp={},zero={}", self.dp, self.tp, self.pp, self.zero)?;
+        write!(f, "dp={},tp={},pp={}", self.dp, self.tp, self.pp)?;
+        for (key, n) in [("cp", self.cp), ("ep", self.ep)] {
+            if n > 1 {
+                write!(f, ",{key}={n}")?;
+            }
+        }
+        write!(f, ",zero={}", self.zero)?;
         if self.sequence_parallel {
             f.write_str(",sequence_parallel=true")?;
         }
@@ -154,7 +169,13 @@ impl Layout {
     /// Devices of it.
     #[must_use]
     pub fn devices(&self) -> u64 {
-        u64::from(self.dp) * u64::from(self.tp) * u64::from(self.pp)
+        u64::from(self.replicas()) * u64::from(self.tp) * u64::from(self.pp)
+    }
+
+    /// Devices that hold the same part of the model, but for experts: those that add up their gradients.
+    #[must_use]
+    pub fn replicas(&self) -> u32 {
+        self.dp.saturating_mul(self.cp)
     }
 
     /// Whether `devices` of them can hold `model` so. Heads of keys and values that are fewer than a tensor group has devices
@@ -173,6 +194,15 @@ impl Layout {
         let groups = model.n_kv_heads();
         if model.details.latent.is_none() && !groups.is_multiple_of(tp) && !tp.is_multiple_of(groups.max(1)) {
             return Err(LayoutError::Heads { tp: self.tp, heads: groups, of: "heads of keys and values" });
+        }
+        if self.ep > 1 {
+            let experts = model.details.experts.as_ref().map_or(0, |experts| experts.count);
+            if experts == 0 || !experts.is_multiple_of(self.ep as usize) {
+                return Err(LayoutError::Experts { ep: self.ep, experts });
+            }
+            if !self.replicas().is_multiple_of(self.ep) {
+                return Err(LayoutError::ExpertGroups { ep: self.ep, replicas: self.replicas() });
+            }
         }
         let needed = u64::from(self.pp) * u64::from(self.interleave);
         if needed > model.n_layers as u64 {
@@ -235,6 +265,7 @@ mod tests {
         for text in [
             "dp=8,tp=4,pp=2,zero=1,recompute=selective",
             "dp=1,tp=8,pp=8,zero=0,sequence_parallel=true,recompute=full,micro_batch=2,interleave=3",
+            "dp=8,tp=2,pp=1,cp=4,ep=16,zero=1,recompute=none",
         ] {
             assert_eq!(layout(text).to_string(), text);
         }
@@ -242,11 +273,15 @@ mod tests {
         assert_eq!("AUTO".parse(), Ok(LayoutSpec::Auto));
         assert_eq!(LayoutSpec::Auto.to_string(), "auto");
         assert_eq!(layout("pp=2, dp=3").devices(), 6);
+        // Experts are shared by devices that are there already.
+        assert_eq!(layout("dp=8,tp=2,cp=4,ep=16").devices(), 64);
     }
 
     #[test]
     fn what_is_no_layout_is_refused_with_what_was_typed() {
-        for text in ["", "tp", "tp=0", "tp=x", "zero=4", "recompute=some", "ep=2", "sequence_parallel=2", "dp=-1"] {
+        for text in
+            ["", "tp", "tp=0", "tp=x", "zero=4", "recompute=some", "xp=2", "ep=0", "sequence_parallel=2", "dp=-1"]
+        {
             let message = text.parse::<LayoutSpec>().expect_err(text).to_string();
             assert!(message.starts_with(&format!("`{text}` in `--layout`")) && message.contains("hint: "), "{message}");
         }
@@ -255,6 +290,16 @@ mod tests {
 
     #[test]
     fn a_layout_that_the_model_or_the_devices_do_not_allow_is_refused_with_the_reason() {
+        let experts = crate::model::Experts {
+            count: 8,
+            active: 2,
+            d_ff: 9,
+            layers: None,
+            shared_d_ff: 0,
+            shared_gate: false,
+            bias: false,
+        };
+        let mixture = gpt3(Details { experts: Some(experts), ..Details::default() });
         let grouped = |n| gpt3(Details { n_kv_heads: Some(n), ..Details::default() });
         let dense = gpt3(Details::default());
         for (text, model, devices, said) in [
@@ -265,6 +310,10 @@ mod tests {
             ("pp=64,interleave=2", &dense, 64, "needs 128 layers"),
             ("pp=2,zero=3", &dense, 2, "`zero=3` with `pp=2`"),
             ("dp=2,interleave=2", &dense, 2, "needs a pipeline"),
+            ("dp=2,cp=2", &dense, 2, "is of 4 devices, and the run has 2"),
+            ("dp=8,ep=8", &dense, 8, "and the model has none"),
+            ("dp=16,ep=16", &mixture, 16, "does not divide the 8 experts"),
+            ("dp=2,tp=4,ep=8", &mixture, 8, "`ep=8` is shared by 2 devices"),
         ] {
             let message = layout(text).check(model, devices).expect_err(text).to_string();
             assert!(message.contains(said), "{text}: {message}");

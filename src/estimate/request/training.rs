@@ -57,7 +57,8 @@ pub struct Request<'a> {
     pub own: Option<&'a OwnSoftware>,
     /// Sequences on a device at a time; the largest that fits if not given.
     pub micro_batch: Option<usize>,
-    /// How the run is laid out over the devices; if not given, each has the whole model, and they share the batch.
+    /// How the run is laid out over the devices; if not given, each has the whole model and they share the batch, or, where a GPU has
+    /// no room for it, the fastest layout that fits.
     pub layout: Option<LayoutSpec>,
     /// Grid, site and prices.
     pub conditions: &'a Conditions,

@@ -1,6 +1,6 @@
 //! The step of hardware that was not measured.
 
-use super::micro_batch::{Program, largest_micro_batch, per_device};
+use super::micro_batch::{Program, largest_micro_batch, memory_of, per_device};
 use super::model::{
     DeviceFigures, Efficiency, Exchange, Loadings, OTHER_DESIGN_SD, SOFTWARE, StepTime, Stragglers, Work, busy_w,
     exchange,
@@ -43,6 +43,14 @@ impl Target<'_> {
             Some(micro) => micro.clamp(1, share),
             None => largest_micro_batch(self.workload, phase, arch, &self.program(), (self.device, self.devices)),
         }
+    }
+
+    /// Whether each phase fits the memory of a device that has the whole model, if that is known.
+    pub(in crate::estimate) fn fits(&self, arch: Arch) -> Option<bool> {
+        let program = self.program();
+        let of_phase = |i| memory_of(self.workload, i, arch, &program, self.micro_batch_of(i, arch));
+        let bytes = (0..self.workload.phases.len()).map(of_phase).max()?;
+        program.fits(bytes, self.device)
     }
 
     /// What is taken to train, for the memory that it takes.

@@ -7,6 +7,7 @@ use super::model::Efficiency;
 use super::scaled::{LocalModel, own_software};
 use super::sliced::sliced_step;
 use super::step::{Basis, PhaseStep, StepSource};
+use crate::catalog::Device;
 use crate::estimate::error::EstimateError;
 use crate::estimate::request::training::{Hardware, Request, device_of};
 use crate::model::Arch;
@@ -16,9 +17,8 @@ use crate::model::Arch;
 /// # Errors
 /// If the record has nothing to go by, the catalog lacks a figure, or a number that was given makes no sense.
 pub(in crate::estimate) fn step_source(request: &Request<'_>, arch: Arch) -> Result<StepSource, EstimateError> {
-    let Request { workload, dtype, devices, cluster, software, own, micro_batch, .. } = *request;
-    let target =
-        |device| Target { workload, device, dtype, devices, cluster, software, own, micro_batch, is_own: false };
+    let Request { workload, dtype, devices, micro_batch, .. } = *request;
+    let target = |device| target_of(request, device);
     match &request.hardware {
         Hardware::Measured(record) => {
             let measured = measured_step(record, workload, arch, dtype, devices)?
@@ -48,6 +48,12 @@ pub(in crate::estimate) fn step_source(request: &Request<'_>, arch: Arch) -> Res
             Ok(given_step(workload, *step_s, *power_w, device.as_ref(), *is_forecast))
         }
     }
+}
+
+/// What the steps of a request are modelled by, on a device of which each has the whole model.
+pub(in crate::estimate) fn target_of<'a>(request: &Request<'a>, device: &'a Device) -> Target<'a> {
+    let Request { workload, dtype, devices, cluster, software, own, micro_batch, .. } = *request;
+    Target { workload, device, dtype, devices, cluster, software, own, micro_batch, is_own: false }
 }
 
 /// A step that was measured on one device, on several: their exchange is modelled.

@@ -12,7 +12,14 @@ use crate::stats::Interval;
 /// Parts of memory, in the order in which they are drawn.
 const MEMORY: [&str; 6] = ["weights", "gradients", "optimizer states", "activations", "logits", "workspace"];
 /// Parts of the time of the passes, in the order in which they are drawn.
-const TIME: [&str; 4] = ["computing", "exchanges of a tensor group", "sends between stages", "bubble of the pipeline"];
+const TIME: [&str; 6] = [
+    "computing",
+    "exchanges of a tensor group",
+    "exchanges with experts",
+    "keys and values that are waited for",
+    "sends between stages",
+    "bubble of the pipeline",
+];
 /// Decimal gigabyte.
 const GB: f64 = 1e9;
 
@@ -145,7 +152,7 @@ fn time(of: &LaidOut) -> Chart {
     let known = |name: &str| of.parts_s.get(name).copied().unwrap_or(0.0);
     let passes = known("passes");
     let (mut marks, mut bands) = (Vec::new(), Vec::new());
-    for (i, name) in TIME.into_iter().enumerate() {
+    for (i, name) in TIME.into_iter().filter(|name| known(name) > 0.0).enumerate() {
         let seconds = known(name);
         let share = 100.0 * seconds / passes.max(f64::MIN_POSITIVE);
         table.row(vec![name.to_owned(), significant(seconds), significant(share)]);

@@ -180,6 +180,7 @@ fn market(
         cluster: Cluster::default(),
         software: vec![SoftwareSpec::default()],
         archs: archs.to_vec(),
+        layouts: vec![None],
         rent: Rent::default(),
         owned: false,
     };

@@ -22,6 +22,7 @@ pub struct NamedScenario<'a> {
     devices: u32,
     software: String,
     spec: String,
+    layout: Option<String>,
     micro_batch: usize,
     fits: Option<bool>,
     intensity_gco2e_per_kwh: f64,
@@ -53,6 +54,7 @@ pub fn named_scenarios<'a>(scenarios: &[Scenario], axes: &'a Axes) -> Vec<NamedS
         devices: s.devices,
         software: s.software.to_string(),
         spec: s.arch.to_string(),
+        layout: s.layout.map(|layout| layout.to_string()),
         micro_batch: s.micro_batch,
         fits: s.fits,
         intensity_gco2e_per_kwh: axes.intensity_at(s.grid).0,
@@ -89,6 +91,7 @@ impl<'a> Prices<'a> {
 pub fn sweep_frame(scenarios: &[Scenario], axes: &Axes) -> Result<DataFrame, ReportError> {
     let archs: Vec<String> = axes.archs.iter().map(ToString::to_string).collect();
     let arch = |s: &Scenario| axes.archs.iter().position(|a| *a == s.arch).map_or("", |i| archs[i].as_str());
+    let layout = |s: &Scenario| s.layout.map(|layout| layout.to_string());
     let text = |name: &str, values: Vec<&str>| Series::new(name.into(), values).into_column();
     let mut prices = Prices::new(axes);
     let (usd, source): (Vec<Option<f64>>, Vec<Option<String>>) =
@@ -103,6 +106,7 @@ pub fn sweep_frame(scenarios: &[Scenario], axes: &Axes) -> Result<DataFrame, Rep
         Series::new("software".into(), scenarios.iter().map(|s| s.software.to_string()).collect::<Vec<String>>())
             .into_column(),
         text("spec", scenarios.iter().map(arch).collect()),
+        Series::new("layout".into(), scenarios.iter().map(layout).collect::<Vec<Option<String>>>()).into_column(),
         Series::new("micro_batch".into(), scenarios.iter().map(|s| s.micro_batch as u64).collect::<Vec<u64>>())
             .into_column(),
         Series::new("fits".into(), scenarios.iter().map(|s| s.fits).collect::<Vec<Option<bool>>>()).into_column(),

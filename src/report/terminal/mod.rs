@@ -4,6 +4,7 @@ mod answer;
 mod estimates;
 mod paint;
 mod plan;
+mod recommendation;
 mod sweep;
 
 use std::fmt::Write;
@@ -18,6 +19,7 @@ pub use answer::{answer_table, assumed_and_next, equal_loss_text, sentence, shor
 pub use estimates::{explanation_table, layout_text, schedule_text, side_table, variance_table};
 pub use paint::Paint;
 pub use plan::{frontier_table, plan_sentence, plan_table};
+pub use recommendation::recommendation;
 pub use sweep::sweep_table;
 
 fn or_dash<T>(value: Option<T>, show: impl Fn(T) -> String) -> String {

@@ -27,7 +27,10 @@ fn table(rows: &[&[Scenario]], axes: &Axes, intervals: bool, energy: bool) -> (V
     // Of one model the sentence above says which.
     let several = axes.workloads.len() > 1;
     let mut header = if several { vec!["model"] } else { Vec::new() };
-    header.extend(["hardware", "devices", "dtype", "software", "architecture", "grid", "fits", "time h"]);
+    header.extend(["hardware", "devices", "dtype", "software", "architecture", "grid"]);
+    let laid_out = axes.layouts.iter().any(Option::is_some);
+    header.extend(laid_out.then_some("layout"));
+    header.extend(["fits", "time h"]);
     header.extend(energy.then_some("kWh"));
     header.extend(["kgCO2e", "USD"]);
     let mut table = TextTable::new(&header);
@@ -43,9 +46,9 @@ fn table(rows: &[&[Scenario]], axes: &Axes, intervals: bool, energy: bool) -> (V
             s.software.to_string(),
             s.arch.label(),
             axes.grids[s.grid].0.id.clone(),
-            fits(s).to_owned(),
-            number(s.wall_h()),
         ]);
+        row.extend(laid_out.then(|| s.layout.map_or_else(|| "-".to_owned(), |layout| layout.to_string())));
+        row.extend([fits(s).to_owned(), number(s.wall_h())]);
         row.extend(energy.then(|| number(s.facility_energy_kwh())));
         row.push(number(s.operational_kgco2e()));
         row.push(s.footprint.of(Quantity::Cost).map_or_else(|| "-".to_owned(), number));

@@ -4,12 +4,11 @@ use super::budget::{Budget, PlanError};
 use crate::estimate::answers::describe::memory_per_device;
 use crate::estimate::answers::draws::draw;
 use crate::estimate::error::EstimateError;
-use crate::estimate::layout::layout_source;
+use crate::estimate::layout::{Considered, steps_of};
 use crate::estimate::ledger::monte_carlo::MonteCarlo;
 use crate::estimate::ledger::quantity::{Footprint, Quantity};
 use crate::estimate::request::layout::Layout;
-use crate::estimate::request::training::{Request, check, check_devices};
-use crate::estimate::steps::source::step_source;
+use crate::estimate::request::training::Request;
 use crate::model::Arch;
 use crate::stats::{Interval, quantile_sorted};
 
@@ -90,18 +89,9 @@ fn drawn(
     arch: Arch,
     monte_carlo: &MonteCarlo,
 ) -> Result<(Option<Layout>, Footprint<Vec<f64>>), PlanError> {
-    match request.layout {
-        Some(_) => check_devices(request.devices, request.cluster, request.micro_batch)?,
-        None => check(request.workload, request.devices, request.cluster, request.micro_batch)?,
-    }
     arch.check(&request.workload.model).map_err(EstimateError::from)?;
-    let (source, layout) = match request.layout {
-        Some(spec) => {
-            let (source, considered) = layout_source(request, spec, arch)?;
-            (source, considered.chosen().map(|candidate| candidate.layout))
-        }
-        None => (step_source(request, arch)?, None),
-    };
+    let (source, considered) = steps_of(request, arch)?;
+    let layout = considered.as_ref().and_then(Considered::chosen).map(|candidate| candidate.layout);
     let (bytes, fits) = memory_per_device(request, arch, &source);
     if fits == Some(false) {
         let needed_gb = bytes as f64 / 1e9;

@@ -16,8 +16,8 @@ pub use figures::DeviceFigures;
 pub(in crate::estimate) use fit::UNSTATED_ACCUMULATION;
 pub use fit::{Calibration, HeldOut, Observation, observations, source_weights};
 pub use network::{
-    BETWEEN_MACHINES, Exchange, Factors, Stragglers, WAITING_SHARE, all_reduce, exchange, inputs as exchange_inputs,
-    straggler, waiting_w,
+    BETWEEN_MACHINES, Exchange, Factors, Stragglers, WAITING_SHARE, all_reduce, all_to_all, exchange,
+    inputs as exchange_inputs, straggler, waiting_w,
 };
 pub use own_software::OwnRun;
 pub use parameters::{SHARED, SoftwareSpread};

@@ -205,6 +205,28 @@ pub fn all_reduce(bytes: f64, devices: u32, link: &Interconnect) -> Exchange {
     }
 }
 
+/// Seconds in which each of `devices` sends every other its part of `bytes`, as an [`Exchange`] of which nothing is hidden.
+///
+/// `(l - 1) / n S` bytes go to the `l` devices of the same machine, and `(n - l) / n S` over the network, which nothing that is added up on
+/// the way makes less, as it does in an all-reduce (nccl-tests, PERFORMANCE.md: alltoall).
+#[must_use]
+pub fn all_to_all(bytes: f64, devices: u32, link: &Interconnect) -> Exchange {
+    if devices < 2 {
+        return Exchange::NONE;
+    }
+    let (n, local) = (f64::from(devices), f64::from(devices.min(link.devices)));
+    let share = if is_pcie(link) { PCIE_SHARE } else { LINK_SHARE };
+    let network = link.network.as_ref().map_or(link.bandwidth.base(), crate::catalog::Sourced::base);
+    let hops_s = LINK_HOP_S + if n > local { NETWORK_HOP_S } else { 0.0 };
+    Exchange {
+        local_s: (local - 1.0) / n * bytes / (share * link.bandwidth.base()),
+        network_s: (n - local) / n * bytes / network,
+        latency_s: BASE_S + hops_s,
+        hideable: 0.0,
+        backward_s: 0.0,
+    }
+}
+
 /// The exchange of f32 gradients of `n_params` parameters after a backward pass of `backward_s`.
 ///
 /// Buckets travel while the backward pass goes on, over PCI Express as over NVLink, but the gradient of the token embedding is

@@ -30,6 +30,8 @@ pub struct ShardTime {
     pub whole: f64,
     /// Of `forward`, scores, softmax and values where they are computed one by one: what is computed again selectively.
     pub scores: f64,
+    /// Of `train`, attention in one kernel: what keys and values that go around among devices can hide behind.
+    pub fused: f64,
     /// Kernels of forward and backward.
     pub kernels: f64,
     /// The least seconds of `train`: its products at the peak of the device.
@@ -73,7 +75,9 @@ impl Efficiency {
                 }
                 OperatorKind::FusedAttention => {
                     let forward = (flop / rates.fused).max(bytes / rates.bandwidth);
-                    (forward, (1.0 + FUSED_BACKWARD) * forward)
+                    let train = (1.0 + FUSED_BACKWARD) * forward;
+                    time.fused += count * train;
+                    (forward, train)
                 }
                 OperatorKind::Softmax => {
                     let forward = tuning.shared * softmax * bytes * rates.softmax / rates.bandwidth;
