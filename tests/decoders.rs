@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use candle_core::{DType, Device, Tensor};
 use greenformers::model::{
-    Arch, Bias, Config, Details, Family, Norm, Positions, QkNorm, StepShape, Window, count_params, trainable_params,
+    Arch, Bias, Config, Details, Family, Norm, Positions, QkNorm, Rotary, StepShape, Theta, Window, count_params, trainable_params,
 };
 use greenformers::nn::{
     AdamW, AdamWConfig, CausalBatch, CausalLm, Gradients, Input, Model, Ops, Params, PassConfig, Tape,
@@ -57,6 +57,18 @@ fn phi3() -> Config {
     Config { n_heads: 2, ..llama(details) }
 }
 
+/// The same, of whose heads of 6 elements 4 are turned.
+fn phi3_partial() -> Config {
+    let rotary = Rotary { theta: Some(Theta::try_from(100.0).unwrap()), local_theta: None, width: Some(4) };
+    let phi3 = phi3();
+    Config { details: Details { rotary: Some(rotary), ..phi3.details }, ..phi3 }
+}
+
+fn llama_theta() -> Config {
+    let rotary = Rotary { theta: Some(Theta::try_from(500_000.0).unwrap()), ..Rotary::default() };
+    llama(Details { rotary: Some(rotary), ..Details::default() })
+}
+
 /// A decoder with what the others lack: parallel blocks, biases, plain layer norms, no positions, a head with a bias.
 fn odd() -> Config {
     let details = Details {
@@ -78,6 +90,8 @@ pub(crate) fn all() -> Vec<(&'static str, Config, &'static str)> {
         ("qwen3", qwen3(), "dense"),
         ("mistral", mistral(), "dense"),
         ("phi3", phi3(), "dense"),
+        ("phi3_partial", phi3_partial(), "dense"),
+        ("llama_theta", llama_theta(), "dense"),
         ("llama_lrt", llama(Details { n_kv_heads: Some(1), ..Details::default() }), "lrt:rank=8"),
         ("llama_lora", llama(Details::default()), "lora:rank=3,targets=qv"),
         ("gpt2_lora", gpt2(), "lora:rank=3,targets=all"),
@@ -110,6 +124,10 @@ pub(crate) fn with_wide_heads() -> Vec<(Config, &'static str)> {
         let details = Details { head_dim: Some(head_dim), ..config.details.clone() };
         Config { details, ..config }
     };
+    let of_part = |config: Config, width| {
+        let rotary = Some(Rotary { width: Some(width), ..Rotary::default() });
+        Config { details: Details { rotary, ..config.details.clone() }, ..config }
+    };
     vec![
         (Config { d_model: 192, ..gpt2() }, "dense"),
         (wide(llama(Details::default()), 64), "dense"),
@@ -118,6 +136,8 @@ pub(crate) fn with_wide_heads() -> Vec<(Config, &'static str)> {
         (wide(llama(Details::default()), 128), "dense"),
         (wide(mistral(), 128), "dense"),
         (wide(phi3(), 128), "lora:rank=2,targets=all"),
+        (of_part(wide(phi3(), 64), 16), "dense"),
+        (of_part(wide(llama(Details::default()), 128), 96), "dense"),
     ]
 }
 

@@ -96,6 +96,7 @@ impl Config {
             return Err(ConfigError::Heads { n_heads: self.n_heads, d_model: self.d_model });
         }
         dimension("d_model` / `n_heads", Some(self.d_head()), 1, MAX_WIDTH)?;
+        dimension("width` of `rotary", d.rotary.and_then(|r| r.width), 1, self.d_head())?;
         if !self.n_heads.is_multiple_of(self.n_kv_heads()) {
             return Err(ConfigError::KvHeads { n_kv_heads: self.n_kv_heads(), n_heads: self.n_heads });
         }

@@ -44,8 +44,8 @@ impl Config {
             (details.latent.is_some(), "its attention is latent"),
             (!is_turned, "its positions are neither learned nor rotary"),
             (
-                self.positions() == Positions::Rotary && !self.d_head().is_multiple_of(2),
-                "its rotary positions turn pairs, and its heads have an odd width",
+                self.positions() == Positions::Rotary && !self.rotary_width().is_multiple_of(2),
+                "its rotary positions turn pairs, and of its heads they turn an odd width",
             ),
             (self.norm_place() == NormPlace::Post, "its norms stand after its blocks"),
             (!matches!(self.norms_per_layer(), 1 | 2), "its layers have more than two norms"),

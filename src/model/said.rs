@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use super::config::Family;
 use super::extra::Extra;
+use super::rotary::Rotary;
 use super::shape::{Bias, Details, Experts, Heads, Latent, Norm, NormPlace, PositionScores, Positions, QkNorm, Window};
 use crate::units::whole_or_none;
 
@@ -29,6 +30,7 @@ pub(super) struct Said {
     final_norm: Option<bool>,
     qk_norm: Option<QkNorm>,
     positions: Option<Positions>,
+    rotary: Option<Rotary>,
     #[serde(default, deserialize_with = "whole_or_none")]
     n_positions: Option<usize>,
     position_scores: Option<PositionScores>,
@@ -45,7 +47,7 @@ pub(super) struct Said {
 }
 
 /// The names of these.
-pub(super) const SAID: [&str; 25] = [
+pub(super) const SAID: [&str; 26] = [
     "family",
     "gated_mlp",
     "heads",
@@ -61,6 +63,7 @@ pub(super) const SAID: [&str; 25] = [
     "final_norm",
     "qk_norm",
     "positions",
+    "rotary",
     "n_positions",
     "position_scores",
     "biases",
@@ -90,6 +93,7 @@ impl Said {
             final_norm: self.final_norm,
             qk_norm: self.qk_norm,
             positions: self.positions,
+            rotary: self.rotary,
             n_positions: self.n_positions,
             position_scores: self.position_scores,
             biases: self.biases,

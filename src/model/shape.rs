@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::extra::Extra;
+use super::rotary::Rotary;
 use crate::units::{whole, whole_or_none};
 
 /// What turns the last layer into scores of tokens.
@@ -221,6 +222,9 @@ pub struct Details {
     /// `learned`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub positions: Option<Positions>,
+    /// What rotary positions are beyond the usual; nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rotary: Option<Rotary>,
     /// Rows of the table of positions; `max_seq_len`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub n_positions: Option<usize>,

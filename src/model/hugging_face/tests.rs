@@ -250,6 +250,49 @@ fn windows_are_in_the_layers_that_a_type_says() {
 }
 
 #[test]
+fn rotary_positions_turn_as_a_file_or_its_type_says_under_all_names() {
+    let of = |model_type: &str, more: &str| {
+        let config = read(&small(model_type, more)).expect(more).0;
+        (config.theta(false), config.theta(true), config.rotary_width(), config.details.rotary.is_some())
+    };
+    // Heads are 4 wide, Gemma's 256.
+    for (model_type, more, expected) in [
+        ("llama", "", (1e4, 1e4, 4, false)),
+        ("llama", r#", "rope_theta": 500000.0"#, (5e5, 5e5, 4, true)),
+        ("llama", r#", "rope_theta": null, "partial_rotary_factor": 0.5"#, (1e4, 1e4, 4, false)),
+        ("llama", r#", "rope_parameters": {"rope_type": "default", "rope_theta": 5e5}"#, (5e5, 5e5, 4, true)),
+        ("llama", r#", "rope_theta": 7.0, "rope_scaling": {"rope_theta": 5e5}"#, (5e5, 5e5, 4, true)),
+        ("cohere", "", (5e5, 5e5, 4, true)),
+        ("phi3", "", (1e4, 1e4, 4, false)),
+        ("phi3", r#", "partial_rotary_factor": 0.75"#, (1e4, 1e4, 3, true)),
+        ("phi3", r#", "rope_parameters": {"rope_theta": 1e4, "partial_rotary_factor": 0.5}"#, (1e4, 1e4, 2, true)),
+        ("stablelm", "", (1e4, 1e4, 1, true)),
+        ("gpt_neox", r#", "rotary_pct": 0.5, "rotary_emb_base": 2e4"#, (2e4, 2e4, 2, true)),
+        ("gptj", "", (1e4, 1e4, 4, false)),
+        ("gptj", r#", "rotary_dim": 2"#, (1e4, 1e4, 2, true)),
+        ("gemma3_text", r#", "sliding_window": 8, "rope_local_base_freq": 9.0"#, (1e6, 9.0, 256, true)),
+        ("modernbert", "", (16e4, 1e4, 4, true)),
+        ("modernbert", r#", "global_rope_theta": 3.0, "local_rope_theta": 2.0"#, (3.0, 2.0, 4, true)),
+        (
+            "modernbert",
+            r#", "rope_parameters": {"full_attention": {"rope_theta": 4.0}, "sliding_attention": {"rope_theta": 5.0}}"#,
+            (4.0, 5.0, 4, true),
+        ),
+        ("gpt2", r#", "rope_theta": 7.0"#, (1e4, 1e4, 4, false)),
+    ] {
+        assert_eq!(of(model_type, more), expected, "{model_type}{more}");
+    }
+    for (model_type, more, part) in [
+        ("llama", r#", "rope_theta": "many""#, "expected a number such as"),
+        ("llama", r#", "rope_parameters": {"rope_theta": 0}"#, "expected a number of at least 1"),
+        ("phi3", r#", "partial_rotary_factor": 1.5"#, "expected a share from 0 to 1"),
+    ] {
+        let error = read(&small(model_type, more)).expect_err(part).to_string();
+        assert!(error.contains(part), "{more}: {error}");
+    }
+}
+
+#[test]
 fn experts_are_in_the_layers_that_a_type_says() {
     let of = |model_type: &str, more: &str| read(&small(model_type, more)).expect(more).0.details.experts;
     let experts = of(

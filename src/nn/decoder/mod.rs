@@ -23,9 +23,28 @@ use super::params::Init;
 use super::{CausalBatch, NnError, Params, Tape};
 use crate::model::{Arch, Bias, Config, Positions};
 
-/// The base of rotary angles (Su et al. 2021, section 3.2.2; Hugging Face's default `rope_theta`), where no checkpoint says another,
-/// which would cost the same.
-const THETA: f64 = 10_000.0;
+/// The rotary angles of layers without a window, and of those with one.
+struct LayerAngles([Option<Arc<Angles>>; 2]);
+
+impl LayerAngles {
+    /// Those of a model; none where its positions are not rotary.
+    fn of(config: &Config) -> Result<Self, NnError> {
+        if config.positions() != Positions::Rotary {
+            return Ok(Self([None, None]));
+        }
+        let of = |theta| -> Result<_, NnError> {
+            let heads = (config.d_head(), config.rotary_width());
+            Ok(Some(Arc::new(Angles::of_part(config.max_seq_len, heads, theta)?)))
+        };
+        let global = of(config.theta(false))?;
+        let local = if config.theta(true) == config.theta(false) { global.clone() } else { of(config.theta(true))? };
+        Ok(Self([global, local]))
+    }
+
+    fn of_layer(&self, has_window: bool) -> Option<Arc<Angles>> {
+        self.0[usize::from(has_window)].clone()
+    }
+}
 
 struct Layer {
     attention_norm: Norm,
@@ -40,16 +59,16 @@ impl Layer {
         params: &mut Params,
         (config, arch): (&Config, Arch),
         names: &Names,
-        angles: Option<&Arc<Angles>>,
+        angles: &LayerAngles,
         index: usize,
     ) -> Result<Self, NnError> {
         let name = names.layer(index);
-        let is_windowed = config.windowed().is_some_and(|window| index < window.layers);
-        let window = config.windowed().filter(|_| is_windowed).map(|window| window.length);
+        let window = config.windowed().filter(|window| index < window.layers).map(|window| window.length);
+        let angles = angles.of_layer(window.is_some());
         let has_feed_norm = config.norms_per_layer() > 1;
         Ok(Self {
             attention_norm: Norm::new(params, config, &format!("{name}.{}", names.attention_norm))?,
-            attention: Attention::new(params, (config, arch), names, &name, (angles.cloned(), window))?,
+            attention: Attention::new(params, (config, arch), names, &name, (angles, window))?,
             feed_norm: has_feed_norm
                 .then(|| Norm::new(params, config, &format!("{name}.{}", names.feed_norm)))
                 .transpose()?,
@@ -92,10 +111,8 @@ impl Decoder {
         let learned = config.positions() == Positions::Learned;
         let rows = config.details.n_positions.unwrap_or(config.max_seq_len);
         let position = learned.then(|| p.create(names.position, &[rows, d], Init::Normal)).transpose()?;
-        let rotary = config.positions() == Positions::Rotary;
-        let theta = p.constant("rope_theta").unwrap_or(THETA);
-        let angles = rotary.then(|| Angles::new(config.max_seq_len, config.d_head(), theta)).transpose()?.map(Arc::new);
-        let layers = (0..config.n_layers).map(|i| Layer::new(p, (config, arch), &names, angles.as_ref(), i));
+        let angles = LayerAngles::of(config)?;
+        let layers = (0..config.n_layers).map(|i| Layer::new(p, (config, arch), &names, &angles, i));
         let layers = layers.collect::<Result<_, _>>()?;
         let norm = config.has_final_norm().then(|| Norm::new(p, config, names.final_norm)).transpose()?;
         Ok(Self { word, position, layers, norm, max_seq_len: config.max_seq_len })

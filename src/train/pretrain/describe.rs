@@ -39,7 +39,10 @@ impl Described {
         let described = Self::given(&json.to_string())?;
         let is_same = match model.computed().map_err(NnError::from)? {
             Computed::Bert => described.model.is_bert(),
-            Computed::Decoder => count_params(&described.model, Arch::Dense) == count_params(model, Arch::Dense),
+            Computed::Decoder => {
+                let of = |model: &Config| (count_params(model, Arch::Dense), model.details.rotary);
+                of(&described.model) == of(model)
+            }
         };
         if is_same { Ok(described) } else { Err(none()) }
     }
@@ -88,6 +91,6 @@ fn llama(model: &Config) -> Value {
         "hidden_size": model.d_model, "num_hidden_layers": model.n_layers, "num_attention_heads": model.n_heads,
         "num_key_value_heads": model.n_kv_heads(), "intermediate_size": model.d_ff, "vocab_size": model.vocab_size,
         "max_position_embeddings": model.max_seq_len, "tie_word_embeddings": model.is_tied(), "hidden_act": "silu",
-        "rms_norm_eps": 1e-6, "rope_theta": 10_000.0, "attention_bias": false, "mlp_bias": false,
+        "rms_norm_eps": 1e-6, "rope_theta": model.theta(false), "attention_bias": false, "mlp_bias": false,
     })
 }

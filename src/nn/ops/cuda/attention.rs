@@ -7,7 +7,7 @@ use super::Kernels;
 use super::elementwise::{swap_axes, turn};
 use super::launch::{Argument, Grid, Seen, address, device, empty, launch, suffix, tensor};
 use super::product::{Matrix, product};
-use crate::nn::ops::{Attention, Gradients, Heads, Sight};
+use crate::nn::ops::{Angles, Attention, Gradients, Heads, Sight};
 
 /// Bytes that the scores, weights and their gradients of a tile may take.
 const TILE_BYTES: usize = 256 << 20;
@@ -22,10 +22,11 @@ struct Tile {
 }
 
 impl Attention {
-    /// Whether there are kernels for it. Those that turn heads take eight of their elements at a time, and those that know what a
-    /// query sees take as many queries as keys.
+    /// Whether there are kernels for it. Those that turn heads take eight of their elements at a time, turned ones and others, and
+    /// those that know what a query sees take as many queries as keys.
     pub(in crate::nn::ops) fn has_kernels(&self) -> bool {
-        let can_turn = self.angles.is_none() || self.d_head().is_multiple_of(8);
+        let in_eights = |angles: &Angles| [angles.d_head(), angles.turned()].iter().all(|width| width.is_multiple_of(8));
+        let can_turn = self.angles.as_ref().is_none_or(|angles| in_eights(angles));
         can_turn && (self.t == self.keys || (self.heads.sight == Sight::All && self.starts.is_none()))
     }
 
