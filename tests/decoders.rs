@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use candle_core::{DType, Device, Tensor};
 use greenformers::model::{
-    Arch, Bias, Config, Details, Family, Norm, Positions, QkNorm, Rotary, StepShape, Theta, Window, count_params, trainable_params,
+    Arch, Bias, Config, Details, Family, Norm, Positions, QkNorm, Rotary, StepShape, Theta, Window, count_params,
+    trainable_params,
 };
 use greenformers::nn::{
     AdamW, AdamWConfig, CausalBatch, CausalLm, Gradients, Input, Model, Ops, Params, PassConfig, Tape,
@@ -49,7 +50,7 @@ fn qwen3() -> Config {
 }
 
 fn mistral() -> Config {
-    llama(Details { sliding_window: Some(Window { length: 3, layers: 2 }), ..Details::default() })
+    llama(Details { sliding_window: Some(Window { length: 3, layers: 2, global_every: None }), ..Details::default() })
 }
 
 fn phi3() -> Config {
@@ -250,7 +251,7 @@ fn fused_operations_of_decoders_compute_what_the_stock_composition_does_with_the
 #[test]
 fn sequences_longer_than_a_tile_see_what_the_stock_composition_sees() {
     // 300 queries are three tiles, of which a window of 130 leaves keys out on both sides.
-    let window = |length| Some(Window { length, layers: 1 });
+    let window = |length| Some(Window { length, layers: 1, global_every: None });
     for sliding_window in [None, window(130), window(1)] {
         let mut config = llama(Details { sliding_window, ..Details::default() });
         (config.max_seq_len, config.n_layers) = (300, 2);

@@ -23,6 +23,7 @@ mod hugging_face;
 #[cfg(late_binding)]
 mod late_binding;
 mod layouts;
+mod modern_bert;
 mod nn;
 mod ops;
 mod own_models;

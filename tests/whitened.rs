@@ -29,10 +29,15 @@ fn tokenizer(words: &str) -> Value {
     })
 }
 
+/// The same for all words, as text.
+pub(crate) fn tokenizer_of_words() -> String {
+    tokenizer(WORDS).to_string()
+}
+
 /// A golden model with its tokenizer, in a folder of its name.
 pub(crate) fn with_tokenizer(folder: &Path, name: &str, model: &str) -> PathBuf {
     let path = checkpoint(folder, name, model);
-    fs::write(path.join("tokenizer.json"), tokenizer(WORDS).to_string()).unwrap();
+    fs::write(path.join("tokenizer.json"), tokenizer_of_words()).unwrap();
     path
 }
 

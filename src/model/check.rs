@@ -1,7 +1,7 @@
 //! Which shapes can be.
 
 use super::config::{Config, MAX_EXPERTS, MAX_HEADS, MAX_LAYERS, MAX_ROWS, MAX_WIDTH};
-use super::shape::Positions;
+use super::shape::{Positions, Window};
 
 /// A shape that cannot be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -91,6 +91,11 @@ impl Config {
             ("times` of `extra", d.extra.iter().map(|e| e.times).max(), MAX_ROWS),
         ] {
             dimension(name, value, 0, most)?;
+        }
+        if let Some((window, every)) = d.sliding_window.and_then(|w| Some((w, w.global_every?))) {
+            dimension("global_every` of `sliding_window", Some(every), 1, MAX_LAYERS)?;
+            let layers = Window::layers_but_every(self.n_layers, every);
+            dimension("layers` of `sliding_window", Some(window.layers), layers, layers)?;
         }
         if d.head_dim.is_none() && d.latent.is_none() && !self.d_model.is_multiple_of(self.n_heads) {
             return Err(ConfigError::Heads { n_heads: self.n_heads, d_model: self.d_model });

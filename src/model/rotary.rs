@@ -84,8 +84,8 @@ mod tests {
     use super::super::shape::Details;
     use super::*;
 
-    fn theta(value: f64) -> Option<Theta> {
-        Some(Theta::try_from(value).expect("a base"))
+    fn theta(value: f64) -> Theta {
+        Theta::try_from(value).expect("a base")
     }
 
     #[test]
@@ -93,18 +93,18 @@ mod tests {
         let of = |rotary| Config { details: Details { rotary, ..Details::default() }, ..bert_base() };
         let usual = of(None);
         assert_eq!((usual.theta(false), usual.theta(true), usual.rotary_width()), (10_000.0, 10_000.0, 64));
-        let own = of(Some(Rotary { theta: theta(5e5), local_theta: None, width: Some(16) }));
+        let own = of(Some(Rotary { theta: Some(theta(5e5)), local_theta: None, width: Some(16) }));
         assert_eq!((own.theta(false), own.theta(true), own.rotary_width()), (500_000.0, 500_000.0, 16));
-        let both = of(Some(Rotary { theta: theta(160_000.0), local_theta: theta(10_000.0), width: None }));
+        let both = of(Some(Rotary { theta: Some(theta(160_000.0)), local_theta: Some(theta(10_000.0)), width: None }));
         assert_eq!((both.theta(false), both.theta(true)), (160_000.0, 10_000.0));
     }
 
     #[test]
     fn what_is_so_anyway_is_left_out() {
-        let all = Rotary { theta: theta(1e4), local_theta: theta(1e4), width: Some(64) };
+        let all = Rotary { theta: Some(theta(1e4)), local_theta: Some(theta(1e4)), width: Some(64) };
         assert_eq!(all.beyond_usual(64), None);
         assert_eq!(all.beyond_usual(128), Some(Rotary { width: Some(64), ..Rotary::default() }));
-        let local = Rotary { theta: theta(1e6), ..all };
+        let local = Rotary { theta: Some(theta(1e6)), ..all };
         assert_eq!(local.beyond_usual(64), Some(Rotary { width: None, ..local }));
     }
 

@@ -26,6 +26,7 @@ pub(super) struct Said {
     norm_place: Option<NormPlace>,
     #[serde(default, deserialize_with = "whole_or_none")]
     norms_per_layer: Option<usize>,
+    first_norm: Option<bool>,
     embedding_norm: Option<bool>,
     final_norm: Option<bool>,
     qk_norm: Option<QkNorm>,
@@ -47,7 +48,7 @@ pub(super) struct Said {
 }
 
 /// The names of these.
-pub(super) const SAID: [&str; 26] = [
+pub(super) const SAID: [&str; 27] = [
     "family",
     "gated_mlp",
     "heads",
@@ -59,6 +60,7 @@ pub(super) const SAID: [&str; 26] = [
     "norm",
     "norm_place",
     "norms_per_layer",
+    "first_norm",
     "embedding_norm",
     "final_norm",
     "qk_norm",
@@ -89,6 +91,7 @@ impl Said {
             norm: self.norm,
             norm_place: self.norm_place,
             norms_per_layer: self.norms_per_layer,
+            first_norm: self.first_norm.filter(|has| !has),
             embedding_norm: self.embedding_norm,
             final_norm: self.final_norm,
             qk_norm: self.qk_norm,

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::model::Config;
 
 /// Types of models that are computed here as transformers computes them.
-const TYPES: [&str; 6] = ["bert", "gpt2", "llama", "mistral", "phi3", "qwen3"];
+const TYPES: [&str; 7] = ["bert", "gpt2", "llama", "mistral", "modernbert", "phi3", "qwen3"];
 /// Activations that are computed as others, which cost the same.
 const OTHER_ACTIVATIONS: [&str; 2] = ["quick_gelu", "relu2"];
 
@@ -23,6 +23,13 @@ pub(super) fn differs<'a>(said: &dyn Fn(&str) -> Option<&'a Value>, config: &Con
     let is_other = if config.is_bert() { activation != "gelu" } else { OTHER_ACTIVATIONS.contains(&activation) };
     if is_other {
         return Some(format!("its activation is `{activation}`"));
+    }
+    let of_head = word("classifier_activation").filter(|of_head| *of_head != "gelu");
+    if let Some(of_head) = of_head.filter(|_| kind == "modernbert") {
+        return Some(format!("the activation of its head is `{of_head}`"));
+    }
+    if kind == "modernbert" && config.windowed().is_some_and(|window| window.global_every.is_none()) {
+        return Some("its windows are in other layers".to_owned());
     }
     if ["rope_scaling", "rope_parameters"].into_iter().filter_map(said).any(is_scaled) {
         return Some("its rotary angles are scaled".to_owned());

@@ -45,11 +45,8 @@ fn inner<'a>(keys: &Keys<'a>, part: Option<&str>, name: &str) -> Option<&'a Valu
 /// A number of a key, if there is one.
 fn number(key: &str, value: Option<&Value>) -> Result<Option<f64>, HuggingFaceError> {
     let Some(value) = value.filter(|value| !value.is_null()) else { return Ok(None) };
-    let wrong = || HuggingFaceError::Value {
-        key: key.to_owned(),
-        got: shown(value),
-        expected: "a number such as `10000.0`",
-    };
+    let wrong =
+        || HuggingFaceError::Value { key: key.to_owned(), got: shown(value), expected: "a number such as `10000.0`" };
     value.as_f64().map(Some).ok_or_else(wrong)
 }
 

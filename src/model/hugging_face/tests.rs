@@ -231,7 +231,7 @@ fn every_type_that_is_known_is_read() {
 #[test]
 fn windows_are_in_the_layers_that_a_type_says() {
     let layers = |model_type: &str, more: &str| read(&small(model_type, more)).expect(more).0.windowed();
-    let of = |layers| Some(Window { length: 8, layers });
+    let of = |layers| Some(Window { length: 8, layers, global_every: None });
     for (model_type, more, expected) in [
         ("mistral", r#", "sliding_window": 8"#, of(4)),
         ("mistral", r#", "sliding_window": null"#, None),
@@ -242,10 +242,26 @@ fn windows_are_in_the_layers_that_a_type_says() {
         ("exaone4", r#", "sliding_window": 8, "sliding_window_pattern": "LLLG""#, of(3)),
         ("olmo3", r#", "sliding_window": 8, "layer_types": ["sliding_attention", "full_attention"]"#, of(1)),
         ("gpt_neo", r#", "window_size": 8, "attention_types": [[["global", "local"], 2]]"#, of(2)),
-        ("modernbert", r#", "local_attention": 7"#, of(2)),
         ("llama", r#", "sliding_window": 8"#, None),
     ] {
         assert_eq!(layers(model_type, more), expected, "{model_type}{more}");
+    }
+    // As many tokens to both sides, and a layer in three, or in as many as its list says, sees all.
+    let modern = |length, layers, global_every| Some(Window { length, layers, global_every });
+    for (more, expected) in [
+        (r#", "local_attention": 8"#, modern(9, 2, Some(3))),
+        (r#", "local_attention": 7, "global_attn_every_n_layers": 2"#, modern(7, 2, Some(2))),
+        (
+            r#", "layer_types": ["full_attention", "sliding_attention", "sliding_attention", "sliding_attention"]"#,
+            modern(129, 3, Some(4)),
+        ),
+        (
+            r#", "layer_types": ["sliding_attention", "full_attention", "full_attention", "full_attention"]"#,
+            modern(129, 1, None),
+        ),
+        (r#", "global_attn_every_n_layers": 1"#, None),
+    ] {
+        assert_eq!(layers("modernbert", more), expected, "{more}");
     }
 }
 
@@ -287,7 +303,7 @@ fn rotary_positions_turn_as_a_file_or_its_type_says_under_all_names() {
         ("llama", r#", "rope_parameters": {"rope_theta": 0}"#, "expected a number of at least 1"),
         ("phi3", r#", "partial_rotary_factor": 1.5"#, "expected a share from 0 to 1"),
     ] {
-        let error = read(&small(model_type, more)).expect_err(part).to_string();
+        let error = read(&small(model_type, more)).expect_err(part);
         assert!(error.contains(part), "{more}: {error}");
     }
 }
