@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use candle_core::{DType, Device, Tensor};
 use greenformers::model::{
-    Arch, Bias, Config, Details, Family, Norm, Positions, QkNorm, StepShape, Window, count_params, trainable_params,
+    Arch, Bias, Config, Details, Family, Norm, Positions, QkNorm, Rotary, StepShape, Theta, Window, count_params,
+    trainable_params,
 };
 use greenformers::nn::{
     AdamW, AdamWConfig, CausalBatch, CausalLm, Gradients, Input, Model, Ops, Params, PassConfig, Tape,
@@ -49,12 +50,24 @@ fn qwen3() -> Config {
 }
 
 fn mistral() -> Config {
-    llama(Details { sliding_window: Some(Window { length: 3, layers: 2 }), ..Details::default() })
+    llama(Details { sliding_window: Some(Window { length: 3, layers: 2, global_every: None }), ..Details::default() })
 }
 
 fn phi3() -> Config {
     let details = Details { n_kv_heads: Some(1), fused_qkv: true, fused_gate: true, ..Details::default() };
     Config { n_heads: 2, ..llama(details) }
+}
+
+/// The same, of whose heads of 6 elements 4 are turned.
+fn phi3_partial() -> Config {
+    let rotary = Rotary { theta: Some(Theta::try_from(100.0).unwrap()), local_theta: None, width: Some(4) };
+    let phi3 = phi3();
+    Config { details: Details { rotary: Some(rotary), ..phi3.details }, ..phi3 }
+}
+
+fn llama_theta() -> Config {
+    let rotary = Rotary { theta: Some(Theta::try_from(500_000.0).unwrap()), ..Rotary::default() };
+    llama(Details { rotary: Some(rotary), ..Details::default() })
 }
 
 /// A decoder with what the others lack: parallel blocks, biases, plain layer norms, no positions, a head with a bias.
@@ -78,6 +91,8 @@ pub(crate) fn all() -> Vec<(&'static str, Config, &'static str)> {
         ("qwen3", qwen3(), "dense"),
         ("mistral", mistral(), "dense"),
         ("phi3", phi3(), "dense"),
+        ("phi3_partial", phi3_partial(), "dense"),
+        ("llama_theta", llama_theta(), "dense"),
         ("llama_lrt", llama(Details { n_kv_heads: Some(1), ..Details::default() }), "lrt:rank=8"),
         ("llama_lora", llama(Details::default()), "lora:rank=3,targets=qv"),
         ("gpt2_lora", gpt2(), "lora:rank=3,targets=all"),
@@ -110,6 +125,10 @@ pub(crate) fn with_wide_heads() -> Vec<(Config, &'static str)> {
         let details = Details { head_dim: Some(head_dim), ..config.details.clone() };
         Config { details, ..config }
     };
+    let of_part = |config: Config, width| {
+        let rotary = Some(Rotary { width: Some(width), ..Rotary::default() });
+        Config { details: Details { rotary, ..config.details.clone() }, ..config }
+    };
     vec![
         (Config { d_model: 192, ..gpt2() }, "dense"),
         (wide(llama(Details::default()), 64), "dense"),
@@ -118,6 +137,8 @@ pub(crate) fn with_wide_heads() -> Vec<(Config, &'static str)> {
         (wide(llama(Details::default()), 128), "dense"),
         (wide(mistral(), 128), "dense"),
         (wide(phi3(), 128), "lora:rank=2,targets=all"),
+        (of_part(wide(phi3(), 64), 16), "dense"),
+        (of_part(wide(llama(Details::default()), 128), 96), "dense"),
     ]
 }
 
@@ -230,7 +251,7 @@ fn fused_operations_of_decoders_compute_what_the_stock_composition_does_with_the
 #[test]
 fn sequences_longer_than_a_tile_see_what_the_stock_composition_sees() {
     // 300 queries are three tiles, of which a window of 130 leaves keys out on both sides.
-    let window = |length| Some(Window { length, layers: 1 });
+    let window = |length| Some(Window { length, layers: 1, global_every: None });
     for sliding_window in [None, window(130), window(1)] {
         let mut config = llama(Details { sliding_window, ..Details::default() });
         (config.max_seq_len, config.n_layers) = (300, 2);

@@ -8,11 +8,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use candle_core::cuda_backend::set_gemm_reduced_precision_f32;
 use candle_core::{DType, Device, Tensor, Var};
-use greenformers::model::Config;
+use greenformers::model::{Arch, Config};
 use greenformers::nn::ops::{AdamWRates, Dropout, Heads, Moments, Sequences, Update, adamw};
-use greenformers::nn::{AdamW, AdamWConfig, Batch, CausalLm, Ops, Params, PassConfig, Tape, open_cuda};
+use greenformers::nn::{
+    AdamW, AdamWConfig, Batch, CausalLm, ModernBertForMaskedLm, Ops, Params, PassConfig, Tape, open_cuda,
+};
 
 use crate::decoders;
+use crate::modern_bert;
 use crate::nn::{ARCHS, agrees_with_pytorch, difference, model_on, numbers, shape, tiny};
 use crate::ops::{Case, of_attention, of_causal_attention, of_classes, of_decoders, of_matrix};
 
@@ -178,6 +181,35 @@ fn losses_and_gradients_of_decoders_agree_with_the_cpu() {
             let off = norm(&off) / norm(&size);
             assert!(off < 2.0 * tolerance, "{spec} {config:?} {dtype:?}: gradients are off by {off:e}");
         }
+    }
+}
+
+#[test]
+#[ignore = "needs an NVIDIA GPU"]
+fn losses_and_gradients_of_modern_bert_agree_with_the_cpu() {
+    let gpu = gpu();
+    let config = modern_bert::with_wide_heads();
+    let run = |device: &Device, [params, dtype]: [DType; 2]| {
+        let pass = PassConfig { dtype, ops: Ops::Fused, dropout: 0.2, dropout_seed: 5 };
+        let model = ModernBertForMaskedLm::new(&config, Arch::Dense, Params::random(3, params, device)).unwrap();
+        let tape = Tape::new(pass, device);
+        let loss = model.masked_lm(&modern_bert::batch(&config, 2, device), &tape).unwrap();
+        (numbers(&loss)[0], tape.backward(&loss, None).unwrap(), model)
+    };
+    let (exact, exact_gradients, exact_model) = run(&Device::Cpu, [DType::F64; 2]);
+    let norm = |x: &[f64]| x.iter().map(|x| x * x).sum::<f64>().sqrt();
+    for (dtype, tolerance) in [(DType::F32, 1e-4), (DType::BF16, 3e-2)] {
+        let (loss, gradients, model) = run(&gpu, [DType::F32, dtype]);
+        assert!((loss / exact - 1.0).abs() < tolerance, "{dtype:?}: {loss} and {exact}");
+        let (mut off, mut size) = (Vec::new(), Vec::new());
+        for ((name, var), (_, exact_var)) in model.params().iter().zip(exact_model.params().iter()) {
+            let ours = gradients.get(var).unwrap_or_else(|| panic!("{name} has no gradient"));
+            let (ours, exact) = (numbers(ours), numbers(exact_gradients.get(exact_var).unwrap()));
+            off.extend(ours.iter().zip(&exact).map(|(a, b)| a - b));
+            size.extend(exact);
+        }
+        let off = norm(&off) / norm(&size);
+        assert!(off < 2.0 * tolerance, "{dtype:?}: gradients are off by {off:e}");
     }
 }
 

@@ -24,6 +24,7 @@ mod large_runs;
 #[cfg(late_binding)]
 mod late_binding;
 mod layouts;
+mod modern_bert;
 mod nn;
 mod ops;
 mod own_models;

@@ -224,8 +224,8 @@ pub(crate) fn of_attention(b: usize, t: usize, keys: usize, n_heads: usize, d_he
     ]
 }
 
-/// Attention as decoders have it: with fewer heads of keys, of which each query sees those before it, or of these the last, or
-/// those of its document.
+/// Attention as decoders have it, with fewer heads of keys, of which each query sees those before it, or of these the last, or those
+/// of its document; and as `ModernBERT` has it, of which each query sees those near it.
 pub(crate) fn of_causal_attention(
     b: usize,
     t: usize,
@@ -238,8 +238,11 @@ pub(crate) fn of_causal_attention(
     let start = |i: usize| u32::try_from(i % t / (t / 3 + 1 + i / t) * (t / 3 + 1 + i / t)).unwrap();
     let starts = Tensor::from_vec((0..b * t).map(start).collect::<Vec<u32>>(), (b, t), &Device::Cpu).unwrap();
     let angles = d_head.is_multiple_of(2).then(|| Arc::new(Angles::new(t, d_head, 10_000.0).unwrap()));
-    let case = |window: Option<usize>, starts: Option<Tensor>, angles: Option<Arc<Angles>>, p: f64| {
-        let sight = Sight::Causal { window };
+    // Of a head the first half, if that has pairs.
+    let of_part = |width: usize| Some(Arc::new(Angles::of_part(t, (d_head, width), 100.0).unwrap()));
+    let in_part = if d_head > 3 && (d_head / 2).is_multiple_of(2) { of_part(d_head / 2) } else { None };
+    let causal = |window: Option<usize>| Sight::Causal { window };
+    let case = |sight: Sight, starts: Option<Tensor>, angles: Option<Arc<Angles>>, p: f64| {
         let what = format!(
             "attention of {b} x {t} in {n_heads} and {n_kv_heads} heads of {d_head}, {sight:?}, documents {}, turned {}, dropout {p}",
             starts.is_some(),
@@ -253,11 +256,14 @@ pub(crate) fn of_causal_attention(
         })
     };
     vec![
-        case(None, None, None, 0.0),
-        case(None, None, angles.clone(), 0.3),
-        case(Some(t / 2 + 1), None, None, 0.0),
-        case(Some(3), Some(starts.clone()), angles, 0.0),
-        case(None, Some(starts), None, 0.3),
+        case(causal(None), None, None, 0.0),
+        case(causal(None), None, angles.clone(), 0.3),
+        case(causal(Some(t / 2 + 1)), None, None, 0.0),
+        case(causal(Some(3)), Some(starts.clone()), angles.clone(), 0.0),
+        case(causal(None), Some(starts), None, 0.3),
+        case(causal(None), None, in_part, 0.0),
+        case(Sight::Near { reach: 2 }, None, None, 0.3),
+        case(Sight::Near { reach: t / 3 }, None, angles, 0.0),
     ]
 }
 

@@ -74,6 +74,31 @@ fn a_config_json_is_profiled_dense_in_low_rank_and_with_lora() {
 }
 
 #[test]
+fn modern_bert_is_profiled_dense_and_in_low_rank_and_its_linformer_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let modern = r#"{"model_type": "modernbert", "num_hidden_layers": 4, "hidden_size": 32, "num_attention_heads": 4,
+        "intermediate_size": 48, "vocab_size": 97, "max_position_embeddings": 64, "local_attention": 8}"#;
+    fs::write(folder.path().join("config.json"), modern).unwrap();
+    let more = ["--arch", "dense", "--arch", "lrt:rank=8", "--tokens", "1M", "--batch-tokens", "1024", "--steps", "3"];
+    let profiled = json_of(&[&PROFILE[..], &["out"], &more, &["--format", "json"]].concat(), folder.path());
+    // An embedding of 97 x 32 with its norm, a last norm, the head 32 x 32 + 32 and 97 biases; a layer has 4 x 32 x 32, 3 x 32 x 48
+    // and norms of 64, of which the first layer has half.
+    let dense = 97 * 32 + 32 + 32 + 32 * 32 + 32 + 97 + 4 * (4 * 32 * 32 + 3 * 32 * 48 + 64) - 32;
+    let cells = profiled["cells"].as_array().unwrap();
+    assert_eq!(cells.len(), 2);
+    for cell in cells {
+        assert_eq!(cell["status"], "ok", "{cell}");
+        assert!(cell["peak_memory_bytes"].as_u64().unwrap() > 0 && cell["step_s"]["mid"].as_f64().unwrap() > 0.0);
+    }
+    assert_eq!(cells[0]["n_params"], dense);
+    let estimates = json_of(&["estimate", "out", "--grid", "fra", "--format", "json"], folder.path());
+    assert!(estimates["estimates"].as_array().unwrap().iter().all(|e| e["basis"] == "measured"));
+    ok(&["report", "out"], folder.path());
+    let message = fails(&[&PROFILE[..], &["refused", "--arch", "linformer:k=4"]].concat(), folder.path());
+    assert!(message.contains("see a window of them only") && message.contains("hint:"), "{message}");
+}
+
+#[test]
 fn a_model_without_a_recipe_is_profiled_and_its_estimates_ask_how_long_it_trains() {
     let folder = with_llama();
     ok(&[&PROFILE[..], &["out", "--arch", "dense", "--steps", "2"]].concat(), folder.path());

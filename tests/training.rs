@@ -46,7 +46,7 @@ fn command(folder: &Path, args: &str) -> std::process::Command {
     program
 }
 
-fn train(folder: &Path, args: &str) -> (String, String) {
+pub(crate) fn train(folder: &Path, args: &str) -> (String, String) {
     let output = command(folder, args).output().unwrap();
     assert!(output.status.success(), "{args}: {}", text(&output.stderr));
     (text(&output.stdout), text(&output.stderr))

@@ -29,10 +29,15 @@ fn tokenizer(words: &str) -> Value {
     })
 }
 
+/// The same for all words, as text.
+pub(crate) fn tokenizer_of_words() -> String {
+    tokenizer(WORDS).to_string()
+}
+
 /// A golden model with its tokenizer, in a folder of its name.
 pub(crate) fn with_tokenizer(folder: &Path, name: &str, model: &str) -> PathBuf {
     let path = checkpoint(folder, name, model);
-    fs::write(path.join("tokenizer.json"), tokenizer(WORDS).to_string()).unwrap();
+    fs::write(path.join("tokenizer.json"), tokenizer_of_words()).unwrap();
     path
 }
 
@@ -224,7 +229,7 @@ fn what_cannot_be_calibrated_is_refused_and_nothing_is_written() {
     for (model, said, part) in [
         ("llama", r#""rope_parameters": {"rope_type": "llama3", "factor": 8.0}"#, "its rotary angles are scaled"),
         ("llama", r#""rope_scaling": {"type": "linear", "factor": 2.0}"#, "its rotary angles are scaled"),
-        ("phi3", r#""partial_rotary_factor": 0.5"#, "turn a part of each head"),
+        ("phi3", r#""rope_parameters": {"full_attention": {"rope_type": "yarn"}}"#, "its rotary angles are scaled"),
         ("dense", r#""hidden_act": "relu""#, "its activation is `relu`"),
         ("gpt2", r#""scale_attn_by_inverse_layer_idx": true"#, "scaled in a way of their own"),
         (

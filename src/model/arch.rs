@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Config, Family};
+use super::{Config, Family, Positions};
 
 /// Which matrices a Linformer shares (Wang et al. 2020, §4 "Parameter sharing").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -193,6 +193,9 @@ impl Arch {
             (Self::Linformer { .. }, Family::Encoder) if config.details.latent.is_some() => {
                 Err(ArchError::Latent(self.to_string()))
             }
+            (Self::Linformer { .. }, Family::Encoder) if config.positions() == Positions::Rotary => {
+                Err(ArchError::Turned(self.to_string()))
+            }
             _ => Ok(()),
         }
     }
@@ -291,6 +294,11 @@ pub enum ArchError {
         "`{0}` shortens keys and values, and those of this model come from a latent\nhint: give `dense` or `lrt:rank=N`"
     )]
     Latent(String),
+    /// A mixture of keys stands at no position.
+    #[error(
+        "`{0}` adds up the keys of all positions, and rotary positions turn each key by the one that it has\nhint: give `dense` or `lrt:rank=N`"
+    )]
+    Turned(String),
     /// Attention without a linear of values.
     #[error("`{0}`: latent attention has no linear of values alone\nhint: give `targets=all`")]
     NoValueLinear(String),
@@ -431,18 +439,21 @@ mod tests {
     }
 
     #[test]
-    fn what_adds_up_all_positions_is_neither_causal_nor_has_it_windows_or_latents() {
+    fn what_adds_up_all_positions_is_neither_causal_nor_has_it_windows_latents_or_turned_keys() {
         use crate::model::{Details, Latent, Window};
         let bert = crate::model::config::tests::bert_base();
         let linformer = |config: &Config| "linformer:k=64".parse::<Arch>().expect("valid").check(config);
         assert_eq!(linformer(&bert), Ok(()));
         let decoder = Config { family: Family::Decoder, ..bert.clone() };
         assert!(matches!(linformer(&decoder), Err(ArchError::NotCausal(_))));
-        let details = Details { sliding_window: Some(Window { length: 9, layers: 1 }), ..Details::default() };
+        let details =
+            Details { sliding_window: Some(Window { length: 9, layers: 1, global_every: None }), ..Details::default() };
         assert!(matches!(linformer(&Config { details, ..bert.clone() }), Err(ArchError::Windowed(_))));
         let latent = Latent { q_rank: None, kv_rank: 5, nope: 4, rope: 2, value: 1 };
         let details = Details { latent: Some(latent), ..Details::default() };
-        assert!(matches!(linformer(&Config { details, ..bert }), Err(ArchError::Latent(_))));
+        assert!(matches!(linformer(&Config { details, ..bert.clone() }), Err(ArchError::Latent(_))));
+        let details = Details { positions: Some(Positions::Rotary), ..Details::default() };
+        assert!(matches!(linformer(&Config { details, ..bert }), Err(ArchError::Turned(_))));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Which shapes can be.
 
 use super::config::{Config, MAX_EXPERTS, MAX_HEADS, MAX_LAYERS, MAX_ROWS, MAX_WIDTH};
-use super::shape::Positions;
+use super::shape::{Positions, Window};
 
 /// A shape that cannot be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -92,10 +92,16 @@ impl Config {
         ] {
             dimension(name, value, 0, most)?;
         }
+        if let Some((window, every)) = d.sliding_window.and_then(|w| Some((w, w.global_every?))) {
+            dimension("global_every` of `sliding_window", Some(every), 1, MAX_LAYERS)?;
+            let layers = Window::layers_but_every(self.n_layers, every);
+            dimension("layers` of `sliding_window", Some(window.layers), layers, layers)?;
+        }
         if d.head_dim.is_none() && d.latent.is_none() && !self.d_model.is_multiple_of(self.n_heads) {
             return Err(ConfigError::Heads { n_heads: self.n_heads, d_model: self.d_model });
         }
         dimension("d_model` / `n_heads", Some(self.d_head()), 1, MAX_WIDTH)?;
+        dimension("width` of `rotary", d.rotary.and_then(|r| r.width), 1, self.d_head())?;
         if !self.n_heads.is_multiple_of(self.n_kv_heads()) {
             return Err(ConfigError::KvHeads { n_kv_heads: self.n_kv_heads(), n_heads: self.n_heads });
         }

@@ -8,6 +8,8 @@ use super::{Config, Family};
 pub enum Computed {
     /// The layers of BERT, with its heads.
     Bert,
+    /// Those of ModernBERT, with its masked-LM head.
+    ModernBert,
     /// Those of a decoder as GPT-2 or Llama.
     Decoder,
 }
@@ -26,36 +28,67 @@ impl Config {
         if self.is_bert() {
             return Ok(Computed::Bert);
         }
-        if self.family == Family::Encoder {
-            return Err(NotComputed("it is an encoder that is not built as BERT is"));
-        }
-        match self.beyond_decoders() {
-            Some(what) => Err(NotComputed(what)),
-            None => Ok(Computed::Decoder),
-        }
+        let (beyond, computed) = match self.family {
+            Family::Encoder => (self.beyond_modern_bert(), Computed::ModernBert),
+            Family::Decoder => (self.beyond_decoders(), Computed::Decoder),
+        };
+        beyond.map_or(Ok(computed), |what| Err(NotComputed(what)))
+    }
+
+    /// What an encoder has that ModernBERT has not (Warner et al. 2024, arXiv 2412.13663), or the other way round.
+    fn beyond_modern_bert(&self) -> Option<&'static str> {
+        let details = &self.details;
+        let is_modern = self.positions() == Positions::Rotary
+            && self.norm_place() == NormPlace::Pre
+            && details.first_norm == Some(false)
+            && self.norms_per_layer() == 2
+            && self.has_embedding_norm()
+            && self.has_final_norm()
+            && self.heads() == Heads::MaskedLm
+            && self.gated_mlp
+            && details.fused_qkv
+            && details.fused_gate
+            && self.type_vocab_size == 0;
+        let found = [
+            (!is_modern, "it is an encoder that is built neither as BERT nor as ModernBERT is"),
+            (details.qk_norm.is_some(), "its queries and keys are normalised"),
+            (
+                self.windowed().is_some_and(|window| window.length.is_multiple_of(2)),
+                "its windows reach further to one side than to the other",
+            ),
+            (details.position_scores.is_some(), "its scores depend on a table of relative positions"),
+        ];
+        found.into_iter().chain(self.beyond_all()).find_map(|(is_so, what)| is_so.then_some(what))
     }
 
     /// What a decoder has that those of GPT-2 and Llama have not.
     fn beyond_decoders(&self) -> Option<&'static str> {
-        let details = &self.details;
         let is_turned = matches!(self.positions(), Positions::Learned | Positions::Rotary | Positions::None);
         let found = [
-            (details.experts.is_some(), "it is a mixture of experts"),
-            (details.latent.is_some(), "its attention is latent"),
             (!is_turned, "its positions are neither learned nor rotary"),
-            (
-                self.positions() == Positions::Rotary && !self.d_head().is_multiple_of(2),
-                "its rotary positions turn pairs, and its heads have an odd width",
-            ),
             (self.norm_place() == NormPlace::Post, "its norms stand after its blocks"),
             (!matches!(self.norms_per_layer(), 1 | 2), "its layers have more than two norms"),
+            (self.details.first_norm == Some(false), "its first layer has a norm less than the others"),
             (self.has_embedding_norm(), "the sum of its embeddings is normalised"),
             (self.heads() != Heads::Causal, "its head is more than a linear over the vocabulary"),
+        ];
+        self.beyond_all().into_iter().chain(found).find_map(|(is_so, what)| is_so.then_some(what))
+    }
+
+    /// What no model that is computed has.
+    fn beyond_all(&self) -> [(bool, &'static str); 6] {
+        let details = &self.details;
+        [
+            (details.experts.is_some(), "it is a mixture of experts"),
+            (details.latent.is_some(), "its attention is latent"),
+            (
+                self.positions() == Positions::Rotary && !self.rotary_width().is_multiple_of(2),
+                "its rotary positions turn pairs, and of its heads they turn an odd width",
+            ),
             (details.d_embedding.is_some_and(|d| d != self.d_model), "its embeddings are narrower than its layers"),
             (details.distinct_layers.is_some_and(|n| n != self.n_layers), "its layers share their weights"),
             (!details.extra.is_empty(), "it has parameters beside those of its blocks"),
-        ];
-        found.into_iter().find_map(|(is_so, what)| is_so.then_some(what))
+        ]
     }
 }
 
@@ -80,5 +113,22 @@ mod tests {
         let alibi = Details { positions: Some(Positions::Alibi), ..Details::default() };
         assert!(why(decoder(alibi)).contains("neither learned nor rotary"));
         assert!(why(Config { gated_mlp: true, ..bert_base() }).contains("encoder"));
+    }
+
+    #[test]
+    fn modern_bert_is_computed_and_what_is_like_it_says_why_not() {
+        let of = |json: &str| crate::model::read_hugging_face(json.as_bytes()).expect("valid").0;
+        let modern = of(r#"{"model_type": "modernbert"}"#);
+        assert_eq!(modern.computed(), Ok(Computed::ModernBert));
+        let why = |details| {
+            let config = Config { details, ..modern.clone() };
+            config.computed().expect_err("not computed").to_string()
+        };
+        let even = modern.details.sliding_window.map(|window| crate::model::Window { length: 128, ..window });
+        assert!(why(Details { sliding_window: even, ..modern.details.clone() }).contains("further to one side"));
+        assert!(why(Details { first_norm: None, ..modern.details.clone() }).contains("nor as ModernBERT"));
+        assert!(why(Details { distinct_layers: Some(2), ..modern.details.clone() }).contains("share their weights"));
+        let decoder = of(r#"{"model_type": "modernbert-decoder"}"#).computed();
+        assert!(decoder.expect_err("not computed").to_string().contains("a norm less"));
     }
 }

@@ -128,6 +128,13 @@ impl Config {
         self.details.norms_per_layer.unwrap_or(2)
     }
 
+    /// Norms of the residual stream in all layers that have weights of their own.
+    #[must_use]
+    pub fn norms_of_layers(&self) -> usize {
+        let all = self.distinct_layers().saturating_mul(self.norms_per_layer());
+        all.saturating_sub(usize::from(self.details.first_norm == Some(false)))
+    }
+
     /// Whether the sum of the embeddings is normalised.
     #[must_use]
     pub fn has_embedding_norm(&self) -> bool {
@@ -179,6 +186,15 @@ impl Config {
         self.details.sliding_window.map(layers).filter(|w| w.layers > 0)
     }
 
+    /// Whether the attention of a layer has a window.
+    #[must_use]
+    pub fn has_window(&self, layer: usize) -> bool {
+        self.windowed().is_some_and(|window| match window.global_every {
+            Some(every) => !layer.is_multiple_of(every.max(1)),
+            None => layer < window.layers,
+        })
+    }
+
     /// Whether it is built as BERT is, which this program's own layers compute. Which of the heads it has, and how many rows of
     /// positions, makes no difference to a step.
     #[must_use]
@@ -191,6 +207,7 @@ impl Config {
             norm: self.details.norm.filter(|n| *n != Norm::Layer),
             norm_place: self.details.norm_place.filter(|p| *p != NormPlace::Post),
             norms_per_layer: self.details.norms_per_layer.filter(|n| *n != 2),
+            first_norm: self.details.first_norm.filter(|has| !has),
             embedding_norm: self.details.embedding_norm.filter(|has| !has),
             final_norm: self.details.final_norm.filter(|has| *has),
             tied_head: self.details.tied_head.filter(|tied| !tied),
@@ -210,7 +227,10 @@ impl Config {
             usize::try_from(scaled).unwrap_or(usize::MAX)
         };
         if let Some(window) = &mut self.details.sliding_window {
-            window.layers = share(window.layers);
+            window.layers = match window.global_every {
+                Some(every) => Window::layers_but_every(n_layers, every),
+                None => share(window.layers),
+            };
         }
         if let Some(layers) = self.details.experts.as_mut().and_then(|e| e.layers.as_mut()) {
             *layers = share(*layers);
@@ -302,7 +322,7 @@ pub(super) mod tests {
     #[test]
     fn two_depths_stand_for_all_layers_and_keep_the_share_of_windows() {
         let depths = |n_layers, windows: Option<usize>| {
-            let sliding_window = windows.map(|layers| Window { length: 9, layers });
+            let sliding_window = windows.map(|layers| Window { length: 9, layers, global_every: None });
             Config { n_layers, details: Details { sliding_window, ..Details::default() }, ..bert_base() }.usual_depths()
         };
         assert_eq!(
@@ -316,11 +336,31 @@ pub(super) mod tests {
     #[test]
     fn fewer_layers_keep_their_share_of_windows_and_experts_and_more_positions_their_offset() {
         let mut model = bert_base();
-        model.details.sliding_window = Some(Window { length: 64, layers: 8 });
+        model.details.sliding_window = Some(Window { length: 64, layers: 8, global_every: None });
         model.details.n_positions = Some(514);
         let small = model.with_layers(3).with_room_for(600);
-        assert_eq!(small.windowed(), Some(Window { length: 64, layers: 2 }));
+        assert_eq!(small.windowed(), Some(Window { length: 64, layers: 2, global_every: None }));
         assert_eq!((small.max_seq_len, small.details.n_positions), (600, Some(602)));
+    }
+
+    #[test]
+    fn windows_are_in_the_first_layers_or_in_all_but_each_so_many_th() {
+        let of = |n_layers, window| {
+            let details = Details { sliding_window: Some(window), ..Details::default() };
+            Config { details, ..bert_base() }.with_layers(n_layers)
+        };
+        let with = |config: &Config| (0..config.n_layers).map(|i| config.has_window(i)).collect::<Vec<_>>();
+        // 8 of 12 layers, and in 4 as large a share.
+        let first = of(4, Window { length: 9, layers: 8, global_every: None });
+        assert_eq!(with(&first), [true, true, true, false]);
+        let every = Window { length: 9, layers: 8, global_every: Some(3) };
+        assert_eq!(with(&of(5, every)), [false, true, true, false, true]);
+        assert_eq!([22, 5, 1].map(|n| of(n, every).windowed().map_or(0, |w| w.layers)), [14, 3, 0]);
+        assert!(of(3, every).check().is_ok());
+        let wrong = Window { layers: 7, ..every };
+        let details = Details { sliding_window: Some(wrong), ..Details::default() };
+        let error = Config { details, ..bert_base() }.check().expect_err("8 layers").to_string();
+        assert!(error.contains("`layers` of `sliding_window` is 7"), "{error}");
     }
 
     #[test]

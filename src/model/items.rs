@@ -74,8 +74,7 @@ pub fn parameters(config: &Config) -> Vec<Item> {
     let mut list = embeddings(config);
     list.extend(attention(config));
     list.extend(feed_forward(config));
-    let norms = config.distinct_layers().saturating_mul(config.norms_per_layer());
-    list.push(norm(config, "norms of layers", Place::Layer, norms, config.d_model));
+    list.push(norm(config, "norms of layers", Place::Layer, config.norms_of_layers(), config.d_model));
     if config.has_final_norm() {
         list.push(norm(config, "last norm", Place::Layer, 1, config.d_model));
     }

@@ -16,6 +16,7 @@ mod ops;
 mod params;
 mod peak;
 mod read;
+mod rotary;
 mod said;
 mod shape;
 
@@ -32,4 +33,5 @@ pub use operators::{forward_operators, operators, train_step_flop};
 pub use ops::{Ops, UnknownOps};
 pub use params::{NoValueLinear, active_params, count_params, embedding_params, lora_params, trainable_params};
 pub use peak::{head_tile_rows, peak_of_forward_pass, peak_of_train_step};
+pub use rotary::{Rotary, Theta, ThetaError};
 pub use shape::{Bias, Details, Experts, Heads, Latent, Norm, NormPlace, PositionScores, Positions, QkNorm, Window};

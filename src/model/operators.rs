@@ -20,11 +20,14 @@ pub fn forward_operators(config: &Config, arch: Arch, shape: StepShape) -> Vec<O
 #[must_use]
 pub fn operators(config: &Config, arch: Arch, shape: StepShape, kernel: AttentionKernel) -> Vec<Operator> {
     let layers = config.n_layers as u64;
-    let (d, norms) = (config.d_model, config.norms_per_layer() as u64);
+    let d = config.d_model;
+    // Layers that share their weights run their norms each.
+    let first = u64::from(config.details.first_norm == Some(false));
+    let norms = (config.norms_per_layer() as u64 * layers).saturating_sub(first);
     let tokens = shape.batch_size * shape.seq_len;
     let mut list = vec![
         Operator::element_wise(OperatorKind::Embedding, "embeddings", 1, (tokens, d), 5),
-        Operator::element_wise(OperatorKind::LayerNorm, "layer norm", norms * layers + 1, (tokens, d), 3),
+        Operator::element_wise(OperatorKind::LayerNorm, "layer norm", norms + 1, (tokens, d), 3),
         Operator::element_wise(OperatorKind::Residual, "dropout and residual", 2 * layers, (tokens, d), 4),
     ];
     list.extend(activations(config, tokens));
@@ -337,7 +340,7 @@ mod tests {
     #[test]
     fn windows_multiply_their_band_in_the_layers_that_have_them() {
         let mut model = tiny_llama();
-        model.details.sliding_window = Some(Window { length: 2, layers: 1 });
+        model.details.sliding_window = Some(Window { length: 2, layers: 1, global_every: None });
         let shape = StepShape { batch_size: 1, seq_len: 8, masked_per_seq: 8 };
         let of = |kernel| {
             let list = listed(&operators(&model, Arch::Dense, shape, kernel));
@@ -348,7 +351,7 @@ mod tests {
         assert_eq!(of(AttentionKernel::Counted), counted);
         // Scores that are written are all computed.
         assert_eq!(of(AttentionKernel::Composed), ["attention scores: 2 of 2 x 8 x 8 x 3, 224"]);
-        model.details.sliding_window = Some(Window { length: 8, layers: 2 });
+        model.details.sliding_window = Some(Window { length: 8, layers: 2, global_every: None });
         let whole = forward_operators(&model, Arch::Dense, shape);
         assert_eq!(whole, forward_operators(&tiny_llama(), Arch::Dense, shape), "a window that sees all");
     }

@@ -2,7 +2,7 @@
 
 use super::arch::{LoraTargets, Order};
 use super::memory::bytes;
-use super::{Arch, Config, Family, StepShape, count_params, trainable_params};
+use super::{Arch, Computed, Config, Family, StepShape, count_params, trainable_params};
 use crate::units::DType;
 
 /// Bytes of the logits that the head of a decoder computes at a time: enough rows that reading the weight costs little beside the
@@ -26,8 +26,8 @@ pub fn head_tile_rows(rows: usize, classes: usize, element_bytes: usize) -> usiz
 /// and an inner activation for each linear of LRT. A Linformer whose input is projected keeps neither keys nor values.
 #[must_use]
 pub fn peak_of_train_step(config: &Config, arch: Arch, shape: StepShape, dtype: DType) -> u64 {
-    if config.family == Family::Decoder {
-        return peak_of_decoder_step(config, arch, shape, dtype);
+    if is_pre_norm(config) {
+        return peak_of_pre_norm_step(config, arch, shape, dtype);
     }
     let StepShape { batch_size, seq_len, masked_per_seq } = shape;
     let tokens = (batch_size * seq_len) as u128;
@@ -49,8 +49,8 @@ pub fn peak_of_train_step(config: &Config, arch: Arch, shape: StepShape, dtype: 
 /// takes.
 #[must_use]
 pub fn peak_of_forward_pass(config: &Config, arch: Arch, shape: StepShape, dtype: DType) -> u64 {
-    if config.family == Family::Decoder {
-        return peak_of_decoder_pass(config, arch, shape, dtype);
+    if is_pre_norm(config) {
+        return peak_of_pre_norm_pass(config, arch, shape, dtype);
     }
     let tokens = (shape.batch_size * shape.seq_len) as u128;
     let (d, d_ff) = (config.d_model as u128, config.d_ff as u128);
@@ -61,10 +61,15 @@ pub fn peak_of_forward_pass(config: &Config, arch: Arch, shape: StepShape, dtype
     bytes(pass.max(2 * 4 * d * config.vocab_size as u128))
 }
 
-/// The numbers that a layer of a decoder keeps for each token: the inputs of both norms, of both blocks and of all products
+/// Whether its layers are those of decoders and of `ModernBERT`, with norms before their blocks.
+fn is_pre_norm(config: &Config) -> bool {
+    config.family == Family::Decoder || config.computed() == Ok(Computed::ModernBert)
+}
+
+/// The numbers that such a layer keeps for each token: the inputs of both norms, of both blocks and of all products
 /// with weights that are trained, what attention is computed of, and the inner activations; and the narrow activations of LRT
 /// and LoRA. A linear that LoRA leaves as it is needs its input for no gradient.
-fn decoder_layer(config: &Config, arch: Arch) -> u128 {
+fn pre_norm_layer(config: &Config, arch: Arch) -> u128 {
     let (d, d_ff, d_head) = (config.d_model, config.d_ff, config.d_head());
     let (queries, keys) = (config.n_heads * d_head, config.n_kv_heads() * d_head);
     let ways_in = 1 + usize::from(config.gated_mlp);
@@ -82,12 +87,16 @@ fn decoder_layer(config: &Config, arch: Arch) -> u128 {
     (2 * d + queries + 2 * keys + qk_norm + ways_in * d_ff + products + narrow).saturating_sub(parallel) as u128
 }
 
-/// Bytes of the logits that are there at a time: in f32 those of a tile; in 16 bits, in which a GPU computes, all of them, and where
-/// a gradient follows that as well.
-fn logits(config: &Config, tokens: usize, dtype: DType, times: usize) -> u128 {
-    let (rows, width) = match dtype.bytes() {
-        2 => (times * tokens, 2),
-        _ => (head_tile_rows(tokens, config.vocab_size, 4), 4),
+/// Bytes of the logits that are there at a time. Of a decoder, in f32 those of a tile; in 16 bits, in which a GPU computes, all of them,
+/// and where a gradient follows that as well. Of an encoder those of the masked positions: scores, and where a gradient follows
+/// probabilities and that as well.
+fn logits(config: &Config, shape: StepShape, dtype: DType, is_train: bool) -> u128 {
+    let tokens = shape.batch_size * shape.seq_len;
+    let width = usize::try_from(dtype.bytes()).unwrap_or(4);
+    let rows = match (config.family, width) {
+        (Family::Encoder, _) => shape.batch_size * shape.masked_per_seq * if is_train { 3 } else { 1 },
+        (Family::Decoder, 2) => tokens * if is_train { 2 } else { 1 },
+        (Family::Decoder, _) => head_tile_rows(tokens, config.vocab_size, 4),
     };
     (rows * config.vocab_size * width) as u128
 }
@@ -97,23 +106,24 @@ fn weights(config: &Config, arch: Arch, dtype: DType) -> u128 {
     u128::from(count_params(config, arch)) * if dtype.bytes() == 2 { 6 } else { 4 }
 }
 
-/// Peak of a decoder's train step: weights, and moments of those that are trained; and the larger of what there is in the head,
+/// Peak of the train step of such a model: weights, and moments of those that are trained; and the larger of what there is in the head,
 /// all activations, logits, and the gradients of the head's weight and input, and of all gradients at the end.
-fn peak_of_decoder_step(config: &Config, arch: Arch, shape: StepShape, dtype: DType) -> u64 {
+fn peak_of_pre_norm_step(config: &Config, arch: Arch, shape: StepShape, dtype: DType) -> u64 {
     let n = shape.batch_size * shape.seq_len;
     let (tokens, d) = (n as u128, config.d_model as u128);
     let (width, trained) = (u128::from(dtype.bytes()), u128::from(trainable_params(config, arch)));
     let is_frozen = matches!(arch, Arch::Lora { .. });
     let of_head = if is_frozen { 0 } else { 4 * d * config.vocab_size as u128 };
-    // The embeddings' sum, the last norm's input and output, and the gradient for it.
-    let around = tokens * width * d * 3;
-    let activations = tokens * width * decoder_layer(config, arch) * config.n_layers as u128;
-    let in_head = activations + around + of_head + logits(config, n, dtype, 2);
+    // The embeddings' sum, the last norm's input and output, and the gradient for it. A first layer without a norm keeps none's input.
+    let first = u128::from(config.details.first_norm == Some(false));
+    let around = tokens * width * d * (3 - first);
+    let activations = tokens * width * pre_norm_layer(config, arch) * config.n_layers as u128;
+    let in_head = activations + around + of_head + logits(config, shape, dtype, true);
     bytes(weights(config, arch, dtype) + 8 * trained + in_head.max(4 * trained))
 }
 
 /// The same of its forward pass alone: the weights, and the widest place of a layer or the head.
-fn peak_of_decoder_pass(config: &Config, arch: Arch, shape: StepShape, dtype: DType) -> u64 {
+fn peak_of_pre_norm_pass(config: &Config, arch: Arch, shape: StepShape, dtype: DType) -> u64 {
     let n = shape.batch_size * shape.seq_len;
     let d_head = config.d_head();
     let (queries, keys) = (config.n_heads * d_head, config.n_kv_heads() * d_head);
@@ -121,7 +131,7 @@ fn peak_of_decoder_pass(config: &Config, arch: Arch, shape: StepShape, dtype: DT
     let attention = 2 * config.d_model + 4 * queries + 3 * keys;
     let width = usize::try_from(dtype.bytes()).unwrap_or(4);
     let in_layer = (n * width * block.max(attention)) as u128;
-    let in_head = (n * width * 2 * config.d_model) as u128 + logits(config, n, dtype, 1);
+    let in_head = (n * width * 2 * config.d_model) as u128 + logits(config, shape, dtype, false);
     // While a matrix is drawn it is there twice: the embedding comes first, and a head of its own last.
     let matrix = 4 * config.d_model as u128 * config.vocab_size as u128;
     let drawing = if config.is_tied() { 2 * matrix } else { 4 * u128::from(count_params(config, arch)) + matrix };
@@ -172,6 +182,28 @@ mod tests {
             let (config, arch, shape) = of(arch, layers, shape);
             let ratio = peak_of_forward_pass(&config, arch, shape, DType::F32) as f64 / measured;
             assert!((0.97..1.03).contains(&ratio), "{arch}, {layers} layers, {shape:?}: {ratio}");
+        }
+    }
+
+    /// Peaks that were measured on a CPU with the shapes of ModernBERT-base and fewer layers.
+    #[test]
+    fn steps_of_modern_bert_take_the_memory_that_they_were_seen_to_take() {
+        for (arch, layers, (batch_size, seq_len, masked_per_seq), is_train, measured) in [
+            ("dense", 3, (2, 512, 77), true, 1_036_407_317.0),
+            ("lrt:rank=256", 3, (2, 512, 77), true, 987_670_641.0),
+            ("dense", 3, (1, 2048, 308), true, 1_259_295_661.0),
+            ("dense", 6, (2, 512, 77), true, 1_334_958_419.0),
+            ("lora:rank=16,targets=all", 3, (2, 512, 77), true, 420_608_116.0),
+            ("dense", 3, (2, 512, 77), false, 309_461_977.0),
+            ("dense", 3, (1, 2048, 308), false, 309_461_977.0),
+        ] {
+            let json = format!(r#"{{"model_type": "modernbert", "num_hidden_layers": {layers}}}"#);
+            let (config, _) = crate::model::read_hugging_face(json.as_bytes()).expect("valid");
+            let arch: Arch = arch.parse().expect("an architecture");
+            let shape = StepShape { batch_size, seq_len, masked_per_seq };
+            let of = if is_train { peak_of_train_step } else { peak_of_forward_pass };
+            let ratio = of(&config, arch, shape, DType::F32) as f64 / measured;
+            assert!((0.97..1.06).contains(&ratio), "{arch}, {layers} layers, {shape:?}, {is_train}: {ratio}");
         }
     }
 

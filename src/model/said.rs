@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use super::config::Family;
 use super::extra::Extra;
+use super::rotary::Rotary;
 use super::shape::{Bias, Details, Experts, Heads, Latent, Norm, NormPlace, PositionScores, Positions, QkNorm, Window};
 use crate::units::whole_or_none;
 
@@ -25,10 +26,12 @@ pub(super) struct Said {
     norm_place: Option<NormPlace>,
     #[serde(default, deserialize_with = "whole_or_none")]
     norms_per_layer: Option<usize>,
+    first_norm: Option<bool>,
     embedding_norm: Option<bool>,
     final_norm: Option<bool>,
     qk_norm: Option<QkNorm>,
     positions: Option<Positions>,
+    rotary: Option<Rotary>,
     #[serde(default, deserialize_with = "whole_or_none")]
     n_positions: Option<usize>,
     position_scores: Option<PositionScores>,
@@ -45,7 +48,7 @@ pub(super) struct Said {
 }
 
 /// The names of these.
-pub(super) const SAID: [&str; 25] = [
+pub(super) const SAID: [&str; 27] = [
     "family",
     "gated_mlp",
     "heads",
@@ -57,10 +60,12 @@ pub(super) const SAID: [&str; 25] = [
     "norm",
     "norm_place",
     "norms_per_layer",
+    "first_norm",
     "embedding_norm",
     "final_norm",
     "qk_norm",
     "positions",
+    "rotary",
     "n_positions",
     "position_scores",
     "biases",
@@ -86,10 +91,12 @@ impl Said {
             norm: self.norm,
             norm_place: self.norm_place,
             norms_per_layer: self.norms_per_layer,
+            first_norm: self.first_norm.filter(|has| !has),
             embedding_norm: self.embedding_norm,
             final_norm: self.final_norm,
             qk_norm: self.qk_norm,
             positions: self.positions,
+            rotary: self.rotary,
             n_positions: self.n_positions,
             position_scores: self.position_scores,
             biases: self.biases,

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::extra::Extra;
+use super::rotary::Rotary;
 use crate::units::{whole, whole_or_none};
 
 /// What turns the last layer into scores of tokens.
@@ -108,6 +109,17 @@ pub struct Window {
     /// In how many of the layers.
     #[serde(deserialize_with = "whole")]
     pub layers: usize,
+    /// That each so many-th layer, the first among them, is one of those without; if not given, those with a window are the first.
+    #[serde(default, deserialize_with = "whole_or_none", skip_serializing_if = "Option::is_none")]
+    pub global_every: Option<usize>,
+}
+
+impl Window {
+    /// Of how many of `n_layers` layers each `every`-th, the first among them, has no window, and the others have one.
+    #[must_use]
+    pub fn layers_but_every(n_layers: usize, every: usize) -> usize {
+        n_layers - n_layers.div_ceil(every.max(1))
+    }
 }
 
 /// Feed-forward blocks of which a router picks a few for each token (Shazeer et al. 2017).
@@ -209,6 +221,9 @@ pub struct Details {
     /// Norms of the residual stream in a layer; 2.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub norms_per_layer: Option<usize>,
+    /// Whether the first layer has a norm before its attention; it has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_norm: Option<bool>,
     /// Whether the sum of the embeddings is normalised: in an encoder whose norms stand after their blocks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub embedding_norm: Option<bool>,
@@ -221,6 +236,9 @@ pub struct Details {
     /// `learned`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub positions: Option<Positions>,
+    /// What rotary positions are beyond the usual; nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rotary: Option<Rotary>,
     /// Rows of the table of positions; `max_seq_len`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub n_positions: Option<usize>,

@@ -1,15 +1,13 @@
 //! Self-attention over all tokens, or over a Linformer's shortened keys and values.
 
-use candle_core::{D, DType, Tensor};
+use candle_core::{D, Tensor};
 
 use super::linear::{Linear, Make, Weights};
+use super::masked::scores_of_padding;
 use super::ops::{Heads, Sequences};
 use super::params::Init;
 use super::{NnError, Params, Tape};
 use crate::model::{Arch, Config, Order, Share};
-
-/// Added to the scores of padding: far below any score, and finite in half precision.
-const MASKED_SCORE: f64 = -1e4;
 
 /// The matrices that shorten keys (E) and values (F).
 #[derive(Clone)]
@@ -100,7 +98,7 @@ impl Attention {
         let (k, v) = self.keys_and_values(x, mask, tape)?;
         // A Linformer's keys are mixtures of tokens: padding is taken out before they are mixed.
         let bias = match (mask, &self.projection) {
-            (Some(mask), None) => Some(((mask.to_dtype(DType::F32)? - 1.0)? * -MASKED_SCORE)?),
+            (Some(mask), None) => Some(scores_of_padding(mask)?),
             _ => None,
         };
         let heads = Heads::of(self.n_heads, tape.pass().dropout(place));

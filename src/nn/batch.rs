@@ -39,7 +39,8 @@ impl Batch {
         };
         let tokens = batch_size * seq_len;
         let input_ids = draw(tokens, config.vocab_size);
-        let token_type_ids = draw(tokens, config.type_vocab_size);
+        // A model without segments reads none.
+        let token_type_ids = draw(tokens, config.type_vocab_size.max(1));
         let masked_labels = draw(batch_size * masked_per_seq, config.vocab_size);
         let next_sentence_labels = draw(batch_size, 2);
         let masked_positions: Vec<u32> = (0..batch_size)

@@ -7,6 +7,7 @@ use candle_core::Tensor;
 
 use super::encoder::Encoder;
 use super::linear::{LayerNorm, Linear};
+use super::masked::{first_rows, masked_rows};
 use super::params::Init;
 use super::{Batch, NnError, Params, Tape};
 use crate::model::{Arch, Config};
@@ -153,21 +154,14 @@ impl BertForPreTraining {
         let hidden = self.encode(batch, tape)?;
         let (b, t, d) = hidden.dims3()?;
         let hidden = tape.reshape(&hidden, &[b * t, d])?;
-        let offsets: Vec<u32> = (0..b).map(|i| u32::try_from(i * t).unwrap_or(u32::MAX)).collect();
-        let offsets = Tensor::from_vec(offsets, b, hidden.device())?;
+        let offsets = first_rows([b, t], &hidden)?;
         Ok((hidden, offsets))
     }
 
     /// # Shapes
     /// hidden `(B T, D)`, offsets `(B)`; result `(B M, V)`.
-    fn masked_logits(
-        &self,
-        batch: &Batch,
-        (hidden, offsets): (&Tensor, &Tensor),
-        tape: &Tape,
-    ) -> Result<Tensor, NnError> {
-        let rows = batch.masked_positions.broadcast_add(&offsets.unsqueeze(1)?)?.flatten_all()?;
-        let masked = tape.gather(&[(hidden, &rows)])?; // (B M, D)
+    fn masked_logits(&self, batch: &Batch, of: (&Tensor, &Tensor), tape: &Tape) -> Result<Tensor, NnError> {
+        let masked = masked_rows(batch, of, tape)?; // (B M, D)
         let masked = self.transform_norm.forward(&tape.gelu(&self.transform.forward(&masked, tape)?)?, tape)?;
         Ok(tape.linear(&masked, &self.body.word, Some(&self.decoder_bias))?)
     }

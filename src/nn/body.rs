@@ -4,6 +4,7 @@ use candle_core::Tensor;
 
 use super::bert::Bert;
 use super::decoder::Decoder;
+use super::modern_bert::ModernBert;
 use super::{CausalBatch, NnError, Params, Tape};
 use crate::model::{Arch, Computed, Config};
 
@@ -15,6 +16,7 @@ pub struct Body {
 
 enum Layers {
     Bert(Bert),
+    ModernBert(ModernBert),
     Decoder(Decoder),
 }
 
@@ -27,6 +29,7 @@ impl Body {
         let p = &mut params;
         let layers = match config.computed()? {
             Computed::Bert => Layers::Bert(Bert::new(p, config, arch)?),
+            Computed::ModernBert => Layers::ModernBert(ModernBert::new(p, config, arch)?),
             Computed::Decoder => Layers::Decoder(Decoder::new(p, config, arch)?),
         };
         Ok(Self { layers, params })
@@ -38,10 +41,10 @@ impl Body {
         &self.params
     }
 
-    /// The hidden states after the last layer, and after the norm that a decoder has there.
+    /// The hidden states after the last layer, and after the norm that a decoder and `ModernBERT` have there.
     ///
     /// # Shapes
-    /// ids and segments `(B, T)`, of u32; a decoder has no segments. Result `(B, T, D)`.
+    /// ids and segments `(B, T)`, of u32; BERT alone has segments. Result `(B, T, D)`.
     ///
     /// # Errors
     /// If the sequences are longer than the model takes, or memory runs out.
@@ -50,6 +53,7 @@ impl Body {
         tape.freeze(self.params.frozen());
         match &self.layers {
             Layers::Bert(bert) => bert.forward(ids, segments, None, tape),
+            Layers::ModernBert(model) => model.forward(ids, None, tape),
             Layers::Decoder(decoder) => {
                 // Labels are for the loss alone.
                 let batch =

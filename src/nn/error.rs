@@ -15,6 +15,9 @@ pub enum NnError {
     /// The model is no BERT.
     #[error("the model is not built as BERT is")]
     NotBert,
+    /// The model is no `ModernBERT`.
+    #[error("the model is not built as ModernBERT is")]
+    NotModernBert,
     /// The model is built as none that is computed.
     #[error("the model is estimated, not computed: {0}")]
     NotComputed(#[from] NotComputed),

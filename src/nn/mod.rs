@@ -1,4 +1,4 @@
-//! Training in candle: BERT's pre-training and decoders as GPT-2 and Llama, dense, low-rank (LRT), as Linformer where they are
+//! Training in candle: BERT's pre-training, `ModernBERT`'s, and decoders as GPT-2 and Llama, dense, low-rank (LRT), as Linformer where they are
 //! encoders, and with LoRA, with their real forward and backward passes.
 //!
 //! Weights are f32 and carry the names of Hugging Face's models; activations have the compute dtype, as under PyTorch's autocast.
@@ -14,7 +14,9 @@ mod encoder;
 mod error;
 mod linear;
 mod linears;
+mod masked;
 mod model;
+mod modern_bert;
 pub mod ops;
 mod optimizer;
 mod params;
@@ -30,6 +32,7 @@ pub use decoder::CausalLm;
 pub use error::NnError;
 pub use linears::{Fused, LayerLinear};
 pub use model::{Input, Model, linears};
+pub use modern_bert::ModernBertForMaskedLm;
 pub use ops::Gradients;
 #[cfg(feature = "cuda")]
 pub use ops::{CudaError, load_cuda, open_cuda};

@@ -3,13 +3,15 @@
 use candle_core::{Device, Tensor};
 
 use super::linears::{self, LayerLinear};
-use super::{Batch, BertForPreTraining, CausalBatch, CausalLm, NnError, Params, Tape, decoder};
+use super::{Batch, BertForPreTraining, CausalBatch, CausalLm, ModernBertForMaskedLm, NnError, Params, Tape, decoder};
 use crate::model::{Arch, Computed, Config, StepShape};
 
 /// A model with its heads.
 pub enum Model {
     /// BERT with its pre-training heads.
     Bert(Box<BertForPreTraining>),
+    /// `ModernBERT` with its masked-LM head.
+    ModernBert(Box<ModernBertForMaskedLm>),
     /// A decoder.
     Decoder(Box<CausalLm>),
 }
@@ -17,7 +19,7 @@ pub enum Model {
 /// What one step of a model sees.
 #[derive(Debug, Clone)]
 pub enum Input {
-    /// Of BERT.
+    /// Of BERT and of `ModernBERT`.
     Pretraining(Batch),
     /// Of a decoder.
     Causal(CausalBatch),
@@ -31,6 +33,7 @@ impl Model {
     pub fn new(config: &Config, arch: Arch, params: Params) -> Result<Self, NnError> {
         Ok(match config.computed()? {
             Computed::Bert => Self::Bert(Box::new(BertForPreTraining::new(config, arch, params)?)),
+            Computed::ModernBert => Self::ModernBert(Box::new(ModernBertForMaskedLm::new(config, arch, params)?)),
             Computed::Decoder => Self::Decoder(Box::new(CausalLm::new(config, arch, params)?)),
         })
     }
@@ -40,6 +43,7 @@ impl Model {
     pub fn params(&self) -> &Params {
         match self {
             Self::Bert(model) => model.params(),
+            Self::ModernBert(model) => model.params(),
             Self::Decoder(model) => model.params(),
         }
     }
@@ -51,6 +55,7 @@ impl Model {
     pub fn loss(&self, input: &Input, tape: &Tape) -> Result<Tensor, NnError> {
         match (self, input) {
             (Self::Bert(model), Input::Pretraining(batch)) => Ok(model.losses(batch, tape)?.total),
+            (Self::ModernBert(model), Input::Pretraining(batch)) => model.masked_lm(batch, tape),
             (Self::Decoder(model), Input::Causal(batch)) => model.loss(batch, tape),
             _ => Err(NnError::OtherInput),
         }
@@ -64,7 +69,7 @@ impl Input {
     /// If no model of this shape is built here, or the device has no room.
     pub fn random(config: &Config, shape: StepShape, seed: u64, device: &Device) -> Result<Self, NnError> {
         Ok(match config.computed()? {
-            Computed::Bert => Self::Pretraining(Batch::random(config, shape, seed, device)?),
+            Computed::Bert | Computed::ModernBert => Self::Pretraining(Batch::random(config, shape, seed, device)?),
             Computed::Decoder => Self::Causal(CausalBatch::random(config, shape, seed, device)?),
         })
     }
@@ -77,6 +82,6 @@ impl Input {
 pub fn linears(config: &Config) -> Result<Vec<LayerLinear>, NnError> {
     Ok(match config.computed()? {
         Computed::Bert => linears::of_bert(config),
-        Computed::Decoder => decoder::linears(config),
+        Computed::ModernBert | Computed::Decoder => decoder::linears(config),
     })
 }

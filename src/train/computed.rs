@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::model::Config;
 
 /// Types of models that are computed here as transformers computes them.
-const TYPES: [&str; 6] = ["bert", "gpt2", "llama", "mistral", "phi3", "qwen3"];
+const TYPES: [&str; 7] = ["bert", "gpt2", "llama", "mistral", "modernbert", "phi3", "qwen3"];
 /// Activations that are computed as others, which cost the same.
 const OTHER_ACTIVATIONS: [&str; 2] = ["quick_gelu", "relu2"];
 
@@ -24,15 +24,26 @@ pub(super) fn differs<'a>(said: &dyn Fn(&str) -> Option<&'a Value>, config: &Con
     if is_other {
         return Some(format!("its activation is `{activation}`"));
     }
-    let scaling = ["rope_type", "type"].into_iter().filter_map(word).find(|kind| *kind != "default");
-    if said("rope_scaling").is_some() || scaling.is_some() {
-        return Some("its rotary angles are scaled".to_owned());
+    let of_head = word("classifier_activation").filter(|of_head| *of_head != "gelu");
+    if let Some(of_head) = of_head.filter(|_| kind == "modernbert") {
+        return Some(format!("the activation of its head is `{of_head}`"));
     }
-    let part = said("partial_rotary_factor").and_then(Value::as_f64);
-    if part.is_some_and(|part| part != 1.0) {
-        return Some("its rotary angles turn a part of each head".to_owned());
+    if kind == "modernbert" && config.windowed().is_some_and(|window| window.global_every.is_none()) {
+        return Some("its windows are in other layers".to_owned());
+    }
+    if ["rope_scaling", "rope_parameters"].into_iter().filter_map(said).any(is_scaled) {
+        return Some("its rotary angles are scaled".to_owned());
     }
     let is = |name: &str, value: bool| said(name).and_then(Value::as_bool) == Some(value);
     (is("scale_attn_by_inverse_layer_idx", true) || is("scale_attn_weights", false))
         .then(|| "its scores are scaled in a way of their own".to_owned())
+}
+
+/// Whether rotary positions are of another kind than the usual, in all layers or in some.
+fn is_scaled(said: &Value) -> bool {
+    let Some(said) = said.as_object() else { return !said.is_null() };
+    let kind = ["rope_type", "type"].into_iter().find_map(|name| said.get(name)).and_then(Value::as_str);
+    // Kinds of layers have objects of their own, and a factor scales whatever its kind is called.
+    kind.map_or(said.contains_key("factor"), |kind| kind != "default")
+        || said.values().filter(|inner| inner.is_object()).any(is_scaled)
 }

@@ -77,7 +77,7 @@ def widen(model):
         elif kind.endswith("RotaryEmbedding"):
             def turn(x, position_ids, m=module):
                 n = m.inv_freq.numel()
-                rates = 10_000.0 ** (-torch.arange(n, dtype=torch.double) / n)
+                rates = m.config.rope_parameters["rope_theta"] ** (-torch.arange(n, dtype=torch.double) / n)
                 angles = (position_ids[..., None].double() * rates).repeat(1, 1, 2)
                 return angles.cos(), angles.sin()
             module.forward = turn
@@ -99,8 +99,8 @@ def gpt2():
                                       embd_pdrop=0, attn_pdrop=0, attn_implementation="sdpa", bos_token_id=None, eos_token_id=None))
 
 
-def llama(keys=2):
-    return LlamaForCausalLM(LlamaConfig(**SHAPE, num_key_value_heads=keys, tie_word_embeddings=False, rope_theta=10_000.0))
+def llama(keys=2, theta=10_000.0):
+    return LlamaForCausalLM(LlamaConfig(**SHAPE, num_key_value_heads=keys, tie_word_embeddings=False, rope_theta=theta))
 
 
 write("gpt2", gpt2())
@@ -108,7 +108,12 @@ write("llama", llama())
 write("qwen3", Qwen3ForCausalLM(Qwen3Config(**SHAPE, num_key_value_heads=1, tie_word_embeddings=True, rope_theta=10_000.0)))
 write("mistral", MistralForCausalLM(MistralConfig(**SHAPE, num_key_value_heads=2, sliding_window=3)), window=3)
 phi3 = {k: v for k, v in SHAPE.items() if k != "head_dim"} | dict(num_attention_heads=2)
-write("phi3", Phi3ForCausalLM(Phi3Config(**phi3, num_key_value_heads=1, original_max_position_embeddings=11)))
+phi3 |= dict(num_key_value_heads=1, original_max_position_embeddings=11)
+write("phi3", Phi3ForCausalLM(Phi3Config(**phi3)))
+# Of 6 elements of a head 4 are turned.
+rope = {"rope_type": "default", "rope_theta": 100.0, "partial_rotary_factor": 0.7}
+write("phi3_partial", Phi3ForCausalLM(Phi3Config(**phi3, rope_parameters=rope)))
+write("llama_theta", llama(theta=500_000.0))
 # Keys and values of one head have a rank of 6 at most.
 write("llama_lrt", llama(keys=1), change=low_rank(8))
 write("llama_lora", llama(), change=lora(3, ["q_proj", "v_proj"]))

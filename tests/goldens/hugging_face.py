@@ -60,6 +60,14 @@ def defaults():
         # Text models leave it to the whole, which is tied as the model of text alone is.
         alone = CONFIG_MAPPING[TEXTS.get(name, name)]()
         values.setdefault("tie_word_embeddings", bool(getattr(config(), "tie_word_embeddings", alone.tie_word_embeddings)))
+        # Rotary positions where they are not the usual ones, which no count rests on.
+        rope = getattr(config(), "rope_parameters", None) or {}
+        usual = {"rope_theta": 10_000.0, "partial_rotary_factor": 1.0}
+        for key, value in usual.items():
+            said = rope.get("full_attention", rope).get(key, value)
+            values |= {key: said} if said != value else {}
+        if "sliding_attention" in rope:
+            values["local_rope_theta"] = rope["sliding_attention"]["rope_theta"]
         found[name] = {"class": class_of(name), **({"names": renamed} if renamed else {}), "values": values}
     # Not in transformers: the published configuration_deepseek.py of deepseek-moe-16b.
     found["deepseek"] = {

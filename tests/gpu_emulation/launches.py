@@ -15,7 +15,7 @@ class Dropout(ctypes.Structure):
 
 
 class Sight(ctypes.Structure):
-    _fields_ = [("starts", u64), ("causal", u32), ("window", u32)]
+    _fields_ = [("starts", u64), ("causal", u32), ("window", u32), ("after", u32)]
 
 
 class Rates(ctypes.Structure):
@@ -108,7 +108,10 @@ def elementwise(gpu):
             gpu.launch(f"add_columns_{t}", (2,), (256,), gpu.numbers(21 * columns, t), all_columns, 21 * columns, columns, stride, first)
         # Three rows of two heads at two positions.
         tables, turned = [gpu.numbers(2 * 8) for _ in range(2)], gpu.empty(3 * 2 * 16, t)
-        gpu.launch(f"turn_{t}", (2,), (256,), gpu.numbers(3 * 2 * 16, t), *tables, turned, 12, 2, 2, 8, -1.0)
+        gpu.launch(f"turn_{t}", (2,), (256,), gpu.numbers(3 * 2 * 16, t), *tables, turned, 12, 2, 2, 16, 8, -1.0)
+        # Of 16 elements the first 8.
+        tables, turned = [gpu.numbers(2 * 4) for _ in range(2)], gpu.empty(3 * 2 * 16, t)
+        gpu.launch(f"turn_{t}", (2,), (256,), gpu.numbers(3 * 2 * 16, t), *tables, turned, 12, 2, 2, 16, 4, 1.0)
     for t in ["bf16", "f16"]:
         sizes = [1500, 7]
         copies = [Copied(gpu.numbers(n).value, gpu.empty(n, t).value, n) for n in sizes]
@@ -156,7 +159,9 @@ def softmax(gpu):
     for t in TYPES:
         scores = gpu.numbers(rows * keys)
         starts = gpu.array([0, 0, 2, 2, 2, 0, 1, 1, 1, 4], "u32").value
-        for mask, sight in [(NULL, Sight(0, 0, 2**31 - 1)), (gpu.numbers(2 * keys), Sight(starts, 1, 2))]:
+        every = 2**31 - 1
+        near = Sight(0, 0, 3, 2)
+        for mask, sight in [(NULL, Sight(0, 0, every, every)), (gpu.numbers(2 * keys), Sight(starts, 1, 2, 0)), (NULL, near)]:
             gpu.launch(f"softmax_{t}", (4,), (256,), scores, mask, sight, gpu.empty(rows * keys, t), rows, keys, 0, 3, 5, DROPOUT)
             gpu.launch(f"softmax_backward_{t}", (4,), (256,), scores, mask, sight, gpu.numbers(rows * keys),
                        gpu.empty(rows * keys, t), gpu.empty(rows * keys, t), rows, keys, 0, 3, 5, DROPOUT)
@@ -173,12 +178,12 @@ def attention(gpu):
     # Several tiles of both, the last of which is not full, and one and two blocks of keys.
     for rows, keys in [(70, 150), (150, 70)]:
         for kernels, t in [("bf16", "bf16"), ("f16", "f16"), ("tf32", "f32")]:
-            attention_of(gpu, (kernels, t, 64), (2, 2), (rows, keys), Sight(0, 0, every))
+            attention_of(gpu, (kernels, t, 64), (2, 2), (rows, keys), Sight(0, 0, every, every))
     # Keys behind each query, before its window and of other documents; heads that share theirs.
     n = 150
     starts = gpu.array([i // 40 * 40 for i in range(n)], "u32").value
     for kernels, t, d in [("bf16", "bf16", 64), ("tf32", "f32", 64), ("bf16", "bf16", 128), ("f16", "f16", 128)]:
-        for sight in [Sight(0, 1, every), Sight(0, 1, 20), Sight(starts, 1, 30)]:
+        for sight in [Sight(0, 1, every, 0), Sight(0, 1, 20, 0), Sight(starts, 1, 30, 0)]:
             attention_of(gpu, (kernels, t, d), (2, 1), (n, n), sight)
 
 

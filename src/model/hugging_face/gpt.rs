@@ -145,7 +145,7 @@ fn local_layers(keys: &Keys, n_layers: usize) -> Result<Option<Window>, HuggingF
         kinds.into_iter().take(n_layers).filter(|is_local| *is_local).count()
     };
     let length = keys.number("window_size")?.unwrap_or(256);
-    Ok(Some(Window { length, layers }).filter(|_| layers > 0))
+    Ok(Some(Window { length, layers, global_every: None }).filter(|_| layers > 0))
 }
 
 fn opt(keys: &Keys, d: usize, details: &mut Details) -> Result<(), HuggingFaceError> {

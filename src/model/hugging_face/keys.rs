@@ -113,8 +113,14 @@ impl<'a> Keys<'a> {
 
     /// The same of a key that no count rests on.
     pub(super) fn aside(&self, key: &str) -> Option<&'a str> {
-        let own = self.defaults.names.get(key).map_or(key, String::as_str);
-        self.said(key).map(|(_, value)| value).or_else(|| self.defaults.values.get(own))?.as_str()
+        self.aside_value(&[key])?.as_str()
+    }
+
+    /// What the file says under the first of these keys that it has, or what the type says, of what no count rests on.
+    pub(super) fn aside_value(&self, keys: &[&str]) -> Option<&'a Value> {
+        let own = |key: &str| self.defaults.names.get(key).map_or_else(|| key.to_owned(), String::clone);
+        let said = keys.iter().find_map(|key| self.said(key).map(|(_, value)| value).filter(|value| !value.is_null()));
+        said.or_else(|| keys.iter().find_map(|key| self.defaults.values.get(&own(key))))
     }
 
     /// A list, if the file has one.

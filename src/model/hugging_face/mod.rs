@@ -16,6 +16,7 @@ mod modern;
 mod narrow;
 mod nested;
 mod refused;
+mod rotary;
 mod sizes;
 mod special;
 mod types;
@@ -162,7 +163,10 @@ fn counted(
         });
     };
     let keys = Keys::new(model_type, object, defaults);
-    let shape = shape_of(&keys).and_then(|config| {
+    let shape = shape_of(&keys).and_then(|mut config| {
+        // Checked before anything is divided by it.
+        config.check()?;
+        rotary::complete(&keys, &mut config)?;
         config.check()?;
         Ok(config)
     });

@@ -66,7 +66,7 @@ fn lightning(keys: &Keys, config: &mut Config, extra: &mut Vec<Extra>) -> Result
     extra.push(linear("gate of linear attention", [d, width], layers));
     extra.push(values("norm of linear attention", [1, width], layers));
     let length = keys.number("block_size")?.unwrap_or(256);
-    config.details.sliding_window = Some(Window { length, layers }).filter(|_| layers > 0);
+    config.details.sliding_window = Some(Window { length, layers, global_every: None }).filter(|_| layers > 0);
     Ok(())
 }
 

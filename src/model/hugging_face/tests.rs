@@ -231,7 +231,7 @@ fn every_type_that_is_known_is_read() {
 #[test]
 fn windows_are_in_the_layers_that_a_type_says() {
     let layers = |model_type: &str, more: &str| read(&small(model_type, more)).expect(more).0.windowed();
-    let of = |layers| Some(Window { length: 8, layers });
+    let of = |layers| Some(Window { length: 8, layers, global_every: None });
     for (model_type, more, expected) in [
         ("mistral", r#", "sliding_window": 8"#, of(4)),
         ("mistral", r#", "sliding_window": null"#, None),
@@ -242,10 +242,69 @@ fn windows_are_in_the_layers_that_a_type_says() {
         ("exaone4", r#", "sliding_window": 8, "sliding_window_pattern": "LLLG""#, of(3)),
         ("olmo3", r#", "sliding_window": 8, "layer_types": ["sliding_attention", "full_attention"]"#, of(1)),
         ("gpt_neo", r#", "window_size": 8, "attention_types": [[["global", "local"], 2]]"#, of(2)),
-        ("modernbert", r#", "local_attention": 7"#, of(2)),
         ("llama", r#", "sliding_window": 8"#, None),
     ] {
         assert_eq!(layers(model_type, more), expected, "{model_type}{more}");
+    }
+    // As many tokens to both sides, and a layer in three, or in as many as its list says, sees all.
+    let modern = |length, layers, global_every| Some(Window { length, layers, global_every });
+    for (more, expected) in [
+        (r#", "local_attention": 8"#, modern(9, 2, Some(3))),
+        (r#", "local_attention": 7, "global_attn_every_n_layers": 2"#, modern(7, 2, Some(2))),
+        (
+            r#", "layer_types": ["full_attention", "sliding_attention", "sliding_attention", "sliding_attention"]"#,
+            modern(129, 3, Some(4)),
+        ),
+        (
+            r#", "layer_types": ["sliding_attention", "full_attention", "full_attention", "full_attention"]"#,
+            modern(129, 1, None),
+        ),
+        (r#", "global_attn_every_n_layers": 1"#, None),
+    ] {
+        assert_eq!(layers("modernbert", more), expected, "{more}");
+    }
+}
+
+#[test]
+fn rotary_positions_turn_as_a_file_or_its_type_says_under_all_names() {
+    let of = |model_type: &str, more: &str| {
+        let config = read(&small(model_type, more)).expect(more).0;
+        (config.theta(false), config.theta(true), config.rotary_width(), config.details.rotary.is_some())
+    };
+    // Heads are 4 wide, Gemma's 256.
+    for (model_type, more, expected) in [
+        ("llama", "", (1e4, 1e4, 4, false)),
+        ("llama", r#", "rope_theta": 500000.0"#, (5e5, 5e5, 4, true)),
+        ("llama", r#", "rope_theta": null, "partial_rotary_factor": 0.5"#, (1e4, 1e4, 4, false)),
+        ("llama", r#", "rope_parameters": {"rope_type": "default", "rope_theta": 5e5}"#, (5e5, 5e5, 4, true)),
+        ("llama", r#", "rope_theta": 7.0, "rope_scaling": {"rope_theta": 5e5}"#, (5e5, 5e5, 4, true)),
+        ("cohere", "", (5e5, 5e5, 4, true)),
+        ("phi3", "", (1e4, 1e4, 4, false)),
+        ("phi3", r#", "partial_rotary_factor": 0.75"#, (1e4, 1e4, 3, true)),
+        ("phi3", r#", "rope_parameters": {"rope_theta": 1e4, "partial_rotary_factor": 0.5}"#, (1e4, 1e4, 2, true)),
+        ("stablelm", "", (1e4, 1e4, 1, true)),
+        ("gpt_neox", r#", "rotary_pct": 0.5, "rotary_emb_base": 2e4"#, (2e4, 2e4, 2, true)),
+        ("gptj", "", (1e4, 1e4, 4, false)),
+        ("gptj", r#", "rotary_dim": 2"#, (1e4, 1e4, 2, true)),
+        ("gemma3_text", r#", "sliding_window": 8, "rope_local_base_freq": 9.0"#, (1e6, 9.0, 256, true)),
+        ("modernbert", "", (16e4, 1e4, 4, true)),
+        ("modernbert", r#", "global_rope_theta": 3.0, "local_rope_theta": 2.0"#, (3.0, 2.0, 4, true)),
+        (
+            "modernbert",
+            r#", "rope_parameters": {"full_attention": {"rope_theta": 4.0}, "sliding_attention": {"rope_theta": 5.0}}"#,
+            (4.0, 5.0, 4, true),
+        ),
+        ("gpt2", r#", "rope_theta": 7.0"#, (1e4, 1e4, 4, false)),
+    ] {
+        assert_eq!(of(model_type, more), expected, "{model_type}{more}");
+    }
+    for (model_type, more, part) in [
+        ("llama", r#", "rope_theta": "many""#, "expected a number such as"),
+        ("llama", r#", "rope_parameters": {"rope_theta": 0}"#, "expected a number of at least 1"),
+        ("phi3", r#", "partial_rotary_factor": 1.5"#, "expected a share from 0 to 1"),
+    ] {
+        let error = read(&small(model_type, more)).expect_err(part);
+        assert!(error.contains(part), "{more}: {error}");
     }
 }
 

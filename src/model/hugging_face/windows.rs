@@ -42,7 +42,7 @@ pub(super) fn window(keys: &Keys, rule: Rule, n_layers: usize) -> Result<Option<
     if let Some(types) = keys.list("layer_types").filter(|_| !matches!(rule, Rule::All | Rule::UseAll)) {
         let has_window = |of: &&Value| matches!(of.as_str(), Some("sliding_attention" | "chunked_attention"));
         let layers = types.iter().take(n_layers).filter(has_window).count();
-        return Ok(Some(Window { length, layers }).filter(|_| layers > 0));
+        return Ok(Some(Window { length, layers, global_every: None }).filter(|_| layers > 0));
     }
     let layers = match rule {
         Rule::None => 0,
@@ -60,5 +60,5 @@ pub(super) fn window(keys: &Keys, rule: Rule, n_layers: usize) -> Result<Option<
             n_layers - n_layers.div_ceil(keys.number(key).unwrap_or(None).unwrap_or(usual).max(1))
         }
     };
-    Ok(Some(Window { length, layers }).filter(|_| layers > 0))
+    Ok(Some(Window { length, layers, global_every: None }).filter(|_| layers > 0))
 }

@@ -1,4 +1,4 @@
-//! Causal self-attention, also with fewer heads of keys than of queries.
+//! Self-attention of what has its norms before its blocks, causal or not, also with fewer heads of keys than of queries.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use candle_core::Tensor;
 
 use super::names::Names;
 use super::norm::Norm;
-use crate::model::{Arch, Bias, Config, QkNorm};
+use crate::model::{Arch, Bias, Config, Family, QkNorm};
 use crate::nn::linear::{Group, Linear, Make, Weights};
 use crate::nn::ops::{Angles, Heads, Sequences, Sight};
 use crate::nn::{NnError, Params, Tape};
@@ -21,7 +21,7 @@ pub(super) struct Attention {
     n_heads: usize,
     n_kv_heads: usize,
     d_head: usize,
-    window: Option<usize>,
+    sight: Sight,
 }
 
 impl Attention {
@@ -66,28 +66,27 @@ impl Attention {
         let of = Weights { name: &name, size, has_bias: config.has_bias(Bias::Output), is_transposed };
         let output = Linear::new(params, of, Make::of(arch, config, size, false))?;
         let (n_heads, n_kv_heads) = (config.n_heads, config.n_kv_heads());
-        Ok(Self { qkv, qk_norm, angles, output, n_heads, n_kv_heads, d_head, window })
+        let sight = match (config.family, window) {
+            (Family::Decoder, window) => Sight::Causal { window },
+            (Family::Encoder, None) => Sight::All,
+            // Its own token, and half of the rest to each side.
+            (Family::Encoder, Some(window)) => Sight::Near { reach: window.saturating_sub(1) / 2 },
+        };
+        Ok(Self { qkv, qk_norm, angles, output, n_heads, n_kv_heads, d_head, sight })
     }
 
     /// # Shapes
     /// x `(B, T, D)`; result as x.
-    pub(super) fn forward(
-        &self,
-        x: &Tensor,
-        starts: Option<&Tensor>,
-        tape: &Tape,
-        place: u64,
-    ) -> Result<Tensor, NnError> {
+    pub(super) fn forward(&self, x: &Tensor, of: Sequences<'_>, tape: &Tape, place: u64) -> Result<Tensor, NnError> {
         let mut qkv = self.qkv.forward(x, tape)?;
         if let Some((norms, of)) = &self.qk_norm {
             for (x, norm) in qkv.iter_mut().zip(norms) {
                 *x = self.normed(x, norm, *of, tape)?;
             }
         }
-        let of = Sequences { starts, angles: self.angles.as_ref(), ..Sequences::default() };
-        let sight = Sight::Causal { window: self.window };
+        let of = Sequences { angles: self.angles.as_ref(), ..of };
         let dropout = tape.pass().dropout(place);
-        let heads = Heads { n_heads: self.n_heads, n_kv_heads: self.n_kv_heads, sight, dropout };
+        let heads = Heads { n_heads: self.n_heads, n_kv_heads: self.n_kv_heads, sight: self.sight, dropout };
         self.output.forward(&tape.attention(&qkv[0], &qkv[1], &qkv[2], of, heads)?, tape)
     }
 

@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 
 use super::names::Names;
-use crate::model::{Arch, Bias, Config};
+use crate::model::{Arch, Bias, Config, Family};
 use crate::nn::linear::{Group, Linear, Make, Weights};
 use crate::nn::ops::Activation;
 use crate::nn::{NnError, Params, Tape};
@@ -15,7 +15,8 @@ pub(super) struct FeedForward {
     output: Linear,
 }
 
-/// The activation by Hugging Face's name; where none is said, SiLU in a gated block and GPT-2's GELU otherwise.
+/// The activation by Hugging Face's name; where none is said, GELU in an encoder, in a decoder SiLU if its block is gated and GPT-2's
+/// GELU otherwise.
 fn activation(config: &Config) -> Activation {
     match config.details.activation.as_deref() {
         Some("gelu") => Activation::Gelu,
@@ -23,6 +24,7 @@ fn activation(config: &Config) -> Activation {
         Some("relu" | "relu2") => Activation::Relu,
         Some("silu" | "swish") => Activation::Silu,
         Some("tanh") => Activation::Tanh,
+        _ if config.family == Family::Encoder => Activation::Gelu,
         _ if config.gated_mlp => Activation::Silu,
         _ => Activation::GeluTanh,
     }

@@ -1,4 +1,4 @@
-//! The linears of a decoder's layers, without their weights.
+//! The linears of layers with norms before their blocks, without their weights.
 
 use super::names::Names;
 use crate::model::Config;

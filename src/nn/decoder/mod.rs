@@ -8,77 +8,24 @@ mod feed_forward;
 mod linears;
 mod names;
 mod norm;
-
-use std::sync::Arc;
+mod stack;
 
 use candle_core::Tensor;
 
-use self::attention::Attention;
-use self::feed_forward::FeedForward;
 pub(super) use self::linears::linears;
-use self::names::Names;
-use self::norm::Norm;
-use super::ops::Angles;
+pub(super) use self::names::Names;
+pub(super) use self::norm::Norm;
+pub(super) use self::stack::Stack;
+use super::ops::Sequences;
 use super::params::Init;
 use super::{CausalBatch, NnError, Params, Tape};
 use crate::model::{Arch, Bias, Config, Positions};
 
-/// The base of rotary angles (Su et al. 2021, section 3.2.2; Hugging Face's default `rope_theta`), where no checkpoint says another,
-/// which would cost the same.
-const THETA: f64 = 10_000.0;
-
-struct Layer {
-    attention_norm: Norm,
-    attention: Attention,
-    /// None where both blocks see the same norm, and stand beside each other.
-    feed_norm: Option<Norm>,
-    feed: FeedForward,
-}
-
-impl Layer {
-    fn new(
-        params: &mut Params,
-        (config, arch): (&Config, Arch),
-        names: &Names,
-        angles: Option<&Arc<Angles>>,
-        index: usize,
-    ) -> Result<Self, NnError> {
-        let name = names.layer(index);
-        let is_windowed = config.windowed().is_some_and(|window| index < window.layers);
-        let window = config.windowed().filter(|_| is_windowed).map(|window| window.length);
-        let has_feed_norm = config.norms_per_layer() > 1;
-        Ok(Self {
-            attention_norm: Norm::new(params, config, &format!("{name}.{}", names.attention_norm))?,
-            attention: Attention::new(params, (config, arch), names, &name, (angles.cloned(), window))?,
-            feed_norm: has_feed_norm
-                .then(|| Norm::new(params, config, &format!("{name}.{}", names.feed_norm)))
-                .transpose()?,
-            feed: FeedForward::new(params, (config, arch), names, &name)?,
-        })
-    }
-
-    /// # Shapes
-    /// x `(B, T, D)`; result as x.
-    fn forward(&self, x: &Tensor, starts: Option<&Tensor>, tape: &Tape, place: u64) -> Result<Tensor, NnError> {
-        let pass = tape.pass();
-        let normed = self.attention_norm.forward(x, tape)?;
-        let attended = self.attention.forward(&normed, starts, tape, place)?;
-        let x = tape.add_dropped(&attended, x, pass.dropout(place + 1))?;
-        let normed = match &self.feed_norm {
-            Some(norm) => norm.forward(&x, tape)?,
-            None => normed,
-        };
-        let fed = self.feed.forward(&normed, tape)?;
-        Ok(tape.add_dropped(&fed, &x, pass.dropout(place + 2))?)
-    }
-}
-
-/// Embeddings, layers and the last norm.
+/// Embeddings and layers.
 pub(super) struct Decoder {
     word: Tensor,
     position: Option<Tensor>,
-    layers: Vec<Layer>,
-    norm: Option<Norm>,
+    stack: Stack,
     max_seq_len: usize,
 }
 
@@ -92,13 +39,8 @@ impl Decoder {
         let learned = config.positions() == Positions::Learned;
         let rows = config.details.n_positions.unwrap_or(config.max_seq_len);
         let position = learned.then(|| p.create(names.position, &[rows, d], Init::Normal)).transpose()?;
-        let rotary = config.positions() == Positions::Rotary;
-        let theta = p.constant("rope_theta").unwrap_or(THETA);
-        let angles = rotary.then(|| Angles::new(config.max_seq_len, config.d_head(), theta)).transpose()?.map(Arc::new);
-        let layers = (0..config.n_layers).map(|i| Layer::new(p, (config, arch), &names, angles.as_ref(), i));
-        let layers = layers.collect::<Result<_, _>>()?;
-        let norm = config.has_final_norm().then(|| Norm::new(p, config, names.final_norm)).transpose()?;
-        Ok(Self { word, position, layers, norm, max_seq_len: config.max_seq_len })
+        let stack = Stack::new(p, (config, arch), &names)?;
+        Ok(Self { word, position, stack, max_seq_len: config.max_seq_len })
     }
 
     /// # Shapes
@@ -116,15 +58,8 @@ impl Decoder {
         };
         let x = tape.cast(&x, tape.pass().dtype)?;
         let x = tape.reshape(&x, &[b, t, self.word.dim(1)?])?;
-        let mut x = tape.dropout(&x, tape.pass().dropout(0))?;
-        for (i, layer) in self.layers.iter().enumerate() {
-            // Three masks a layer; the embeddings have the first.
-            x = layer.forward(&x, batch.starts.as_ref(), tape, 1 + 3 * i as u64)?;
-        }
-        match &self.norm {
-            Some(norm) => norm.forward(&x, tape),
-            None => Ok(x),
-        }
+        let x = tape.dropout(&x, tape.pass().dropout(0))?;
+        self.stack.forward(&x, Sequences { starts: batch.starts.as_ref(), ..Sequences::default() }, tape)
     }
 }
 
@@ -138,7 +73,7 @@ pub struct CausalLm {
 }
 
 impl CausalLm {
-    /// Builds the model out of `params`. Of a model in which some layers have windows, these are the first ones.
+    /// Builds the model out of `params`. Layers with windows are those of [`Config::has_window`].
     ///
     /// # Errors
     /// If the model is built otherwise, the architecture does not fit it, a checkpoint lacks a weight, or memory runs out.

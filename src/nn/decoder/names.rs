@@ -1,10 +1,10 @@
-//! What the weights of a decoder are called.
+//! What the weights are called.
 
-use crate::model::{Config, Positions};
+use crate::model::{Config, Family, Positions};
 
-/// Names of Hugging Face's: GPT-2's where positions are learned, otherwise Llama's.
-pub(super) struct Names {
-    pub(super) word: &'static str,
+/// Names of Hugging Face's: `ModernBERT`'s of an encoder, GPT-2's where positions are learned, otherwise Llama's.
+pub(in crate::nn) struct Names {
+    pub(in crate::nn) word: &'static str,
     /// Its weight.
     pub(super) position: &'static str,
     layers: &'static str,
@@ -16,6 +16,7 @@ pub(super) struct Names {
     pub(super) output: &'static str,
     /// Gate and up as one matrix.
     pub(super) fused_gate: &'static str,
+    /// What the activation is of, and what it is multiplied with.
     pub(super) gate: &'static str,
     pub(super) up: &'static str,
     pub(super) down: &'static str,
@@ -58,10 +59,32 @@ const LLAMA: Names = Names {
     is_transposed: false,
 };
 
+/// Positions have no weights.
+const MODERN_BERT: Names = Names {
+    word: "model.embeddings.tok_embeddings",
+    position: "model.embeddings.position_embeddings.weight",
+    layers: "model.layers",
+    attention_norm: "attn_norm",
+    feed_norm: "mlp_norm",
+    fused_qkv: "attn.Wqkv",
+    qkv: ["attn.Wq", "attn.Wk", "attn.Wv"],
+    output: "attn.Wo",
+    fused_gate: "mlp.Wi",
+    gate: "mlp.Wi_input",
+    up: "mlp.Wi_gate",
+    down: "mlp.Wo",
+    final_norm: "model.final_norm",
+    is_transposed: false,
+};
+
 impl Names {
     /// Those of a model.
-    pub(super) fn of(config: &Config) -> Self {
-        if config.positions() == Positions::Learned { GPT2 } else { LLAMA }
+    pub(in crate::nn) fn of(config: &Config) -> Self {
+        match (config.family, config.positions()) {
+            (Family::Encoder, _) => MODERN_BERT,
+            (Family::Decoder, Positions::Learned) => GPT2,
+            (Family::Decoder, _) => LLAMA,
+        }
     }
 
     /// The layer of this index.

@@ -1,4 +1,4 @@
-//! The norms of decoders.
+//! The norms of what has them before its blocks.
 
 use candle_core::Tensor;
 
@@ -6,19 +6,20 @@ use crate::model::{Config, Norm as Kind};
 use crate::nn::params::Init;
 use crate::nn::{NnError, Params, Tape};
 
-/// Hugging Face's defaults, where no checkpoint says others: `layer_norm_epsilon` of GPT-2 and `rms_norm_eps` of Llama.
+/// Hugging Face's defaults, where no checkpoint says others: `layer_norm_epsilon` of GPT-2, `norm_eps` of `ModernBERT`, and
+/// `rms_norm_eps` of Llama.
 const LAYER_EPS: f64 = 1e-5;
 const RMS_EPS: f64 = 1e-6;
 
 /// A layer norm or a root mean square norm.
-pub(super) enum Norm {
+pub(in crate::nn) enum Norm {
     Layer { gain: Tensor, bias: Tensor, eps: f64 },
     Rms { gain: Tensor, eps: f64 },
 }
 
 impl Norm {
     /// One of the model's kind, over its width.
-    pub(super) fn new(params: &mut Params, config: &Config, name: &str) -> Result<Self, NnError> {
+    pub(in crate::nn) fn new(params: &mut Params, config: &Config, name: &str) -> Result<Self, NnError> {
         Self::of_width(params, config, name, config.d_model)
     }
 
@@ -28,7 +29,8 @@ impl Norm {
         let weight = |params: &mut Params| params.create(&format!("{name}.weight"), &[width], Init::Ones);
         // What a norm does not learn is no weight of the model.
         let fixed = |params: &Params, value: f64| Tensor::full(value, width, params.device())?.to_dtype(params.dtype());
-        let layer_eps = params.constant("layer_norm_epsilon").unwrap_or(LAYER_EPS);
+        let layer_eps = params.constant("layer_norm_epsilon").or_else(|| params.constant("norm_eps"));
+        let layer_eps = layer_eps.unwrap_or(LAYER_EPS);
         let rms_eps = params.constant("rms_norm_eps").unwrap_or(RMS_EPS);
         Ok(match kind {
             Kind::Rms => Self::Rms { gain: weight(params)?, eps: rms_eps },
@@ -49,7 +51,7 @@ impl Norm {
 
     /// # Shapes
     /// x `(.., width)`; result as x.
-    pub(super) fn forward(&self, x: &Tensor, tape: &Tape) -> Result<Tensor, NnError> {
+    pub(in crate::nn) fn forward(&self, x: &Tensor, tape: &Tape) -> Result<Tensor, NnError> {
         Ok(match self {
             Self::Layer { gain, bias, eps } => tape.layer_norm(x, gain, bias, *eps)?,
             Self::Rms { gain, eps } => tape.rms_norm(x, gain, *eps)?,

@@ -1,5 +1,6 @@
 //! Rotary positions: each pair of a head's elements is turned by an angle that grows with the position (Su et al. 2021, arXiv
-//! 2104.09864, equation 15). An element's partner stands half a head further on, as in Hugging Face's `rotate_half`.
+//! 2104.09864, equation 15). An element's partner stands half of what is turned further on, as in Hugging Face's `rotate_half`. The
+//! last elements of a head may stay as they are (Black et al. 2022, arXiv 2204.06745, section 2.1.1).
 
 #[cfg(feature = "cuda")]
 use candle_core::{DType, Device, Tensor};
@@ -8,13 +9,15 @@ use rayon::prelude::*;
 
 use super::real::{Real, dispatch};
 
-/// The cosines and sines of all angles: position p turns pair i by `p * theta^(-2 i / d_head)`.
+/// The cosines and sines of all angles: position p turns pair i of n by `p * theta^(-i / n)`.
 #[derive(Debug)]
 pub struct Angles {
     /// Positions of a sequence.
     positions: usize,
-    /// Pairs of a head.
+    /// Pairs of a head that are turned.
     pairs: usize,
+    /// Elements of a head.
+    d_head: usize,
     cos: Vec<f64>,
     sin: Vec<f64>,
     /// Both tables where a GPU computes, from the first time on.
@@ -23,21 +26,30 @@ pub struct Angles {
 }
 
 impl Angles {
-    /// Those of `positions` positions for heads of `d_head` elements.
+    /// Those of `positions` positions for heads of `d_head` elements, all of which are turned.
     ///
     /// # Errors
     /// If a head has no pairs, or an element without a partner.
     pub fn new(positions: usize, d_head: usize, theta: f64) -> Result<Self> {
-        if d_head == 0 || !d_head.is_multiple_of(2) {
-            bail!("rotary positions turn pairs of elements, and heads have {d_head}");
+        Self::of_part(positions, (d_head, d_head), theta)
+    }
+
+    /// Those of `positions` positions for heads of `d_head` elements, of which the first `width` are turned.
+    ///
+    /// # Errors
+    /// If these are no pairs, one has no partner, or they are more than a head has.
+    pub fn of_part(positions: usize, (d_head, width): (usize, usize), theta: f64) -> Result<Self> {
+        if width == 0 || !width.is_multiple_of(2) || width > d_head {
+            bail!("rotary positions turn pairs of elements: of heads of {d_head} they cannot turn {width}");
         }
-        let pairs = d_head / 2;
+        let pairs = width / 2;
         let angle = |i: usize| (i / pairs) as f64 * theta.powf(-((i % pairs) as f64) / pairs as f64);
         let angles = 0..positions * pairs;
         let (cos, sin) = (angles.clone().map(|i| angle(i).cos()), angles.map(|i| angle(i).sin()));
         Ok(Self {
             positions,
             pairs,
+            d_head,
             cos: cos.collect(),
             sin: sin.collect(),
             #[cfg(feature = "cuda")]
@@ -59,6 +71,17 @@ impl Angles {
         Ok(self.on_gpu.get_or_init(|| tables).clone())
     }
 
+    /// Elements of a head.
+    pub(super) fn d_head(&self) -> usize {
+        self.d_head
+    }
+
+    /// Elements of a head that are turned.
+    #[cfg(feature = "cuda")]
+    pub(super) fn turned(&self) -> usize {
+        2 * self.pairs
+    }
+
     /// Both tables, `(positions, pairs)` each.
     pub(super) fn tables(&self) -> ([usize; 2], &[f64], &[f64]) {
         ([self.positions, self.pairs], &self.cos, &self.sin)
@@ -77,7 +100,9 @@ impl Angles {
         y.par_chunks_mut(width).zip(x.par_chunks(width)).enumerate().for_each(|(row, (y, x))| {
             let angles = &angles[row % t * pairs..][..pairs];
             dispatch(|| {
-                for (y, x) in y.chunks_exact_mut(2 * pairs).zip(x.chunks_exact(2 * pairs)) {
+                for (y, x) in y.chunks_exact_mut(self.d_head).zip(x.chunks_exact(self.d_head)) {
+                    let ((y, y_rest), (x, rest)) = (y.split_at_mut(2 * pairs), x.split_at(2 * pairs));
+                    y_rest.copy_from_slice(rest);
                     let ((y_low, y_high), (low, high)) = (y.split_at_mut(pairs), x.split_at(pairs));
                     let pairs = y_low.iter_mut().zip(y_high).zip(low.iter().zip(high)).zip(angles);
                     for (((y_low, y_high), (low, high)), [cos, sin]) in pairs {
@@ -92,8 +117,8 @@ impl Angles {
 
     /// Checks that there are angles for sequences of `t` tokens and heads of `d_head` elements.
     pub(super) fn check(&self, t: usize, d_head: usize) -> Result<()> {
-        if t > self.positions || d_head != 2 * self.pairs {
-            bail!("angles of {} positions and {} pairs for {t} and heads of {d_head}", self.positions, self.pairs);
+        if t > self.positions || d_head != self.d_head {
+            bail!("angles of {} positions and heads of {} for {t} and {d_head}", self.positions, self.d_head);
         }
         Ok(())
     }
@@ -117,7 +142,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_turned_stays_and_the_rates_are_those_of_what_is() {
+        let angles = Angles::of_part(2, (5, 4), 100.0).expect("even");
+        // Pair 1 of 2 turns by 100^(-1/2) = 0.1 a position.
+        assert!((angles.sin[3] - 0.1f64.sin()).abs() < 1e-15);
+        let x = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 7.0];
+        let y = angles.turn(&x, (2, 5), false);
+        assert_eq!(y[5..], [0.0, angles.cos[3], 0.0, angles.sin[3], 7.0]);
+        assert_eq!(angles.turn(&y, (2, 5), true)[9], 7.0);
+        assert!(angles.check(2, 5).is_ok() && angles.check(2, 4).is_err());
+        assert!(Angles::of_part(2, (4, 6), 100.0).is_err() && Angles::of_part(2, (4, 0), 100.0).is_err());
+    }
+
+    #[test]
     fn an_element_without_a_partner_is_refused() {
-        assert!(Angles::new(3, 5, 10_000.0).expect_err("odd").to_string().contains("heads have 5"));
+        assert!(Angles::new(3, 5, 10_000.0).expect_err("odd").to_string().contains("heads of 5 they cannot turn 5"));
     }
 }

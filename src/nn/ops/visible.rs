@@ -15,6 +15,11 @@ pub enum Sight {
         /// The most keys that a query sees, its own among them.
         window: Option<usize>,
     },
+    /// Its own, and as many before and after it.
+    Near {
+        /// How many on each side.
+        reach: usize,
+    },
 }
 
 impl Sight {
@@ -26,6 +31,7 @@ impl Sight {
                 let end = (row + 1).min(keys);
                 window.map_or(0, |window| end.saturating_sub(window))..end
             }
+            Self::Near { reach } => row.saturating_sub(reach)..row.saturating_add(reach).saturating_add(1).min(keys),
         }
     }
 }
@@ -82,6 +88,14 @@ mod tests {
         assert_eq!(Sight::Causal { window: None }.keys(2, 5), 0..3);
         let window = Sight::Causal { window: Some(2) };
         assert_eq!([0, 1, 4].map(|row| window.keys(row, 5)), [0..1, 0..2, 3..5]);
+    }
+
+    #[test]
+    fn a_query_that_sees_what_is_near_sees_as_far_to_both_sides() {
+        let near = Sight::Near { reach: 2 };
+        assert_eq!([0, 2, 4].map(|row| near.keys(row, 5)), [0..3, 0..5, 2..5]);
+        assert_eq!(Sight::Near { reach: 0 }.keys(3, 5), 3..4);
+        assert_eq!(Sight::Near { reach: usize::MAX }.keys(3, 5), 0..5);
     }
 
     #[test]

@@ -75,6 +75,8 @@ pub(super) fn widths(
             d_ff: 4 * d_model,
             vocab_size: VOCABULARY,
             max_seq_len: seq_len,
+            // An encoder's is a layer of BERT, which has segments.
+            type_vocab_size: config.type_vocab_size.max(1),
             gated_mlp: false,
             details: Details::default(),
             ..config.clone()

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::super::computed::differs;
 use super::PretrainError;
-use crate::model::{Arch, Computed, Config, Norm, Positions, count_params, read_hugging_face};
+use crate::model::{Arch, Bias, Computed, Config, Norm, Positions, count_params, read_hugging_face};
 use crate::nn::{Checkpoint, NnError, said};
 
 /// The key that says what of a model transformers has no words for.
@@ -32,6 +32,7 @@ impl Described {
         let none = || PretrainError::NoDescription { name: name.to_owned() };
         let json = match model.computed().map_err(NnError::from)? {
             Computed::Bert => bert(model),
+            Computed::ModernBert => modern_bert(model),
             Computed::Decoder if model.positions() == Positions::Learned => gpt2(model),
             Computed::Decoder if model.norm() == Norm::Rms && model.gated_mlp => llama(model),
             Computed::Decoder => return Err(none()),
@@ -39,7 +40,10 @@ impl Described {
         let described = Self::given(&json.to_string())?;
         let is_same = match model.computed().map_err(NnError::from)? {
             Computed::Bert => described.model.is_bert(),
-            Computed::Decoder => count_params(&described.model, Arch::Dense) == count_params(model, Arch::Dense),
+            Computed::ModernBert | Computed::Decoder => {
+                let of = |model: &Config| (count_params(model, Arch::Dense), model.details.rotary, model.windowed());
+                of(&described.model) == of(model)
+            }
         };
         if is_same { Ok(described) } else { Err(none()) }
     }
@@ -72,6 +76,26 @@ fn bert(model: &Config) -> Value {
     })
 }
 
+fn modern_bert(model: &Config) -> Value {
+    let window = model.windowed();
+    let rope = |has_window| json!({ "rope_type": "default", "rope_theta": model.theta(has_window) });
+    let layer = |i| if model.has_window(i) { "sliding_attention" } else { "full_attention" };
+    json!({
+        "architectures": ["ModernBertForMaskedLM"], "model_type": "modernbert",
+        "hidden_size": model.d_model, "num_hidden_layers": model.n_layers, "num_attention_heads": model.n_heads,
+        "intermediate_size": model.d_ff, "vocab_size": model.vocab_size, "max_position_embeddings": model.max_seq_len,
+        "hidden_activation": "gelu", "classifier_activation": "gelu", "norm_eps": 1e-5,
+        "norm_bias": model.norm() == Norm::Layer, "attention_bias": model.has_bias(Bias::Qkv),
+        "mlp_bias": model.has_bias(Bias::Mlp), "classifier_bias": model.has_bias(Bias::Transform),
+        "decoder_bias": model.has_bias(Bias::Head), "tie_word_embeddings": model.is_tied(),
+        "local_attention": window.map_or(128, |window| window.length - 1),
+        "layer_types": (0..model.n_layers).map(layer).collect::<Vec<_>>(),
+        "rope_parameters": { "full_attention": rope(false), "sliding_attention": rope(true) },
+        "embedding_dropout": 0.0, "attention_dropout": 0.0, "mlp_dropout": 0.0,
+        "bos_token_id": null, "eos_token_id": null, "cls_token_id": null, "sep_token_id": null, "pad_token_id": null,
+    })
+}
+
 fn gpt2(model: &Config) -> Value {
     json!({
         "architectures": ["GPT2LMHeadModel"], "model_type": "gpt2",
@@ -88,6 +112,6 @@ fn llama(model: &Config) -> Value {
         "hidden_size": model.d_model, "num_hidden_layers": model.n_layers, "num_attention_heads": model.n_heads,
         "num_key_value_heads": model.n_kv_heads(), "intermediate_size": model.d_ff, "vocab_size": model.vocab_size,
         "max_position_embeddings": model.max_seq_len, "tie_word_embeddings": model.is_tied(), "hidden_act": "silu",
-        "rms_norm_eps": 1e-6, "rope_theta": 10_000.0, "attention_bias": false, "mlp_bias": false,
+        "rms_norm_eps": 1e-6, "rope_theta": model.theta(false), "attention_bias": false, "mlp_bias": false,
     })
 }

@@ -7,7 +7,7 @@ use super::Kernels;
 use super::elementwise::{swap_axes, turn};
 use super::launch::{Argument, Grid, Seen, address, device, empty, launch, suffix, tensor};
 use super::product::{Matrix, product};
-use crate::nn::ops::{Attention, Gradients, Heads, Sight};
+use crate::nn::ops::{Angles, Attention, Gradients, Heads, Sight};
 
 /// Bytes that the scores, weights and their gradients of a tile may take.
 const TILE_BYTES: usize = 256 << 20;
@@ -22,21 +22,26 @@ struct Tile {
 }
 
 impl Attention {
-    /// Whether there are kernels for it. Those that turn heads take eight of their elements at a time, and those that know what a
-    /// query sees take as many queries as keys.
+    /// Whether there are kernels for it. Those that turn heads take eight of their elements at a time, turned ones and others, and
+    /// those that know what a query sees take as many queries as keys.
     pub(in crate::nn::ops) fn has_kernels(&self) -> bool {
-        let can_turn = self.angles.is_none() || self.d_head().is_multiple_of(8);
+        let in_eights =
+            |angles: &Angles| [angles.d_head(), angles.turned()].iter().all(|width| width.is_multiple_of(8));
+        let can_turn = self.angles.as_ref().is_none_or(|angles| in_eights(angles));
         can_turn && (self.t == self.keys || (self.heads.sight == Sight::All && self.starts.is_none()))
     }
 
     /// What its queries see.
     pub(super) fn seen(&self) -> Result<Argument> {
         const EVERY: u32 = i32::MAX.cast_unsigned();
-        let (causal, window) = match self.heads.sight {
-            Sight::All => (0, EVERY),
-            Sight::Causal { window } => (1, window.and_then(|w| u32::try_from(w).ok()).map_or(EVERY, |w| w.min(EVERY))),
+        let within = |length: usize| u32::try_from(length).map_or(EVERY, |length| length.min(EVERY));
+        let (causal, window, after) = match self.heads.sight {
+            Sight::All => (0, EVERY, EVERY),
+            Sight::Causal { window } => (1, window.map_or(EVERY, within), 0),
+            Sight::Near { reach } => (0, within(reach.saturating_add(1)), within(reach)),
         };
-        Ok(Argument::Sight(Seen { starts: self.starts.as_ref().map_or(Ok(0), address)?, causal, window }))
+        let starts = self.starts.as_ref().map_or(Ok(0), address)?;
+        Ok(Argument::Sight(Seen { starts, causal, window, after }))
     }
 
     /// Queries and keys turned by their positions, or as they are.

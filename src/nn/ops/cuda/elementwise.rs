@@ -228,13 +228,14 @@ pub(in crate::nn::ops) fn add_columns(x: &Slot, first: usize, dy: &Tensor, gradi
     launch(device(dy)?, &format!("add_columns_{}", suffix(dy.dtype())?), Grid::of_elements(n), &arguments)
 }
 
-/// The heads of x `(.., t, heads d_head)` turned by their positions, or with `back` turned back.
+/// The heads of x `(.., t, heads d_head)` turned by their positions, or with `back` turned back. Elements that are not turned are
+/// copied, eight at a time.
 pub(super) fn turn(x: &Tensor, angles: &Angles, back: bool) -> Result<Tensor> {
     let (t, width) = (x.dim(D::Minus2)?, x.dim(D::Minus1)?);
     let [cos, sin] = angles.on_gpu(x.device())?;
-    let pairs = cos.dim(1)?;
-    if !pairs.is_multiple_of(4) {
-        candle_core::bail!("a GPU turns four pairs at a time, and heads have {pairs}");
+    let (pairs, d_head) = (cos.dim(1)?, angles.d_head());
+    if !pairs.is_multiple_of(4) || !d_head.is_multiple_of(8) {
+        candle_core::bail!("a GPU turns four pairs at a time: of heads of {d_head} it cannot turn {pairs}");
     }
     let y = empty(x.shape(), x.dtype(), x)?;
     let n = x.elem_count() / 8;
@@ -242,7 +243,7 @@ pub(super) fn turn(x: &Tensor, angles: &Angles, back: bool) -> Result<Tensor> {
         return Err(too_large("more than 2^35 elements to be turned by their positions"));
     }
     let by = Argument::Float(if back { -1.0 } else { 1.0 });
-    let sizes = [n.into(), t.into(), (width / (2 * pairs)).into(), pairs.into(), by];
+    let sizes = [n.into(), t.into(), (width / d_head).into(), d_head.into(), pairs.into(), by];
     let arguments = [&[tensor(x)?, tensor(&cos)?, tensor(&sin)?, tensor(&y)?][..], &sizes].concat();
     launch(device(x)?, &format!("turn_{}", suffix(x.dtype())?), Grid::of_elements(4 * n), &arguments)?;
     Ok(y)

@@ -79,8 +79,11 @@ impl Attention {
             DType::F32 if gemm_reduced_precision_f32() => Factors::Tf32,
             _ => return None,
         };
+        // Windows to both sides, and documents of which each query sees all, are known to the kernels of tiles alone.
         let has_documents = self.starts.is_some() && self.heads.sight == Sight::All;
-        (self.keys > 0 && !has_documents && has_kernel(&factors.kernel("attention", self.d_head()))).then_some(factors)
+        let is_near = matches!(self.heads.sight, Sight::Near { .. });
+        (self.keys > 0 && !has_documents && !is_near && has_kernel(&factors.kernel("attention", self.d_head())))
+            .then_some(factors)
     }
 
     fn saved(&self) -> MutexGuard<'_, Option<Saved>> {

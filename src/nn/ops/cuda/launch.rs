@@ -64,8 +64,9 @@ pub(super) struct Seen {
     /// Address of the first keys of the documents of queries, or 0.
     pub(super) starts: u64,
     pub(super) causal: u32,
-    /// At most `i32::MAX`.
+    /// Both at most `i32::MAX`.
     pub(super) window: u32,
+    pub(super) after: u32,
 }
 
 /// `Table` of the kernels, as its words: what they are is the caller's business.

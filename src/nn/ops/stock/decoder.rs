@@ -28,11 +28,17 @@ pub(super) fn rotary(x: &Tensor, angles: &Angles) -> Result<Tensor> {
         table.narrow(0, 0, t)?.to_dtype(x.dtype())?.reshape((1, t, 1, pairs))
     };
     let (cos, sin) = (of(cos)?, of(sin)?);
-    let halves = x.reshape((b, t, width / (2 * pairs), 2 * pairs))?;
-    let (low, high) = (halves.narrow(3, 0, pairs)?, halves.narrow(3, pairs, pairs)?);
+    let d_head = angles.d_head();
+    let heads = x.reshape((b, t, width / d_head, d_head))?;
+    let (low, high) = (heads.narrow(3, 0, pairs)?, heads.narrow(3, pairs, pairs)?);
     let turned_low = (low.broadcast_mul(&cos)? - high.broadcast_mul(&sin)?)?;
     let turned_high = (high.broadcast_mul(&cos)? + low.broadcast_mul(&sin)?)?;
-    Tensor::cat(&[turned_low, turned_high], 3)?.reshape((b, t, width))
+    let rest = d_head - 2 * pairs;
+    let turned = match rest {
+        0 => Tensor::cat(&[turned_low, turned_high], 3)?,
+        _ => Tensor::cat(&[turned_low, turned_high, heads.narrow(3, 2 * pairs, rest)?], 3)?,
+    };
+    turned.reshape((b, t, width))
 }
 
 /// Shapes as in [`crate::nn::Tape::activation`].

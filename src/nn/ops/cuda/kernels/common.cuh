@@ -129,16 +129,16 @@ struct Dropout {
   }
 };
 
-// Which keys a query sees: those up to its own if `causal`, of these the last `window`, and none before the first of its
-// document.
+// Which keys a query sees: its own, `window` with those before it, `after` behind it, and none before the first of its document.
+// If `causal`, there are none behind it.
 struct Sight {
   // (B, rows), or null.
   const unsigned *starts;
-  unsigned causal, window;
+  unsigned causal, window, after;
 
   // The first key that a query sees; `starts` are those of its sequence.
   __device__ int first(int row, const unsigned *starts) const {
-    int first = causal ? max(0, row + 1 - int(window)) : 0;
+    int first = max(0, row + 1 - int(window));
     return starts ? max(first, int(starts[row])) : first;
   }
 

@@ -184,15 +184,22 @@ template <class F> __device__ void over_columns_of(size_t n, size_t columns, siz
   }
 FOR_EACH_TYPE(COLUMNS)
 
-// Heads of 2 `pairs` elements turned by their positions: x and y are (rows, heads, 2 pairs), of which row r has position
-// r % t; `cos` and `sin` are (t, pairs) of f32. `sign` is 1, or -1 to turn back (Su et al. 2021, equation 15).
+// Heads of d_head elements turned by their positions, of which the first 2 `pairs` are turned and the rest is copied: x and y
+// are (rows, heads, d_head), of which row r has position r % t; `cos` and `sin` are (t, pairs) of f32. `sign` is 1, or -1 to
+// turn back (Su et al. 2021, equation 15).
 #define TURN(S, T)                                                                                                     \
   extern "C" __global__ void turn_##S(const T *x, const float *cos, const float *sin, T *y, size_t n, size_t t,        \
-                                      size_t heads, size_t pairs, float sign) {                                        \
-    unsigned step = gridDim.x * blockDim.x, fours = pairs / 4;                                                         \
+                                      size_t heads, size_t d_head, size_t pairs, float sign) {                         \
+    unsigned step = gridDim.x * blockDim.x, eights = d_head / 8;                                                       \
     for (unsigned i = blockIdx.x * blockDim.x + threadIdx.x; i < unsigned(n); i += step) {                             \
-      unsigned head = i / fours, pair = i % fours * 4, position = head / unsigned(heads) % unsigned(t);                \
-      const T *low = x + head * 2 * pairs + pair;                                                                      \
+      unsigned head = i / eights, pair = i % eights * 4, position = head / unsigned(heads) % unsigned(t);              \
+      size_t first = size_t(head) * d_head;                                                                            \
+      if (pair >= pairs) {                                                                                             \
+        store<4>(y + first + 2 * pair, load<4>(x + first + 2 * pair));                                                 \
+        store<4>(y + first + 2 * pair + 4, load<4>(x + first + 2 * pair + 4));                                         \
+        continue;                                                                                                      \
+      }                                                                                                                \
+      const T *low = x + first + pair;                                                                                 \
       Some<4, T> a = load<4>(low), b = load<4>(low + pairs);                                                           \
       Some<4, float> c = load<4>(cos + position * pairs + pair), s = load<4>(sin + position * pairs + pair);           \
       for (int j = 0; j < 4; j++) {                                                                                    \
@@ -200,8 +207,8 @@ FOR_EACH_TYPE(COLUMNS)
         a.v[j] = narrow<T>(of_low * c.v[j] - of_high * by);                                                            \
         b.v[j] = narrow<T>(of_high * c.v[j] + of_low * by);                                                            \
       }                                                                                                                \
-      store<4>(y + head * 2 * pairs + pair, a);                                                                        \
-      store<4>(y + head * 2 * pairs + pairs + pair, b);                                                                \
+      store<4>(y + first + pair, a);                                                                                   \
+      store<4>(y + first + pairs + pair, b);                                                                           \
     }                                                                                                                  \
   }
 FOR_EACH_TYPE(TURN)

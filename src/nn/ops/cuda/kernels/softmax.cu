@@ -31,7 +31,7 @@ __device__ inline Row row_of(const float *scores, const float *mask, const Sight
   const unsigned *starts = sight.starts ? sight.starts + sequence * t : nullptr;
   // Of dropout, a row begins at a multiple of 16.
   return {row, among_all * ((keys + 15) / 16 * 16), scores + row * keys, of_sequence, size_t(sight.first(int(query), starts)),
-          sight.causal ? min(query + 1, keys) : keys};
+          min(query + 1 + sight.after, keys)};
 }
 
 // The weights after dropout.

@@ -1,0 +1,104 @@
+//! By which angles a type's rotary positions turn: no count rests on it, and what is computed does.
+
+use serde_json::Value;
+
+use super::super::config::Config;
+use super::super::rotary::{Rotary, Theta};
+use super::super::shape::Positions;
+use super::error::{HuggingFaceError, shown};
+use super::keys::Keys;
+
+/// Types that turn the share `partial_rotary_factor` of each head; the others do not read that key.
+const PARTIAL: [&str; 13] = [
+    "glm",
+    "glm4",
+    "glm4_moe",
+    "glm4v_moe_text",
+    "gpt_neox",
+    "gpt_neox_japanese",
+    "minimax_m2",
+    "nemotron",
+    "persimmon",
+    "phi",
+    "phi3",
+    "solar_open",
+    "stablelm",
+];
+/// Types that say how many elements they turn.
+const COUNTED: [&str; 2] = ["gptj", "codegen"];
+
+/// Where newer and older releases of transformers write what they have of rotary positions.
+const PLACES: [&str; 2] = ["rope_parameters", "rope_scaling"];
+/// The same of layers without a window and with one, within these.
+const WITHOUT_WINDOW: &str = "full_attention";
+const WITH_WINDOW: &str = "sliding_attention";
+
+/// What stands in the places for rotary positions, or in the part of them for some layers.
+fn inner<'a>(keys: &Keys<'a>, part: Option<&str>, name: &str) -> Option<&'a Value> {
+    let mut places = PLACES.iter().filter_map(|place| keys.object(place));
+    places.find_map(|place| match part {
+        Some(part) => place.get(part)?.get(name),
+        None => place.get(name),
+    })
+}
+
+/// A number of a key, if there is one.
+fn number(key: &str, value: Option<&Value>) -> Result<Option<f64>, HuggingFaceError> {
+    let Some(value) = value.filter(|value| !value.is_null()) else { return Ok(None) };
+    let wrong =
+        || HuggingFaceError::Value { key: key.to_owned(), got: shown(value), expected: "a number such as `10000.0`" };
+    value.as_f64().map(Some).ok_or_else(wrong)
+}
+
+fn theta(value: Option<&Value>) -> Result<Option<Theta>, HuggingFaceError> {
+    let wrong = |got: f64| HuggingFaceError::Value {
+        key: "rope_theta".to_owned(),
+        got: got.to_string(),
+        expected: "a number of at least 1",
+    };
+    number("rope_theta", value)?.map(|got| Theta::try_from(got).map_err(|_| wrong(got))).transpose()
+}
+
+/// Adds what the keys say of rotary positions to a model that has them.
+pub(super) fn complete(keys: &Keys, config: &mut Config) -> Result<(), HuggingFaceError> {
+    if config.positions() != Positions::Rotary {
+        return Ok(());
+    }
+    let global = inner(keys, Some(WITHOUT_WINDOW), "rope_theta").or_else(|| inner(keys, None, "rope_theta"));
+    let global = global.or_else(|| keys.aside_value(&["rope_theta", "global_rope_theta", "rotary_emb_base"]));
+    let local = inner(keys, Some(WITH_WINDOW), "rope_theta");
+    let local = local.or_else(|| keys.aside_value(&["local_rope_theta", "rope_local_base_freq"]));
+    let has_windows = config.windowed().is_some();
+    let rotary = Rotary {
+        theta: theta(global)?,
+        local_theta: theta(local)?.filter(|_| has_windows),
+        width: width(keys, config)?,
+    };
+    config.details.rotary = rotary.beyond_usual(config.d_head());
+    Ok(())
+}
+
+/// How many elements of each head are turned, if not all.
+fn width(keys: &Keys, config: &Config) -> Result<Option<usize>, HuggingFaceError> {
+    let d_head = config.d_head();
+    if config.details.latent.is_some() {
+        return Ok(None);
+    }
+    if COUNTED.contains(&keys.model_type) {
+        let width = keys.aside_value(&["rotary_dim"]).and_then(Value::as_u64);
+        return Ok(width.and_then(|width| usize::try_from(width).ok()).map(|width| width.min(d_head)));
+    }
+    if !PARTIAL.contains(&keys.model_type) {
+        return Ok(None);
+    }
+    let name = "partial_rotary_factor";
+    let share = inner(keys, Some(WITHOUT_WINDOW), name).or_else(|| inner(keys, None, name));
+    let share = share.or_else(|| keys.aside_value(&[name, "rotary_pct"]));
+    let Some(share) = number(name, share)? else { return Ok(None) };
+    if !(0.0..=1.0).contains(&share) {
+        let (key, got) = (name.to_owned(), share.to_string());
+        return Err(HuggingFaceError::Value { key, got, expected: "a share from 0 to 1" });
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "cut off as in transformers")]
+    Ok(Some((d_head as f64 * share) as usize))
+}
