@@ -32,7 +32,8 @@ enum Published {
     Seconds(f64),
     /// Tokens a second of a device.
     TokensPerSecond(f64),
-    /// TFLOP/s of a device, of so many FLOPs a parameter and token: 6, or 8 where what is computed again is counted.
+    /// TFLOP/s of a device, of so many FLOPs a parameter and token: 6, or 8 where what is computed again is counted; and with the scores
+    /// and values of attention, as model FLOPs are counted (Chowdhery et al. 2022, arXiv 2204.02311, appendix B).
     TflopPerSecond(f64, f64),
     /// TFLOP/s of a device as Narayanan et al. 2021 count them (equation 3), with everything computed again.
     Megatron(f64),
@@ -205,10 +206,8 @@ fn seconds(run: &Run, model: &Config) -> f64 {
         Published::TokensPerSecond(rate) => tokens / (devices * rate),
         Published::TflopPerSecond(rate, each) => {
             let n_params = greenformers::model::count_params(model, Arch::Dense) as f64;
-            // Scores and values of causal attention, which the papers count beside the parameters.
             let scores = 2.0 * model.n_layers as f64 * seq_len * model.d_model as f64;
-            let attention = if run.seq_len > 4096 { each * scores / 2.0 } else { 0.0 };
-            tokens * (each * n_params + attention) / (devices * rate * 1e12)
+            tokens * each * (n_params + scores) / (devices * rate * 1e12)
         }
         Published::Megatron(rate) => {
             let (h, l, v) = (model.d_model as f64, model.n_layers as f64, model.vocab_size as f64);
@@ -243,7 +242,9 @@ fn predicted(run: &Run, workload: &Workload, catalog: &Catalog) -> (Interval, St
         [1, 2, 4, 7].map(|v| if v == 1 { run.layout.to_owned() } else { format!("{},interleave={v}", run.layout) });
     let known = run.layout == "auto" || !run.layout.contains("sequence_parallel");
     let all = pieces.into_iter().take(if known { 1 } else { 4 }).filter_map(of);
-    all.min_by(|a, b| a.0.mid.total_cmp(&b.0.mid)).unwrap_or_else(|| panic!("{}: `{}`", run.name, run.layout))
+    let order = |(step, _, fits): &(Interval, String, Option<bool>)| (*fits == Some(false), step.mid);
+    all.min_by(|a, b| order(a).partial_cmp(&order(b)).unwrap())
+        .unwrap_or_else(|| panic!("{}: `{}`", run.name, run.layout))
 }
 
 #[test]
@@ -287,5 +288,5 @@ fn large_runs_that_no_fit_has_seen_take_what_was_published() {
     }
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("reports/validation/large_runs.md");
     fs::write(&page, &text).unwrap();
-    assert!(middle < 0.15 && inside + 1 >= RUNS.len(), "{text}");
+    assert!(middle < 0.2 && inside == RUNS.len(), "{text}");
 }

@@ -204,7 +204,7 @@ fn a_sweep_says_the_numbers_of_a_single_estimate() {
 
 #[test]
 fn the_best_of_many_scenarios_have_the_numbers_of_a_single_estimate() {
-    let sweep = "estimate --sweep hardware=all,grid=fra,pol,dtype=bf16,f16,devices=1,8 --pareto time,cost,co2e";
+    let sweep = "estimate --sweep hardware=all,grid=fra,pol,dtype=bf16,f16,devices=1,8,16 --pareto time,cost,co2e";
     let all: Value = serde_json::from_str(&answer(&format!("{sweep} --format json"), 80)).unwrap();
     assert!(all["total"].as_u64().unwrap() > 300, "{}", all["total"]);
     let best = all["scenarios"].as_array().unwrap();

@@ -18,7 +18,7 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
 pub enum LockError {
     /// Another process writes there.
     #[error(
-        "another campaign{} writes into `{}`\nhint: wait for it to end, or give another folder with `-o DIR`",
+        "another run{} writes into `{}`\nhint: wait for it to end, or give another folder with `-o DIR`",
         if holder.is_empty() { String::new() } else { format!(" (process {holder})") },
         folder.display()
     )]
@@ -152,7 +152,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let first = FolderLock::take(folder.path(), "record.json").expect("it is free");
         let error = FolderLock::take(folder.path(), "record.json").expect_err("it is held").to_string();
-        assert!(error.contains(&format!("another campaign (process {})", std::process::id())), "{error}");
+        assert!(error.contains(&format!("another run (process {})", std::process::id())), "{error}");
         assert_eq!(FolderLock::is_held(folder.path()), Some(true));
         drop(first);
         assert_eq!(FolderLock::is_held(folder.path()), Some(false));

@@ -132,7 +132,7 @@ impl State {
                 _ => epoch,
             });
             let beside = Beside { text, at_s, stamp: frame.stamp, inside, around, told: &told };
-            let key = self.key(counter);
+            let key = self.key(counter, inside);
             if self.observe(key, counter, &beside) && !counter.epoch {
                 self.current.push(key);
             }
@@ -166,10 +166,15 @@ impl State {
         }
     }
 
-    /// Bars without words are told apart by their totals: that of an evaluation looks like that of the training.
-    fn key(&self, counter: &Counter) -> u64 {
+    /// Bars without words are told apart by their totals: that of an evaluation looks like that of the training. A bar that tells its
+    /// epoch may have another total in the next.
+    fn key(&self, counter: &Counter, inside: Option<Epoch>) -> u64 {
         let key = counter.key.max(1);
-        let other = |total: u64| self.series.get(&key).and_then(|series| series.total).is_some_and(|old| old != total);
+        let is_next = |series: &Series| inside.zip(series.epoch).is_some_and(|(now, before)| now.n > before.n);
+        let other = |total: u64| {
+            let series = self.series.get(&key).filter(|series| !is_next(series));
+            series.and_then(|series| series.total).is_some_and(|old| old != total)
+        };
         match counter.total.filter(|&total| (counter.wordless || counter.bar) && other(total)) {
             Some(total) => key.wrapping_mul(31).wrapping_add(total).max(1),
             None => key,

@@ -253,14 +253,13 @@ mod tests {
             Normal(10.0, 1.5),
             Uniform(1.0, 3.0),
             Triangular(0.3, 1.0, 3.0),
-            Triangular(0.0, 1.0, 3.0),
             Halves(1.0, 2.0, 12.0),
         ] {
             let (mean, third) = distribution.ln_moments().expect("positive");
             let draws: Vec<f64> = Stream::new(7, "x").draws(distribution, 100_000).into_iter().map(f64::ln).collect();
             let centre = draws.iter().sum::<f64>() / 1e5;
             let drawn_third = draws.iter().map(|x| (x - centre).powi(3)).sum::<f64>() / 1e5;
-            assert!((mean - centre).abs() < 0.015, "{distribution:?}: {mean}, {centre}");
+            assert!((mean - centre).abs() < 0.006, "{distribution:?}: {mean}, {centre}");
             assert!((third - drawn_third).abs() < 0.025, "{distribution:?}: {third}, {drawn_third}");
         }
         // By hand: E ln of a uniform number from 1 to 3 is (3 ln 3) / 2 - 1.

@@ -195,7 +195,7 @@ fn two_campaigns_into_one_folder_are_one_and_a_dead_one_holds_nothing() {
     wait_for(&mut first, "measuring dense");
     let second = campaign(place.path(), &["--resume"]).output().unwrap();
     let message = super::failed_properly(&second);
-    assert!(message.contains(&format!("another campaign (process {}) writes into `out`", first.id())), "{message}");
+    assert!(message.contains(&format!("another run (process {}) writes into `out`", first.id())), "{message}");
     first.kill().unwrap();
     first.wait().unwrap();
     let third = campaign(place.path(), &["--resume"]).output().unwrap();

@@ -142,7 +142,7 @@ pub fn draw_unbeaten(
         let before = first_of_run.last().filter(|first| scenarios[**first].is_same_run(s));
         first_of_run.push(before.copied().unwrap_or(i));
     }
-    let (mut drawn, mut moved) = (BTreeSet::new(), BTreeSet::new());
+    let (mut drawn, mut moved): (BTreeSet<usize>, BTreeSet<usize>) = Default::default();
     loop {
         let valued = scenarios.iter().enumerate().filter(|(_, s)| is_candidate(s));
         let valued = valued.filter_map(|(i, s)| Some((goals.iter().map(|g| g.of(s)).collect::<Option<_>>()?, i)));

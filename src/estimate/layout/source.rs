@@ -205,8 +205,8 @@ fn nothing_fits(devices: u32, found: &Found, usable: Option<f64>) -> LayoutError
     LayoutError::NothingFits { devices, why: found.too_large.iter().map(line).collect() }
 }
 
-/// On the devices that were measured, programs differ from the model by what was held out; on others the model of one device
-/// is uncertain as well.
+/// The layouts that were measured are those of one program, and others of its class differ from it as they do on one device. On devices
+/// that were not measured the model of one device is uncertain as well.
 fn loadings(
     request: &Request<'_>,
     device: &Device,
@@ -214,7 +214,10 @@ fn loadings(
     of_device: &dyn Fn(&Efficiency) -> Loadings,
 ) -> Loadings {
     let known = device.architecture.as_deref() == Some(MEASURED_DESIGN) && class == SoftwareClass::Optimised;
-    let mut list = if known { Vec::new() } else { of_device(Efficiency::embedded()) };
+    let mut list = of_device(Efficiency::embedded());
+    if known {
+        list.retain(|(name, _)| name == SOFTWARE);
+    }
     if let Some(own) = request.own {
         list.iter_mut().filter(|(name, _)| name == SOFTWARE).for_each(|(_, sd)| *sd = own.ln_sd);
     }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::files::{document as files_of, write};
 use crate::report::error::ReportError;
-use crate::train::quality::{Place, Quality};
+use crate::train::quality::{Place, Quality, RECORD_FILE};
 
 pub use words::{table as quality_table, text as quality_text};
 
@@ -21,7 +21,7 @@ pub fn write_quality(of: &Quality, folder: &Path, with_png: bool) -> Result<Vec<
     let mut made = files_of(&document::document(of, &charts), with_png)?;
     let mut json = serde_json::to_vec_pretty(of)?;
     json.push(b'\n');
-    made.push(("quality.json".to_owned(), json));
+    made.push((RECORD_FILE.to_owned(), json));
     write(folder, made)
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::init::Init;
-use crate::files::FileError;
+use crate::files::{FileError, LockError};
 use crate::model::{ArchError, HuggingFaceError};
 use crate::nn::NnError;
 
@@ -22,6 +22,9 @@ pub enum PretrainError {
     /// A file cannot be read.
     #[error(transparent)]
     File(#[from] FileError),
+    /// Another process writes into the folder.
+    #[error(transparent)]
+    Lock(#[from] LockError),
     /// The model is computed otherwise.
     #[error(
         "the model is not trained as transformers would: {reason}\nhint: the workloads of `greenformers catalog list` have no such thing"

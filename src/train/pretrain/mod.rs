@@ -31,7 +31,7 @@ pub use self::trainer::{Schedule, Trainer};
 use self::vocabulary::Vocabulary;
 use super::energy::{Energy, Spent};
 pub use super::energy::{Machine, Metered, NotMetered};
-use crate::files::{JSON_SCHEMA, is_free, read_text};
+use crate::files::{FolderLock, JSON_SCHEMA, is_free, read_text};
 use crate::model::{Arch, Config};
 use crate::nn::{NnError, Params};
 use crate::stats::Interval;
@@ -226,6 +226,9 @@ pub fn pretrain(
         return Err(PretrainError::NoEnd);
     }
     request.check()?;
+    // A folder that is there already may be another process's as well; a new one is put in its place as a whole, which only one can do.
+    let is_there = request.resume && request.output.is_dir();
+    let _lock = is_there.then(|| FolderLock::take(&request.output, state::RECORD)).transpose()?;
     let state = if request.resume { Some(state::read(&request.output)?) } else { None };
     if state.is_none() {
         is_free(&request.output).map_err(|_| PretrainError::Exists { path: request.output.clone() })?;

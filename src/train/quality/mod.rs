@@ -9,9 +9,9 @@ use std::time::Instant;
 
 pub use self::compare::{Basis, Comparison, Curve, Factor, NotReached, compare};
 pub use self::error::QualityError;
-pub use self::record::{Meter, Quality, Run};
+pub use self::record::{Meter, Quality, RECORD_FILE, Run};
 use super::pretrain::{self, Event, Init, Machine, Point, PretrainError, Request, Training};
-use crate::files::is_free;
+use crate::files::{FolderLock, is_free};
 use crate::model::Arch;
 
 /// Below the folder of a comparison: a folder for each training.
@@ -67,6 +67,9 @@ pub fn quality(
     } else if !folder.join(RUNS).is_dir() {
         return Err(QualityError::NothingToResume { path: folder.clone() });
     }
+    // Of two that begin, only one can put its first training there.
+    let lock = plan.shared.resume.then(|| FolderLock::take(folder, RECORD_FILE)).transpose();
+    let _lock = lock.map_err(PretrainError::from)?;
     let begun = Instant::now();
     let of = requests.len();
     let (mut made, mut trained) = (0, Vec::new());

@@ -10,6 +10,9 @@ use crate::meter::EnergySource;
 use crate::model::Arch;
 use crate::train::pretrain::Init;
 
+/// Its name in the folder of a comparison.
+pub const RECORD_FILE: &str = "quality.json";
+
 /// Where joules come from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Meter {
