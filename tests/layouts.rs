@@ -428,6 +428,12 @@ fn a_model_that_no_device_holds_is_laid_out_without_being_asked() {
     assert_eq!(unasked[0]["fits"], true);
     let said = |estimate: &serde_json::Value| estimate["warnings"].to_string().contains("no room for the whole model");
     assert!(said(&unasked[0]) && !said(&asked[0]));
+    // A micro-batch that is too large is no reason: a smaller one fits.
+    let crowded = answer(
+        "estimate gpt2 --hardware t4 --devices 8 --arch dense --micro-batch 64 --seq-len 1024 --tokens 1B --batch-size 512",
+    );
+    let crowded = &crowded["estimates"][0];
+    assert_eq!((&crowded["layout"], &crowded["fits"]), (&serde_json::Value::Null, &false.into()));
     // A model that fits stays as it is, and so does one that fits nowhere.
     let small = answer("estimate gpt2 --hardware a100-sxm4-80gb --devices 8 --arch dense");
     assert_eq!(small["estimates"][0]["layout"], serde_json::Value::Null);

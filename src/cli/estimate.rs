@@ -76,8 +76,9 @@ pub(super) struct Args {
     /// Sequences on a device at a time [default: the largest that fits and divides the batch evenly]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     micro_batch: Option<u32>,
-    /// How the model is laid out over the devices: `auto` for the fastest that fits, or some of `dp=N`, `tp=N`, `pp=N`,
-    /// `zero=0|1|2|3`, `sequence_parallel=true`, `recompute=none|selective|full`, `micro_batch=N` and `interleave=N`
+    /// How the model is laid out over the devices: `auto` for the fastest that fits, or some of `dp=N`, `tp=N`, `pp=N`, `cp=N`, `ep=N`,
+    /// `zero=0|1|2|3`, `sequence_parallel=true`, `recompute=none|selective|full`, `micro_batch=N` and `interleave=N` [default: each device has
+    /// the whole model, or `auto` where a GPU has no room for it]
     #[arg(long, value_name = "LAYOUT", conflicts_with_all = ["step_time", "power"])]
     layout: Option<LayoutSpec>,
     /// What trains, where it was not measured: eager (stock Hugging Face or PyTorch), compiled (torch.compile, XLA), optimised

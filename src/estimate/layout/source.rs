@@ -10,7 +10,7 @@ use crate::estimate::error::EstimateError;
 use crate::estimate::layout_error::LayoutError;
 use crate::estimate::request::layout::{Layout, LayoutSpec};
 use crate::estimate::request::training::{Hardware, Request, check, check_devices};
-use crate::estimate::steps::analytic::OTHER_ARCH_SD;
+use crate::estimate::steps::analytic::{OTHER_ARCH_SD, Target};
 use crate::estimate::steps::micro_batch::usable_bytes;
 use crate::estimate::steps::model::{
     DeviceFigures, Efficiency, Loadings, OTHER_DESIGN_SD, SOFTWARE, StepTime, Stragglers, WAITING_SHARE, Work, busy_w,
@@ -80,7 +80,13 @@ pub fn needs_layout(request: &Request<'_>) -> bool {
         && device.kind == DeviceKind::Gpu
         && !request.workload.phases.is_empty()
         && !request.archs.iter().any(four_bits)
-        && request.archs.iter().any(|arch| target_of(request, device).fits(*arch) == Some(false))
+        && request.archs.iter().any(|arch| has_no_room(request, device, *arch))
+}
+
+/// Whether a device has no room for the whole model, however small the micro-batch.
+fn has_no_room(request: &Request<'_>, device: &Device, arch: Arch) -> bool {
+    let target = target_of(request, device);
+    Target { micro_batch: Some(1), ..target }.fits(arch) == Some(false)
 }
 
 /// The steps of `arch` in the layout of `request`, which is `spec`. A run of several phases has the layout of its first one.
