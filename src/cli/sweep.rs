@@ -295,7 +295,8 @@ fn text(
         text.push_str(&wrapped(&rest, width, ""));
     }
     if total > DRAWN {
-        let others = format!("the others of the {total} by a quicker rule, which is 5 % off (20 % at most)");
+        let others =
+            format!("the others of the {total} by a quicker rule, which is 5 % off in the mean, and a quarter at most");
         text.push_str(&wrapped(
             &format!("those that no other beats have the numbers of `estimate`, {others}"),
             width,

@@ -75,7 +75,7 @@ impl Distribution {
     }
 
     /// Mean and third central moment of the logarithm: they add up where independent numbers are multiplied, as medians do not.
-    /// Normal numbers by the first terms of their series in the relative spread, bounded ones by [`SLICES`] slices of equal
+    /// Normal numbers by the first terms of their series in the relative spread, bounded ones by 16 slices of equal
     /// probability. `None` where the logarithm has no mean, as of a number that may be negative.
     #[must_use]
     pub fn ln_moments(self) -> Option<(f64, f64)> {
