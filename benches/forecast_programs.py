@@ -172,7 +172,10 @@ def compare(a):
     with tempfile.TemporaryDirectory() as folder:
         for core, name in enumerate(a.programs):
             out = os.path.join(folder, f"{name}.json")
-            command = [a.greenformers, "forecast", "-o", out, "--", a.python, __file__, "run", name, "--iterations", str(iterations)]
+            # Lightning draws its bar on terminals alone, and does not say how many steps there will be.
+            options = ["--as-terminal", "--total-steps", str(iterations)] if name == "lightning" else []
+            command = [a.greenformers, "forecast", "-o", out, *options, "--"]
+            command += [a.python, __file__, "run", name, "--iterations", str(iterations)]
             env = dict(os.environ, OMP_NUM_THREADS="1", CUDA_VISIBLE_DEVICES="")
             log = open(os.path.join(folder, f"{name}.log"), "w")
             # A core each, so that both may run at once.

@@ -227,9 +227,10 @@ impl Series {
         true
     }
 
-    /// Notes that a validation bar at `n` of `of` was drawn just before: some programs count its batches in the round.
+    /// Notes that a validation bar at `n` of `of` was drawn just before: some programs count its batches in the round. A bar that stands still
+    /// meanwhile does not.
     pub(super) fn beside_validation(&mut self, now: u64, n: u64, of: u64) {
-        if n > 0 && n < of && self.total.is_some_and(|total| total > of && now == total - of + n) {
+        if now > self.last.n && n > 0 && n < of && self.total.is_some_and(|total| total > of && now == total - of + n) {
             self.tail = match self.tail {
                 Some((tail, votes)) if tail == of => Some((of, votes + 1)),
                 None => Some((of, 1)),

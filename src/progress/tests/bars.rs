@@ -59,6 +59,11 @@ fn lightning_2_6_with_a_rich_bar_and_no_end_of_epochs() {
                 n / 4,
                 (batches - n) / 4
             ));
+            // A validation of 20 batches, under the bar that stands still and is drawn again: at 132 of 149, which is 129 + 3.
+            for v in (0..=20).filter(|_| (epoch, n) == (0, 132)) {
+                o.wait(0.1).raw(&format!("\nValidation {drawn} {v}/20 0:00:01 • 0:00:01 10.00it/s\x1b[1A"));
+                o.raw(&format!("\r\x1b[2KEpoch 0/-2 {drawn} {n}/{batches} 0:00:33 • 0:00:04 4.00it/s loss: 2.520"));
+            }
         }
         if epoch == 0 {
             o.reads(0, 149, None, 0.25);
