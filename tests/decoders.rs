@@ -11,7 +11,7 @@ use greenformers::nn::{
     AdamW, AdamWConfig, CausalBatch, CausalLm, Gradients, Input, Model, Ops, Params, PassConfig, Tape,
 };
 
-use crate::nn::{difference, golden, numbers};
+use crate::nn::{difference, golden, gradients_are_central_differences, gradients_are_the_goldens, numbers};
 
 /// GPT-2 as `goldens/decoders.py` has it.
 fn gpt2() -> Config {
@@ -181,20 +181,13 @@ fn losses_and_every_gradient_of_decoders_agree_with_transformers_and_peft() {
             let (loss, gradients) = loss_and_gradients(&model, &batch, pass);
             let theirs = numbers(&expected["loss"])[0];
             assert!((loss / theirs - 1.0).abs() < tolerance, "{name} {dtype:?} {ops}: loss {loss}, theirs {theirs}");
-            let mut compared = 0;
-            for (weight, var) in model.params().iter() {
-                let theirs = &expected[&format!("grad.{weight}")];
-                let ours = gradients.get(var).unwrap_or_else(|| panic!("{name}: {weight} has no gradient"));
+            let as_stored = |weight: &str, ours: &Tensor, theirs: &Tensor| {
                 // GPT-2's matrices are stored with their inputs first.
                 let is_transposed = ours.dims() != theirs.dims() || weight.contains("attn.c_proj.weight");
-                let ours = if is_transposed { ours.t().unwrap() } else { ours.clone() };
-                // A gradient that is zero in exact arithmetic is noise in both.
-                let scale = numbers(theirs).iter().fold(0.0f64, |m, x| m.max(x.abs()));
-                let off = difference(&ours, theirs) * if scale < 1e-10 { 1e-9 } else { 1.0 };
-                assert!(off < 10.0 * tolerance, "{name} {dtype:?} {ops}: gradient of {weight} is off by {off:e}");
-                compared += 1;
-            }
-            assert_eq!(compared, expected.keys().filter(|k| k.starts_with("grad.")).count(), "{name}");
+                if is_transposed { ours.t().unwrap() } else { ours.clone() }
+            };
+            let (what, of) = (format!("{name} {dtype:?} {ops}"), (model.params(), &gradients));
+            gradients_are_the_goldens(&what, of, &expected, 10.0 * tolerance, as_stored);
         }
     }
 }
@@ -206,27 +199,7 @@ fn gradients_of_decoders_agree_with_central_differences() {
         let batch = batch(2, &Device::Cpu);
         let pass = PassConfig { dtype: DType::F64, ops: Ops::Fused, dropout: 0.2, dropout_seed: 5 };
         let (_, gradients) = loss_and_gradients(&model, &batch, pass);
-        for (name, var) in model.params().iter() {
-            let analytic = numbers(gradients.get(var).unwrap());
-            let original = var.as_tensor().copy().unwrap();
-            let values = numbers(&original);
-            for entry in [0, values.len() / 2, values.len() - 1] {
-                let step = 1e-5;
-                let at = |delta: f64| {
-                    let mut moved = values.clone();
-                    moved[entry] += delta;
-                    var.set(&Tensor::from_vec(moved, original.shape(), &Device::Cpu).unwrap()).unwrap();
-                    loss(&model, &batch, pass)
-                };
-                let numeric = (at(step) - at(-step)) / (2.0 * step);
-                assert!(
-                    (numeric - analytic[entry]).abs() < 1e-6 * (1.0 + numeric.abs()),
-                    "{spec} {name}[{entry}]: {numeric} by differences, {} by backward",
-                    analytic[entry]
-                );
-            }
-            var.set(&original).unwrap();
-        }
+        gradients_are_central_differences(spec, (model.params(), &gradients), || loss(&model, &batch, pass));
     }
 }
 

@@ -99,7 +99,7 @@ const RUNS: [Run; 11] = [
     },
     Run {
         name: "MT-NLG 530B",
-        source: "Smith et al. 2022 (arXiv 2201.11990), section 3.3: 60.1 s",
+        source: "Smith et al. 2022 (arXiv 2201.11990), section 2.4: 60.1 s",
         model: "mt-nlg-530b",
         device: "a100-sxm4-80gb",
         devices: 2240,
@@ -177,7 +177,7 @@ fn workload(run: &Run, catalog: &Catalog) -> Workload {
     workload
 }
 
-/// Models that the catalog has not: of MT-NLG (section 3.2) and Llama 3 (table 3).
+/// Models that the catalog has not: of MT-NLG (section 2.4) and Llama 3 (table 3).
 fn model(name: &str, catalog: &Catalog) -> Config {
     if name == "mt-nlg-530b" {
         return Config {

@@ -203,7 +203,8 @@ pub(super) fn run(
         }
     }
     for (reason, count) in &all.left_out {
-        context.note(format_args!("left out: {count} scenarios: {reason}"));
+        let scenarios = if *count == 1 { "scenario" } else { "scenarios" };
+        context.note(format_args!("left out: {count} {scenarios}: {reason}"));
     }
     let limits = Limits { cost_usd: options.max_cost, hours: options.max_hours, co2e_kg: options.max_co2e };
     let mut scenarios: Vec<Scenario> = all.scenarios;
@@ -275,6 +276,9 @@ fn text(
         if !best.is_empty() {
             shown = best;
         }
+    }
+    if shown.is_empty() {
+        return wrapped(said, width, "");
     }
     let (common, table, held) = sweep_table(&shown, axes, ROWS, width);
     let names: Vec<String> = goals.iter().map(ToString::to_string).collect();

@@ -149,27 +149,31 @@ impl Sizes {
 
     /// Parameters that a device of stage `i` with `layers` holds, where nothing is shared among replicas.
     #[must_use]
-    pub fn params(&self, layers: usize, stage: usize, layout: &Layout) -> Share {
-        Share::of(of_stage(&self.params, layers, stage, layout.pp), layers as f64 * self.experts, layout)
+    pub fn params(&self, layers: usize, stage: usize, layout: &Layout) -> DeviceParams {
+        DeviceParams::of(of_stage(&self.params, layers, stage, layout.pp), layers as f64 * self.experts, layout)
     }
 
     /// Of these, those that are trained.
     #[must_use]
-    pub fn trained(&self, layers: usize, stage: usize, layout: &Layout) -> Share {
-        Share::of(of_stage(&self.trained, layers, stage, layout.pp), layers as f64 * self.trained_experts, layout)
+    pub fn trained(&self, layers: usize, stage: usize, layout: &Layout) -> DeviceParams {
+        DeviceParams::of(
+            of_stage(&self.trained, layers, stage, layout.pp),
+            layers as f64 * self.trained_experts,
+            layout,
+        )
     }
 }
 
 /// Parameters of a device: those that all of its replicas hold, and its part of the experts.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Share {
+pub struct DeviceParams {
     /// What each of `dp x cp` devices holds.
     pub replicated: f64,
     /// Of the experts, the `ep`-th part that it holds.
     pub experts: f64,
 }
 
-impl Share {
+impl DeviceParams {
     /// Of `all`, of which `experts` are those of experts.
     fn of(all: f64, experts: f64, layout: &Layout) -> Self {
         Self { replicated: all - experts, experts: experts / f64::from(layout.ep) }
@@ -219,7 +223,7 @@ pub(super) fn of_sizes(
     let tokens = (shape.batch_size * shape.seq_len) as f64;
     let part = if layout.sequence_parallel { 1.0 / tp } else { 1.0 };
     let elements = tokens * held.model.d_model as f64 * part;
-    let on_device = |of: Share, stage: u8| if layout.zero >= stage { of.sharded(layout) } else { of.held() };
+    let on_device = |of: DeviceParams, stage: u8| if layout.zero >= stage { of.sharded(layout) } else { of.held() };
     let layers = layers_of(held.model.n_layers, layout.pp);
     let of = |(i, &layers): (usize, &usize)| {
         let (is_first, is_last) = (i == 0, i + 1 == layout.pp as usize);
@@ -233,7 +237,7 @@ pub(super) fn of_sizes(
         let after = if is_last { 2.0 * width * elements } else { 0.0 };
         let losses = (shape.batch_size * shape.masked_per_seq) as f64;
         let vocabulary = held.model.vocab_size.div_ceil(layout.tp as usize) as f64;
-        let layer = Share::of(sizes.params.layer, sizes.experts, layout).held();
+        let layer = DeviceParams::of(sizes.params.layer, sizes.experts, layout).held();
         let gathered = if layout.zero == 3 { 2.0 * width * layer } else { 0.0 };
         let between = if layout.pp > 1 { 2.0 * width * elements } else { 0.0 };
         StageMemory {

@@ -12,7 +12,7 @@ mod traffic;
 pub use constants::{CONSTANTS, Constants, LayoutConstant, LayoutTable};
 pub use fit::{Iterations, MeasuredIteration};
 pub(super) use memory::whole_bytes;
-pub use memory::{Held, Share, Sizes, StageMemory, layer_activations, layers_in_flight, stages};
+pub use memory::{DeviceParams, Held, Sizes, StageMemory, layer_activations, layers_in_flight, stages};
 pub use search::{Batch, Candidate, Found, Search};
 pub use shard::{Parts, expert_parameters, layers_of, operators_of, parameters_of, shard};
 pub(super) use source::{CLASS_OF_LAYOUTS, steps_of};

@@ -175,9 +175,11 @@ impl<'a> Search<'a> {
         for list in [&mut found.fit, &mut found.too_large] {
             list.sort_by(|a, b| a.step_s.total_cmp(&b.step_s));
         }
-        if found.fit.is_empty() {
+        match found.fit.first() {
             // Those that come nearest.
-            found.too_large.sort_by(|a, b| a.memory.total().total_cmp(&b.memory.total()));
+            None => found.too_large.sort_by(|a, b| a.memory.total().total_cmp(&b.memory.total())),
+            // What would be slower anyway fails for no want of memory.
+            Some(best) => found.too_large.retain(|candidate| candidate.step_s < best.step_s),
         }
         found.fit.truncate(1 + OTHERS);
         found.too_large.truncate(OTHERS);

@@ -372,6 +372,7 @@ fn the_search_shares_experts_and_sequences_where_it_pays() {
         let found = Search::new(setting, batch(512, 4096), Some(USABLE)).all(64, None);
         let best = &found.fit[0];
         assert!(best.layout.devices() == 64 && best.memory.total() <= USABLE, "{}", best.layout);
+        assert!(found.too_large.iter().all(|candidate| candidate.step_s < best.step_s), "{:?}", found.too_large);
     });
     // A sequence of a million tokens does not fit one device, whatever is computed again: 32 inputs of 8.6 GB.
     on_a100(&llama_7b(), AttentionUse::Fused, 8, |setting| {

@@ -1,7 +1,7 @@
 //! Seconds of an optimizer step of a layout.
 
 use super::constants::Constants;
-use super::memory::{Held, Share, Sizes};
+use super::memory::{DeviceParams, Held, Sizes};
 use super::shard::{Parts, layers_of, operators_of, shard};
 use super::traffic::{
     Collective, Links, all_reduces_of_a_layer, all_to_alls_of_a_layer, both, bytes_of_keys_and_values, hops_of_a_layer,
@@ -267,7 +267,7 @@ pub fn step(
     let sends = 2.0 * v * m + 2.0 * f64::from(layout.pp - 1);
     let pipeline_s = if layout.pp > 1 { sends * send } else { 0.0 };
     let bubble_s = (all.iter().map(|s| s.whole).sum::<f64>() - slowest.whole) / v;
-    let most = |of: fn(&Sizes, usize, usize, &Layout) -> Share| {
+    let most = |of: fn(&Sizes, usize, usize, &Layout) -> DeviceParams| {
         let stages = (0..=last).map(|i| of(sizes, layers[i], i, layout));
         stages.max_by(|a, b| a.held().total_cmp(&b.held())).unwrap_or_default()
     };
@@ -321,7 +321,7 @@ pub fn step(
 fn gradients(
     setting: &Setting<'_>,
     layout: &Layout,
-    (params, trained, m): (Share, Share, f64),
+    (params, trained, m): (DeviceParams, DeviceParams, f64),
     pass_s: f64,
 ) -> (Exchange, Vec<Collective>) {
     let model = setting.held.model;
