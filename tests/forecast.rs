@@ -251,6 +251,30 @@ fn a_program_that_closes_the_descriptor_is_read_by_what_it_prints() {
 }
 
 #[test]
+fn a_trainer_that_prints_nothing_is_read_by_the_states_of_its_checkpoints() {
+    let folder = tempfile::tempdir().unwrap();
+    // What another run has left there; then 20 steps of 20 ms a checkpoint, in the form of `trainer_state.json`.
+    let script = r#"
+write() { mkdir -p out/checkpoint-$1; printf '{\n  "global_step": %d,\n  "log_history": [{"loss": NaN}],\n  "max_steps": 200\n}' $1 > out/checkpoint-$1/trainer_state.json; }
+write 180; touch -d '1 hour ago' out/checkpoint-180/trainer_state.json
+i=0; while [ $i -lt 100 ]; do i=$((i+20)); sleep 0.4; write $i; done
+"#;
+    fs::write(folder.path().join("train.sh"), script).unwrap();
+    for (options, arguments) in [(&["--trainer-state", "out"][..], &[][..]), (&[], &["--output_dir=out"])] {
+        let mut forecast = program();
+        forecast.args(["forecast", "-o", "run.json", "--force"]).args(options).args(["--", "sh", "train.sh"]);
+        let output = forecast.args(arguments).current_dir(folder.path()).output().unwrap();
+        let stderr = text(&output.stderr);
+        assert!(stderr.contains("read: the `trainer_state.json` of each checkpoint"), "{stderr}");
+        let found = &json(&folder.path().join("run.json"))["forecast"];
+        let steps = ["start_step", "steps_done", "steps_total"].map(|name| found[name].as_u64());
+        assert_eq!(steps, [Some(0), Some(100), Some(200)], "{found}");
+        let step_s = found["step_s"]["mid"].as_f64().unwrap();
+        assert!((0.019..0.04).contains(&step_s), "{found}");
+    }
+}
+
+#[test]
 fn lines_that_are_not_understood_are_one_warning_and_the_program_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let wrong = "fd=/dev/fd/$GREENFORMERS_STEPS_FD; echo 'steps: 5' > $fd; head -c 3000000 /dev/zero > $fd; echo > $fd; printf 'a\\377\\n' > $fd\n";

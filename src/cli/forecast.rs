@@ -1,10 +1,11 @@
 //! `forecast`: a training program, and how long the whole of it will take.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use greenformers::progress::Hints;
-use greenformers::track::{Forecaster, StopAfter};
+use greenformers::track::{Forecaster, StopAfter, TrainerStates};
 use greenformers::units::{parse_count, parse_whole_count};
 
 use super::Context;
@@ -44,6 +45,9 @@ pub(super) struct Args {
     /// Let the command see a terminal where the output of this program is none, for bars that are drawn on terminals alone (Lightning, rich)
     #[arg(long, help_heading = "Forecast")]
     as_terminal: bool,
+    /// Where a Trainer of transformers that prints nothing leaves its checkpoints, each with `trainer_state.json` [default: the command's `--output_dir`]
+    #[arg(long, value_name = "FOLDER", help_heading = "Forecast")]
+    trainer_state: Option<PathBuf>,
     #[command(flatten)]
     track: track::Args,
 }
@@ -57,6 +61,10 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
         hints = hints.with_total(total);
     }
     let forecaster = Forecaster::new(hints, args.epochs, args.stop_after);
-    let forecasting = Forecasting::new(forecaster, args.tokens_per_step, (args.as_terminal, context.quiet));
+    let states = match &args.trainer_state {
+        Some(folder) => Some(TrainerStates::below(folder)),
+        None => TrainerStates::of_command(&args.track.command),
+    };
+    let forecasting = Forecasting::new(forecaster, states, args.tokens_per_step, (args.as_terminal, context.quiet));
     track::run_watched(&args.track, context, Some(forecasting))
 }

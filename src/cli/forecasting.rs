@@ -1,13 +1,14 @@
 //! What watches a command that is forecast.
 
 use std::io::IsTerminal as _;
+use std::time::{Duration, SystemTime};
 
 use greenformers::estimate::{Account, Conditions, MeteredPart, account, whole_run};
 use greenformers::record::Warning;
 use greenformers::report::{ForecastOfRun, UNDERSTOOD, live_values};
 use greenformers::sensor::MeterFacts;
 use greenformers::stats::with_gain;
-use greenformers::track::{Forecaster, Look, STEPS_FD, Tracked, Watcher};
+use greenformers::track::{Forecaster, Look, STEPS_FD, Tracked, TrainerStates, Watcher};
 use greenformers::units::Seconds;
 
 /// Seconds between two forecasts while the command runs.
@@ -16,6 +17,8 @@ const BETWEEN_FORECASTS_S: f64 = 1.0;
 /// What watches the command.
 pub(super) struct Forecasting {
     forecaster: Forecaster,
+    /// What a Trainer leaves beside its checkpoints.
+    states: Option<TrainerStates>,
     /// Known once the command's options are looked at.
     conditions: Option<Conditions>,
     seed: u64,
@@ -31,11 +34,13 @@ impl Forecasting {
     /// Watches for `forecaster`; `as_terminal` shows the command a terminal where there is none.
     pub(super) fn new(
         forecaster: Forecaster,
+        states: Option<TrainerStates>,
         tokens_per_step: Option<f64>,
         (as_terminal, quiet): (bool, bool),
     ) -> Self {
         Self {
             forecaster,
+            states,
             conditions: None,
             seed: 0,
             share: 1.0,
@@ -50,6 +55,15 @@ impl Forecasting {
     /// Watches from now on, under these conditions.
     pub(super) fn under(self, conditions: &Conditions, share: f64, seed: u64) -> Self {
         Self { conditions: Some(conditions.clone()), share, seed, ..self }
+    }
+
+    /// Looks for states that were written, so many seconds after the command began.
+    fn read_states(&mut self, at_s: f64) {
+        let start = SystemTime::now().checked_sub(Duration::from_secs_f64(at_s));
+        let (Some(states), Some(start)) = (&mut self.states, start) else { return };
+        for state in states.new_ones(start) {
+            self.forecaster.stated(state);
+        }
     }
 
     fn of_run(&mut self, at_s: f64, account: &Account) -> Option<ForecastOfRun> {
@@ -68,6 +82,7 @@ impl Forecasting {
     /// What it comes to in the end.
     pub(super) fn finish(&mut self, tracked: &Tracked, account: &Account) -> Option<ForecastOfRun> {
         self.forecaster.finish();
+        self.read_states(tracked.duration_s);
         self.of_run(tracked.duration_s, account)
     }
 
@@ -130,6 +145,7 @@ impl Watcher for Forecasting {
             return Look { stop, ..Look::default() };
         }
         self.looked_s = at_s;
+        self.read_states(at_s);
         let part = |meter: &MeterFacts| {
             let joules = meter.energy_j.filter(|j| *j > 0.0)?;
             Some(MeteredPart {

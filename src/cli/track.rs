@@ -35,7 +35,7 @@ Examples:
 pub(super) struct Args {
     /// The command and its arguments
     #[arg(required = true, trailing_var_arg = true, value_name = "CMD")]
-    command: Vec<OsString>,
+    pub(super) command: Vec<OsString>,
     /// Time between two readings, 0.1 to 60
     #[arg(long, value_name = "SECONDS", default_value = "0.5", value_parser = parse_interval)]
     interval: f64,

@@ -243,12 +243,17 @@ impl Config {
     }
 
     /// Two depths from whose difference that of all layers follows: 2, and a quarter of them; or as many more as have windows in
-    /// the same share. `None` where that would be all of them.
+    /// the same share, or lack whole periods of global and windowed layers to be all. `None` where that would be all of them.
     #[must_use]
     pub fn usual_depths(&self) -> Option<[usize; 2]> {
-        let (n, windows) = (self.n_layers, self.windowed().map_or(0, |window| window.layers));
-        let unit = (1..=n).find(|unit| (windows * unit).is_multiple_of(n))?;
-        let up_to = |least: usize| least.next_multiple_of(unit);
+        let (n, window) = (self.n_layers, self.windowed());
+        let share = |windows: usize| (1..=n).find(|unit| (windows * unit).is_multiple_of(n));
+        // Depths are so many layers more than a multiple of the unit.
+        let (unit, more) = match window.and_then(|window| window.global_every) {
+            Some(period) => (period, n % period),
+            None => (share(window.map_or(0, |window| window.layers))?, 0),
+        };
+        let up_to = |least: usize| least.saturating_sub(more).next_multiple_of(unit) + more;
         let shallow = up_to(SHALLOW);
         let deep = up_to((n / 4).max(2 * SHALLOW)).max(shallow + unit);
         (deep < n).then_some([shallow, deep])
@@ -331,6 +336,13 @@ pub(super) mod tests {
         );
         // Five of six layers have windows: 6 and 12 keep that share.
         assert_eq!((depths(24, Some(20)), depths(24, Some(24))), (Some([6, 12]), Some([2, 6])));
+        // ModernBERT's layers 0, 3, 6, ... see everything: 4 and 7 of 22 lack six and five periods of three.
+        let periods = |n_layers, layers| {
+            let sliding_window = Some(Window { length: 9, layers, global_every: Some(3) });
+            Config { n_layers, details: Details { sliding_window, ..Details::default() }, ..bert_base() }.usual_depths()
+        };
+        assert_eq!([periods(22, 14), periods(28, 18), periods(24, 16)], [Some([4, 7]), Some([4, 7]), Some([3, 6])]);
+        assert_eq!(periods(6, 4), None);
     }
 
     #[test]

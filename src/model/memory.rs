@@ -90,15 +90,16 @@ pub fn training_memory_with(
     } else {
         ((layers - n_sparse).saturating_mul(of_dense)).saturating_add(n_sparse.saturating_mul(of_sparse))
     };
-    // Logits and their gradient in f32; one by one, in 16 bits both and two of f32 between, in f32 three of them.
+    // Logits and their gradient. One by one, in 16 bits there are two of f32 between, in f32 there are three. Compilers fill the
+    // columns up to a multiple of 8, and copy the gradient into them (`pad_mm` of PyTorch's inductor).
     let of_logit = match (saving.kernels, width) {
         (Kernels::OneByOne, _) => 12,
-        (Kernels::Fused, 2) => 4,
-        (Kernels::Compiled | Kernels::Fused, _) => 8,
+        (Kernels::Compiled, 2) if !config.vocab_size.is_multiple_of(8) => 6,
+        (Kernels::Compiled | Kernels::Fused, _) => 2 * width,
     };
     MemoryEstimate {
         state: state_bytes(config, arch, dtype, saving.kernels),
-        activations: bytes(kept.saturating_add(tokens * d * (2 * width + 1))),
+        activations: bytes(kept.saturating_add(tokens * embedding_bytes(config, width))),
         logits: bytes(of_logit * (batch_size * masked_per_seq) as u128 * config.vocab_size as u128),
     }
 }
@@ -135,9 +136,22 @@ fn matrices(config: &Config) -> u64 {
     sizes.fold(0, u64::saturating_add)
 }
 
+/// Bytes of a mask of dropout on an element: 1, and none in models that divide by a root mean square. Those that are published (Llama,
+/// Mistral, Qwen, Gemma, OLMo 2) are trained without dropout, and their files name no probability for it.
+fn mask_bytes(config: &Config) -> u128 {
+    u128::from(config.details.norm != Some(Norm::Rms))
+}
+
+/// Bytes that a token's embedding keeps: the sum and what is made of it, and a mask of dropout.
+#[must_use]
+pub fn embedding_bytes(config: &Config, width: u128) -> u128 {
+    config.d_model as u128 * (2 * width + mask_bytes(config))
+}
+
 /// Bytes that a sparse and a dense layer keep for each token. Of the `34 d` of the equation 8 are queries, keys, values and the
 /// input of the output's linear, which are narrower or wider with heads of their own size and number, and 4 the inputs of two
-/// norms. A token's input is copied to each expert that it visits, and what comes back from it is kept to weigh it.
+/// norms, and 2 the masks of dropout. A gated block keeps the gate, what it gates, and for the last product both together; one by one,
+/// its activation as well. A token's input is copied to each expert that it visits, and what comes back from it is kept to weigh it.
 ///
 /// Where 16 bits and f32 take turns, the inputs of both norms are of f32, and one that divides by a root mean square keeps what it
 /// has divided as well; softmax leaves f32 (4 bytes), a mask (1) and a copy of 16 bits (2). Stock decoders that compute attention in
@@ -148,9 +162,15 @@ fn layer_bytes(config: &Config, arch: Arch, seq_len: usize, width: u128, saving:
     let divided = if config.details.norm == Some(Norm::Rms) { 8 } else { 0 };
     let is_tanh_composed = config.family == Family::Decoder && !config.gated_mlp && !saving.fused_attention;
     let (per_element, per_inner, per_score) = match width {
-        2 if is_cast(saving.kernels, width) => (22 + divided, if is_tanh_composed { 22 } else { 4 }, 7),
-        2 => (18, 4, 5),
-        _ => (34, 8, 9),
+        2 if is_cast(saving.kernels, width) => (20 + divided, if is_tanh_composed { 22 } else { 4 }, 7),
+        2 => (16, 4, 5),
+        _ => (32, 8, 9),
+    };
+    let per_element = per_element + 2 * mask_bytes(config);
+    let per_inner = match (config.gated_mlp, saving.kernels) {
+        (false, _) => per_inner,
+        (true, Kernels::OneByOne) => 2 * per_inner,
+        (true, Kernels::Compiled | Kernels::Fused) => 3 * width,
     };
     let (heads, groups) = (config.n_heads as u128, config.n_kv_heads() as u128);
     let (score, value) = (config.d_head() as u128, config.d_value() as u128);
@@ -183,7 +203,7 @@ fn layer_bytes(config: &Config, arch: Arch, seq_len: usize, width: u128, saving:
     let block = |d_ff: usize, routed: bool| {
         let d_ff = d_ff as u128;
         let spared = if is_frozen(routed) { width * (d + d_ff) } else { 0 };
-        ((1 + gate) * per_inner * d_ff + (2 + gate) * rank(d, d_ff) * width).saturating_sub(spared)
+        (per_inner * d_ff + (2 + gate) * rank(d, d_ff) * width).saturating_sub(spared)
     };
     let sparse = config.sparse().map_or(0, |(_, experts)| {
         let active = experts.active as u128;
@@ -244,6 +264,7 @@ mod tests {
         let config =
             Config { n_layers: 2, d_model: 4, n_heads: 2, d_ff: 6, vocab_size: 10, max_seq_len: 3, ..bert_base() };
         let gated = Config { gated_mlp: true, ..config.clone() };
+        let rms = Config { details: Details { norm: Some(Norm::Rms), ..Details::default() }, ..gated.clone() };
         let shape = StepShape { batch_size: 2, seq_len: 3, masked_per_seq: 3 };
         for (config, arch, dtype, grad_checkpointing, activations) in [
             // A token in f32: 34 x 4 + 8 x 6 + 9 x 2 x 3 = 238; 2 x 6 of them, and embeddings of 6 x 4 x 9.
@@ -252,15 +273,18 @@ mod tests {
             (&config, "lrt:rank=1", DType::F32, false, 3360),
             // Scores of 2 keys: 220.
             (&config, "linformer:k=2", DType::F32, false, 2856),
-            // 18 x 4 + 2 x 4 x 6 + 5 x 2 x 3, and 7 inner widths of 2 bytes: 164; embeddings of 6 x 4 x 5.
-            (&gated, "lrt:rank=1", DType::Bf16, false, 2088),
-            // One layer of 34 x 4 + 2 x 8 x 6 + 54 = 286 a token, and two inputs of 6 x 4 x 4.
-            (&gated, "dense", DType::F32, true, 2124),
+            // 18 x 4 + 6 x 6 + 5 x 2 x 3, and 7 inner widths of 2 bytes: 152; embeddings of 6 x 4 x 5.
+            (&gated, "lrt:rank=1", DType::Bf16, false, 1944),
+            // 16 x 4 instead, and embeddings of 6 x 4 x 4.
+            (&rms, "lrt:rank=1", DType::Bf16, false, 1824),
+            // One layer of 34 x 4 + 12 x 6 + 54 = 262 a token, and two inputs of 6 x 4 x 4.
+            (&gated, "dense", DType::F32, true, 1980),
         ] {
             let saving = Saving { grad_checkpointing, ..Saving::default() };
             let found = training_memory_with(config, arch.parse().expect("valid"), shape, dtype, saving);
-            // Two times 4 bytes of 6 masked positions x 10.
-            assert_eq!((found.activations, found.logits), (activations, 480), "{arch}, {dtype}");
+            // Two times 4 bytes of 6 masked positions x 10; in 16 bits three times 2, since 10 is no multiple of 8.
+            let logits = if dtype == DType::Bf16 { 360 } else { 480 };
+            assert_eq!((found.activations, found.logits), (activations, logits), "{arch}, {dtype}");
         }
     }
 
@@ -277,16 +301,17 @@ mod tests {
             let saving = Saving { kernels, fused_attention, ..Saving::default() };
             training_memory_with(config, Arch::Dense, shape, dtype, saving)
         };
-        let embeddings = 3 * 4 * 5;
-        for (config, fused, a_token) in [
+        // A mask of dropout beside 2 x 2 bytes of the embedding.
+        let (masked, bare) = (3 * 4 * 5, 3 * 4 * 4);
+        for (config, fused, a_token, embeddings) in [
             // 22 x 4 + 4 x 6, and scores of 7 x 2 x 3.
-            (&encoder, true, 112),
-            (&encoder, false, 154),
-            (&decoder, true, 112),
+            (&encoder, true, 112, masked),
+            (&encoder, false, 154, masked),
+            (&decoder, true, 112, masked),
             // 22 x 4 + 22 x 6 + 42.
-            (&decoder, false, 262),
-            // (22 + 8) x 4 + 2 x 4 x 6 + 42.
-            (&gated, false, 210),
+            (&decoder, false, 262, masked),
+            // (20 + 8) x 4 + 2 x 4 x 6 + 42.
+            (&gated, false, 202, bare),
         ] {
             let memory = of(config, Kernels::OneByOne, fused, DType::Bf16);
             // 12 bytes of 3 x 10 logits.
@@ -294,7 +319,10 @@ mod tests {
             let parameters = count_params(config, Arch::Dense);
             assert_eq!(memory.state, 18 * parameters, "a copy of each weight in 16 bits");
         }
-        assert_eq!(of(&encoder, Kernels::Fused, true, DType::Bf16).logits, 120);
+        let eights = Config { vocab_size: 16, ..encoder.clone() };
+        let logits = |config, kernels| of(config, kernels, true, DType::Bf16).logits;
+        assert_eq!(logits(&encoder, Kernels::Fused), 120);
+        assert_eq!((logits(&encoder, Kernels::Compiled), logits(&eights, Kernels::Compiled)), (180, 192));
         let (one, other) = [Kernels::OneByOne, Kernels::Compiled].map(|k| of(&encoder, k, false, DType::F32)).into();
         assert_eq!((one.activations, one.state), (other.activations, other.state), "f32 is not cast");
     }
@@ -319,16 +347,16 @@ mod tests {
             let saving = Saving { fused_attention, ..Saving::default() };
             training_memory_with(config, Arch::Dense, shape, DType::F32, saving).activations
         };
-        // A token: 34 x 4 less keys and values of one head, 2 x 2 x 4 = 16, and 2 x 8 x 6 = 216; embeddings of 3 x 4 x 9.
-        assert_eq!(of(&config, true), 3 * 2 * 216 + 108);
+        // A token: 34 x 4 less keys and values of one head, 2 x 2 x 4 = 16, and 12 x 6 = 192; embeddings of 3 x 4 x 9.
+        assert_eq!(of(&config, true), 3 * 2 * 192 + 108);
         // Scores of both heads: 9 x 2 x 3.
-        assert_eq!(of(&config, false), 3 * 2 * 270 + 108);
+        assert_eq!(of(&config, false), 3 * 2 * 246 + 108);
         let experts =
             Experts { count: 5, active: 2, d_ff: 3, layers: Some(1), shared_d_ff: 1, shared_gate: false, bias: false };
         let mut mixture = config;
         mixture.details.experts = Some(experts);
-        // The sparse layer: 120, two experts of 2 x 8 x 3 and copies of 2 x 4 x 4, shared 16, scores of the router 20.
-        assert_eq!(of(&mixture, true), 3 * (216 + 120 + 2 * (48 + 32) + 16 + 20) + 108);
+        // The sparse layer: 120, two experts of 12 x 3 and copies of 2 x 4 x 4, shared 12, scores of the router 20.
+        assert_eq!(of(&mixture, true), 3 * (192 + 120 + 2 * (36 + 32) + 12 + 20) + 108);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use super::trainer_state::TrainerState;
 use crate::progress::{Hints, NotUnderstood, Progress, Reader, Told};
 use crate::stats::{Interval, LoopForecast, loop_forecast};
 use crate::units::{Seconds, parse_time};
@@ -67,6 +68,8 @@ pub struct Forecaster {
     reader: Reader,
     /// What the program tells by itself goes before what it prints.
     told: Told,
+    /// The states that it leaves count where it does neither.
+    stated: Told,
     total: Option<u64>,
     stop_after: Option<StopAfter>,
     /// Epochs to come, each as long as the total that the program prints.
@@ -84,6 +87,7 @@ impl Forecaster {
             total: hints.total(),
             reader: Reader::new(hints),
             told: Told::default(),
+            stated: Told::default(),
             stop_after,
             epochs,
             last_step: None,
@@ -104,6 +108,22 @@ impl Forecaster {
     pub fn told(&mut self, bytes: &[u8], at_s: f64) {
         self.told.push(bytes, at_s);
         self.reached(self.told.steps_done(), at_s);
+    }
+
+    /// Takes the state that it left beside a checkpoint.
+    pub fn stated(&mut self, state: TrainerState) {
+        let TrainerState { step, total, at_s } = state;
+        let total = total.map_or(String::new(), |total| format!(" of {total}"));
+        self.stated.push(format!("step {step}{total}\n").as_bytes(), at_s);
+        if self.told.steps_done().is_none() && self.reader.progress().is_none() {
+            self.reached(self.stated.steps_done(), at_s);
+        }
+    }
+
+    /// What is known of its steps where it tells and prints nothing.
+    fn stated_progress(&self) -> Option<Progress> {
+        let progress = self.stated.progress(self.total)?;
+        Some(Progress { recognised_as: "the `trainer_state.json` of each checkpoint".to_owned(), ..progress })
     }
 
     fn reached(&mut self, step: Option<u64>, at_s: f64) {
@@ -133,9 +153,10 @@ impl Forecaster {
             Some(StopAfter::Steps(steps)) if self.told.steps_done().is_some() => {
                 self.told.steps_of_this_start() >= steps
             }
-            Some(StopAfter::Steps(steps)) => {
-                self.reader.progress().is_some_and(|p| p.steps_done.saturating_sub(p.start_step) >= steps)
-            }
+            Some(StopAfter::Steps(steps)) => match self.reader.progress() {
+                Some(printed) => printed.steps_done.saturating_sub(printed.start_step) >= steps,
+                None => self.stated.steps_of_this_start() >= steps,
+            },
         }
     }
 
@@ -163,7 +184,7 @@ impl Forecaster {
     pub fn forecast(&mut self, at_s: f64) -> Option<RunForecast> {
         let progress = match self.told.progress(self.total) {
             Some(told) => told,
-            None => self.printed_progress()?,
+            None => self.printed_progress().or_else(|| self.stated_progress())?,
         };
         let marks: Vec<(u64, f64)> = progress.marks.iter().map(|mark| (mark.step, mark.at_s)).collect();
         let steps = progress.steps_total.and_then(|total| loop_forecast(&marks, total));

@@ -14,6 +14,7 @@ mod printed;
 mod process;
 mod start;
 mod stop;
+mod trainer_state;
 mod turns;
 mod watcher;
 
@@ -31,6 +32,7 @@ use serde::Serialize;
 pub use forecast::{Forecaster, RunForecast, Said, StopAfter, UnknownStop};
 pub use live::LIVE_PATH;
 pub use part::{Measurer, TrackedPart};
+pub use trainer_state::{TrainerState, TrainerStates};
 pub use turns::NodeMeter;
 pub use watcher::{Look, Watcher};
 

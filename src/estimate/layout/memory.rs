@@ -3,7 +3,7 @@
 use super::shard::{Parts, expert_parameters, layers_of, parameters_of, shard};
 use crate::catalog::AttentionUse;
 use crate::estimate::request::layout::{Layout, Recompute};
-use crate::model::{Arch, Config, Saving, StepShape, trainable_params, training_memory_with};
+use crate::model::{Arch, Config, Saving, StepShape, embedding_bytes, trainable_params, training_memory_with};
 use crate::units::DType;
 
 /// Bytes of a device of one stage. Modelled, not measured.
@@ -92,7 +92,7 @@ pub fn layer_activations(held: &Held<'_>, layout: &Layout, shape: StepShape, rec
         ..Saving::default()
     };
     let all = training_memory_with(&config, held.arch, shape, held.dtype, saving).activations as f64;
-    let embeddings = tokens * d * (2.0 * width + 1.0);
+    let embeddings = tokens * embedding_bytes(held.model, held.dtype.bytes().into()) as f64;
     part * (all - embeddings) / held.model.n_layers.max(1) as f64
 }
 

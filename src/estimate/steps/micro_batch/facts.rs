@@ -104,6 +104,21 @@ fn stock_pytorch_takes_the_memory_that_it_was_seen_to_take() {
     }
 }
 
+/// The most that PyTorch 2.11 had allocated of an H200 in bf16, compiled by `torch.compile`, with fused attention.
+#[test]
+fn compiled_pytorch_takes_the_memory_that_it_was_seen_to_take() {
+    for (config, (batch, seq_len), losses, gib) in [
+        (bert(12, 768), (64, 128), 20, 4.44),
+        (bert(12, 768), (32, 512), 77, 7.25),
+        (gpt2(12, 768), (16, 1024), 1024, 11.45),
+        (llama((12, 768, 2048), 4), (16, 1024), 1024, 7.42),
+    ] {
+        let step = Step { losses, ..Step::new(config, "compiled/fused", DType::Bf16, seq_len) };
+        let ratio = step.memory(batch).total() as f64 / f64::from(1 << 30) / gib;
+        assert!((0.9..1.1).contains(&ratio), "{batch} x {seq_len}, {} wide inside: {ratio}", step.config.d_ff);
+    }
+}
+
 /// What ran, and what did not. Hugging Face's Trainer 4.12 with AMP on a DGX-2 (the largest micro-batches of a search over powers
 /// of two), GPT-2 on two RTX 4090, GPT-2 XL and a 7B model with `AdamW` on one device.
 #[test]
