@@ -217,7 +217,7 @@ fn losses_and_gradients_of_modern_bert_agree_with_the_cpu() {
 #[ignore = "needs an NVIDIA GPU"]
 fn logits_losses_and_every_gradient_agree_with_pytorch() {
     for arch in 0..ARCHS.len() {
-        agrees_with_pytorch(arch, (DType::F32, Ops::Fused), &gpu(), 2e-5);
+        agrees_with_pytorch(arch, (DType::F32, Ops::Fused), &gpu(), (2e-5, 2e-4));
     }
 }
 

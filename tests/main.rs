@@ -34,6 +34,7 @@ mod progress;
 mod properties;
 mod published_energy;
 mod python;
+mod pytorch;
 mod quality;
 mod questions;
 mod reliability;

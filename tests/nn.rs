@@ -91,8 +91,13 @@ fn batch_of(expected: &HashMap<String, Tensor>) -> Batch {
     }
 }
 
-/// Compares everything that PyTorch computed for an architecture.
-pub(crate) fn agrees_with_pytorch(arch: usize, (dtype, ops): (DType, Ops), device: &Device, tolerance: f64) {
+/// Compares everything that PyTorch computed for an architecture, each to a part of its largest entry.
+pub(crate) fn agrees_with_pytorch(
+    arch: usize,
+    (dtype, ops): (DType, Ops),
+    device: &Device,
+    (tolerance, of_gradients): (f64, f64),
+) {
     let (spec, name) = (ARCHS[arch], GOLDENS[arch]);
     let params = Params::from_safetensors(&golden(&format!("{name}.safetensors")), dtype, device).unwrap();
     let expected = candle_core::safetensors::load(golden(&format!("{name}.expected.safetensors")), device).unwrap();
@@ -113,7 +118,7 @@ pub(crate) fn agrees_with_pytorch(arch: usize, (dtype, ops): (DType, Ops), devic
     }
     let grads = tape.backward(&losses.total, None).unwrap();
     let what = format!("{spec} {dtype:?} {ops}");
-    gradients_are_the_goldens(&what, (model.params(), &grads), &expected, 10.0 * tolerance, |_, ours, _| ours.clone());
+    gradients_are_the_goldens(&what, (model.params(), &grads), &expected, of_gradients, |_, ours, _| ours.clone());
 }
 
 /// Whether every weight has its gradient in the golden, and every one of the golden its weight, each to `tolerance` of its largest
@@ -170,9 +175,9 @@ pub(crate) fn gradients_are_central_differences(
 #[test]
 fn logits_losses_and_every_gradient_agree_with_pytorch() {
     for arch in 0..ARCHS.len() {
-        agrees_with_pytorch(arch, (DType::F64, Ops::Fused), &Device::Cpu, 1e-12);
-        agrees_with_pytorch(arch, (DType::F64, Ops::Stock), &Device::Cpu, 1e-12);
-        agrees_with_pytorch(arch, (DType::F32, Ops::Fused), &Device::Cpu, 2e-5);
+        agrees_with_pytorch(arch, (DType::F64, Ops::Fused), &Device::Cpu, (1e-12, 1e-11));
+        agrees_with_pytorch(arch, (DType::F64, Ops::Stock), &Device::Cpu, (1e-12, 1e-11));
+        agrees_with_pytorch(arch, (DType::F32, Ops::Fused), &Device::Cpu, (2e-5, 2e-5));
     }
 }
 

@@ -4,8 +4,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use regex::Regex;
-
 use crate::files::read_text;
 
 /// The name that transformers gives the file.
@@ -71,9 +69,8 @@ impl TrainerStates {
 
     /// That of the folder itself, which is written at the end, and those of its checkpoints.
     fn files(&self) -> Vec<PathBuf> {
-        let is_checkpoint = |path: &PathBuf| {
-            path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(CHECKPOINT))
-        };
+        let is_checkpoint =
+            |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(CHECKPOINT));
         let entries = fs::read_dir(&self.folder).into_iter().flatten();
         let checkpoints = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(is_checkpoint);
         checkpoints.chain([self.folder.clone()]).map(|folder| folder.join(NAME)).collect()
@@ -97,8 +94,10 @@ impl TrainerStates {
 /// A whole number of the object itself. A loss that is none is written as `NaN`, which JSON does not know, so that this is not read as JSON;
 /// the names are those of no other number in the file.
 fn number(text: &str, name: &str) -> Option<u64> {
-    let pattern = Regex::new(&format!(r#""{name}"\s*:\s*(\d+)"#)).ok()?;
-    pattern.captures(text)?.get(1)?.as_str().parse().ok()
+    let quoted = format!("\"{name}\"");
+    let after = text.split_once(&quoted)?.1.trim_start().strip_prefix(':')?.trim_start();
+    let end = after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len());
+    after[..end].parse().ok()
 }
 
 #[cfg(test)]

@@ -4,7 +4,9 @@ use super::Campaign;
 use super::batch_size::largest_that_fits;
 use crate::measure::runner::Runner;
 use crate::measure::{MeasureError, Point};
-use crate::model::{Config, HeadLogits, Ops, StepShape, count_params, peak_of_forward_pass, peak_of_train_step, training_memory};
+use crate::model::{
+    Config, HeadLogits, Ops, StepShape, count_params, peak_of_forward_pass, peak_of_train_step, training_memory,
+};
 use crate::record::{Cell, Pass};
 use crate::units::DType;
 
