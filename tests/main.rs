@@ -19,6 +19,7 @@ mod forecast;
 mod gate;
 #[cfg(feature = "cuda")]
 mod gpu;
+mod guided;
 mod hugging_face;
 mod large_runs;
 #[cfg(late_binding)]

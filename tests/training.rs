@@ -58,7 +58,7 @@ pub(crate) fn record(folder: &Path, args: &str, output: &str) -> Value {
     serde_json::from_str(&fs::read_to_string(folder.join(output).join("train.json")).unwrap()).unwrap()
 }
 
-fn tensors(path: &Path) -> HashMap<String, Vec<f32>> {
+pub(crate) fn tensors(path: &Path) -> HashMap<String, Vec<f32>> {
     let all = candle_core::safetensors::load(path, &Device::Cpu).unwrap();
     all.into_iter().map(|(name, tensor)| (name, tensor.flatten_all().unwrap().to_vec1().unwrap())).collect()
 }

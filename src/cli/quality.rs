@@ -56,7 +56,14 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     } else {
         args.arch.clone()
     };
-    let plan = Plan { archs, seeds: args.seeds, init: args.training.init, steps: args.steps, shared };
+    let plan = Plan {
+        archs,
+        seeds: args.seeds,
+        init: args.training.init,
+        guided: args.training.guided,
+        steps: args.steps,
+        shared,
+    };
     let machine = Machine { powercap: &args.training.powercap_root, facts: &facts, cpu: cpu.as_ref() };
     let found = quality(&plan, &machine, &mut |place, event| {
         let what = match event {

@@ -15,6 +15,7 @@ use super::train_common::TrainingArgs;
 #[command(after_help = "Examples:
   greenformers train text.txt -o small --steps 1000                       a decoder of 4 layers x 256
   greenformers train books/ -o lrt --arch lrt:rank=64 --max-time 10m --seed 1
+  greenformers train text.txt -o guided --arch lrt:rank=64 --guided --steps 1000
   greenformers train text.txt -o cheap --max-joules 5k
   greenformers train text.txt -o encoder --workload config.json --until-loss 4.5 --max-time 1h
   greenformers train text.txt -o small --steps 2000 --resume              goes on to 2000 steps

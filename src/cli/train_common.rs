@@ -33,6 +33,10 @@ pub(super) struct TrainingArgs {
     /// How the factors of lrt begin: drawn, or as the largest singular values of a dense matrix that is drawn
     #[arg(long, value_name = "HOW", default_value = "normal", value_parser = parse_init())]
     pub(super) init: Init,
+    /// Guide the factors of lrt in the first half of the steps: a dense matrix W beside the factors D E is trained with them, the linear
+    /// computes a W x + (1 - a) D E x, and a falls from 1 to 0; then W is dropped (self-guided training, Wei et al. 2024, arXiv 2406.16450)
+    #[arg(long)]
+    pub(super) guided: bool,
     /// A tokenizer.json [default: one of byte pairs is trained on the text]
     #[arg(long, value_name = "FILE")]
     tokenizer: Option<PathBuf>,
@@ -100,6 +104,7 @@ impl TrainingArgs {
             subject: subject(self.workload.as_deref(), context)?,
             arch,
             init: self.init,
+            guided: self.guided,
             tokenizer: self.tokenizer.clone(),
             vocab: self.vocab as usize,
             seq_len: self.seq_len.map(|n| n as usize),

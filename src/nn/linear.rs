@@ -49,7 +49,8 @@ pub(super) struct Linear {
 }
 
 enum Pair {
-    /// E, `(rank, d_in)`: Winata et al. 2020. D has the bias, and nothing stands between them.
+    /// E, `(rank, d_in)`: Winata et al. 2020. D has the bias, and nothing stands between them. A pass may be guided by a dense matrix
+    /// beside them ([`super::Guides`]).
     Encode(Tensor),
     /// A, `(rank, d_in)`, and B, `(d_out, rank)`, of which `B A x` is added: Hu et al. 2021, with their alpha equal to the rank.
     Beside(Tensor, Tensor),
@@ -88,7 +89,14 @@ impl Linear {
         let bias = self.bias.as_ref();
         Ok(match &self.pair {
             None => tape.linear(x, &self.weight, bias)?,
-            Some(Pair::Encode(encode)) => tape.linear(&tape.linear(x, encode, None)?, &self.weight, bias)?,
+            Some(Pair::Encode(encode)) => {
+                let factors = tape.linear(&tape.linear(x, encode, None)?, &self.weight, bias)?;
+                match tape.guide_of(&self.weight) {
+                    // Shares of one bias are the bias.
+                    Some((guide, share)) => tape.blend(&tape.linear(x, guide, bias)?, &factors, share)?,
+                    None => factors,
+                }
+            }
             Some(Pair::Beside(down, up)) => {
                 let beside = tape.linear(&tape.linear(x, down, None)?, up, None)?;
                 tape.add(&tape.linear(x, &self.weight, bias)?, &beside)?

@@ -87,21 +87,21 @@ impl AdamW {
     }
 }
 
-/// Shortens the gradient of all weights together to the norm `most`, where it is longer (Pascanu et al. 2013). Gives its norm before.
+/// Shortens the gradient of all weights of `all` together to the norm `most`, where it is longer (Pascanu et al. 2013). Gives its norm before.
 ///
 /// # Errors
 /// If memory runs out.
-pub fn clip_gradients(params: &Params, gradients: &mut Gradients, most: f64) -> Result<f64, NnError> {
+pub fn clip_gradients(all: &[&Params], gradients: &mut Gradients, most: f64) -> Result<f64, NnError> {
     /// So that a norm of nothing divides nothing; PyTorch has the same.
     const LEAST: f64 = 1e-6;
     let mut squares = 0.0;
-    for (_, var) in params.iter() {
+    for (_, var) in all.iter().flat_map(|params| params.iter()) {
         squares += gradients.sum_of_squares(var)?.unwrap_or(0.0);
     }
     let norm = squares.sqrt();
     let factor = most / (norm + LEAST);
     if factor < 1.0 {
-        params.iter().try_for_each(|(_, var)| gradients.scale(var, factor))?;
+        all.iter().flat_map(|params| params.iter()).try_for_each(|(_, var)| gradients.scale(var, factor))?;
     }
     Ok(norm)
 }

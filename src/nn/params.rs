@@ -73,6 +73,13 @@ impl Params {
         Self { vars, frozen, freezes: false, untrained, transposed, constants, device, dtype, source }
     }
 
+    /// These weights, all of which are trained.
+    pub(super) fn of_tensors(weights: Vec<(String, Tensor)>, device: &Device, dtype: DType) -> Result<Self, NnError> {
+        let vars = weights.into_iter().map(|(name, tensor)| Ok((name, Var::from_tensor(&tensor)?)));
+        // Nothing is made from the seed.
+        Ok(Self { vars: vars.collect::<Result<_, NnError>>()?, ..Self::new(device, dtype, Source::Seed(0)) })
+    }
+
     /// The same, where weights whose names begin so stay as they are: those of a head that has no part in the loss.
     #[must_use]
     pub fn without_training(self, untrained: &'static [&'static str]) -> Self {

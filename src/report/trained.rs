@@ -12,8 +12,9 @@ const WH: f64 = 3600.0;
 #[must_use]
 pub fn trained_start(of: &Training) -> String {
     let after = if of.steps > 0 { format!(", on after step {}", of.steps) } else { String::new() };
+    let guided = of.guided_steps.map_or_else(String::new, |steps| format!(", guided for {steps} steps"));
     format!(
-        "{}, {}: {} weights, {} tokens to learn from and {} held out, a vocabulary of {}{after}",
+        "{}, {}{guided}: {} weights, {} tokens to learn from and {} held out, a vocabulary of {}{after}",
         of.model, of.arch, of.n_params, of.train_tokens, of.held_out_tokens, of.vocab_size
     )
 }
@@ -23,7 +24,13 @@ pub fn trained_start(of: &Training) -> String {
 pub fn trained_point(point: &Point) -> String {
     let train = point.train_loss.map_or_else(String::new, |loss| format!(", train loss {loss:.3}"));
     let joules = point.joules.map_or_else(String::new, |joules| format!(", {} J", significant(joules)));
-    format!("step {}: held-out loss {}{train}, {:.1} s{joules}", point.step, losses(point.held_out_loss), point.seconds)
+    let guide = if point.guide > 0.0 { format!(" (guided by {:.3})", point.guide) } else { String::new() };
+    format!(
+        "step {}: held-out loss {}{guide}{train}, {:.1} s{joules}",
+        point.step,
+        losses(point.held_out_loss),
+        point.seconds
+    )
 }
 
 /// What it took, and what came of it.
@@ -47,8 +54,18 @@ pub fn trained_text(of: &Training) -> String {
         },
     );
     let loss = of.held_out_loss.map_or_else(|| "not known".to_owned(), losses);
+    // A model that is still guided is not the one of the checkpoint.
+    let guide = of.points.last().map_or(0.0, |point| point.guide);
+    let guided = if guide > 0.0 {
+        format!(
+            ", still guided by {guide:.3}: the checkpoint holds the factors alone, whose loss is another, until step {}",
+            of.guided_steps.unwrap_or(of.steps)
+        )
+    } else {
+        String::new()
+    };
     format!(
-        "{} steps, {why}, on {} tokens: {:.1} s, {energy}, held-out loss {loss}\n",
+        "{} steps, {why}, on {} tokens: {:.1} s, {energy}, held-out loss {loss}{guided}\n",
         of.steps, of.tokens, of.total_seconds
     )
 }

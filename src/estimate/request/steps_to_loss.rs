@@ -47,7 +47,18 @@ pub enum StepsToLoss {
 pub struct MeasuredSteps {
     model: String,
     d_model: usize,
-    found: Vec<(Arch, Interval, bool)>,
+    found: Vec<Found>,
+}
+
+/// What was measured of an architecture.
+#[derive(Debug, Clone, PartialEq)]
+struct Found {
+    arch: Arch,
+    steps: Interval,
+    /// Whether it reached the loss of dense.
+    is_reached: bool,
+    /// Whether dense matrices guided its factors at first.
+    is_guided: bool,
 }
 
 #[derive(Deserialize)]
@@ -55,6 +66,14 @@ struct Written {
     model: String,
     d_model: usize,
     comparisons: Vec<Comparison>,
+    #[serde(default)]
+    runs: Vec<Training>,
+}
+
+#[derive(Deserialize)]
+struct Training {
+    arch: String,
+    guided_steps: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -77,12 +96,14 @@ impl StepsToLoss {
     pub fn of_quality(text: &str, name: &str) -> Result<Self, EstimateError> {
         let none = |reason: String| EstimateError::NoQuality { name: name.to_owned(), reason };
         let written: Written = serde_json::from_str(text).map_err(|error| none(error.to_string()))?;
-        let found: Vec<(Arch, Interval, bool)> = written
+        let is_guided = |arch: &str| written.runs.iter().any(|run| run.arch == arch && run.guided_steps.is_some());
+        let found: Vec<Found> = written
             .comparisons
             .iter()
             .filter_map(|c| {
-                let interval = c.steps.as_ref()?.interval.filter(|i| i.is_valid() && i.low > 0.0)?;
-                Some((c.arch.parse().ok()?, interval, c.basis == "dense"))
+                let steps = c.steps.as_ref()?.interval.filter(|i| i.is_valid() && i.low > 0.0)?;
+                let (is_reached, is_guided) = (c.basis == "dense", is_guided(&c.arch));
+                Some(Found { arch: c.arch.parse().ok()?, steps, is_reached, is_guided })
             })
             .collect();
         if found.is_empty() {
@@ -122,15 +143,21 @@ impl MeasuredSteps {
         };
         let own = size(arch, model.d_model)?;
         let distance = |of: Arch| size(of, self.d_model).map_or(f64::INFINITY, |other| (other / own).ln().abs());
-        let same_kind = self.found.iter().filter(|(of, ..)| of.kind() == arch.kind());
-        let (nearest, steps, reached) = same_kind.min_by(|a, b| distance(a.0).total_cmp(&distance(b.0)))?;
+        let same_kind = self.found.iter().filter(|found| found.arch.kind() == arch.kind());
+        let Found { arch: nearest, steps, is_reached, is_guided } =
+            same_kind.min_by(|a, b| distance(a.arch).total_cmp(&distance(b.arch)))?;
         let sd = steps.ln_sd().hypot(ELSEWHERE_SD);
         let bound =
-            if *reached { "" } else { "; it did not reach the loss of dense there, and this is to a higher one" };
+            if *is_reached { "" } else { "; it did not reach the loss of dense there, and this is to a higher one" };
+        let guided = if *is_guided {
+            "; dense matrices guided its factors in half of the steps, and what these take is not in the estimate"
+        } else {
+            ""
+        };
         Some(StepsFactor {
             steps: around(steps.mid, sd),
             source: format!(
-                "measured with {} in `{}`, {} wide, on another text: an extrapolation{bound}",
+                "measured with {} in `{}`, {} wide, on another text: an extrapolation{bound}{guided}",
                 nearest.label(),
                 self.model,
                 self.d_model
@@ -184,12 +211,16 @@ mod tests {
         let text = r#"{"model":"small","d_model":256,"comparisons":[
             {"arch":"lrt:rank=64","basis":"dense","steps":{"interval":{"mid":1.5,"low":1.4,"high":1.6}}},
             {"arch":"lrt:rank=85","basis":"both","steps":{"interval":{"mid":1.2,"low":1.1,"high":1.3}}},
-            {"arch":"linformer:k=32","basis":"dense","steps":null}]}"#;
+            {"arch":"linformer:k=32","basis":"dense","steps":null}],
+            "runs":[{"arch":"dense"},{"arch":"lrt:rank=64","guided_steps":null},{"arch":"lrt:rank=85","guided_steps":75}]}"#;
         let measured = StepsToLoss::of_quality(text, "quality.json").expect("it has factors");
         // 256 of 768 is a third, as 85 of 256.
         let found = measured.of("lrt:rank=256".parse().expect("valid"), &bert_base()).expect("an LRT was measured");
         assert!(found.steps.mid == 1.2 && found.steps.high > 1.2 * 1.34 && found.steps.high < 1.2 * 1.4, "{found:?}");
         assert!(found.source.contains("LRT r=85 in `small`") && found.source.contains("a higher one"), "{found:?}");
+        assert!(found.source.contains("in half of the steps, and what these take is not in the estimate"), "{found:?}");
+        let other = measured.of("lrt:rank=192".parse().expect("valid"), &bert_base()).expect("an LRT was measured");
+        assert!(other.source.contains("LRT r=64") && !other.source.contains("guided"), "{other:?}");
         assert_eq!(measured.of("linformer:k=128".parse().expect("valid"), &bert_base()), None);
         for (text, reason) in [("{}", "missing field"), (r#"{"model":"a","d_model":1,"comparisons":[]}"#, "two seeds")]
         {

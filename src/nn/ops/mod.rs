@@ -51,7 +51,7 @@ pub(super) use head_loss::{HeadLoss, Wanted};
 pub(super) use layer_norm::LayerNorm;
 pub(super) use linear::Linear;
 pub(super) use mix::Mix;
-pub(super) use plain::{Add, Columns, Composed, Contiguous, Frozen, Map, Reshape, Slot};
+pub(super) use plain::{Add, Blend, Columns, Composed, Contiguous, Frozen, Map, Reshape, Slot};
 pub(super) use rms_norm::RmsNorm;
 
 /// How the message begins of an error that smaller tensors would not have.

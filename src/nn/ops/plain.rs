@@ -80,6 +80,9 @@ pub(in crate::nn) struct Reshape(pub(in crate::nn) Vec<usize>);
 /// `residual + dropout(x)` of `[x, residual]`.
 pub(in crate::nn) struct Add(pub(in crate::nn) Dropout);
 
+/// `share x + (1 - share) y` of `[x, y]`.
+pub(in crate::nn) struct Blend(pub(in crate::nn) f64);
+
 /// These columns of `[x]`, as a tensor of their own.
 pub(in crate::nn) struct Columns(pub(in crate::nn) Range<usize>);
 
@@ -147,6 +150,35 @@ impl Map for Add {
             }
         }
         gradients.add_tensor(&inputs[1], dy)
+    }
+}
+
+impl Map for Blend {
+    fn forward(&self, inputs: &[Tensor]) -> Result<Tensor> {
+        let (x, y) = (&inputs[0], &inputs[1]);
+        if !x.device().is_cpu() || x.shape() != y.shape() {
+            return super::stock::blend(x, y, self.0);
+        }
+        by_type!(x.dtype(), T => {
+            let (of_x, of_y) = (T::of(self.0), T::of(1.0 - self.0));
+            let blended = slices::<T, _, _>([x, y], |[x, y]| map_positions(x, |i, x| of_x * x + of_y * y[i]))?;
+            Tensor::from_vec(blended, x.shape(), x.device())
+        })
+    }
+
+    fn backward(&self, inputs: &[Slot], dy: Tensor, gradients: &mut Gradients) -> Result<()> {
+        for (input, share) in inputs.iter().zip([self.0, 1.0 - self.0]) {
+            if !dy.device().is_cpu() {
+                gradients.add_tensor(input, dy.affine(share, 0.0)?)?;
+                continue;
+            }
+            by_type!(dy.dtype(), T => {
+                let share = T::of(share);
+                let part = slices::<T, _, _>([&dy], |[dy]| map_positions(dy, |_, dy| share * dy))?;
+                gradients.add(input, part)?;
+            });
+        }
+        Ok(())
     }
 }
 

@@ -7,16 +7,17 @@
 mod decoder;
 
 use std::cell::RefCell;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use candle_core::{DType, Device, Result, Tensor, TensorId, Var};
 
 use super::ops::{
-    Activation, Add, Attention, Cast, Composed, Contiguous, Copies, CrossEntropy, Dropout, Frozen, Gather, Gradients,
-    Heads, LayerNorm, Linear, LongRows, Map, Mix, Operation, Reshape, Sequences, Slot, are_fused, backward, forward,
-    stock,
+    Activation, Add, Attention, Blend, Cast, Composed, Contiguous, Copies, CrossEntropy, Dropout, Frozen, Gather,
+    Gradients, Heads, LayerNorm, Linear, LongRows, Map, Mix, Operation, Reshape, Sequences, Slot, are_fused, backward,
+    forward, stock,
 };
-use super::{Ops, PassConfig};
+use super::{Guides, Ops, PassConfig};
 
 /// One pass. Every method is an operation whose gradient [`Tape::backward`] knows.
 pub struct Tape {
@@ -29,6 +30,8 @@ pub struct Tape {
     /// What was computed, in order; `None` in inference.
     nodes: Option<RefCell<Vec<Node>>>,
     watch: Option<Watch>,
+    /// Dense matrices beside factors, by the second of these, and the share that they have.
+    guides: Option<(Arc<HashMap<TensorId, Tensor>>, f64)>,
 }
 
 /// What sees the input of each linear, beside the id of its weight.
@@ -64,6 +67,7 @@ impl Tape {
             frozen: RefCell::default(),
             nodes: None,
             watch: None,
+            guides: None,
         }
     }
 
@@ -71,6 +75,19 @@ impl Tape {
     #[must_use]
     pub fn watched(self, watch: impl Fn(TensorId, &Tensor) -> Result<()> + 'static) -> Self {
         Self { watch: Some(Box::new(watch)), ..self }
+    }
+
+    /// The same pass, in which each linear that is two factors is guided: of its result `share`, from 0 to 1, is that of the dense matrix
+    /// beside them, and the rest theirs. With a share of 0 no guide is computed, and none has a gradient.
+    #[must_use]
+    pub fn guided(self, guides: &Guides, share: f64) -> Self {
+        Self { guides: (share > 0.0).then(|| (guides.by_decode(), share)), ..self }
+    }
+
+    /// What guides the factors of which `decode` is the second, and its share.
+    pub(super) fn guide_of(&self, decode: &Tensor) -> Option<(&Tensor, f64)> {
+        let (guides, share) = self.guides.as_ref()?;
+        Some((guides.get(&decode.id())?, *share))
     }
 
     /// Tells which weights the pass will use, before it uses them: a GPU casts them all at once.
@@ -275,6 +292,17 @@ impl Tape {
     /// If the shapes differ.
     pub fn add(&self, a: &Tensor, b: &Tensor) -> Result<Tensor> {
         if self.fused { self.map(Add(Dropout::NONE), &[a, b]) } else { a + b }
+    }
+
+    /// `share x + (1 - share) y`.
+    ///
+    /// # Shapes
+    /// Two of one shape; result as they.
+    ///
+    /// # Errors
+    /// If the shapes differ.
+    pub fn blend(&self, x: &Tensor, y: &Tensor, share: f64) -> Result<Tensor> {
+        if self.fused { self.map(Blend(share), &[x, y]) } else { stock::blend(x, y, share) }
     }
 
     /// The same elements in another shape.

@@ -64,7 +64,7 @@ fn runs(of: &Quality) -> Section {
         rows.row(vec![
             label(&run.arch),
             run.seed.to_string(),
-            run.init.to_string(),
+            if run.guided_steps.is_some() { format!("{}, guided", run.init) } else { run.init.to_string() },
             run.n_params.to_string(),
             last.map_or_else(|| "-".to_owned(), |point| format!("{:.4}", point.held_out_loss.mid)),
             known(last.map(|point| point.seconds)),

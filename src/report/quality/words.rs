@@ -140,6 +140,12 @@ pub(super) fn caveats(of: &Quality) -> Vec<String> {
     if of.comparisons.iter().any(|c| c.basis == Basis::Both) {
         said.push("A loss that is not reached gives a bound: nothing is extrapolated.".to_owned());
     }
+    if let Some(steps) = of.runs.iter().find_map(|run| run.guided_steps) {
+        said.push(format!(
+            "Factors are guided by dense matrices in the first {steps} steps, whose seconds and joules are counted. Evaluations in \
+             these steps are of both together, and reach no loss."
+        ));
+    }
     said.push(format!(
         "All have the same schedule: a learning rate of {} that falls over {} steps. None has a rate of its own, and a training that \
          ended sooner would have fallen sooner.",
@@ -226,12 +232,14 @@ mod tests {
                 lr: 0.001,
                 train_loss: None,
                 held_out_loss: Interval { mid, low: mid - 0.1, high: mid + 0.1 },
+                guide: 0.0,
             };
             Run {
                 arch: (*arch).to_owned(),
                 seed: *seed,
                 folder: "runs/x".into(),
                 init: Init::Normal,
+                guided_steps: None,
                 n_params: if *arch == "dense" { 1000 } else { 600 },
                 total_seconds: 300.0 * seconds,
                 points: vec![point(0, 8.0), point(50, 6.0), point(200, *end)],

@@ -61,6 +61,20 @@ pub enum PretrainError {
         /// How it was to begin.
         init: Init,
     },
+    /// A guide of factors, and no factors.
+    #[error(
+        "`{arch}` has no factors that `--guided` could guide: expected lrt\nhint: `--arch lrt:rank=64`, or leave `--guided` out"
+    )]
+    NothingToGuide {
+        /// What was typed.
+        arch: String,
+    },
+    /// A guide for half of the steps, of which nobody knows how many there are.
+    #[error(
+        "`--guided` guides the first half of the steps: expected to know of 2 steps at least\n\
+         hint: `--steps 1000`; `--decay-steps 1000` where something else ends the training"
+    )]
+    NoStepsToGuide,
     /// A decomposition did not converge.
     #[error("no singular values are found of `{name}`\nhint: `--init normal`, or another `--seed`")]
     NoSingularValues {

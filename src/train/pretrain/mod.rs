@@ -5,6 +5,7 @@
 mod corpus;
 mod describe;
 mod error;
+mod guided;
 mod init;
 mod reading;
 mod run;
@@ -53,7 +54,7 @@ pub struct End {
     pub seconds: Option<f64>,
     /// After so many joules of all meters, evaluations among them.
     pub joules: Option<f64>,
-    /// At an evaluation whose held-out loss is no larger.
+    /// At an evaluation whose held-out loss is no larger, and is of a model that nothing guides.
     pub loss: Option<f64>,
 }
 
@@ -79,6 +80,9 @@ pub struct Request {
     pub arch: Arch,
     /// How the factors of an LRT begin; other architectures have none.
     pub init: Init,
+    /// Whether dense matrices guide the factors of an LRT in the first half of the steps (Wei et al. 2024, arXiv 2406.16450). It needs
+    /// `decay_steps` or `end.steps`.
+    pub guided: bool,
     /// The tokenizer; `None`: one is trained on the text.
     pub tokenizer: Option<PathBuf>,
     /// The most tokens of one that is trained.
@@ -118,8 +122,11 @@ pub struct Point {
     pub lr: f64,
     /// The mean loss of the steps since the evaluation before.
     pub train_loss: Option<f64>,
-    /// The mean loss of the batches that are held out, with its 95 % interval over them.
+    /// The mean loss of the batches that are held out, with its 95 % interval over them: of what is trained, and so with what guides it.
     pub held_out_loss: Interval,
+    /// The share that dense matrices had in it, beside the factors: 0 but in self-guided training. It was added to schema 1.
+    #[serde(default)]
+    pub guide: f64,
 }
 
 /// Why a training ended.
@@ -150,7 +157,10 @@ pub struct Training {
     /// How the factors of low-rank linears began. It was added to schema 1: an account without it is of `normal`.
     #[serde(default)]
     pub init: Init,
-    /// Its weights, those that stay as they were drawn included.
+    /// The first steps, in which dense matrices guided the factors; `None` where none did. It was added to schema 1.
+    #[serde(default)]
+    pub guided_steps: Option<u64>,
+    /// Its weights, without those that guide it; those that stay as they were drawn included.
     pub n_params: u64,
     /// Rows of its table of tokens.
     pub vocab_size: usize,
@@ -244,15 +254,18 @@ pub fn pretrain(
     let trainer = match &state {
         None => {
             let drawn = || Params::random(request.seed, DType::F32, &Device::Cpu).with_constants(described.json());
-            let trainer = Trainer::new(model, request.arch, drawn(), schedule)?;
+            let mut trainer = Trainer::new(model, request.arch, drawn(), schedule)?;
             if request.init == Init::Spectral {
                 spectral::begin(model, trainer.params(), drawn())?;
+            }
+            if let Some(steps) = settings.guided_steps() {
+                trainer.guide(steps)?;
             }
             trainer
         }
         Some(state) => {
             let mut trainer = Trainer::new(model, request.arch, state::params(&request.output)?, schedule)?;
-            state::go_on(&request.output, state.step, &mut trainer)?;
+            state::go_on(&request.output, (state.step, settings.guided_steps()), &mut trainer)?;
             trainer
         }
     };
@@ -262,6 +275,7 @@ pub fn pretrain(
         model: name,
         arch: request.arch.to_string(),
         init: request.init,
+        guided_steps: settings.guided_steps(),
         n_params: trainer.params().count(),
         vocab_size: model.vocab_size,
         seq_len,
@@ -314,13 +328,16 @@ impl Request {
     /// Whether the architecture is one that is trained, of this model, and begins as is asked.
     ///
     /// # Errors
-    /// If it does not fit the model, trains beside another, or has no factors for a beginning of factors.
+    /// If it does not fit the model, trains beside another, or has no factors for a beginning of factors or for a guide.
     pub fn check(&self) -> Result<(), PretrainError> {
         if let Arch::Lora { .. } = self.arch {
             return Err(PretrainError::Lora { arch: self.arch.to_string() });
         }
         if self.init != Init::Normal && self.arch.rank().is_none() {
             return Err(PretrainError::NoFactors { arch: self.arch.to_string(), init: self.init });
+        }
+        if self.guided && self.arch.rank().is_none() {
+            return Err(PretrainError::NothingToGuide { arch: self.arch.to_string() });
         }
         Ok(self.arch.check(&self.model()?)?)
     }
@@ -415,6 +432,7 @@ fn settings(
         config: described.text(request.arch),
         arch: request.arch.to_string(),
         init: request.init,
+        guided: request.guided,
         seq_len,
         batch_size: request.batch_size,
         lr: request.lr,
@@ -423,7 +441,7 @@ fn settings(
         seed: request.seed,
         tokens: corpus.fingerprint(),
     };
-    let Some(State { settings: before, .. }) = state else { return Ok(settings) };
+    let Some(State { settings: before, .. }) = state else { return settings.checked() };
     // The end of a training may be moved; its rate does not follow unless that is asked for.
     settings.warmup_steps = request.warmup_steps.unwrap_or(before.warmup_steps);
     settings.decay_steps = request.decay_steps.or(before.decay_steps);
@@ -431,6 +449,7 @@ fn settings(
     let pairs = [
         ("`--arch`", before.arch.clone(), settings.arch.clone()),
         ("`--init`", before.init.to_string(), settings.init.to_string()),
+        ("`--guided`", before.guided.to_string(), settings.guided.to_string()),
         ("`--seq-len`", before.seq_len.to_string(), settings.seq_len.to_string()),
         ("`--batch-size`", before.batch_size.to_string(), settings.batch_size.to_string()),
         ("`--lr`", before.lr.to_string(), settings.lr.to_string()),

@@ -107,7 +107,8 @@ impl Run<'_> {
     /// Why it is over, if it is.
     fn ended(&self, training: &Training) -> Option<EndedBy> {
         let End { steps, seconds, loss, .. } = self.request.end;
-        let held_out = training.points.last().map(|point| point.held_out_loss.mid);
+        // What is guided is not what the checkpoint holds.
+        let held_out = training.points.last().filter(|p| p.guide <= 0.0).map(|p| p.held_out_loss.mid);
         let is_low = loss.zip(held_out).is_some_and(|(end, held_out)| held_out <= end);
         let is_late = seconds.is_some_and(|end| self.seconds() >= end);
         let is_far = steps.is_some_and(|end| self.trainer.steps() >= end);
@@ -133,6 +134,7 @@ impl Run<'_> {
             lr: self.schedule.rate(step, gone),
             train_loss: (!steps.is_empty()).then(|| steps.iter().sum::<f64>() / steps.len() as f64),
             held_out_loss,
+            guide: self.trainer.guide_share(),
         })
     }
 

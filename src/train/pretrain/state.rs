@@ -12,7 +12,7 @@ use super::PretrainError;
 use super::init::Init;
 use super::trainer::Trainer;
 use crate::files::{read_head, write_whole, write_whole_folder};
-use crate::nn::{Checkpoint, NnError, Params};
+use crate::nn::{Checkpoint, Guides, NnError, Params};
 
 /// The weights, for others.
 const MODEL: &str = "model.safetensors";
@@ -39,6 +39,9 @@ pub(super) struct Settings {
     /// States without it are of `normal`.
     #[serde(default)]
     pub(super) init: Init,
+    /// States without it are of trainings that nothing guided.
+    #[serde(default)]
+    pub(super) guided: bool,
     pub(super) seq_len: usize,
     pub(super) batch_size: usize,
     pub(super) lr: f64,
@@ -47,6 +50,21 @@ pub(super) struct Settings {
     pub(super) seed: u64,
     /// The fingerprint of all tokens.
     pub(super) tokens: String,
+}
+
+impl Settings {
+    /// The steps in which factors are guided: half of those until the rate stands still.
+    pub(super) fn guided_steps(&self) -> Option<u64> {
+        self.decay_steps.filter(|_| self.guided).map(|steps| steps / 2)
+    }
+
+    /// These, if there are steps for what is to guide them.
+    pub(super) fn checked(self) -> Result<Self, PretrainError> {
+        if self.guided && self.guided_steps().is_none_or(|steps| steps == 0) {
+            return Err(PretrainError::NoStepsToGuide);
+        }
+        Ok(self)
+    }
 }
 
 /// How far a training is.
@@ -76,9 +94,17 @@ impl Files {
         }
         let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
         let model = safetensors::serialize(tensors.iter(), Some(metadata))?;
-        for (name, moments) in trainer.optimizer().moments(params)? {
-            for (before, moment) in MOMENTS.iter().zip(&moments) {
-                tensors.insert(format!("{before}{name}"), moment.to_dtype(DType::F32).map_err(NnError::from)?);
+        let guided = trainer.guided().map(|guided| (guided.params(), guided.optimizer()));
+        if let Some((guides, _)) = guided {
+            for (name, tensor) in guides.as_stored()? {
+                tensors.insert(name.to_owned(), tensor.to_dtype(DType::F32).map_err(NnError::from)?);
+            }
+        }
+        for (params, optimizer) in [(params, trainer.optimizer())].into_iter().chain(guided) {
+            for (name, moments) in optimizer.moments(params)? {
+                for (before, moment) in MOMENTS.iter().zip(&moments) {
+                    tensors.insert(format!("{before}{name}"), moment.to_dtype(DType::F32).map_err(NnError::from)?);
+                }
             }
         }
         let said = serde_json::to_string(state).unwrap_or_default();
@@ -135,15 +161,24 @@ pub(super) fn params(folder: &Path) -> Result<Params, NnError> {
     Params::from_safetensors(&folder.join(STATE), DType::F32, &Device::Cpu)
 }
 
-/// Goes on from the state in a folder.
-pub(super) fn go_on(folder: &Path, step: u64, trainer: &mut Trainer) -> Result<(), NnError> {
+/// Goes on from the state in a folder, with what guides it if that is still there after so many steps.
+pub(super) fn go_on(
+    folder: &Path,
+    (step, guided_steps): (u64, Option<u64>),
+    trainer: &mut Trainer,
+) -> Result<(), NnError> {
     let checkpoint = Checkpoint::open(&folder.join(STATE))?;
-    trainer.go_on(step, |name| {
+    let moments = |name: &str| {
         let moment = |before: &str| {
             let name = format!("{before}{name}");
             let missing = || NnError::MissingWeight { path: checkpoint.path().to_owned(), name: name.clone() };
             Ok::<_, NnError>(checkpoint.get(&name).ok_or_else(missing)?.load(&Device::Cpu)?)
         };
         Ok([moment(MOMENTS[0])?, moment(MOMENTS[1])?])
-    })
+    };
+    trainer.go_on(step, moments)?;
+    match guided_steps.filter(|steps| step < *steps) {
+        Some(steps) => trainer.go_on_guided((Guides::read(trainer.params(), &checkpoint)?, steps), moments),
+        None => Ok(()),
+    }
 }

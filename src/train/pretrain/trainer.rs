@@ -3,9 +3,10 @@
 use candle_core::DType;
 
 use super::PretrainError;
+use super::guided::Guided;
 use crate::model::{Arch, Config, Ops};
 use crate::nn::{
-    AdamW, AdamWConfig, BertForPreTraining, Input, Model, NnError, Params, PassConfig, Tape, clip_gradients,
+    AdamW, AdamWConfig, BertForPreTraining, Guides, Input, Model, NnError, Params, PassConfig, Tape, clip_gradients,
 };
 
 /// The norm of the gradient of all weights to which a longer one is shortened.
@@ -44,6 +45,8 @@ impl Schedule {
 pub struct Trainer {
     model: Model,
     optimizer: AdamW,
+    /// What guides its factors, as long as it does.
+    guided: Option<Guided>,
     schedule: Schedule,
     pass: PassConfig,
     step: u64,
@@ -58,9 +61,32 @@ impl Trainer {
         // A head without a part in the loss has no gradient.
         let params = params.without_training(BertForPreTraining::NEXT_SENTENCE);
         let model = Model::new(config, arch, params)?;
-        let constants = AdamWConfig { lr: schedule.lr, ..AdamWConfig::default() };
-        let optimizer = AdamW::new(model.params(), constants, Ops::Fused)?;
-        Ok(Self { model, optimizer, schedule, pass: PassConfig::deterministic(DType::F32), step: 0 })
+        let optimizer = AdamW::new(model.params(), constants(schedule), Ops::Fused)?;
+        let pass = PassConfig::deterministic(DType::F32);
+        Ok(Self { model, optimizer, guided: None, schedule, pass, step: 0 })
+    }
+
+    /// Guides the factors in the first `steps` steps: each linear computes `a W x + (1 - a) D E x + b`, where W begins as `D E` and is
+    /// trained with them, and a falls from 1 to 0 by half a cosine (Wei et al. 2024, arXiv 2406.16450). After that W is gone. A model
+    /// without factors is trained as before.
+    ///
+    /// # Errors
+    /// If memory runs out.
+    pub fn guide(&mut self, steps: u64) -> Result<(), NnError> {
+        let guided = Guided::new(Guides::of_factors(self.model.params())?, steps, constants(self.schedule))?;
+        self.guided = Some(guided).filter(|guided| !guided.is_over(self.step));
+        Ok(())
+    }
+
+    /// The share that dense matrices have in the result of each linear of the step that comes: 0 where nothing guides it.
+    #[must_use]
+    pub fn guide_share(&self) -> f64 {
+        self.guided.as_ref().map_or(0.0, |guided| guided.share(self.step))
+    }
+
+    /// What guides it.
+    pub(super) fn guided(&self) -> Option<&Guided> {
+        self.guided.as_ref()
     }
 
     /// Steps so far.
@@ -90,6 +116,27 @@ impl Trainer {
         self.optimizer.go_on(self.model.params(), i32::try_from(step).unwrap_or(i32::MAX), moments)
     }
 
+    /// Goes on guided for the first `steps` steps by these matrices, with moments by their names.
+    pub(super) fn go_on_guided(
+        &mut self,
+        (guides, steps): (Guides, u64),
+        moments: impl FnMut(&str) -> Result<[candle_core::Tensor; 2], NnError>,
+    ) -> Result<(), NnError> {
+        let mut own = Guided::new(guides, steps, constants(self.schedule))?;
+        let (optimizer, params) = own.optimizer_mut();
+        optimizer.go_on(params, i32::try_from(self.step).unwrap_or(i32::MAX), moments)?;
+        self.guided = Some(own);
+        Ok(())
+    }
+
+    /// A pass of the step that comes.
+    fn tape(&self, tape: Tape) -> Tape {
+        match &self.guided {
+            Some(guided) => guided.tape(tape, self.step),
+            None => tape,
+        }
+    }
+
     /// One step on a batch. `time` is as [`Schedule::rate`] has it. Gives the loss before the step.
     ///
     /// # Errors
@@ -97,28 +144,39 @@ impl Trainer {
     pub fn step(&mut self, input: &Input, time: Option<f64>) -> Result<f64, PretrainError> {
         let step = self.step + 1;
         let params = self.model.params();
-        let tape = Tape::new(self.pass, params.device());
+        let tape = self.tape(Tape::new(self.pass, params.device()));
         let loss = loss(&self.model, input, &tape)?;
         let value = scalar(&loss)?;
         let mut gradients = tape.backward(&loss, None).map_err(NnError::from)?;
-        let norm = clip_gradients(params, &mut gradients, MOST_NORM)?;
+        let all: Vec<&Params> = [params].into_iter().chain(self.guided.as_ref().map(Guided::params)).collect();
+        let norm = clip_gradients(&all, &mut gradients, MOST_NORM)?;
         if !value.is_finite() || !norm.is_finite() {
             return Err(PretrainError::Diverged { step });
         }
-        self.optimizer.set_lr(self.schedule.rate(step, time));
+        let rate = self.schedule.rate(step, time);
+        self.optimizer.set_lr(rate);
         self.optimizer.step(params, &gradients)?;
+        if let Some(guided) = &mut self.guided {
+            guided.step(rate, &gradients)?;
+        }
         self.step = step;
+        self.guided.take_if(|guided| guided.is_over(step));
         Ok(value)
     }
 
-    /// The loss of a batch, from which nothing is learned.
+    /// The loss of a batch, from which nothing is learned: of the model as the step that comes computes it, with what guides it.
     ///
     /// # Errors
     /// If the batch is of another model, or memory runs out.
     pub fn loss(&self, input: &Input) -> Result<f64, NnError> {
-        let tape = Tape::inference(self.pass, self.model.params().device());
+        let tape = self.tape(Tape::inference(self.pass, self.model.params().device()));
         scalar(&loss(&self.model, input, &tape)?)
     }
+}
+
+/// Those of AdamW.
+fn constants(schedule: Schedule) -> AdamWConfig {
+    AdamWConfig { lr: schedule.lr, ..AdamWConfig::default() }
 }
 
 /// The mean loss of a token that is to be found, a scalar: of the next one, or of those that are hidden.

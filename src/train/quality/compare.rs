@@ -140,20 +140,26 @@ fn bound(pairs: &[(Curve<'_>, Curve<'_>)], loss: f64) -> NotReached {
     }
 }
 
-impl Curve<'_> {
+impl<'a> Curve<'a> {
+    /// The evaluations of the model that a checkpoint holds: while dense matrices guide its factors, a loss is theirs as well.
+    fn own(&self) -> impl Iterator<Item = &'a Point> {
+        self.points.iter().filter(|point| point.guide <= 0.0)
+    }
+
     /// The lowest loss of all evaluations; infinite where there are none.
     fn lowest(&self) -> f64 {
-        self.points.iter().map(|point| point.held_out_loss.mid).fold(f64::INFINITY, f64::min)
+        self.own().map(|point| point.held_out_loss.mid).fold(f64::INFINITY, f64::min)
     }
 
     /// What was taken when the loss was reached first: the step by [`first_reached`], and between two evaluations all else in a line
     /// against steps, since steps of one training take about as long as each other.
     fn taken_to(&self, loss: f64, of: &dyn Fn(&Point) -> Option<f64>) -> Option<f64> {
-        let curve: Vec<(f64, f64)> = self.points.iter().map(|p| (p.step as f64, p.held_out_loss.mid)).collect();
+        let points: Vec<&Point> = self.own().collect();
+        let curve: Vec<(f64, f64)> = points.iter().map(|p| (p.step as f64, p.held_out_loss.mid)).collect();
         let step = first_reached(&curve, loss)?;
-        let after = self.points.iter().position(|point| point.step as f64 >= step)?;
-        let next = &self.points[after];
-        let Some(before) = after.checked_sub(1).map(|before| &self.points[before]) else { return of(next) };
+        let after = points.iter().position(|point| point.step as f64 >= step)?;
+        let next = points[after];
+        let Some(before) = after.checked_sub(1).map(|before| points[before]) else { return of(next) };
         let share = (step - before.step as f64) / (next.step - before.step) as f64;
         let (from, to) = of(before).zip(of(next))?;
         Some(from + share * (to - from))
@@ -174,6 +180,7 @@ mod tests {
             lr: 0.001,
             train_loss: None,
             held_out_loss: Interval::point(*loss),
+            guide: 0.0,
         };
         points.iter().map(point).collect()
     }
@@ -244,6 +251,30 @@ mod tests {
         assert!((steps.ratio - mid).abs() < 1e-9);
         assert!((interval.low - mid * (-half).exp()).abs() < 1e-5, "{interval:?}");
         assert!((interval.high - mid * half.exp()).abs() < 1e-4, "{interval:?}");
+    }
+
+    #[test]
+    fn evaluations_that_dense_matrices_guide_reach_no_loss() {
+        // Guided, it is below the 4.0 of dense at once; alone it is there at 300 steps.
+        let dense = curve(1.0, &[(0, 8.0), (100, 5.0), (400, 4.0)]);
+        let mut own = curve(1.0, &[(0, 8.0), (100, 3.0), (200, 5.0), (300, 4.0), (400, 3.5)]);
+        (own[0].guide, own[1].guide) = (1.0, 0.5);
+        let found = |dense: &[Point], own: &[Point]| {
+            let of = |points| [Curve { seed: 0, points }];
+            compare("lrt:rank=4", &of(dense), &of(own)).expect("one seed of both")
+        };
+        let both = found(&dense, &own);
+        assert_eq!((both.loss, both.basis), (4.0, Basis::Dense));
+        // The 300 s before it count, those of the guided steps among them.
+        ratio(both.steps.as_ref(), 300.0 / 400.0);
+        ratio(both.seconds.as_ref(), 300.0 / 400.0);
+        // A loss that it has at the first evaluation of its own is reached there.
+        let both = found(&curve(1.0, &[(0, 8.0), (400, 5.5)]), &own);
+        ratio(both.steps.as_ref(), 200.0 / 400.0);
+        // The lowest of all of them, guided, is none that it reaches.
+        own.truncate(3);
+        let both = found(&dense, &own);
+        assert_eq!((both.loss, both.basis), (5.0, Basis::Both));
     }
 
     #[test]

@@ -26,9 +26,12 @@ pub struct Plan {
     pub seeds: u64,
     /// How the factors of low-rank architectures begin.
     pub init: Init,
+    /// Whether dense matrices guide them in the first half of the steps.
+    pub guided: bool,
     /// Steps of each training.
     pub steps: u64,
-    /// What all trainings share. Its folder is that of the comparison; its architecture, beginning, end and seed are not looked at.
+    /// What all trainings share. Its folder is that of the comparison; its architecture, beginning, guide, end and seed are not
+    /// looked at.
     pub shared: Request,
 }
 
@@ -123,6 +126,7 @@ impl Plan {
                 output: self.shared.output.join(path_of(arch, seed)),
                 arch,
                 init: if arch.rank().is_some() { self.init } else { Init::Normal },
+                guided: self.guided && arch.rank().is_some(),
                 end: pretrain::End { steps: Some(self.steps), ..pretrain::End::default() },
                 // Said outright, so that no training goes on by another schedule than the others have.
                 decay_steps,

@@ -33,6 +33,8 @@ pub struct Run {
     pub folder: PathBuf,
     /// How the factors began.
     pub init: Init,
+    /// The first steps, in which dense matrices guided the factors; `None` where none did.
+    pub guided_steps: Option<u64>,
     /// Its weights.
     pub n_params: u64,
     /// Seconds in all, evaluations among them.
@@ -115,6 +117,7 @@ impl Quality {
             seed: training.seed,
             folder,
             init: training.init,
+            guided_steps: training.guided_steps,
             n_params: training.n_params,
             total_seconds: training.total_seconds,
             points: training.points,

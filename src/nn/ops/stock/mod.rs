@@ -27,6 +27,11 @@ pub(in crate::nn) fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Resul
     y.reshape(shape)
 }
 
+/// Shapes as in [`super::super::Tape::blend`].
+pub(in crate::nn) fn blend(x: &Tensor, y: &Tensor, share: f64) -> Result<Tensor> {
+    x.affine(share, 0.0)?.add(&y.affine(1.0 - share, 0.0)?)
+}
+
 /// Shapes as in [`super::super::Tape::layer_norm`].
 pub(in crate::nn) fn layer_norm(x: &Tensor, gain: &Tensor, bias: &Tensor, eps: f64) -> Result<Tensor> {
     let dtype = x.dtype();
