@@ -92,7 +92,7 @@ impl<'a> Walk<'a> {
         };
         match value {
             Value::Array(all) => {
-                let kind = kind.trim_matches(['[', ']']);
+                let kind = kind.strip_prefix('[').and_then(|kind| kind.strip_suffix(']')).unwrap_or(kind);
                 all.iter().for_each(|value| self.value(value, kind, place));
             }
             Value::Object(all) => match kind.strip_prefix("map of ") {
@@ -247,6 +247,7 @@ fn every_field_of_records_and_estimates_is_in_its_table_and_every_field_of_a_tab
     }
     walk.object(&crate::quality::one_that_is_not_reached(), "quality.json");
     walk.object(&crate::shares::swept(), "sweep.json");
+    walk.object(&crate::sum::with_a_gap(), "sum");
     let listed =
         tables.iter().flat_map(|(table, fields)| fields.keys().map(move |field| (table.clone(), field.clone())));
     let unseen: Vec<String> = listed.filter(|f| !walk.seen.contains(f)).map(|(t, f)| format!("{t}: `{f}`")).collect();

@@ -93,7 +93,7 @@ const PROGRESS: [(&str, u32); 18] = [
 const INNER: [(&str, &[(&str, u32)]); 3] = [("estimate", &ESTIMATE), ("progress", &PROGRESS), ("report", &REPORT)];
 
 /// Outside crates and the modules that may name them.
-const CONFINED: [(&str, &[&str]); 16] = [
+const CONFINED: [(&str, &[&str]); 17] = [
     ("candle_core::", &["nn", "measure", "train", "ffi"]),
     ("faer::", &["train"]),
     ("libloading::", &["nn"]),
@@ -104,6 +104,7 @@ const CONFINED: [(&str, &[&str]); 16] = [
     ("serde_yaml::", &["catalog"]),
     ("polars::", &["report"]),
     ("plotters::", &["report"]),
+    ("object_store::", &["files"]),
     ("regex::", &["progress", "train"]),
     ("tokenizers::", &["train"]),
     ("clap::", &["cli"]),

@@ -40,6 +40,8 @@ mod quality;
 mod questions;
 mod reliability;
 mod reports;
+#[cfg(feature = "s3")]
+mod s3;
 mod safety;
 mod shares;
 mod sum;

@@ -66,6 +66,24 @@ fn folder_with(accounts: &[(&str, Value)]) -> TempDir {
     folder
 }
 
+/// Two records that overlap, a time that nobody metered, a copy, and a file that is none.
+pub(crate) fn with_a_gap() -> Value {
+    let mut unmetered = account("a", 10.0, 20.0, 0.0);
+    unmetered["lines"][0]["energy_j"] = Value::Null;
+    let folder = folder_with(&[
+        ("a.json", account("a", 0.0, 6.0, 600.0)),
+        ("b.json", account("a", 4.0, 8.0, 400.0)),
+        ("copy.json", account("a", 0.0, 6.0, 600.0)),
+        ("unmetered.json", unmetered),
+        ("other.json", json!({"what": 1})),
+    ]);
+    let sum = sum_json(folder.path(), &["."]);
+    for name in ["gaps", "copies", "not_read", "devices"] {
+        assert_eq!(sum[name].as_array().map(Vec::len), Some(1), "{name}: {sum}");
+    }
+    sum
+}
+
 #[test]
 fn four_ranks_on_two_nodes_write_four_records_that_come_to_each_node_s_joules_once() {
     let folder = tempfile::tempdir().unwrap();
@@ -225,4 +243,16 @@ fn the_formats_for_programs_have_the_same_joules() {
     assert!(written.status.success() && written.stdout.is_empty());
     let metrics = fs::read_to_string(path.join("node.prom")).unwrap();
     assert!(metrics.contains("greenformers_project_energy_joules{project=\"bert\",end=\"mid\"} 150\n"), "{metrics}");
+}
+
+#[cfg(not(feature = "s3"))]
+#[test]
+fn object_storage_is_refused_by_a_program_that_is_built_without_it() {
+    let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_greenformers"));
+    let output = program.args(["sum", "s3://lab/runs"]).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        !output.status.success() && stderr.contains("hint: `cargo install greenformers --features s3`"),
+        "{stderr}"
+    );
 }

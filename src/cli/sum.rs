@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
-use greenformers::files::{JSON_SCHEMA, read_text, write_whole};
+use greenformers::files::{JSON_SCHEMA, ObjectAddress, Objects, read_text, write_whole};
 use greenformers::record::MAX_ACCOUNT_BYTES;
 use greenformers::report::{SUM_HEADER, sum_prometheus, sum_rows, sum_text};
 use greenformers::total::{Sum, Summand, read, sum};
@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use super::Context;
 use super::common::{print, warnings_text, width};
+use super::progress::Counter;
 
 /// No more files that were not read are listed on a screen.
 const MOST_LISTED: usize = 20;
@@ -40,12 +41,16 @@ Examples:
   greenformers sum run.json other.json
   greenformers sum records/                                   all `*.json` below a folder
   greenformers sum records/ --format prometheus -o greenformers.prom
-  greenformers sum records/ --strict --format csv             fails if a file cannot be read"
+  greenformers sum records/ --strict --format csv             fails if a file cannot be read
+  greenformers sum s3://lab/runs --mirror runs                fetches what is new into `runs`, and adds all (built with `--features s3`)"
 )]
 pub(super) struct Args {
-    /// What `track -o` or `forecast -o` wrote: files, or folders with such files
+    /// What `track -o` or `forecast -o` wrote: files, folders with such files, or `s3://BUCKET/PREFIX`
     #[arg(required = true, value_name = "RECORD")]
     records: Vec<PathBuf>,
+    /// Keep what is fetched from `s3://` here, and fetch only what is new the next time [default: nothing is kept]
+    #[arg(long, value_name = "FOLDER")]
+    mirror: Option<PathBuf>,
     /// How the sum is printed
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
@@ -77,14 +82,24 @@ struct Output<'a> {
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let mut not_read = Vec::new();
     let mut files: Vec<PathBuf> = Vec::new();
+    // Keeps what is fetched until it is read.
+    let mut fetched: Vec<Fetched> = Vec::new();
     for path in &args.records {
         let before = files.len();
-        gather(path, &mut files, &mut not_read);
-        if path.is_dir() && files.len() == before {
-            not_read
-                .push(Unread { file: path.display().to_string(), reason: "no `*.json` is in this folder".to_owned() });
+        let address = path.to_str().filter(|text| ObjectAddress::is_meant(text));
+        if let Some(address) = address {
+            fetched.push(Fetched::from(&address.parse()?, args.mirror.as_deref(), &mut files, &mut not_read, context)?);
+        } else {
+            gather(path, &mut files, &mut not_read);
+        }
+        if (address.is_some() || path.is_dir()) && files.len() == before {
+            not_read.push(Unread { file: path.display().to_string(), reason: "no `*.json` is in it".to_owned() });
         }
     }
+    let name = |file: &Path| {
+        let address = fetched.iter().find_map(|fetched| fetched.address_of(file));
+        address.unwrap_or_else(|| file.display().to_string())
+    };
     if args.records.len() > 1 {
         // A folder and a file of it may both be named.
         let mut named = BTreeSet::new();
@@ -94,9 +109,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let (mut summands, mut copies, mut seen) = (Vec::new(), Vec::new(), BTreeSet::new());
     for (file, found) in files.iter().zip(found) {
         match found {
-            Ok((_, hash)) if !seen.insert(hash) => copies.push(file.display().to_string()),
+            Ok((_, hash)) if !seen.insert(hash) => copies.push(name(file)),
             Ok((summand, _)) => summands.push(summand),
-            Err(reason) => not_read.push(Unread { file: file.display().to_string(), reason }),
+            Err(reason) => not_read.push(Unread { file: name(file), reason }),
         }
     }
     for unread in not_read.iter().take(MOST_LISTED) {
@@ -120,6 +135,48 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     match &args.output {
         Some(path) => write_whole(path, text.as_bytes()).with_context(|| format!("cannot write `{}`", path.display())),
         None => print(&text),
+    }
+}
+
+/// What came from a bucket: its folder, which goes with this unless it was asked for.
+struct Fetched {
+    bucket: String,
+    folder: PathBuf,
+    _gone: Option<tempfile::TempDir>,
+}
+
+impl Fetched {
+    fn from(
+        address: &ObjectAddress,
+        mirror: Option<&Path>,
+        files: &mut Vec<PathBuf>,
+        not_read: &mut Vec<Unread>,
+        context: &Context,
+    ) -> Result<Self> {
+        let objects = Objects::open(address)?;
+        let temporary = if mirror.is_none() { Some(tempfile::tempdir()?) } else { None };
+        let within = temporary.as_ref().map(tempfile::TempDir::path).or(mirror).unwrap_or(Path::new("."));
+        let folder = within.join(&address.bucket);
+        let counter = Counter::new(context.quiet, "records fetched");
+        let mirrored = objects.mirror(".json", &folder, MAX_ACCOUNT_BYTES, |done, of| counter.set(done, of))?;
+        if let Some(mirror) = mirror {
+            let (fetched, all) = (mirrored.fetched, mirrored.files.len());
+            context.note(format_args!("{fetched} of {all} records were fetched into `{}`", mirror.display()));
+        }
+        not_read.extend(
+            mirrored
+                .left
+                .into_iter()
+                .map(|(key, reason)| Unread { file: format!("s3://{}/{key}", address.bucket), reason }),
+        );
+        files.extend(mirrored.files);
+        Ok(Self { bucket: address.bucket.clone(), folder, _gone: temporary })
+    }
+
+    /// Where a file came from.
+    fn address_of(&self, file: &Path) -> Option<String> {
+        let key = file.strip_prefix(&self.folder).ok()?;
+        Some(format!("s3://{}/{}", self.bucket, key.display()))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use greenformers::files::{append_row, has_header, read_head};
+use greenformers::files::{ObjectAddress, Objects, append_row, has_header, read_head};
 use greenformers::record::write_whole;
 use greenformers::report::{CODECARBON_HEADER, CodecarbonRow, TrackedRun};
 
@@ -21,10 +21,21 @@ fn try_to_write(folder: &Path, path: &Path) -> Result<()> {
 pub(super) enum Destination {
     Json(PathBuf),
     Csv(PathBuf),
+    /// In a bucket; where that fails in the end, in the file of the same name here.
+    Object(ObjectAddress, Objects),
 }
 
 impl Destination {
     pub(super) fn open(path: &Path, force: bool) -> Result<Self> {
+        if let Some(text) = path.to_str().filter(|text| ObjectAddress::is_meant(text)) {
+            let address: ObjectAddress = text.parse()?;
+            if path.extension().is_none_or(|e| e != "json") {
+                bail!("`{text}` is no `.json`\nhint: `-o {}/run.json`", text.trim_end_matches('/'));
+            }
+            let objects = Objects::open(&address)?;
+            objects.reserve(force)?;
+            return Ok(Self::Object(address, objects));
+        }
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         if !folder.is_dir() {
             bail!(
@@ -70,6 +81,17 @@ impl Destination {
         match self {
             Self::Json(path) => {
                 write_whole(path, run.json()?.as_bytes()).with_context(|| format!("cannot write `{}`", path.display()))
+            }
+            Self::Object(address, objects) => {
+                let text = run.json()?;
+                let Err(error) = objects.put(text.as_bytes()) else { return Ok(()) };
+                let error = super::with_causes(&error.into()).replace('\n', "; ");
+                let name = address.key.rsplit('/').next().unwrap_or("run.json");
+                let kept = tempfile::Builder::new().prefix("").suffix(&format!("-{name}")).tempfile_in(".");
+                let (mut file, path) = kept.and_then(|file| Ok(file.keep()?)).with_context(|| error.clone())?;
+                std::io::Write::write_all(&mut file, text.as_bytes()).with_context(|| error.clone())?;
+                super::say(format_args!("warning: {error}: the account is in `{}`", path.display()));
+                Ok(())
             }
             Self::Csv(path) => {
                 let mut writer = csv::Writer::from_writer(Vec::new());
