@@ -164,6 +164,10 @@ fn what_cannot_be_compared_is_an_error_with_a_hint_and_nothing_is_written() {
             "dense, and it is not among them\nhint: add `--arch dense`",
         ),
         ("text.txt -o out --arch dense --arch lrt:rank=2 --arch dense", "`--arch dense` is given twice\nhint: "),
+        (
+            "text.txt -o out --arch dense --arch linformer:k=4 --guided",
+            "`--guided` is for the factors of lrt, and no `--arch` has any\nhint: `--arch lrt:rank=64`",
+        ),
         ("ten.txt -o out --arch dense --arch lrt:rank=2", "the text has 12 tokens: sequences of 12 need about 500"),
         // Before the first training, not after it.
         ("text.txt -o out --arch dense --arch lrt:rank=13", "`rank` of `lrt:rank=13` is larger than it can be"),

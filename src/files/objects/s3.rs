@@ -141,7 +141,6 @@ impl Objects {
     /// If it cannot be written, or is there.
     pub fn reserve(&self, over: bool) -> Result<(), ObjectError> {
         let key = Key::from(self.address.key.as_str());
-        let key = Key::from(self.address.key.as_str());
         let is_there = self.runtime.block_on(self.store.head(&key)).is_ok_and(|object| object.size > 0);
         match (is_there, over) {
             (true, false) => Err(ObjectError::Exists(self.address.to_string())),

@@ -27,6 +27,12 @@ pub enum QualityError {
         /// Which.
         arch: String,
     },
+    /// An option for factors, and none to be trained.
+    #[error("`{option}` is for the factors of lrt, and no `--arch` has any\nhint: `--arch lrt:rank=64`, or leave it out")]
+    NoFactors {
+        /// The option.
+        option: &'static str,
+    },
     /// There is no seed.
     #[error("no seed, no training\nhint: `--seeds 3`")]
     NoSeeds,

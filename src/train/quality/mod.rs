@@ -117,6 +117,11 @@ impl Plan {
         if let Some((_, arch)) = twice {
             return Err(QualityError::Twice { arch: arch.to_string() });
         }
+        let of_factors = [("--guided", self.guided), ("--init spectral", self.init == Init::Spectral)];
+        let unused = of_factors.iter().find(|(_, is_asked)| *is_asked && self.archs.iter().all(|a| a.rank().is_none()));
+        if let Some((option, _)) = unused {
+            return Err(QualityError::NoFactors { option });
+        }
         if self.seeds == 0 {
             return Err(QualityError::NoSeeds);
         }
