@@ -28,7 +28,9 @@ pub enum QualityError {
         arch: String,
     },
     /// An option for factors, and none to be trained.
-    #[error("`{option}` is for the factors of lrt, and no `--arch` has any\nhint: `--arch lrt:rank=64`, or leave it out")]
+    #[error(
+        "`{option}` is for the factors of lrt, and no `--arch` has any\nhint: `--arch lrt:rank=64`, or leave it out"
+    )]
     NoFactors {
         /// The option.
         option: &'static str,
