@@ -19,7 +19,7 @@ const AT_A_TIME: usize = 32;
 const MOST_OBJECTS: usize = 1_000_000;
 /// How often and how long a request is tried again, and how long one may take.
 const RETRIES: usize = 5;
-const RETRY_TIME: Duration = Duration::from_secs(60);
+const RETRY_TIME: Duration = Duration::from_mins(1);
 const REQUEST_TIME: Duration = Duration::from_secs(30);
 
 /// A bucket, and what below it is asked for.
