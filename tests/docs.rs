@@ -31,8 +31,11 @@ const NOT_RUN: [(&str, &str); 17] = [
 ];
 
 /// What commands of the program have in them that are parsed and not run, and why.
-const ONLY_PARSED: [(&str, &str); 2] =
-    [("--device cuda", "needs an NVIDIA GPU"), ("--slurm -o", "needs a cluster: `tests/campaign_slurm.rs` has one")];
+const ONLY_PARSED: [(&str, &str); 3] = [
+    ("--device cuda", "needs an NVIDIA GPU"),
+    ("--slurm -o", "needs a cluster: `tests/campaign_slurm.rs` has one"),
+    ("s3://", "needs a bucket: `tests/s3.rs` has one"),
+];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -129,9 +129,12 @@ fn files_of_others_are_read_in_one_place_alone() {
 
 #[test]
 fn times_are_read_off_the_monotonic_clock_and_dates_alone_off_the_wall() {
+    // Files that are new are told by their dates, which are of this type.
+    let by_dates = ["src/files/objects/s3.rs", "src/track/trainer_state.rs"];
     for (file, lines) in sources("src") {
         for (i, line) in lines.iter().enumerate() {
-            assert!(!code(line).contains("SystemTime"), "{file}:{}: {line}", i + 1);
+            let is_date = by_dates.contains(&file.as_str()) && !line.contains("SystemTime::now");
+            assert!(is_date || !code(line).contains("SystemTime"), "{file}:{}: {line}", i + 1);
             let wall = code(line).contains("Local::now") || code(line).contains("Utc::now");
             assert!(!wall || file.starts_with("src/cli/"), "{file}:{}: {line}", i + 1);
         }

@@ -1,7 +1,6 @@
 //! What watches a command that is forecast.
 
 use std::io::IsTerminal as _;
-use std::time::{Duration, SystemTime};
 
 use greenformers::estimate::{Account, Conditions, MeteredPart, account, whole_run};
 use greenformers::record::Warning;
@@ -59,9 +58,7 @@ impl Forecasting {
 
     /// Looks for states that were written, so many seconds after the command began.
     fn read_states(&mut self, at_s: f64) {
-        let start = SystemTime::now().checked_sub(Duration::from_secs_f64(at_s));
-        let (Some(states), Some(start)) = (&mut self.states, start) else { return };
-        for state in states.new_ones(start) {
+        for state in self.states.iter_mut().flat_map(|states| states.new_ones(at_s)) {
             self.forecaster.stated(state);
         }
     }

@@ -1,5 +1,7 @@
 //! How far a Trainer of transformers is, from the state that it leaves beside each checkpoint, where it prints nothing.
 
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -10,8 +12,8 @@ use crate::files::read_text;
 const NAME: &str = "trainer_state.json";
 /// What the folders of checkpoints begin with.
 const CHECKPOINT: &str = "checkpoint-";
-/// The option of scripts that are built on `TrainingArguments` that names the folder.
-const OPTION: &str = "--output_dir";
+/// The option of scripts that are built on `TrainingArguments` that names the folder, in both spellings that it takes.
+const OPTIONS: [&str; 2] = ["--output_dir", "--output-dir"];
 /// A state holds the log of the whole run: larger ones are passed over.
 const MOST_BYTES: u64 = 256 << 20;
 
@@ -19,8 +21,8 @@ const MOST_BYTES: u64 = 256 << 20;
 #[derive(Debug, Clone)]
 pub struct TrainerStates {
     folder: PathBuf,
-    /// The last one that was read.
-    newest: Option<SystemTime>,
+    /// When those that are known were written. The date of a file tells that it is new, and no more.
+    known: BTreeMap<PathBuf, SystemTime>,
 }
 
 /// What one state says.
@@ -30,40 +32,48 @@ pub struct TrainerState {
     pub step: u64,
     /// Steps of the whole run, where it is known.
     pub total: Option<u64>,
-    /// Seconds since the command began at which it was written.
+    /// Seconds since the command began at which it was found.
     pub at_s: f64,
 }
 
 impl TrainerStates {
-    /// Those of `folder`.
+    /// Those that will be written into `folder`: what is there now is of another run.
     #[must_use]
     pub fn below(folder: &Path) -> Self {
-        Self { folder: folder.to_owned(), newest: None }
+        let mut states = Self { folder: folder.to_owned(), known: BTreeMap::new() };
+        let now = states.files().into_iter().filter_map(|file| written(&file).map(|time| (file, time)));
+        states.known = now.collect();
+        states
     }
 
     /// Those of the folder that a command names by `--output_dir`.
     #[must_use]
-    pub fn of_command<S: AsRef<std::ffi::OsStr>>(command: &[S]) -> Option<Self> {
+    pub fn of_command<S: AsRef<OsStr>>(command: &[S]) -> Option<Self> {
         let mut words = command.iter().map(|word| word.as_ref().to_string_lossy());
         while let Some(word) = words.next() {
-            if word == OPTION || word == "--output-dir" {
+            if OPTIONS.contains(&&*word) {
                 return words.next().map(|folder| Self::below(Path::new(&*folder)));
             }
-            let given = word.strip_prefix(OPTION).or_else(|| word.strip_prefix("--output-dir"));
-            if let Some(folder) = given.and_then(|rest| rest.strip_prefix('=')) {
+            let given = OPTIONS.iter().find_map(|option| word.strip_prefix(option)?.strip_prefix('='));
+            if let Some(folder) = given {
                 return Some(Self::below(Path::new(folder)));
             }
         }
         None
     }
 
-    /// What has been written since the last look, the oldest first; what is older than the start of the command is of another run. A
-    /// file that is half written is read at the next look.
-    pub fn new_ones(&mut self, start: SystemTime) -> Vec<TrainerState> {
-        let mut found: Vec<(SystemTime, TrainerState)> =
-            self.files().into_iter().filter_map(|file| self.read(&file, start)).collect();
+    /// What has been written since the last look, the oldest first, which is found so many seconds after the command began. A file
+    /// that is half written is read at the next look.
+    pub fn new_ones(&mut self, at_s: f64) -> Vec<TrainerState> {
+        let mut found: Vec<(SystemTime, TrainerState)> = Vec::new();
+        for file in self.files() {
+            let Some(written) = written(&file).filter(|time| self.known.get(&file) != Some(time)) else { continue };
+            if let Some(state) = read(&file, at_s) {
+                found.push((written, state));
+                self.known.insert(file, written);
+            }
+        }
         found.sort_by_key(|(written, _)| *written);
-        self.newest = found.last().map(|(written, _)| *written).or(self.newest);
         found.into_iter().map(|(_, state)| state).collect()
     }
 
@@ -75,20 +85,19 @@ impl TrainerStates {
         let checkpoints = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(is_checkpoint);
         checkpoints.chain([self.folder.clone()]).map(|folder| folder.join(NAME)).collect()
     }
+}
 
-    fn read(&self, file: &Path, start: SystemTime) -> Option<(SystemTime, TrainerState)> {
-        let written = fs::metadata(file).and_then(|facts| facts.modified()).ok()?;
-        let at_s = written.duration_since(start).ok()?.as_secs_f64();
-        if self.newest.is_some_and(|newest| written <= newest) {
-            return None;
-        }
-        let text = read_text(file, MOST_BYTES).ok()?;
-        if !text.trim_end().ends_with('}') {
-            return None;
-        }
-        let total = number(&text, "max_steps").filter(|total| *total > 0);
-        Some((written, TrainerState { step: number(&text, "global_step")?, total, at_s }))
+fn written(file: &Path) -> Option<SystemTime> {
+    fs::metadata(file).and_then(|facts| facts.modified()).ok()
+}
+
+fn read(file: &Path, at_s: f64) -> Option<TrainerState> {
+    let text = read_text(file, MOST_BYTES).ok()?;
+    if !text.trim_end().ends_with('}') {
+        return None;
     }
+    let total = number(&text, "max_steps").filter(|total| *total > 0);
+    Some(TrainerState { step: number(&text, "global_step")?, total, at_s })
 }
 
 /// A whole number of the object itself. A loss that is none is written as `NaN`, which JSON does not know, so that this is not read as JSON;
@@ -115,25 +124,25 @@ mod tests {
     }
 
     #[test]
-    fn each_state_is_read_once_with_the_time_at_which_it_was_written() {
+    fn each_state_is_read_once_and_those_of_an_earlier_run_are_not() {
         let folder = tempfile::tempdir().expect("a temporary folder");
+        let at = |seconds: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + seconds);
+        write(folder.path(), "checkpoint-900", r#"{"global_step": 900, "max_steps": 1000}"#, at(0));
         let mut states = TrainerStates::below(folder.path());
-        let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-        let (before, [ten, twenty, thirty]) =
-            (start - Duration::from_secs(9), [10, 20, 30].map(|seconds| start + Duration::from_secs(seconds)));
-        write(folder.path(), "checkpoint-900", r#"{"global_step": 900, "max_steps": 1000}"#, before);
-        assert_eq!(states.new_ones(start), [], "of an earlier run");
-        write(folder.path(), "checkpoint-200", r#"{"global_step": 200, "log_history": [{"step": 10}, "#, twenty);
-        assert_eq!(states.new_ones(start), [], "half written");
+        assert_eq!(states.new_ones(5.0), [], "of an earlier run");
+        write(folder.path(), "checkpoint-200", r#"{"global_step": 200, "log_history": [{"step": 10}, "#, at(20));
+        assert_eq!(states.new_ones(15.0), [], "half written");
         let whole = "{\n  \"global_step\": 200,\n  \"log_history\": [{\"loss\": NaN, \"step\": 200}],\n  \"max_steps\": 1000\n}\n";
-        write(folder.path(), "checkpoint-200", whole, twenty);
-        write(folder.path(), "checkpoint-100", r#"{"global_step": 100, "max_steps": -1}"#, ten);
-        write(folder.path(), "other", r#"{"global_step": 7}"#, ten);
+        write(folder.path(), "checkpoint-200", whole, at(20));
+        write(folder.path(), "checkpoint-100", r#"{"global_step": 100, "max_steps": -1}"#, at(10));
+        write(folder.path(), "other", r#"{"global_step": 7}"#, at(10));
         let state = |step, total, at_s| TrainerState { step, total, at_s };
-        assert_eq!(states.new_ones(start), [state(100, None, 10.0), state(200, Some(1000), 20.0)]);
-        assert_eq!(states.new_ones(start), []);
-        write(folder.path(), "", r#"{"global_step": 1000, "max_steps": 1000}"#, thirty);
-        assert_eq!(states.new_ones(start), [state(1000, Some(1000), 30.0)]);
+        assert_eq!(states.new_ones(25.0), [state(100, None, 25.0), state(200, Some(1000), 25.0)]);
+        assert_eq!(states.new_ones(26.0), []);
+        write(folder.path(), "", r#"{"global_step": 1000, "max_steps": 1000}"#, at(30));
+        // One of another run is written over.
+        write(folder.path(), "checkpoint-900", r#"{"global_step": 900, "max_steps": 1000}"#, at(29));
+        assert_eq!(states.new_ones(31.5), [state(900, Some(1000), 31.5), state(1000, Some(1000), 31.5)]);
     }
 
     #[test]
