@@ -6,7 +6,7 @@ use std::process::Output;
 
 use assert_cmd::Command;
 use greenformers::catalog::{Catalog, Device, DeviceKind, Optimizer, Phase, SoftwareSpec};
-use greenformers::estimate::{Cluster, ConditionsBuilder, Hardware, Quantity, Request, estimate};
+use greenformers::estimate::{ConditionsBuilder, Hardware, Quantity, Request, estimate};
 use greenformers::meter::Coverage;
 use greenformers::model::{Arch, Config, Details, Family};
 use greenformers::record::Workload;
@@ -438,19 +438,13 @@ proptest! {
             share: 1.0,
             ..ConditionsBuilder::default()
         };
+        let conditions = conditions.build().unwrap();
+        let archs = [Arch::Dense, Arch::Lrt { rank: 1 }];
         let request = Request {
-            workload: &workload,
-            archs: &[Arch::Dense, Arch::Lrt { rank: 1 }],
-            hardware: Hardware::Catalog(device),
             devices,
-            cluster: Cluster::default(),
-            dtype: DType::ALL[dtype],
             software: if tuned { "optimised/fused".parse().unwrap() } else { SoftwareSpec::default() },
-            own: None,
-            micro_batch: None,
-            layout: None,
-            conditions: &conditions.build().unwrap(),
             seed: 7,
+            ..Request::new(&workload, &archs, Hardware::Catalog(device), DType::ALL[dtype], &conditions)
         };
         if let Ok(estimates) = estimate(&request) {
             for e in &estimates {

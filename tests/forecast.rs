@@ -273,6 +273,9 @@ i=0; while [ $i -lt 100 ]; do i=$((i+20)); sleep 1; write $i; done
         assert_eq!(counts, [Some(0), Some(100), Some(200)], "{found}");
         assert!((0.03..0.08).contains(&found["step_s"]["mid"].as_f64().unwrap()), "{found}");
     }
+    let output = forecast(folder.path(), &["--trainer-state", "nowhere"], "echo no training\n");
+    let stderr = text(&output.stderr);
+    assert!(stderr.contains("no `trainer_state.json` was written below `nowhere`"), "{stderr}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use greenformers::catalog::{Catalog, Phase};
-use greenformers::estimate::{Cluster, ConditionsBuilder, Hardware, LayoutSpec, Request, estimate_without_shares};
+use greenformers::estimate::{ConditionsBuilder, Hardware, LayoutSpec, Request, estimate_without_shares};
 use greenformers::model::{Arch, Config, Details, Family};
 use greenformers::record::Workload;
 use greenformers::stats::{Interval, median};
@@ -222,18 +222,17 @@ fn predicted(run: &Run, workload: &Workload, catalog: &Catalog) -> (Interval, St
     let conditions = ConditionsBuilder::default().build().unwrap();
     let of = |layout: String| {
         let request = Request {
-            workload,
-            archs: &[Arch::Dense],
-            hardware: Hardware::Catalog(catalog.load(run.device).unwrap()),
             devices: run.devices,
-            cluster: Cluster::default(),
-            dtype: if run.device.starts_with("a100") { DType::F16 } else { DType::Bf16 },
             software: "optimised".parse().unwrap(),
-            own: None,
-            micro_batch: None,
             layout: Some(layout.parse::<LayoutSpec>().unwrap()),
-            conditions: &conditions,
             seed: 1,
+            ..Request::new(
+                workload,
+                &[Arch::Dense],
+                Hardware::Catalog(catalog.load(run.device).unwrap()),
+                if run.device.starts_with("a100") { DType::F16 } else { DType::Bf16 },
+                &conditions,
+            )
         };
         let estimate = estimate_without_shares(&request).ok()?.remove(0);
         Some((estimate.step_s[0], estimate.layout.unwrap().layout, estimate.fits))

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use greenformers::catalog::{Device, Grid, Hourly, Site, parse};
 use greenformers::estimate::{
-    Cluster, Conditions, ConditionsBuilder, Estimate, FootprintRequest, Hardware, Quantity, Request, compare, estimate,
+    Conditions, ConditionsBuilder, Estimate, FootprintRequest, Hardware, Quantity, Request, compare, estimate,
     footprint,
 };
 use greenformers::meter::MeterTrace;
@@ -146,20 +146,7 @@ fn request<'a>(
     conditions: &'a Conditions,
     archs: &'a [Arch],
 ) -> Request<'a> {
-    Request {
-        workload,
-        archs,
-        hardware,
-        devices: 1,
-        cluster: Cluster::default(),
-        dtype: DType::F32,
-        software: greenformers::catalog::SoftwareSpec::default(),
-        own: None,
-        micro_batch: None,
-        layout: None,
-        conditions,
-        seed: 5,
-    }
+    Request { seed: 5, ..Request::new(workload, archs, hardware, DType::F32, conditions) }
 }
 
 proptest! {

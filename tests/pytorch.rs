@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use greenformers::catalog::{Catalog, Phase};
-use greenformers::estimate::{Cluster, ConditionsBuilder, Hardware, Request, estimate_without_shares};
+use greenformers::estimate::{ConditionsBuilder, Hardware, Request, estimate_without_shares};
 use greenformers::model::Arch;
 use greenformers::record::Workload;
 use greenformers::stats::{Interval, median};
@@ -42,18 +42,15 @@ fn workload(name: &str, (batch_size, seq_len): (usize, usize), catalog: &Catalog
 fn predicted(device: &str, workload: &Workload, software: &str, catalog: &Catalog) -> Interval {
     let conditions = ConditionsBuilder::default().build().unwrap();
     let request = Request {
-        workload,
-        archs: &[Arch::Dense],
-        hardware: Hardware::Catalog(catalog.load(device).unwrap()),
-        devices: 1,
-        cluster: Cluster::default(),
-        dtype: DType::Bf16,
         software: software.parse().unwrap(),
-        own: None,
-        micro_batch: None,
-        layout: None,
-        conditions: &conditions,
         seed: 1,
+        ..Request::new(
+            workload,
+            &[Arch::Dense],
+            Hardware::Catalog(catalog.load(device).unwrap()),
+            DType::Bf16,
+            &conditions,
+        )
     };
     estimate_without_shares(&request).unwrap()[0].step_s[0]
 }
@@ -61,6 +58,7 @@ fn predicted(device: &str, workload: &Workload, software: &str, catalog: &Catalo
 #[test]
 fn steps_of_pytorch_that_no_fit_has_seen_take_what_was_measured() {
     let catalog = Catalog::default();
+    let measured = fs::read_to_string(root().join("benches/README.md")).unwrap();
     let mut text = "# PyTorch on two GPUs\n\nMade by `cargo test --test integration pytorch::`. Steps of PyTorch 2.11 in bf16 that \
                     `benches/compare_with_pytorch.py` timed, none of which is in any fit, against estimates from the catalog: once with the class \
                     of software and its attention named, once with nothing said. Times in ms; bold is outside the 95 % interval.\n\n\
@@ -69,6 +67,7 @@ fn steps_of_pytorch_that_no_fit_has_seen_take_what_was_measured() {
     let (mut errors, mut inside) = ([Vec::new(), Vec::new()], [0, 0]);
     for (class, runs) in [("eager", &EAGER[..]), ("compiled", &COMPILED[..])] {
         for &(device, name, batch, seq_len, ms) in runs {
+            assert!(measured.contains(&format!("| {ms:.2} ms |")), "`benches/README.md` has no step of {ms} ms");
             let workload = workload(name, (batch, seq_len), &catalog);
             let software = [format!("{class}/fused"), "unknown".to_owned()];
             let mut cells = String::new();

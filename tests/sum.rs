@@ -256,3 +256,10 @@ fn object_storage_is_refused_by_a_program_that_is_built_without_it() {
         "{stderr}"
     );
 }
+
+#[test]
+fn a_mirror_of_no_bucket_is_refused() {
+    let folder = folder_with(&[("a.json", account("a", 0.0, 6.0, 600.0))]);
+    let stderr = text(&sum(folder.path(), &["a.json", "--mirror", "kept"]).stderr);
+    assert!(stderr.contains("`--mirror` keeps what comes from `s3://BUCKET/PREFIX`"), "{stderr}");
+}

@@ -193,18 +193,9 @@ fn no_step_of_the_model_is_faster_than_the_peak_of_its_device() {
     for device in catalog.all::<Device>().unwrap() {
         for dtype in device.peak.keys().copied() {
             let request = Request {
-                workload: &workload,
-                archs: &[Arch::Dense],
-                hardware: Hardware::Catalog(device.clone()),
-                devices: 1,
-                dtype,
-                cluster: Cluster::default(),
                 software: "optimised/fused".parse().unwrap(),
-                own: None,
-                micro_batch: None,
-                layout: None,
-                conditions: &conditions,
                 seed: 1,
+                ..Request::new(&workload, &[Arch::Dense], Hardware::Catalog(device.clone()), dtype, &conditions)
             };
             let Ok(mut estimates) = estimate_without_shares(&request) else { continue };
             let mfu = estimates.remove(0).mfu.unwrap();
@@ -291,24 +282,15 @@ fn ratios_in_pytorch() -> (String, f64) {
 #[test]
 fn the_record_of_one_gpu_holds_what_another_measured() {
     let catalog = Catalog::default();
+    let workload = catalog.load("bert-base").unwrap();
+    let archs = [Arch::Dense, "lrt:rank=256".parse().unwrap(), "linformer:k=128".parse().unwrap()];
+    let conditions = ConditionsBuilder::default().build().unwrap();
     let of = |record: &Record, elsewhere: Option<&str>| {
-        let request = Request {
-            workload: &catalog.load("bert-base").unwrap(),
-            archs: &[Arch::Dense, "lrt:rank=256".parse().unwrap(), "linformer:k=128".parse().unwrap()],
-            hardware: match elsewhere {
-                Some(id) => Hardware::Transferred(record, catalog.load(id).unwrap()),
-                None => Hardware::Measured(record),
-            },
-            devices: 1,
-            dtype: DType::Bf16,
-            cluster: Cluster::default(),
-            software: SoftwareSpec::default(),
-            own: None,
-            micro_batch: None,
-            layout: None,
-            conditions: &ConditionsBuilder::default().build().unwrap(),
-            seed: 1,
+        let hardware = match elsewhere {
+            Some(id) => Hardware::Transferred(record, catalog.load(id).unwrap()),
+            None => Hardware::Measured(record),
         };
+        let request = Request { seed: 1, ..Request::new(&workload, &archs, hardware, DType::Bf16, &conditions) };
         let estimates = estimate_without_shares(&request).unwrap();
         estimates.into_iter().map(|e| [Quantity::Wall, Quantity::ItEnergy].map(|q| e.footprint.of(q).unwrap()))
     };
@@ -372,18 +354,16 @@ fn carried(from: &PublishedRun, to: &PublishedRun, software: SoftwareSpec, catal
         step_s: Interval { mid: 1.0, low: 0.97, high: 1.03 }.scaled(step_s(from)),
     });
     let estimates = estimate_without_shares(&Request {
-        workload: &workload_of(to),
-        archs: &[Arch::Dense],
-        hardware: Hardware::Catalog(catalog.load(&to.device).unwrap()),
         devices: to.devices,
-        cluster: Cluster::default(),
-        dtype: to.dtype,
-        software: SoftwareSpec::default(),
         own: Some(&own.unwrap()),
-        micro_batch: None,
-        layout: None,
-        conditions: &ConditionsBuilder::default().build().unwrap(),
         seed: 1,
+        ..Request::new(
+            &workload_of(to),
+            &[Arch::Dense],
+            Hardware::Catalog(catalog.load(&to.device).unwrap()),
+            to.dtype,
+            &ConditionsBuilder::default().build().unwrap(),
+        )
     });
     estimates.unwrap()[0].step_s[0].scaled(1.0 / step_s(to))
 }
@@ -444,20 +424,8 @@ fn a_program_that_the_fit_has_not_seen_is_predicted_on_another_gpu() {
     let workload: Workload = catalog.load("bert-base").unwrap();
     let conditions = ConditionsBuilder::default().build().unwrap();
     let mean = |hardware: Hardware, own: Option<&OwnSoftware>| {
-        let request = Request {
-            workload: &workload,
-            archs: &[Arch::Dense],
-            hardware,
-            devices: 1,
-            cluster: Cluster::default(),
-            dtype: DType::Bf16,
-            software: SoftwareSpec::default(),
-            own,
-            micro_batch: None,
-            layout: None,
-            conditions: &conditions,
-            seed: 1,
-        };
+        let request =
+            Request { own, seed: 1, ..Request::new(&workload, &[Arch::Dense], hardware, DType::Bf16, &conditions) };
         let steps = estimate_without_shares(&request).unwrap()[0].step_s.clone();
         let weighed = |of: fn(&Interval) -> f64| {
             let sum: f64 = steps.iter().zip(&workload.phases).map(|(s, p)| of(s) * p.steps as f64).sum();
@@ -597,18 +565,9 @@ fn a_record_in_one_dtype_knows_how_much_faster_the_card_is_in_another() {
     let conditions = ConditionsBuilder::default().build().unwrap();
     let hours = |hardware: Hardware<'_>, dtype: DType, software: &str| {
         let request = Request {
-            workload: &workload,
-            archs: &[Arch::Dense],
-            hardware,
-            devices: 1,
-            cluster: Cluster::default(),
-            dtype,
             software: software.parse().unwrap(),
-            own: None,
-            micro_batch: None,
-            layout: None,
-            conditions: &conditions,
             seed: 1,
+            ..Request::new(&workload, &[Arch::Dense], hardware, dtype, &conditions)
         };
         let estimate = estimate_without_shares(&request).unwrap().remove(0);
         (estimate.footprint.of(Quantity::Wall).unwrap().mid, estimate.memory_per_device_bytes)

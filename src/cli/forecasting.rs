@@ -118,8 +118,17 @@ impl Forecasting {
                 } else {
                     "; some programs draw their bars on a terminal alone: `--as-terminal` gives them one"
                 };
+                let (states, hint) = match &self.states {
+                    Some(states) => {
+                        (format!(", and no `trainer_state.json` was written below `{}`", states.folder().display()), "")
+                    }
+                    None => (
+                        String::new(),
+                        "; a Trainer that prints nothing is read by its checkpoints: `--trainer-state FOLDER`",
+                    ),
+                };
                 format!(
-                    "no forecast: nothing of the output was recognised as the progress of a training\nhint: {UNDERSTOOD}{terminal}"
+                    "no forecast: nothing of the output was recognised as the progress of a training{states}\nhint: {UNDERSTOOD}{hint}{terminal}"
                 )
             }
         }

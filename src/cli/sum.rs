@@ -80,6 +80,10 @@ struct Output<'a> {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
+    let is_address = |path: &PathBuf| path.to_str().is_some_and(ObjectAddress::is_meant);
+    if args.mirror.is_some() && !args.records.iter().any(is_address) {
+        bail!("`--mirror` keeps what comes from `s3://BUCKET/PREFIX`, and no such record is named\nhint: leave it out");
+    }
     let mut not_read = Vec::new();
     let mut files: Vec<PathBuf> = Vec::new();
     // Keeps what is fetched until it is read.

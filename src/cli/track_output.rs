@@ -21,8 +21,8 @@ fn try_to_write(folder: &Path, path: &Path) -> Result<()> {
 pub(super) enum Destination {
     Json(PathBuf),
     Csv(PathBuf),
-    /// In a bucket; where that fails in the end, in the file of the same name here.
-    Object(ObjectAddress, Objects),
+    /// In a bucket; where that fails in the end, in a file here whose name ends so.
+    Object(Objects, String),
 }
 
 impl Destination {
@@ -34,7 +34,8 @@ impl Destination {
             }
             let objects = Objects::open(&address)?;
             objects.reserve(force)?;
-            return Ok(Self::Object(address, objects));
+            let name = address.key.rsplit('/').next().unwrap_or_default();
+            return Ok(Self::Object(objects, format!("-{name}")));
         }
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         if !folder.is_dir() {
@@ -82,12 +83,11 @@ impl Destination {
             Self::Json(path) => {
                 write_whole(path, run.json()?.as_bytes()).with_context(|| format!("cannot write `{}`", path.display()))
             }
-            Self::Object(address, objects) => {
+            Self::Object(objects, name) => {
                 let text = run.json()?;
                 let Err(error) = objects.put(text.as_bytes()) else { return Ok(()) };
                 let error = super::with_causes(&error.into()).replace('\n', "; ");
-                let name = address.key.rsplit('/').next().unwrap_or("run.json");
-                let kept = tempfile::Builder::new().prefix("").suffix(&format!("-{name}")).tempfile_in(".");
+                let kept = tempfile::Builder::new().prefix("").suffix(name).tempfile_in(".");
                 let (mut file, path) = kept.and_then(|file| Ok(file.keep()?)).with_context(|| error.clone())?;
                 std::io::Write::write_all(&mut file, text.as_bytes()).with_context(|| error.clone())?;
                 super::say(format_args!("warning: {error}: the account is in `{}`", path.display()));

@@ -36,7 +36,7 @@ pub enum Kernels {
     /// What is element-wise is computed again from what products keep (Korthikanti et al. 2022).
     #[default]
     Compiled,
-    /// The same, and the loss overwrites the logits with their gradient.
+    /// The same, and the loss copies no logits, however many classes there are.
     Fused,
 }
 

@@ -46,6 +46,12 @@ impl TrainerStates {
         states
     }
 
+    /// Where they are looked for.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Those of the folder that a command names by `--output_dir`.
     #[must_use]
     pub fn of_command<S: AsRef<OsStr>>(command: &[S]) -> Option<Self> {

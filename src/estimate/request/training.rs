@@ -66,6 +66,33 @@ pub struct Request<'a> {
     pub seed: u64,
 }
 
+impl<'a> Request<'a> {
+    /// A run on one device, with software of which nothing is known, as large micro-batches as fit, and draws from seed 0.
+    #[must_use]
+    pub fn new(
+        workload: &'a Workload,
+        archs: &'a [Arch],
+        hardware: Hardware<'a>,
+        dtype: DType,
+        conditions: &'a Conditions,
+    ) -> Self {
+        Self {
+            workload,
+            archs,
+            hardware,
+            devices: 1,
+            cluster: Cluster::default(),
+            dtype,
+            software: SoftwareSpec::default(),
+            own: None,
+            micro_batch: None,
+            layout: None,
+            conditions,
+            seed: 0,
+        }
+    }
+}
+
 impl<'a> Hardware<'a> {
     /// What an estimate stands on: the record where it is of `device`, or of no other; a record of another GPU, carried over;
     /// the catalog otherwise.

@@ -44,11 +44,8 @@ impl FromStr for ObjectAddress {
 
     fn from_str(text: &str) -> Result<Self, ObjectError> {
         let unknown = || ObjectError::Address(text.to_owned());
-        let (bucket, key) = text
-            .strip_prefix(SCHEME)
-            .ok_or_else(unknown)?
-            .split_once('/')
-            .unwrap_or_else(|| (text.trim_start_matches(SCHEME), ""));
+        let rest = text.strip_prefix(SCHEME).ok_or_else(unknown)?;
+        let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
         // As S3 names buckets; what a key may hold is wider than what a path may.
         let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '-' | '_');
         let key = key.trim_matches('/');

@@ -83,14 +83,15 @@ impl Objects {
                     mirrored.left.push((key, format!("it has {} bytes: at most {limit} are read", object.size)));
                 } else {
                     let file = folder.join(&key);
-                    if !is_same(&file, &object) {
-                        wanted.push((object, file.clone()));
+                    if is_same(&file, &object) {
+                        mirrored.files.push(file);
+                    } else {
+                        wanted.push((object, file));
                     }
-                    mirrored.files.push(file);
                 }
             }
-            let all = mirrored.files.len();
-            let mut there = all - wanted.len();
+            let mut there = mirrored.files.len();
+            let all = there + wanted.len();
             tell(there, all);
             let mut fetched = stream::iter(wanted)
                 .map(|(object, file)| async move {
@@ -101,17 +102,17 @@ impl Objects {
             while let Some((object, file, bytes)) = fetched.next().await {
                 match bytes {
                     Ok(bytes) => {
-                        keep(&file, &bytes, &object).map_err(|source| ObjectError::Local { path: file, source })?;
+                        let kept = keep(&file, &bytes, &object);
+                        kept.map_err(|source| ObjectError::Local { path: file.clone(), source })?;
+                        mirrored.files.push(file);
                         mirrored.fetched += 1;
                     }
-                    Err(error) => {
-                        mirrored.files.retain(|other| *other != file);
-                        mirrored.left.push((object.location.to_string(), with_causes(&error)));
-                    }
+                    Err(error) => mirrored.left.push((object.location.to_string(), with_causes(&error))),
                 }
                 there += 1;
                 tell(there, all);
             }
+            mirrored.files.sort();
             Ok(mirrored)
         })
     }
