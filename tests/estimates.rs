@@ -5,12 +5,12 @@ use std::path::Path;
 use std::process::Output;
 
 use assert_cmd::Command;
-use greenformers::catalog::{Catalog, Device, DeviceKind, Optimizer, Phase, SoftwareSpec};
+use greenformers::catalog::{Catalog, Device, DeviceKind, Phase, SoftwareSpec};
 use greenformers::estimate::{ConditionsBuilder, Hardware, Quantity, Request, estimate};
 use greenformers::meter::Coverage;
 use greenformers::model::{Arch, Config, Details, Family};
 use greenformers::record::Workload;
-use greenformers::units::DType;
+use greenformers::units::{DType, Optimizer, Weights};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -426,6 +426,7 @@ proptest! {
                 details: Details::default(),
             },
             optimizer: Optimizer::AdamW,
+            weights: Weights::default(),
             phases: vec![Phase { steps, batch_size: batch, seq_len, masked_per_seq: None }],
             grad_checkpointing: checkpoint,
             grad_accumulation: None,

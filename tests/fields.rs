@@ -142,6 +142,7 @@ fn with_rare_fields() -> Value {
     record["environment"]["compute"]["hardware"]["prices"] = json!([offer]);
     record["environment"]["compute"]["hardware"]["measured"] = json!({"matmul": {"bf16": rate}, "copy": bandwidth});
     record["settings"]["workload"]["grad_checkpointing"] = json!(true);
+    record["settings"]["workload"]["weights"] = json!("16bit");
     record["settings"]["workload"]["grad_accumulation"] = json!(2);
     record["settings"]["workload"]["model"]["gated_mlp"] = json!(true);
     record["cells"][0]["gpu_before"]["unanswered"] = json!(["made up for a test"]);

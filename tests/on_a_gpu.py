@@ -40,6 +40,8 @@ ALL_ARCHS = ["--arch", "dense", "--arch", "lrt:rank=64", "--arch", "lrt:rank=128
 CALLS = [
     [("tests", 2, "every operation, PyTorch's numbers, and what is missing without CUDA"),
      ("short-campaign", 4.2, "dense, LRT and Linformer in bf16 at 128, 512 and 2048 tokens")],
+    [("trainer", 6, "seconds, joules and memory of steps of Hugging Face's Trainer"),
+     ("forecast", 2.5, "a run of it watched from its beginning to its end")],
     [("compare", 5, "PyTorch eager side by side at three shapes in bf16"),
      ("decoders", 3.5, "GPT-2 and a Llama of its size, dense and LoRA, against PyTorch eager in bf16")],
     [("meter", 4, "joules against a second meter, and the counter against the integral of power")],
@@ -62,7 +64,8 @@ def pack(a):
             shutil.copyfileobj(whole, packed)
         bare.unlink()
     for script in [__file__, ROOT / "benches/compare_with_pytorch.py", ROOT / "benches/second_meter.py",
-                   ROOT / "benches/torch_decoder_step.py", ROOT / "benches/llama_12x768.yaml", a.peer]:
+                   ROOT / "benches/torch_decoder_step.py", ROOT / "benches/llama_12x768.yaml", ROOT / "benches/trainer_steps.py",
+                   a.peer]:
         shutil.copy(script, a.folder)
     # The tests compare with PyTorch's numbers.
     shutil.copytree(ROOT / "tests/goldens", a.folder / "tests/goldens", dirs_exist_ok=True)
@@ -172,6 +175,11 @@ def commands_of(r, name, seconds):
     if name == "short-campaign":
         return [[*campaign, *ARCHS, "--seq-len", "128,512,2048", "--dtype", "bf16", "--min-time", "10", "--max-time", "10",
                  "-o", out / "short-campaign"]]
+    if name == "trainer":
+        return [[python, a.folder / "trainer_steps.py", "--out", out / "trainer", "--until", f"{max(1, seconds - 25):.0f}"]]
+    if name == "forecast":
+        return [[r.program, "forecast", "-o", out / "forecast.json", "--", python, a.folder / "trainer_steps.py", "gpt2",
+                 "--out", out / "watched", "--steps", f"{max(100, 12 * (seconds - 30)):.0f}"]]
     if name == "compare":
         return [[*compare, "--dtypes", "bf16", "--json", out / "compare.json"]]
     if name == "decoders":

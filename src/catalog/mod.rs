@@ -39,4 +39,4 @@ pub use published::{PublishedRun, efficiency_table, layouts_table, published_run
 pub use site::Site;
 pub use software::{AttentionUse, Software, SoftwareClass, SoftwareSpec, UnknownAttention, UnknownSoftware};
 pub use sourced::{CatalogQuantity, Sourced};
-pub use workload::{Optimizer, Phase, Shape, Workload};
+pub use workload::{Phase, Shape, Workload};

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::entry::{Entry, EntryKind};
-use crate::units::{whole, whole_or_none};
+use crate::units::{Optimizer, States, Weights, whole, whole_or_none};
 
 /// No recipe has more phases.
 const MAX_PHASES: usize = 100;
@@ -18,15 +18,6 @@ pub trait Shape: DeserializeOwned {
     fn max_seq_len(&self) -> usize;
     /// Positions with a loss in a sequence, unless the file says otherwise.
     fn default_losses(&self, seq_len: usize) -> usize;
-}
-
-/// How weights are updated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Optimizer {
-    /// Adam with decoupled weight decay: two moments a parameter.
-    #[serde(alias = "adam")]
-    AdamW,
 }
 
 /// Steps of one sequence length and batch size.
@@ -60,6 +51,9 @@ pub struct Workload<M> {
     pub model: M,
     /// How weights are updated.
     pub optimizer: Optimizer,
+    /// In which format weights are; f32 if not given.
+    #[serde(default, skip_serializing_if = "is_wide")]
+    pub weights: Weights,
     /// The phases, in order; a model whose recipe is not published has none.
     #[serde(default)]
     pub phases: Vec<Phase>,
@@ -71,8 +65,21 @@ pub struct Workload<M> {
     pub grad_accumulation: Option<usize>,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_wide(weights: &Weights) -> bool {
+    *weights == Weights::Wide
+}
+
 fn given() -> String {
     "given by the user".to_owned()
+}
+
+impl<M> Workload<M> {
+    /// In which formats weights, gradients and moments are.
+    #[must_use]
+    pub fn states(&self) -> States {
+        States { weights: self.weights, optimizer: self.optimizer }
+    }
 }
 
 impl<M: Shape> Workload<M> {

@@ -241,6 +241,11 @@ fn asked(args: &Args, context: &Context) -> Result<Asked> {
         bail!("`{named}` and the options name two models\nhint: leave one of them out");
     }
     let workload = args.workload.or_named(named);
+    if args.layout.is_some() && workload.gradient_checkpointing {
+        bail!(
+            "a layout says itself what is computed again\nhint: `--layout …,recompute=full`, without `--gradient-checkpointing`"
+        );
+    }
     Ok(Asked { record, forecast, workload, hardware, devices, spec })
 }
 

@@ -381,10 +381,9 @@ fn what_is_trained(args: &WhatArgs, context: &Context) -> Result<Workload> {
         tokens: args.tokens,
         epochs: args.epochs,
         batch_tokens: args.batch_tokens,
-        batch_size: None,
-        steps: None,
         // With a recipe of its own, what is measured is not what is trained.
         seq_len: args.seq_lens.first().copied().filter(|_| workload.phases.is_empty()),
+        ..Recipe::default()
     };
     let says_nothing = args.tokens.is_none() && args.batch_tokens.is_none();
     if says_nothing { Ok(workload) } else { Ok(recipe.over(workload)?) }

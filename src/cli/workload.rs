@@ -3,12 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use greenformers::catalog::Optimizer;
 use greenformers::estimate::Recipe;
 use greenformers::files::{read_head, read_text};
 use greenformers::model::{Config, Details, Family, read_hugging_face};
 use greenformers::record::Workload;
-use greenformers::units::{parse_count, parse_whole_count};
+use greenformers::units::{Optimizer, Weights, parse_count, parse_whole_count};
 
 use super::Context;
 use super::common::DEFAULT_WORKLOAD;
@@ -47,6 +46,15 @@ pub(super) struct WorkloadArgs {
     /// Tokens in a sequence
     #[arg(long, value_name = "N", value_parser = parse_whole_count, help_heading = "Workload")]
     seq_len: Option<u64>,
+    /// Keep the input of each layer alone and compute the rest again, as `gradient_checkpointing=True` of Hugging Face does
+    #[arg(long, help_heading = "Workload")]
+    pub(super) gradient_checkpointing: bool,
+    /// Format of weights, gradients and moments: f32, or 16bit for models that are loaded in bf16 and trained so [default: f32]
+    #[arg(long, value_name = "FORMAT", help_heading = "Workload")]
+    weights: Option<Weights>,
+    /// Optimizer: adamw, or adamw-8bit for moments of 8 bits [default: adamw]
+    #[arg(long, value_name = "NAME", help_heading = "Workload")]
+    optimizer: Option<Optimizer>,
     /// Layers of a model without a file
     #[arg(long, value_name = "N", value_parser = parse_whole_count, conflicts_with = "workload", help_heading = "A model without a file")]
     layers: Option<u64>,
@@ -92,6 +100,9 @@ impl WorkloadArgs {
             batch_size: size(self.batch_size),
             batch_tokens: self.batch_tokens,
             seq_len: size(self.seq_len),
+            grad_checkpointing: self.gradient_checkpointing,
+            weights: self.weights,
+            optimizer: self.optimizer,
         }
     }
 
@@ -153,6 +164,7 @@ fn model_alone(name: String, model: Config) -> Workload {
         source: "given by the user".to_owned(),
         model,
         optimizer: Optimizer::AdamW,
+        weights: Weights::default(),
         phases: Vec::new(),
         grad_checkpointing: false,
         grad_accumulation: None,

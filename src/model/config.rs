@@ -115,6 +115,12 @@ impl Config {
         self.details.norm.unwrap_or(Norm::Layer)
     }
 
+    /// Whether it is trained with dropout.
+    #[must_use]
+    pub fn has_dropout(&self) -> bool {
+        self.details.dropout.unwrap_or(self.norm() != Norm::Rms)
+    }
+
     /// Where the norms of a layer stand.
     #[must_use]
     pub fn norm_place(&self) -> NormPlace {
@@ -212,6 +218,7 @@ impl Config {
             final_norm: self.details.final_norm.filter(|has| *has),
             tied_head: self.details.tied_head.filter(|tied| !tied),
             activation: None,
+            dropout: None,
             n_positions: None,
             ..self.details.clone()
         };

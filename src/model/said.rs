@@ -22,6 +22,7 @@ pub(super) struct Said {
     head_dim: Option<usize>,
     latent: Option<Latent>,
     activation: Option<String>,
+    dropout: Option<bool>,
     norm: Option<Norm>,
     norm_place: Option<NormPlace>,
     #[serde(default, deserialize_with = "whole_or_none")]
@@ -48,7 +49,7 @@ pub(super) struct Said {
 }
 
 /// The names of these.
-pub(super) const SAID: [&str; 27] = [
+pub(super) const SAID: [&str; 28] = [
     "family",
     "gated_mlp",
     "heads",
@@ -57,6 +58,7 @@ pub(super) const SAID: [&str; 27] = [
     "head_dim",
     "latent",
     "activation",
+    "dropout",
     "norm",
     "norm_place",
     "norms_per_layer",
@@ -88,6 +90,7 @@ impl Said {
             head_dim: self.head_dim.filter(|d| d.checked_mul(n_heads) != Some(d_model)),
             latent: self.latent,
             activation: self.activation,
+            dropout: self.dropout,
             norm: self.norm,
             norm_place: self.norm_place,
             norms_per_layer: self.norms_per_layer,

@@ -209,9 +209,13 @@ pub struct Details {
     /// Latent attention, instead of heads of keys and values.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latent: Option<Latent>,
-    /// The activation of the feed-forward block, for people: it costs the same whichever it is.
+    /// The activation of the feed-forward block, in the names of transformers: it matters to the memory of stock `PyTorch` alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub activation: Option<String>,
+    /// Whether it is trained with dropout: it is, unless it divides by a root mean square. Those that are published (Llama, Mistral,
+    /// Qwen, Gemma, OLMo 2) are trained without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dropout: Option<bool>,
     /// `layer`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub norm: Option<Norm>,

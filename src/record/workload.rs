@@ -1,7 +1,7 @@
 //! A workload of the catalog whose model is a transformer of ours.
 
 use crate::catalog::{self, Phase, Shape};
-use crate::model::{Config, Family, StepShape, masked_per_seq};
+use crate::model::{Config, Family, Heads, StepShape, masked_per_seq};
 
 /// A training run of a transformer.
 pub type Workload = catalog::Workload<Config>;
@@ -12,9 +12,10 @@ impl Shape for Config {
     }
 
     fn default_losses(&self, seq_len: usize) -> usize {
-        match self.family {
-            Family::Encoder => masked_per_seq(seq_len),
-            Family::Decoder => seq_len,
+        match (self.family, self.heads()) {
+            (Family::Encoder, Heads::Pretraining) => masked_per_seq(seq_len),
+            // Masked-LM classes of transformers compute scores of all positions, also of those that have no loss.
+            (Family::Encoder, Heads::MaskedLm | Heads::Causal) | (Family::Decoder, _) => seq_len,
         }
     }
 }

@@ -7,6 +7,7 @@
 mod amount;
 mod as_written;
 mod dtype;
+mod states;
 mod whole;
 
 pub use amount::{Amount, parse_amount};
@@ -15,6 +16,7 @@ pub use as_written::{
     parse_whole_count,
 };
 pub use dtype::{DType, UnknownDType};
+pub use states::{Optimizer, States, UnknownStates, Weights};
 pub use whole::{whole, whole_or_none};
 
 use std::fmt;

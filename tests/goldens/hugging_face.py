@@ -55,7 +55,10 @@ def defaults():
         values = {}
         for field in dataclasses.fields(config):
             value = field.default
-            if field.name in keys and (isinstance(value, (bool, int, str)) or isinstance(value, float) and value.is_integer()):
+            is_counted = isinstance(value, (bool, int, str)) or isinstance(value, float) and value.is_integer()
+            # Of dropout it matters whether there is any.
+            is_dropout = "drop" in field.name and isinstance(value, float)
+            if field.name in keys and (is_counted or is_dropout):
                 values[renamed.get(field.name, field.name)] = value
         # Text models leave it to the whole, which is tied as the model of text alone is.
         alone = CONFIG_MAPPING[TEXTS.get(name, name)]()

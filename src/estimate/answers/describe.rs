@@ -20,6 +20,7 @@ use crate::estimate::steps::step::{Basis, StepSource};
 use crate::model::{Arch, Family, LoraBase, active_params, count_params, train_step_flop, trainable_params};
 use crate::record::{Warning, phase_shape};
 use crate::stats::{Distribution, Interval};
+use crate::units::States;
 
 pub(super) fn describe(
     request: &Request<'_>,
@@ -161,6 +162,7 @@ pub(super) fn memory_per_device(request: &Request<'_>, arch: Arch, source: &Step
             Program::of(software, request.dtype, request.device().as_ref())
         }
     };
+    let program = program.on(request.devices);
     let modelled = (0..source.phases.len())
         .map(|i| memory_of(request.workload, i, arch, &program, source.phases[i].micro_batch))
         .max();
@@ -236,6 +238,15 @@ fn assumptions(request: &Request<'_>, source: &StepSource) -> Vec<Assumption> {
             _ => "given, or the largest that fits the memory and divides the batch",
         };
         list.push(Assumption::choice("micro-batch", micro.join(", "), why));
+    }
+    let states = request.workload.states();
+    if states != States::default() {
+        let source = "given; they change the memory, and an update is timed as in f32";
+        list.push(Assumption::choice("formats of the states", states.to_string(), source));
+    }
+    if request.workload.grad_checkpointing {
+        let source = "given, or of the workload: a step computes its forward pass twice";
+        list.push(Assumption::choice("gradient checkpointing", "each layer keeps its input alone", source));
     }
     list.extend(request.conditions.choices.iter().cloned());
     list.extend(request.conditions.inputs().map(Input::assumption));
@@ -329,7 +340,7 @@ fn warnings(request: &Request<'_>, source: &StepSource, fits: Option<bool>) -> V
             if request.layout.is_some() {
                 "`--layout auto` for the fastest that fits, a smaller `--micro-batch`, or `recompute=full`"
             } else {
-                "give a smaller `--micro-batch`, more memory, or `grad_checkpointing: true` in the workload"
+                "give a smaller `--micro-batch`, more memory, or `--gradient-checkpointing`"
             },
         ));
     }

@@ -6,8 +6,8 @@ use super::crossover::{Crossover, Curve, PerToken, crossover};
 use crate::catalog::{AttentionUse, Catalog, Device, Software, SoftwareClass};
 use crate::estimate::error::EstimateError;
 use crate::estimate::steps::analytic::OTHER_ARCH_SD;
-use crate::estimate::steps::model::{DeviceFigures, Efficiency, Work, busy_w, saving};
-use crate::model::{Arch, Config, Kernels, StepShape, masked_per_seq, training_memory_with};
+use crate::estimate::steps::model::{DeviceFigures, Efficiency, Work, busy_w};
+use crate::model::{Arch, Config, Saving, StepShape, masked_per_seq, training_memory_with};
 use crate::stats::{Distribution, Stream};
 
 /// The devices that are modelled: what most clouds rent.
@@ -79,7 +79,9 @@ fn curve((device, figures): (&Device, &DeviceFigures), config: &Config, arch: Ar
                 seconds * busy_w(device.idle()?.0, limit_w, time.busy(), model.busy_power().0)
             }
             PerToken::Memory => {
-                let saving = saving(SOFTWARE.attention, Kernels::default(), false);
+                let fused_attention = SOFTWARE.attention == AttentionUse::Fused;
+                // Such programs have buffers of gradients.
+                let saving = Saving { fused_attention, keeps_gradients: true, ..Saving::default() };
                 training_memory_with(&config, computed, shape, figures.dtype, saving).total() as f64
             }
         };

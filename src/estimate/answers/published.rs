@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::draws::phase_s;
-use crate::catalog::{Catalog, Device, DeviceKind, Optimizer, Phase, PublishedRun, published_runs};
+use crate::catalog::{Catalog, Device, DeviceKind, Phase, PublishedRun, published_runs};
 use crate::estimate::error::EstimateError;
 use crate::estimate::ledger::monte_carlo::MonteCarlo;
 use crate::estimate::request::cluster::Cluster;
@@ -13,7 +13,7 @@ use crate::estimate::steps::scaled::{LocalModel, own_software};
 use crate::model::{Arch, Config};
 use crate::record::{Record, Workload};
 use crate::stats::Interval;
-use crate::units::DType;
+use crate::units::{DType, Optimizer, Weights};
 
 /// Draws of each input.
 const TRIALS: usize = 4_000;
@@ -111,6 +111,7 @@ fn workload_of(run: &PublishedRun, model: &Config) -> (Workload, usize) {
         source: run.source.clone(),
         model: model.clone(),
         optimizer: Optimizer::AdamW,
+        weights: Weights::default(),
         phases: vec![phase],
         grad_checkpointing: run.grad_checkpointing,
         grad_accumulation: None,

@@ -11,7 +11,7 @@ use crate::estimate::request::layout::Layout;
 use crate::estimate::steps::model::{DeviceFigures, Factors};
 use crate::model::{Arch, Config, StepShape};
 use crate::stats::{Fit, Prior, fit_robust};
-use crate::units::DType;
+use crate::units::{DType, States};
 
 /// Error of the model of a shape on a layout that no constant explains (ln), as it was found, rounded up: kernels of one
 /// shape are better or worse chosen than those of another.
@@ -40,7 +40,13 @@ impl MeasuredIteration {
     }
 
     fn held(&self) -> Held<'_> {
-        Held { model: &self.model, arch: Arch::Dense, dtype: DType::F16, attention: AttentionUse::Composed }
+        Held {
+            model: &self.model,
+            arch: Arch::Dense,
+            dtype: DType::F16,
+            attention: AttentionUse::Composed,
+            states: States::default(),
+        }
     }
 
     /// Iterations of one model's width, tensor group and micro-batch, with a pipeline or without, run the same kernels: they

@@ -4,7 +4,7 @@ use super::shard::{Parts, expert_parameters, layers_of, parameters_of, shard};
 use crate::catalog::AttentionUse;
 use crate::estimate::request::layout::{Layout, Recompute};
 use crate::model::{Arch, Config, Saving, StepShape, embedding_bytes, trainable_params, training_memory_with};
-use crate::units::DType;
+use crate::units::{DType, States};
 
 /// Bytes of a device of one stage. Modelled, not measured.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -13,7 +13,7 @@ pub struct StageMemory {
     pub weights: f64,
     /// Gradients in the same format.
     pub gradients: f64,
-    /// AdamW: f32 weights and two moments; two moments alone where the run is in f32.
+    /// AdamW: two moments, and f32 weights beside those of 16 bits, unless these are all there is.
     pub optimizer: f64,
     /// What forward passes keep for backward passes, of all micro-batches in flight.
     pub activations: f64,
@@ -67,6 +67,8 @@ pub struct Held<'a> {
     pub dtype: DType,
     /// How attention is computed.
     pub attention: AttentionUse,
+    /// In which formats weights, gradients and moments are.
+    pub states: States,
 }
 
 /// Bytes that one layer keeps of a micro-batch of `shape` on each device of a tensor group (Korthikanti et al. 2022, arXiv
@@ -219,10 +221,15 @@ pub(super) fn of_sizes(
     sizes: &Sizes,
 ) -> Vec<StageMemory> {
     let width = held.dtype.bytes() as f64;
+    let is_apart = held.states.weight_bytes(held.dtype.bytes()) > held.dtype.bytes();
+    let copies = if is_apart { 4.0 } else { 0.0 };
+    let of_optimizer = copies + held.states.moment_bytes(held.dtype.bytes(), false);
     let tp = f64::from(layout.tp);
     let tokens = (shape.batch_size * shape.seq_len) as f64;
     let part = if layout.sequence_parallel { 1.0 / tp } else { 1.0 };
     let elements = tokens * held.model.d_model as f64 * part;
+    // Stages of a pipeline add gradients up whole, and share them out after the last micro-batch.
+    let sharing_gradients = if layout.pp == 1 { 2 } else { 3 };
     let on_device = |of: DeviceParams, stage: u8| if layout.zero >= stage { of.sharded(layout) } else { of.held() };
     let layers = layers_of(held.model.n_layers, layout.pp);
     let of = |(i, &layers): (usize, &usize)| {
@@ -242,8 +249,8 @@ pub(super) fn of_sizes(
         let between = if layout.pp > 1 { 2.0 * width * elements } else { 0.0 };
         StageMemory {
             weights: width * on_device(params, 3),
-            gradients: width * on_device(trained, 2),
-            optimizer: (16.0 - 2.0 * width) * on_device(trained, 1),
+            gradients: width * on_device(trained, sharing_gradients),
+            optimizer: of_optimizer * on_device(trained, 1),
             activations: layers_in_flight(layers as f64, layout, i, micro_batches) * sizes.kept
                 + again
                 + before

@@ -106,7 +106,13 @@ fn layout_source(
         None => request.software.class.unwrap_or(CLASS_OF_LAYOUTS),
     };
     let attention = request.software.likely_attention(device.fuses_attention());
-    let held = |attention| Held { model: &request.workload.model, arch, dtype: request.dtype, attention };
+    let held = |attention| Held {
+        model: &request.workload.model,
+        arch,
+        dtype: request.dtype,
+        attention,
+        states: request.workload.states(),
+    };
     let setting = |attention| Setting {
         held: held(attention),
         figures: &figures,

@@ -5,7 +5,7 @@ use crate::catalog::{AttentionUse, Catalog, Device, SoftwareClass};
 use crate::estimate::request::layout::{Layout, Recompute};
 use crate::estimate::steps::model::{DeviceFigures, Factors};
 use crate::model::{Arch, Bias, Config, Details, Family, Norm, Positions, StepShape, count_params};
-use crate::units::DType;
+use crate::units::{DType, Optimizer, States, Weights};
 
 /// Bytes of 80 GB on the card (81 920 MiB), and the part of them that training can use.
 const USABLE: f64 = 0.92 * 85.9e9;
@@ -38,7 +38,7 @@ fn llama_7b() -> Config {
 }
 
 fn held(model: &Config, attention: AttentionUse) -> Held<'_> {
-    Held { model, arch: Arch::Dense, dtype: DType::Bf16, attention }
+    Held { model, arch: Arch::Dense, dtype: DType::Bf16, attention, states: States::default() }
 }
 
 fn layout(text: &str) -> Layout {
@@ -151,6 +151,25 @@ fn zero_shares_states_then_gradients_then_weights() {
     // Rajbhandari et al. 2020, figure 1, of a parameter with 64 replicas: 16, 4 + 12/64, 2 + 14/64 and 16/64 bytes.
     for (zero, bytes) in [(0, 16.0), (1, 4.1875), (2, 2.21875), (3, 0.25)] {
         let stage = stages(&held, &layout(&format!("dp=64,zero={zero}")), shape(1, 128), 1)[0];
+        near((stage.weights + stage.gradients + stage.optimizer) / 6.738_415_616e9, bytes, 1e-9);
+    }
+    // The stages of a pipeline hold their gradients whole until the last micro-batch.
+    let pipeline = |zero| stages(&held, &layout(&format!("dp=32,pp=2,zero={zero}")), shape(1, 128), 4);
+    assert_eq!(pipeline(2), pipeline(1));
+}
+
+#[test]
+fn states_of_other_formats_take_their_own_bytes() {
+    let model = llama_7b();
+    for (weights, optimizer, bytes) in [
+        (Weights::Half, Optimizer::AdamW, 8.0),
+        // 4 of weights and gradients, and moments of 65 / 64 bytes.
+        (Weights::Half, Optimizer::AdamW8Bit, 4.0 + 2.03125),
+        // A weight of f32 beside that of 16 bits.
+        (Weights::Wide, Optimizer::AdamW8Bit, 8.0 + 2.03125),
+    ] {
+        let held = Held { states: States { weights, optimizer }, ..held(&model, AttentionUse::Fused) };
+        let stage = stages(&held, &layout("dp=1"), shape(1, 128), 1)[0];
         near((stage.weights + stage.gradients + stage.optimizer) / 6.738_415_616e9, bytes, 1e-9);
     }
 }

@@ -317,7 +317,8 @@ pub fn step(
 
 /// The exchange of the gradients of what is trained on the fullest stage, in the format of the run: an all-reduce, or as much of reduce-scatter and
 /// all-gather where optimizer states are shared. Gradients that are shared are scattered in each micro-batch, which is half of an
-/// all-reduce; weights that are shared are gathered twice besides, which makes it 1.5 times one (Rajbhandari et al. 2020, section 7).
+/// all-reduce, or in a pipeline after the last one alone; weights that are shared are gathered twice besides, which makes it 1.5 times one
+/// (Rajbhandari et al. 2020, section 7).
 fn gradients(
     setting: &Setting<'_>,
     layout: &Layout,
@@ -334,7 +335,7 @@ fn gradients(
     let once = both(setting.links.data(layout, width * exchanged.replicated), of_experts);
     let (times, behind_s) = match layout.zero {
         3 => ((1.0 + 0.5 * trained.held() / params.held()) * m, m * pass_s),
-        2 => (0.5 * m + 0.5, m * pass_s * 2.0 / 3.0),
+        2 if layout.pp == 1 => (0.5 * m + 0.5, m * pass_s * 2.0 / 3.0),
         _ => (1.0, pass_s * 2.0 / 3.0),
     };
     // The token embedding's gradients are ready last; where it is not trained, it has none.

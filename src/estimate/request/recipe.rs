@@ -1,9 +1,10 @@
 //! How long a model is trained, where it is said beside the workload: steps or tokens, batch and length.
 
-use crate::catalog::{Optimizer, Phase};
+use crate::catalog::Phase;
 use crate::estimate::error::EstimateError;
 use crate::model::Config;
 use crate::record::Workload;
+use crate::units::{Optimizer, Weights};
 
 /// What was said of a run; nothing of it has to be.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -20,6 +21,12 @@ pub struct Recipe {
     pub batch_tokens: Option<f64>,
     /// Tokens in a sequence.
     pub seq_len: Option<usize>,
+    /// Only the input of each layer is kept, and the rest computed again, whatever the workload says.
+    pub grad_checkpointing: bool,
+    /// The format of weights.
+    pub weights: Option<Weights>,
+    /// How they are updated.
+    pub optimizer: Option<Optimizer>,
 }
 
 /// What a model alone lacks, as options.
@@ -43,6 +50,9 @@ impl Recipe {
     /// # Errors
     /// If the recipe contradicts itself, or makes no step.
     pub fn over(&self, mut workload: Workload) -> Result<Workload, EstimateError> {
+        workload.grad_checkpointing |= self.grad_checkpointing;
+        workload.weights = self.weights.unwrap_or(workload.weights);
+        workload.optimizer = self.optimizer.unwrap_or(workload.optimizer);
         if workload.phases.is_empty() {
             let source = workload.source.clone();
             return Ok(Workload { source, ..self.of_model(&workload.name, workload.model)? });
@@ -105,9 +115,10 @@ impl Recipe {
             name: name.to_owned(),
             source: "given by the user".to_owned(),
             model: model.with_room_for(seq_len),
-            optimizer: Optimizer::AdamW,
+            optimizer: self.optimizer.unwrap_or_default(),
+            weights: self.weights.unwrap_or_default(),
             phases: vec![Phase { steps, batch_size, seq_len, masked_per_seq: None }],
-            grad_checkpointing: false,
+            grad_checkpointing: self.grad_checkpointing,
             grad_accumulation: None,
         })
     }

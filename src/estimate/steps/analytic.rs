@@ -55,11 +55,13 @@ impl Target<'_> {
 
     /// What is taken to train, for the memory that it takes.
     pub(in crate::estimate) fn program(&self) -> Program {
-        if self.is_own {
-            return Program::own(self.dtype, self.software.likely_attention(self.device.fuses_attention()));
-        }
-        let software = self.own.map_or(self.software, |own| own.class().into());
-        Program::of(software, self.dtype, Some(self.device))
+        let program = if self.is_own {
+            Program::own(self.dtype, self.software.likely_attention(self.device.fuses_attention()))
+        } else {
+            let software = self.own.map_or(self.software, |own| own.class().into());
+            Program::of(software, self.dtype, Some(self.device))
+        };
+        program.on(self.devices)
     }
 
     pub(in crate::estimate) fn work(&self, phase: usize, arch: Arch, micro_batch: usize, software: Software) -> Work {

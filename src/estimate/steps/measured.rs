@@ -7,7 +7,7 @@ use crate::estimate::error::EstimateError;
 use crate::model::Arch;
 use crate::record::{Cell, Pass, Record, Status, Workload};
 use crate::stats::Distribution;
-use crate::units::DType;
+use crate::units::{DType, States};
 
 /// The steps of `arch` out of a record, if every phase was measured at its own length with the workload's own model.
 /// Larger batches are made of micro-batches of the measured size.
@@ -29,7 +29,8 @@ pub fn measured_step(
         c.dtype == dtype && c.n_layers == workload.model.n_layers && record.settings.workload.model == workload.model
     };
     let cells: Vec<&Cell> = record.cells.iter().filter(usable).filter(own).collect();
-    if workload.grad_checkpointing {
+    // What was measured computes nothing again, and has states of f32.
+    if workload.grad_checkpointing || workload.states() != States::default() {
         return Ok(None);
     }
     let mut shapes = Vec::new();

@@ -1,10 +1,9 @@
 //! How many sequences fit a device at a time.
 
-use super::model::saving;
 use crate::catalog::{AttentionUse, Device, DeviceKind, SoftwareClass, SoftwareSpec};
-use crate::model::{Arch, Kernels, MemoryEstimate, training_memory_with};
+use crate::model::{Arch, Kernels, MemoryEstimate, Saving, training_memory_with};
 use crate::record::{Workload, phase_shape};
-use crate::units::DType;
+use crate::units::{DType, States};
 
 /// Part of the memory that the buffers of exchanges, allocators and workspaces leave to the shards of a layout (judgement).
 const OF_LAYOUT: f64 = 0.92;
@@ -21,6 +20,8 @@ pub(in crate::estimate) struct Program {
     reserved: f64,
     /// Bytes of a GPU that loaded kernels and the driver's context take.
     context: f64,
+    /// Devices, each of which has the whole model.
+    devices: u32,
 }
 
 impl Program {
@@ -35,12 +36,30 @@ impl Program {
             Some(SoftwareClass::Compiled) | None => (Kernels::Compiled, 1.0, 0.9e9),
             Some(SoftwareClass::Optimised) => (Kernels::Fused, 1.0, 0.5e9),
         };
-        Self { dtype, attention, kernels, reserved, context }
+        Self { dtype, attention, kernels, reserved, context, devices: 1 }
     }
 
     /// This program's own operations, whose activations are those of compiled ones.
     pub(in crate::estimate) fn own(dtype: DType, attention: AttentionUse) -> Self {
-        Self { dtype, attention, kernels: Kernels::Compiled, reserved: 1.0, context: 0.5e9 }
+        Self { dtype, attention, kernels: Kernels::Compiled, reserved: 1.0, context: 0.5e9, devices: 1 }
+    }
+
+    /// On so many devices.
+    pub(in crate::estimate) fn on(self, devices: u32) -> Self {
+        Self { devices, ..self }
+    }
+
+    /// What it keeps out of memory. Programs made for speed have buffers of gradients, and of compiled ones four peaks on an H200 were
+    /// those of activations and gradients together; `PyTorch` alone makes gradients anew in each backward pass, unless it adds up
+    /// several or exchanges them between devices.
+    fn saving(&self, grad_checkpointing: bool, is_accumulated: bool) -> Saving {
+        Saving {
+            states: States::default(),
+            kernels: self.kernels,
+            fused_attention: self.attention == AttentionUse::Fused,
+            grad_checkpointing,
+            keeps_gradients: self.kernels != Kernels::OneByOne || self.devices > 1 || is_accumulated,
+        }
     }
 
     /// Bytes that a step takes of which the parts take `memory`.
@@ -48,7 +67,7 @@ impl Program {
         let kept = memory.activations.saturating_add(memory.logits) as f64;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bytes of a model")]
         let reserved = (self.reserved * kept) as u64;
-        memory.state.saturating_add(reserved)
+        memory.state.saturating_add(memory.gradients).saturating_add(reserved)
     }
 
     /// Whether `bytes` fit, if the memory of the device is known.
@@ -66,8 +85,10 @@ pub(in crate::estimate) fn memory_of(
     program: &Program,
     micro_batch: usize,
 ) -> u64 {
-    let shape = phase_shape(workload, &workload.phases[phase], micro_batch);
-    let saving = saving(program.attention, program.kernels, workload.grad_checkpointing);
+    let of_phase = &workload.phases[phase];
+    let shape = phase_shape(workload, of_phase, micro_batch);
+    let is_accumulated = micro_batch < per_device(of_phase.batch_size, program.devices);
+    let saving = Saving { states: workload.states(), ..program.saving(workload.grad_checkpointing, is_accumulated) };
     let arch = arch.at_length(shape.seq_len);
     program.bytes(training_memory_with(&workload.model, arch, shape, program.dtype, saving))
 }

@@ -8,7 +8,7 @@ use super::step::{Basis, PhaseStep, RERUN_UNCERTAINTY, StepSource, student, sum}
 use crate::model::Arch;
 use crate::record::{Cell, Pass, Record, Status, Workload};
 use crate::stats::{Distribution, Mean, on_the_line};
-use crate::units::DType;
+use crate::units::{DType, States};
 
 /// Relative standard uncertainty of a layer's time where it is taken from a model of few layers, whose weights and gradients stay
 /// longer in the caches: all layers took 0.7 to 2.3 % longer than two depths said (three steps on one machine, `docs/measuring.md`).
@@ -23,7 +23,10 @@ pub(super) fn sliced_step(
     dtype: DType,
     devices: u32,
 ) -> Option<StepSource> {
-    if workload.grad_checkpointing || record.settings.workload.model != workload.model {
+    if workload.grad_checkpointing
+        || workload.states() != States::default()
+        || record.settings.workload.model != workload.model
+    {
         return None;
     }
     let n_layers = workload.model.n_layers;

@@ -89,11 +89,13 @@ pub(super) fn read(keys: &Keys) -> Result<Config, HuggingFaceError> {
         }
         "bloom" => {
             details.fused_qkv = true;
+            details.activation = Some("gelu".to_owned());
             (details.positions, details.embedding_norm) = (Some(Positions::Alibi), Some(true));
         }
         "mpt" => {
             // `expansion_ratio` is 4 in all of them, and not read by transformers.
             details.fused_qkv = true;
+            details.activation = Some("gelu".to_owned());
             (details.positions, details.norm) = (Some(Positions::Alibi), Some(Norm::LayerWithoutBias));
             details.biases = Some(Vec::new());
         }

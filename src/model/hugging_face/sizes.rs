@@ -2,7 +2,7 @@
 
 use super::super::check::ConfigError;
 use super::super::config::{Config, Family, MAX_LAYERS};
-use super::super::shape::Details;
+use super::super::shape::{Details, Norm};
 use super::error::HuggingFaceError;
 use super::keys::Keys;
 
@@ -47,7 +47,8 @@ pub(super) fn model(
         type_vocab_size: 0,
         gated_mlp: false,
         details: Details {
-            activation: activation(keys),
+            activation: activation(keys).or(details.activation),
+            dropout: dropout(keys).filter(|has| *has != (details.norm != Some(Norm::Rms))),
             n_kv_heads: n_kv_heads.filter(|n| *n != n_heads),
             head_dim: head_dim.filter(|d| d.checked_mul(n_heads) != Some(d_model)),
             ..details
@@ -59,4 +60,20 @@ fn activation(keys: &Keys) -> Option<String> {
     let names = ["hidden_act", "hidden_activation", "activation_function", "activation"];
     let found = names.into_iter().find_map(|name| keys.aside(name))?;
     Some(found.chars().take(40).collect())
+}
+
+/// Whether the residual stream has dropout, or where that is not said, attention.
+fn dropout(keys: &Keys) -> Option<bool> {
+    let residual = [
+        "hidden_dropout_prob",
+        "hidden_dropout",
+        "resid_pdrop",
+        "resid_dropout",
+        "residual_dropout",
+        "dropout",
+        "mlp_dropout",
+    ];
+    let attention = ["attention_probs_dropout_prob", "attention_dropout", "attn_pdrop"];
+    let found = keys.aside_value(&residual).or_else(|| keys.aside_value(&attention))?;
+    Some(found.as_f64()? > 0.0)
 }

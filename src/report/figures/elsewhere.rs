@@ -60,6 +60,11 @@ pub(super) fn pareto(market: &Market, here: &[Estimate], palette: &Palette) -> O
     let first = fitting.first()?;
     let best = frontier(fitting.iter().map(|s| (*s).clone()).collect(), &[Goal::Time, Goal::Co2e]);
     let name = |s: &Scenario| format!("{} x {}", s.devices, market.axes.hardware[s.hardware].0.id);
+    // A machine that is best with several architectures is told apart by them.
+    let label = |s: &Scenario| {
+        let is_twice = best.iter().filter(|other| name(other) == name(s)).count() > 1;
+        if is_twice { format!("{}, {}", name(s), s.arch.label()) } else { name(s) }
+    };
     let mut archs: Vec<Arch> = fitting.iter().map(|s| s.arch).collect();
     archs.sort_unstable();
     archs.dedup();
@@ -75,7 +80,7 @@ pub(super) fn pareto(market: &Market, here: &[Estimate], palette: &Palette) -> O
             x: None,
             y: None,
             look: palette.look(s.arch),
-            label: best.contains(s).then(|| name(s)),
+            label: best.contains(s).then(|| label(s)),
             tip: format!(
                 "{} on {}, {}: {}, {} kgCO2e",
                 s.arch.label(),

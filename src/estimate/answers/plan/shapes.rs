@@ -7,9 +7,10 @@
 
 use serde::Serialize;
 
-use crate::catalog::{Optimizer, Phase};
+use crate::catalog::Phase;
 use crate::model::{Arch, Config, Details, Family, count_params};
 use crate::record::Workload;
+use crate::units::{Optimizer, Weights};
 
 /// Width and layers of that table. Its width of 13B, 5140, is no multiple of its head of 128: 5120 is.
 const PUBLISHED: [(usize, usize); 8] =
@@ -97,6 +98,7 @@ impl Shape {
             source: format!("{} tokens a parameter", scaling.tokens_per_param),
             model,
             optimizer: Optimizer::AdamW,
+            weights: Weights::default(),
             phases: vec![Phase { steps, batch_size, seq_len: scaling.seq_len, masked_per_seq: None }],
             grad_checkpointing: false,
             grad_accumulation: None,

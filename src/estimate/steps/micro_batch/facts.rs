@@ -50,20 +50,22 @@ struct Step {
     seq_len: usize,
     losses: usize,
     recomputed: bool,
+    /// Whether gradients are kept from step to step, as PyTorch did until version 2.
+    keeps_gradients: bool,
 }
 
 impl Step {
     fn new(config: Config, software: &str, dtype: DType, seq_len: usize) -> Self {
         let program = Program::of(software.parse().expect("software"), dtype, None);
         let losses = if config.family == Family::Decoder { seq_len } else { 0 };
-        Self { config, arch: "dense", program, seq_len, losses, recomputed: false }
+        Self { config, arch: "dense", program, seq_len, losses, recomputed: false, keeps_gradients: false }
     }
 
     fn memory(&self, batch_size: usize) -> MemoryEstimate {
         let shape = StepShape { batch_size, seq_len: self.seq_len, masked_per_seq: self.losses };
-        let Program { attention, kernels, dtype, .. } = self.program;
         let arch = self.arch.parse().expect("an architecture");
-        training_memory_with(&self.config, arch, shape, dtype, saving(attention, kernels, self.recomputed))
+        let saving = self.program.saving(self.recomputed, self.keeps_gradients);
+        training_memory_with(&self.config, arch, shape, self.program.dtype, saving)
     }
 
     fn fits(&self, batch_size: usize, device: &Device) -> bool {
@@ -87,7 +89,8 @@ fn stock_pytorch_takes_the_memory_that_it_was_seen_to_take() {
         (DType::F16, 4, false, 13939.0),
         (DType::F16, 1, true, 7275.0),
     ] {
-        let step = Step { recomputed, ..Step::new(bert(24, 1024), "eager/composed", dtype, 512) };
+        let step =
+            Step { recomputed, keeps_gradients: true, ..Step::new(bert(24, 1024), "eager/composed", dtype, 512) };
         let bytes = step.program.bytes(step.memory(batch)) as f64 + step.program.context;
         let ratio = bytes / f64::from(1 << 20) / mib;
         assert!((0.9..1.1).contains(&ratio), "{batch} in {dtype}: {ratio}");
@@ -123,7 +126,7 @@ fn compiled_pytorch_takes_the_memory_that_it_was_seen_to_take() {
 /// of two), GPT-2 on two RTX 4090, GPT-2 XL and a 7B model with `AdamW` on one device.
 #[test]
 fn published_micro_batches_fit_and_larger_ones_do_not() {
-    let stock = |config| Step::new(config, "eager/composed", DType::F16, 1024);
+    let stock = |config| Step { keeps_gradients: true, ..Step::new(config, "eager/composed", DType::F16, 1024) };
     let fused = |config, seq_len| Step::new(config, "optimised/fused", DType::Bf16, seq_len);
     for (step, id, fit, not) in [
         (stock(gpt2(12, 768)), "v100-sxm3-32gb", 8, 16),
@@ -174,6 +177,7 @@ fn step_of(run: &PublishedRun, devices: u32) -> Option<(Step, u64)> {
         seq_len,
         losses: run.losses_per_seq,
         recomputed: run.grad_checkpointing,
+        keeps_gradients: run.devices > 1 || run.grad_accumulation.is_some_and(|n| n > 1),
     };
     let spared = step.memory(1).state;
     Some((step, spared - spared / u64::from(devices)))

@@ -23,4 +23,4 @@ pub use own_software::OwnRun;
 pub use parameters::{SHARED, SoftwareSpread};
 pub use power::{OTHER_DESIGN_SD, PowerCheck, busy_w, power_checks};
 pub use shard_time::{ShardTime, Tuning};
-pub use step_time::{Class, StepTime, Work, saving};
+pub use step_time::{Class, StepTime, Work};

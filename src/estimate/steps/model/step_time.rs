@@ -5,8 +5,7 @@ use super::figures::DeviceFigures;
 use super::parameters::{Effect, Layout, at};
 use crate::catalog::{AttentionUse, Software, SoftwareClass};
 use crate::model::{
-    Arch, AttentionKernel, Config, Family, Kernels, Operator, OperatorKind, Saving, StepShape, operators,
-    trainable_params,
+    Arch, AttentionKernel, Config, Family, Operator, OperatorKind, StepShape, operators, trainable_params,
 };
 use crate::units::DType;
 
@@ -64,12 +63,6 @@ impl Work {
     pub(in crate::estimate) fn flop(&self) -> f64 {
         self.operators.iter().map(|o| o.train_flop() as f64).sum()
     }
-}
-
-/// What software keeps out of memory.
-#[must_use]
-pub fn saving(attention: AttentionUse, kernels: Kernels, grad_checkpointing: bool) -> Saving {
-    Saving { kernels, fused_attention: attention == AttentionUse::Fused, grad_checkpointing }
 }
 
 /// Classes of work whose times are told apart.
