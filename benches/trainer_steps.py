@@ -17,46 +17,11 @@ from pathlib import Path
 
 import torch
 import transformers
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, Trainer, TrainerCallback, TrainingArguments
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES as MASKED
 
-# Of each model: its class, and what its config.json says beside the defaults of its type.
-MODELS = {
-    "bert-base": ("BertForMaskedLM", {}),
-    "bert-large": ("BertForMaskedLM", dict(hidden_size=1024, num_hidden_layers=24, num_attention_heads=16,
-                                           intermediate_size=4096)),
-    "roberta-base": ("RobertaForMaskedLM", dict(vocab_size=50265, max_position_embeddings=514, type_vocab_size=1)),
-    "modernbert-base": ("ModernBertForMaskedLM", {}),
-    "gpt2": ("GPT2LMHeadModel", {}),
-    "gpt2-medium": ("GPT2LMHeadModel", dict(n_embd=1024, n_layer=24, n_head=16)),
-    "opt-1.3b": ("OPTForCausalLM", dict(hidden_size=2048, num_hidden_layers=24, num_attention_heads=32, ffn_dim=8192,
-                                        word_embed_proj_dim=2048)),
-    "pythia-1.4b": ("GPTNeoXForCausalLM", dict(hidden_size=2048, num_hidden_layers=24, num_attention_heads=16,
-                                               intermediate_size=8192, vocab_size=50304, use_parallel_residual=True)),
-    "qwen3-0.6b": ("Qwen3ForCausalLM", dict(hidden_size=1024, intermediate_size=3072, num_hidden_layers=28,
-                                            num_attention_heads=16, num_key_value_heads=8, head_dim=128,
-                                            vocab_size=151936, tie_word_embeddings=True,
-                                            max_position_embeddings=40960)),
-    "qwen3-8b": ("Qwen3ForCausalLM", dict(hidden_size=4096, intermediate_size=12288, num_hidden_layers=36,
-                                          num_attention_heads=32, num_key_value_heads=8, head_dim=128,
-                                          vocab_size=151936, tie_word_embeddings=False,
-                                          max_position_embeddings=40960)),
-    "llama-3.2-1b": ("LlamaForCausalLM", dict(hidden_size=2048, intermediate_size=8192, num_hidden_layers=16,
-                                              num_attention_heads=32, num_key_value_heads=8, head_dim=64,
-                                              vocab_size=128256, tie_word_embeddings=True,
-                                              max_position_embeddings=131072)),
-    "llama-3.2-3b": ("LlamaForCausalLM", dict(hidden_size=3072, intermediate_size=8192, num_hidden_layers=28,
-                                              num_attention_heads=24, num_key_value_heads=8, head_dim=128,
-                                              vocab_size=128256, tie_word_embeddings=True,
-                                              max_position_embeddings=131072)),
-    "llama-3.1-8b": ("LlamaForCausalLM", dict(hidden_size=4096, intermediate_size=14336, num_hidden_layers=32,
-                                              num_attention_heads=32, num_key_value_heads=8, head_dim=128,
-                                              vocab_size=128256, tie_word_embeddings=False,
-                                              max_position_embeddings=131072)),
-    "mixtral-1b": ("MixtralForCausalLM", dict(hidden_size=1024, intermediate_size=3584, num_hidden_layers=12,
-                                              num_attention_heads=16, num_key_value_heads=8, head_dim=64,
-                                              vocab_size=32000, num_local_experts=8, num_experts_per_tok=2)),
-    "tiny": ("GPT2LMHeadModel", dict(n_embd=64, n_layer=2, n_head=2, vocab_size=512)),
-}
+from model_shapes import MODELS
 
 # Of each cell: model, sequences, tokens, and how it is trained. The order is that of worth.
 CELLS = {
@@ -157,22 +122,22 @@ def used_bytes():
     return library.nvmlDeviceGetMemoryInfo(device).used
 
 
+def is_masked(name):
+    return MODELS[name][0] in MASKED
+
+
 def built(name, how, folder):
-    kind, changes = MODELS[name]
-    kind = getattr(transformers, kind)
-    config = kind.config_class(**changes)
-    # What a pretrained model's file says, so that a config of this script reads as one from the hub does.
-    config.architectures = [kind.__name__]
+    kind, keys = MODELS[name]
+    config = CONFIG_MAPPING[kind].from_dict(dict(keys))
     (folder / "configs").mkdir(parents=True, exist_ok=True)
     (folder / f"configs/{name}.json").write_text(json.dumps(config.to_diff_dict() | {"model_type": config.model_type}, indent=1))
     config.use_cache = False
-    if "attention" in how:
-        config._attn_implementation = how["attention"]
+    build = AutoModelForMaskedLM if is_masked(name) else AutoModelForCausalLM
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.bfloat16 if how.get("weights") == "bf16" else torch.float32)
     try:
         with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
-            model = kind(config)
+            model = build.from_config(config, attn_implementation=how.get("attention", "sdpa"))
     finally:
         torch.set_default_dtype(before)
     n_params = sum(p.numel() for p in model.parameters())
@@ -197,9 +162,8 @@ def measured(cell, a):
         bf16=dtype == "bf16", fp16=dtype == "f16", tf32=True if dtype == "tf32" else None,
         torch_compile=how.get("compiled", False), learning_rate=1e-5, save_strategy="no", report_to="none",
         dataloader_num_workers=0 if a.steps is None else 2, disable_tqdm=a.steps is None)
-    masked = type(model).__name__.endswith("ForMaskedLM")
     callbacks = [meter] if a.steps is None else []
-    Trainer(model=model, args=arguments, train_dataset=Tokens(config.vocab_size, seq_len, masked), callbacks=callbacks).train()
+    Trainer(model=model, args=arguments, train_dataset=Tokens(config.vocab_size, seq_len, is_masked(name)), callbacks=callbacks).train()
     row = dict(cell=cell, model=name, batch=batch, accumulation=how.get("accumulation", 1), seq_len=seq_len, dtype=dtype,
                weights=how.get("weights", "f32"), attention=how.get("attention", "sdpa"),
                compiled=int(how.get("compiled", False)), checkpointing=int(how.get("checkpointing", False)),

@@ -65,7 +65,7 @@ def pack(a):
         bare.unlink()
     for script in [__file__, ROOT / "benches/compare_with_pytorch.py", ROOT / "benches/second_meter.py",
                    ROOT / "benches/torch_decoder_step.py", ROOT / "benches/llama_12x768.yaml", ROOT / "benches/trainer_steps.py",
-                   a.peer]:
+                   ROOT / "benches/model_shapes.py", a.peer]:
         shutil.copy(script, a.folder)
     # The tests compare with PyTorch's numbers.
     shutil.copytree(ROOT / "tests/goldens", a.folder / "tests/goldens", dirs_exist_ok=True)

@@ -42,58 +42,10 @@ from transformers.utils import import_utils
 import_utils.is_fake_tensor = lambda _: False
 masking_utils.find_packed_sequence_indices = lambda _: None
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE / "../../benches"))
+from model_shapes import MODELS  # noqa: E402
+
 CLASSES = json.load(open(HERE / "../../src/model/hugging_face/defaults.json"))
-LLAMA = dict(hidden_act="silu", rms_norm_eps=1e-5)
-# Shapes as published; what is not said is the default of the type.
-MODELS = {
-    "bert-base": ("bert", {}),
-    "bert-large": ("bert", dict(hidden_size=1024, num_hidden_layers=24, num_attention_heads=16, intermediate_size=4096)),
-    "roberta-base": ("roberta", dict(vocab_size=50265, max_position_embeddings=514, type_vocab_size=1)),
-    "distilbert": ("distilbert", {}),
-    "electra-base": ("electra", dict(hidden_size=768, num_hidden_layers=12, num_attention_heads=12, intermediate_size=3072,
-                                     embedding_size=768)),
-    "modernbert-base": ("modernbert", {}),
-    "gpt2": ("gpt2", {}),
-    "gpt2-medium": ("gpt2", dict(n_embd=1024, n_layer=24, n_head=16)),
-    "gpt-neo-125m": ("gpt_neo", dict(hidden_size=768, num_layers=12, num_heads=12, attention_types=[[["global", "local"], 6]])),
-    "opt-125m": ("opt", {}),
-    "opt-1.3b": ("opt", dict(hidden_size=2048, num_hidden_layers=24, num_attention_heads=32, ffn_dim=8192,
-                             word_embed_proj_dim=2048)),
-    "pythia-410m": ("gpt_neox", dict(hidden_size=1024, num_hidden_layers=24, num_attention_heads=16, intermediate_size=4096,
-                                     vocab_size=50304)),
-    "bloom-560m": ("bloom", dict(hidden_size=1024, n_layer=24, n_head=16, vocab_size=250880)),
-    "falcon-1b": ("falcon", dict(hidden_size=2048, num_hidden_layers=24, num_attention_heads=32, vocab_size=50304,
-                                 alibi=False, multi_query=True, parallel_attn=True)),
-    "phi-1.5": ("phi", dict(hidden_size=2048, num_hidden_layers=24, num_attention_heads=32, intermediate_size=8192,
-                            vocab_size=51200)),
-    "tinyllama-1.1b": ("llama", dict(LLAMA, hidden_size=2048, intermediate_size=5632, num_hidden_layers=22,
-                                     num_attention_heads=32, num_key_value_heads=4, vocab_size=32000)),
-    "llama-3.2-1b": ("llama", dict(LLAMA, hidden_size=2048, intermediate_size=8192, num_hidden_layers=16,
-                                   num_attention_heads=32, num_key_value_heads=8, vocab_size=128256,
-                                   tie_word_embeddings=True)),
-    "llama-3.1-8b": ("llama", dict(LLAMA, hidden_size=4096, intermediate_size=14336, num_hidden_layers=32,
-                                   num_attention_heads=32, num_key_value_heads=8, vocab_size=128256)),
-    "mistral-7b": ("mistral", dict(hidden_size=4096, intermediate_size=14336, num_hidden_layers=32, num_attention_heads=32,
-                                   num_key_value_heads=8, vocab_size=32000, sliding_window=None)),
-    "qwen2.5-0.5b": ("qwen2", dict(hidden_size=896, intermediate_size=4864, num_hidden_layers=24, num_attention_heads=14,
-                                   num_key_value_heads=2, vocab_size=151936, tie_word_embeddings=True)),
-    "qwen3-0.6b": ("qwen3", dict(hidden_size=1024, intermediate_size=3072, num_hidden_layers=28, num_attention_heads=16,
-                                 num_key_value_heads=8, head_dim=128, vocab_size=151936, tie_word_embeddings=True)),
-    "qwen3-8b": ("qwen3", dict(hidden_size=4096, intermediate_size=12288, num_hidden_layers=36, num_attention_heads=32,
-                               num_key_value_heads=8, head_dim=128, vocab_size=151936)),
-    "gemma-2b": ("gemma", dict(hidden_size=2048, intermediate_size=16384, num_hidden_layers=18, num_attention_heads=8,
-                               num_key_value_heads=1, head_dim=256, vocab_size=256000)),
-    "gemma-3-1b": ("gemma3_text", dict(hidden_size=1152, intermediate_size=6912, num_hidden_layers=26,
-                                       num_attention_heads=4, num_key_value_heads=1, head_dim=256, vocab_size=262144)),
-    "phi-3-mini": ("phi3", dict(hidden_size=3072, intermediate_size=8192, num_hidden_layers=32, num_attention_heads=32,
-                                num_key_value_heads=32, vocab_size=32064, pad_token_id=0)),
-    "olmo-2-1b": ("olmo2", dict(hidden_size=2048, intermediate_size=8192, num_hidden_layers=16, num_attention_heads=16,
-                                num_key_value_heads=16, vocab_size=100352)),
-    "smollm3-3b": ("smollm3", dict(hidden_size=2048, intermediate_size=11008, num_hidden_layers=36, num_attention_heads=16,
-                                   num_key_value_heads=4, vocab_size=128256)),
-    "stablelm-1.6b": ("stablelm", dict(hidden_size=2048, intermediate_size=5632, num_hidden_layers=24,
-                                       num_attention_heads=32, num_key_value_heads=32, vocab_size=100352)),
-}
 # Model, sequences, tokens, how.
 STEPS = [
     *[(model, 32, 512, "bf16") for model in ("bert-base", "roberta-base", "distilbert", "electra-base")],
