@@ -303,7 +303,16 @@ fn a_run_that_does_not_fit_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let args = ["estimate", "--hardware", "t4", "--workload", "bert-large", "--arch", "dense", "--micro-batch", "256"];
     assert_eq!(dense(&json(&args, folder.path()))["fits"], false);
-    assert!(ok(&args, folder.path()).contains("does not fit the memory of a device"));
+    let text = ok(&args, folder.path()).split_whitespace().collect::<Vec<_>>().join(" ");
+    for part in [
+        "does not fit the memory of a device",
+        "GB, of 16.1 GB that there are",
+        "or `--gradient-checkpointing`, or `--optimizer",
+    ] {
+        assert!(text.contains(part), "no `{part}` in: {text}");
+    }
+    let again = ok(&[&args[..], &["--gradient-checkpointing"]].concat(), folder.path());
+    assert!(!again.contains("or `--gradient-checkpointing`"), "{again}");
     let fitting = json(&args[..args.len() - 2], folder.path());
     assert_eq!(dense(&fitting)["fits"], true, "the default is the largest micro-batch that fits");
 }

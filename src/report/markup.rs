@@ -16,18 +16,22 @@ impl Markup {
         self.0.push_str(markup);
     }
 
-    /// Adds text that stands for itself.
+    /// Adds text that stands for itself. No line breaks between the groups of three digits of a number.
     pub fn text(&mut self, text: &str) {
-        for c in text.chars() {
-            match c {
-                '&' => self.0.push_str("&amp;"),
-                '<' => self.0.push_str("&lt;"),
-                '>' => self.0.push_str("&gt;"),
-                '"' => self.0.push_str("&quot;"),
-                '\'' => self.0.push_str("&#39;"),
-                c if is_unprintable(c) => self.0.push('\u{fffd}'),
-                c => self.0.push(c),
-            }
+        for (i, c) in text.char_indices() {
+            self.escaped(if c == ' ' && is_between_groups(text, i) { '\u{a0}' } else { c });
+        }
+    }
+
+    fn escaped(&mut self, c: char) {
+        match c {
+            '&' => self.0.push_str("&amp;"),
+            '<' => self.0.push_str("&lt;"),
+            '>' => self.0.push_str("&gt;"),
+            '"' => self.0.push_str("&quot;"),
+            '\'' => self.0.push_str("&#39;"),
+            c if is_unprintable(c) => self.0.push('\u{fffd}'),
+            c => self.0.push(c),
         }
     }
 
@@ -65,7 +69,7 @@ impl Markup {
             self.0.push(' ');
             self.0.push_str(name);
             self.0.push_str("=\"");
-            self.text(value);
+            value.chars().for_each(|c| self.escaped(c));
             self.0.push('"');
         }
         self.0.push('>');
@@ -92,6 +96,13 @@ impl Markup {
     pub fn into_string(self) -> String {
         self.0
     }
+}
+
+/// Whether the space at `i` stands between groups of digits: after one, and before three and no more.
+fn is_between_groups(text: &str, i: usize) -> bool {
+    let (before, after) = (&text.as_bytes()[..i], &text.as_bytes()[i + 1..]);
+    let digits = after.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    digits == 3 && before.last().is_some_and(u8::is_ascii_digit)
 }
 
 /// Whether a character has no place in a document: control characters, which no markup may hold, and those that turn
@@ -150,6 +161,13 @@ mod tests {
         let expected =
             "<p title=\"&quot; onclick=&#39;x&#39;\">&lt;script&gt;1 &amp;&amp; 2\u{fffd}\u{fffd}&lt;/script&gt;</p>";
         assert_eq!(page.as_str(), expected);
+    }
+
+    #[test]
+    fn no_line_breaks_inside_a_number_and_paths_of_drawings_keep_their_spaces() {
+        let mut page = Markup::new();
+        page.element("p", &[("d", "M 10 200")], |p| p.text("3 773 169 USD, 12 3456, v 100"));
+        assert_eq!(page.as_str(), "<p d=\"M 10 200\">3\u{a0}773\u{a0}169 USD, 12 3456, v 100</p>");
     }
 
     #[test]

@@ -102,7 +102,7 @@ fn tables_sort_marks_speak_and_nothing_is_asked_of_the_network() {
         let (seen, console) = visited(&browser, &file(&folder, "report.html"), folder.path(), (VISITOR, LAPTOP));
         let numbers = |name: &str| -> Vec<f64> {
             let cells = seen[name].as_array().unwrap().iter();
-            cells.map(|c| c.as_str().unwrap().replace(' ', "").parse().unwrap()).collect()
+            cells.map(|c| c.as_str().unwrap().replace([' ', '\u{a0}'], "").parse().unwrap()).collect()
         };
         assert!(numbers("ascending").is_sorted() && numbers("ascending").len() >= 6, "{seen}");
         assert!(numbers("descending").iter().rev().is_sorted(), "{seen}");

@@ -20,7 +20,7 @@ use crate::estimate::steps::step::{Basis, StepSource};
 use crate::model::{Arch, Family, LoraBase, active_params, count_params, train_step_flop, trainable_params};
 use crate::record::{Warning, phase_shape};
 use crate::stats::{Distribution, Interval};
-use crate::units::States;
+use crate::units::{Optimizer, States, Weights};
 
 pub(super) fn describe(
     request: &Request<'_>,
@@ -48,7 +48,8 @@ pub(super) fn describe(
     let hourly = request.conditions.hourly.as_ref();
     let hours = middle(draws.wall_h());
     let when = hourly.and_then(|h| schedule(h, request.conditions.start_within_h.unwrap_or(0), hours));
-    let mut warnings = warnings(request, source, fits.filter(|_| request.knows_model()));
+    let is_too_large = fits == Some(false) && request.knows_model();
+    let mut warnings = warnings(request, source, is_too_large.then_some(bytes));
     if hourly.is_some() && when.is_none() {
         warnings.push(Warning::new(
             format!("the hours of the grid end before a run of {hours:.0} h does"),
@@ -331,19 +332,32 @@ fn millions(rows: usize, columns: usize) -> u64 {
     (rows as u64 * columns as u64).saturating_add(500_000) / 1_000_000
 }
 
-fn warnings(request: &Request<'_>, source: &StepSource, fits: Option<bool>) -> Vec<Warning> {
+/// That a device has no room for a run that needs so many bytes, and what of all that saves memory is not used yet.
+fn no_room(request: &Request<'_>, bytes: u64) -> Warning {
+    let gigabytes = |bytes: f64| format!("{:.1} GB", bytes / 1e9);
+    let there = request.device().and_then(|device| device.memory).map(|memory| gigabytes(memory.base()));
+    let of_device = there.map_or_else(String::new, |there| format!(", of {there} that there are"));
+    let consequence =
+        format!("it needs about {}{of_device}, and cannot run as it is estimated", gigabytes(bytes as f64));
+    let states = request.workload.states();
+    let is_layout = request.layout.is_some();
+    let ways = [
+        (is_layout, "`--layout auto` for the fastest that fits"),
+        (true, "a smaller `--micro-batch`"),
+        (is_layout, "`recompute=full`"),
+        (!is_layout && !request.workload.grad_checkpointing, "`--gradient-checkpointing`"),
+        (states.optimizer == Optimizer::AdamW, "`--optimizer adamw-8bit`"),
+        (states.weights == Weights::Wide && request.dtype.bytes() == 2, "`--weights 16bit`"),
+        (!is_layout, "`--devices N --layout auto`"),
+    ];
+    let remedy = ways.into_iter().filter_map(|(is_left, way)| is_left.then_some(way)).collect::<Vec<_>>().join(", or ");
+    Warning::new("the run does not fit the memory of a device", consequence, remedy)
+}
+
+/// Warnings of an estimate, which needs so many bytes too many if there is no room for it.
+fn warnings(request: &Request<'_>, source: &StepSource, too_large: Option<u64>) -> Vec<Warning> {
     let mut list = request.conditions.warnings.clone();
-    if fits == Some(false) {
-        list.push(Warning::new(
-            "the run does not fit the memory of a device",
-            "it cannot run as it is estimated",
-            if request.layout.is_some() {
-                "`--layout auto` for the fastest that fits, a smaller `--micro-batch`, or `recompute=full`"
-            } else {
-                "give a smaller `--micro-batch`, more memory, or `--gradient-checkpointing`"
-            },
-        ));
-    }
+    list.extend(too_large.map(|bytes| no_room(request, bytes)));
     let is_given = source.basis.is_given();
     if request.cluster != Cluster::default() && (is_given || request.devices == 1) {
         let why =

@@ -3,9 +3,9 @@
   // A cell by its first number, or by its words; what is not known comes last either way.
   const key = (row, column) => {
     const text = row.cells[column] ? row.cells[column].textContent.trim() : "";
-    const number = /^-?\d[\d ]*(\.\d+)?(e-?\d+)?/.exec(text);
+    const number = /^-?\d[\d\u00a0 ]*(\.\d+)?(e-?\d+)?/.exec(text);
     if (text === "" || text === "-") return { text, missing: true };
-    return { text, number: number ? Number(number[0].replaceAll(" ", "")) : NaN };
+    return { text, number: number ? Number(number[0].replace(/[\u00a0 ]/g, "")) : NaN };
   };
   const compare = (a, b) => {
     if (!Number.isNaN(a.number) && !Number.isNaN(b.number) && a.number !== b.number) return a.number - b.number;
@@ -24,7 +24,7 @@
     body.append(...rows.map((r) => r.row));
   };
   const tsv = (table) =>
-    [...table.rows].map((row) => [...row.cells].map((cell) => cell.textContent).join("\t")).join("\n");
+    [...table.rows].map((row) => [...row.cells].map((cell) => cell.textContent.replaceAll("\u00a0", " ")).join("\t")).join("\n");
   const copy = async (text) => {
     try {
       await navigator.clipboard.writeText(text);
