@@ -313,6 +313,12 @@ fn a_run_that_does_not_fit_says_so() {
     }
     let again = ok(&[&args[..], &["--gradient-checkpointing"]].concat(), folder.path());
     assert!(!again.contains("or `--gradient-checkpointing`"), "{again}");
+    let lora =
+        ["estimate", "qwen3-8b", "--arch", "lora:rank=16", "--tokens", "1M", "--batch-size", "8", "--seq-len", "2048"];
+    let lora = ok(&[&lora[..], &["--hardware", "4090", "--software", "eager"]].concat(), folder.path());
+    assert!(lora.contains("qlora") && !lora.contains("adamw-8bit"), "{lora}");
+    let error = fails(&["estimate", "--hardware", "t4", "--dtype", "f32", "--weights", "16bit"], folder.path(), 1);
+    assert!(error.contains("weights of 16 bits need a step in 16 bits, and this one is in f32"), "{error}");
     let fitting = json(&args[..args.len() - 2], folder.path());
     assert_eq!(dense(&fitting)["fits"], true, "the default is the largest micro-batch that fits");
 }

@@ -69,6 +69,11 @@ pub enum EstimateError {
         /// Devices.
         devices: u32,
     },
+    /// Weights of 16 bits in a step that computes in others.
+    #[error(
+        "weights of 16 bits need a step in 16 bits, and this one is in {0}\nhint: `--dtype bf16`, or `--weights f32`"
+    )]
+    WeightsOfOtherFormat(DType),
     /// A micro-batch that no device can have.
     #[error(
         "`--micro-batch {micro_batch}` is more than the {share} sequences that a device gets: {batch_size} in a step over {devices} of them\nhint: give at most {share}, or leave it out for the largest that fits"

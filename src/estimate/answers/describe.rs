@@ -49,7 +49,7 @@ pub(super) fn describe(
     let hours = middle(draws.wall_h());
     let when = hourly.and_then(|h| schedule(h, request.conditions.start_within_h.unwrap_or(0), hours));
     let is_too_large = fits == Some(false) && request.knows_model();
-    let mut warnings = warnings(request, source, is_too_large.then_some(bytes));
+    let mut warnings = warnings(request, source, is_too_large.then(|| no_room(request, arch, bytes)));
     if hourly.is_some() && when.is_none() {
         warnings.push(Warning::new(
             format!("the hours of the grid end before a run of {hours:.0} h does"),
@@ -333,7 +333,7 @@ fn millions(rows: usize, columns: usize) -> u64 {
 }
 
 /// That a device has no room for a run that needs so many bytes, and what of all that saves memory is not used yet.
-fn no_room(request: &Request<'_>, bytes: u64) -> Warning {
+fn no_room(request: &Request<'_>, arch: Arch, bytes: u64) -> Warning {
     let gigabytes = |bytes: f64| format!("{:.1} GB", bytes / 1e9);
     let there = request.device().and_then(|device| device.memory).map(|memory| gigabytes(memory.base()));
     let of_device = there.map_or_else(String::new, |there| format!(", of {there} that there are"));
@@ -341,23 +341,26 @@ fn no_room(request: &Request<'_>, bytes: u64) -> Warning {
         format!("it needs about {}{of_device}, and cannot run as it is estimated", gigabytes(bytes as f64));
     let states = request.workload.states();
     let is_layout = request.layout.is_some();
+    // What LoRA trains is small, whatever its format.
+    let is_whole = !matches!(arch, Arch::Lora { .. });
     let ways = [
         (is_layout, "`--layout auto` for the fastest that fits"),
         (true, "a smaller `--micro-batch`"),
         (is_layout, "`recompute=full`"),
         (!is_layout && !request.workload.grad_checkpointing, "`--gradient-checkpointing`"),
-        (states.optimizer == Optimizer::AdamW, "`--optimizer adamw-8bit`"),
-        (states.weights == Weights::Wide && request.dtype.bytes() == 2, "`--weights 16bit`"),
+        (is_whole && states.optimizer == Optimizer::AdamW, "`--optimizer adamw-8bit`"),
+        (is_whole && states.weights == Weights::Wide && request.dtype.bytes() == 2, "`--weights 16bit`"),
+        (!is_layout && matches!(arch, Arch::Lora { base: LoraBase::Whole, .. }), "`--arch qlora:…`"),
         (!is_layout, "`--devices N --layout auto`"),
     ];
     let remedy = ways.into_iter().filter_map(|(is_left, way)| is_left.then_some(way)).collect::<Vec<_>>().join(", or ");
     Warning::new("the run does not fit the memory of a device", consequence, remedy)
 }
 
-/// Warnings of an estimate, which needs so many bytes too many if there is no room for it.
-fn warnings(request: &Request<'_>, source: &StepSource, too_large: Option<u64>) -> Vec<Warning> {
+/// Warnings of an estimate, with the one that there is no room for it.
+fn warnings(request: &Request<'_>, source: &StepSource, no_room: Option<Warning>) -> Vec<Warning> {
     let mut list = request.conditions.warnings.clone();
-    list.extend(too_large.map(|bytes| no_room(request, bytes)));
+    list.extend(no_room);
     let is_given = source.basis.is_given();
     if request.cluster != Cluster::default() && (is_given || request.devices == 1) {
         let why =

@@ -14,6 +14,7 @@ use crate::estimate::request::training::Request;
 use crate::estimate::steps::step::StepSource;
 use crate::model::Arch;
 use crate::record::{Record, Warning};
+use crate::units::Weights;
 
 /// An estimate for each architecture, in the order of the request.
 ///
@@ -50,6 +51,9 @@ pub fn estimates_of_record(
 }
 
 fn estimates(request: &Request<'_>, with_shares: bool) -> Result<Vec<Estimate>, EstimateError> {
+    if request.workload.weights == Weights::Half && request.dtype.bytes() != 2 {
+        return Err(EstimateError::WeightsOfOtherFormat(request.dtype));
+    }
     let monte_carlo = MonteCarlo::new(request.seed, TRIALS);
     let mut runs: Vec<(Arch, StepSource, Option<Considered>, Draws)> = Vec::new();
     for &arch in request.archs {

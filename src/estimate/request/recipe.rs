@@ -54,8 +54,8 @@ impl Recipe {
         workload.weights = self.weights.unwrap_or(workload.weights);
         workload.optimizer = self.optimizer.unwrap_or(workload.optimizer);
         if workload.phases.is_empty() {
-            let source = workload.source.clone();
-            return Ok(Workload { source, ..self.of_model(&workload.name, workload.model)? });
+            let run = self.of_model(&workload.name, workload.model.clone())?;
+            return Ok(Workload { model: run.model, phases: run.phases, ..workload });
         }
         if self.is_empty() {
             return Ok(workload);
@@ -185,6 +185,24 @@ mod tests {
         assert_eq!(of(batch), [(450_000, 512, 128), (50_000, 512, 512)]);
         let length = Recipe { seq_len: Some(256), ..Recipe::default() };
         assert_eq!(of(length), [(1_300_000, 128, 256)]);
+    }
+
+    #[test]
+    fn a_file_without_phases_keeps_what_else_it_says_and_the_recipe_replaces_it() {
+        let said = Workload {
+            phases: Vec::new(),
+            weights: Weights::Half,
+            grad_checkpointing: true,
+            grad_accumulation: Some(4),
+            ..bert()
+        };
+        let recipe = Recipe { steps: Some(10.0), batch_size: Some(8), seq_len: Some(512), ..Recipe::default() };
+        let workload = recipe.over(said.clone()).expect("whole");
+        assert_eq!(phases(&workload), [(10, 8, 512)]);
+        assert_eq!(Workload { phases: Vec::new(), ..workload }, said);
+        let eight = Recipe { optimizer: Some(Optimizer::AdamW8Bit), weights: Some(Weights::Wide), ..recipe };
+        let workload = eight.over(said).expect("whole");
+        assert_eq!((workload.optimizer, workload.weights), (Optimizer::AdamW8Bit, Weights::Wide));
     }
 
     #[test]
