@@ -5,10 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use greenformers::model::{
-    Arch, AttentionKernel, Config, LoraTargets, NoteKind, Operator, StepShape, active_params, count_params,
+    Arch, AttentionKernel, Config, Execution, LoraTargets, NoteKind, Operator, StepShape, active_params, count_params,
     embedding_params, known_types, lora_params, operators, read_hugging_face,
 };
 use serde_json::{Value, json};
+
+const COMPOSED: Execution = Execution { attention: AttentionKernel::Composed, one_by_one: None };
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -144,7 +146,7 @@ fn a_forward_pass_multiplies_what_torch_counts() {
         let json = format!(r#"{{"model_type": "{name}", {sizes}, {more}}}"#);
         let (model, _) = read_hugging_face(json.as_bytes()).unwrap();
         let shape = StepShape { batch_size: 2, seq_len: 24, masked_per_seq: 24 };
-        let list = operators(&model, Arch::Dense, shape, AttentionKernel::Composed);
+        let list = operators(&model, Arch::Dense, shape, COMPOSED);
         assert_eq!(list.iter().map(Operator::flop).sum::<u128>(), flop, "{name}");
     }
 }
@@ -170,7 +172,7 @@ fn a_step_of_each_type_has_the_flops_that_pytorch_counts() {
         let (name, mut values, counted): (String, Value, u64) = serde_json::from_str(line).unwrap();
         values["model_type"] = json!(name);
         let (config, _) = read_hugging_face(values.to_string().as_bytes()).unwrap();
-        let list = operators(&config, Arch::Dense, shape, AttentionKernel::Composed);
+        let list = operators(&config, Arch::Dense, shape, COMPOSED);
         // The golden leaves poolers out: no loss hangs on them.
         let pooler = |o: &&Operator| o.name == "other linears" && o.m == 2;
         let step: u128 = list.iter().filter(|o| !pooler(o)).map(Operator::train_flop).sum();

@@ -85,7 +85,7 @@ fn source(machine: &Machine, device: Option<&Device>, longest: &Longest, cells: 
 fn modelled_s(device: &Device, settings: &Settings, point: &Point) -> Option<f64> {
     let figures = DeviceFigures::of(device, point.dtype).ok()?;
     let software = Software { class: SoftwareClass::Eager, attention: AttentionUse::Composed };
-    let of = |arch: Arch| Work::new(&point.config(settings), arch, point.shape(settings), point.dtype, software, false);
+    let of = |arch: Arch| Work::new(&point.config(settings), arch, point.shape(settings), point.dtype, software);
     let time = Efficiency::embedded().step(&figures, &of(point.arch.at_length(point.seq_len)));
     let seconds = match point.pass {
         Pass::Train => time.pass() + time.optimizer,

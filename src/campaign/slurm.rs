@@ -250,8 +250,11 @@ mod tests {
     fn tasks_of_one_machine_and_one_limit_are_one_job() {
         let campaign = resolved(PLAN).expect("valid");
         let jobs = jobs(&campaign, &[0, 1, 2, 3, 4], &Catalog::default()).expect("known");
-        let seen: Vec<_> = jobs.iter().map(|j| (j.machine.as_str(), j.tasks.clone())).collect();
-        assert_eq!(seen, [("a100", vec![0, 1]), ("a100", vec![2]), ("cpu", vec![3, 4])]);
+        let tasks: Vec<usize> = jobs.iter().flat_map(|j| j.tasks.clone()).collect();
+        assert_eq!(tasks, [0, 1, 2, 3, 4]);
+        let kinds: std::collections::BTreeSet<_> = jobs.iter().map(|j| (&j.machine, j.limit.seconds)).collect();
+        assert_eq!(kinds.len(), jobs.len(), "each machine and limit is one job");
+        assert!(jobs.iter().any(|j| j.tasks == [3, 4]), "both of the CPU have the shortest limit");
         for job in &jobs {
             let text = script(&campaign, job, place()).expect("valid");
             assert!(text.contains(&format!("#SBATCH --array={}\n", indices(&job.tasks))), "{text}");

@@ -128,6 +128,8 @@ pub fn own_runs(path: &Path) -> Result<Vec<PublishedRun>, OwnRunsError> {
             n_kv_heads: row.n_kv_heads,
             d_ff: row.d_ff.unwrap_or(4 * row.d_model),
             gated_mlp: row.gated_mlp.unwrap_or(false),
+            dropout: None,
+            biases: None,
             vocab_size: row.vocab_size,
             seq_len: Some(row.seq_len),
             micro_batch: row.micro_batch,

@@ -35,6 +35,10 @@ pub struct PublishedRun {
     pub d_ff: usize,
     /// Whether the feed-forward block has a gate.
     pub gated_mlp: bool,
+    /// Whether it was trained with dropout, where that differs from what is usual.
+    pub dropout: Option<bool>,
+    /// Whether its linears have biases, where that differs from what is usual.
+    pub biases: Option<bool>,
     /// Vocabulary.
     pub vocab_size: usize,
     /// Tokens of a sequence, where published.
@@ -105,7 +109,7 @@ mod tests {
     #[test]
     fn every_published_run_names_a_device_that_has_a_peak_for_its_dtype() {
         let runs = published_runs();
-        assert_eq!(runs.len(), 243);
+        assert_eq!(runs.len(), 252);
         for run in runs {
             let device: Device = Catalog::default().load(&run.device).expect("a device of the catalog");
             assert!(device.peak.contains_key(&run.dtype), "{}: {} on {}", run.id, run.dtype, run.device);

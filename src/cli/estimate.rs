@@ -26,7 +26,7 @@ use super::common::{
 };
 use super::forecast_file::{Program, carried};
 use super::sweep::{self, SweepArgs};
-use super::workload::{WorkloadArgs, model_file};
+use super::workload::{WorkloadArgs, is_workload_file, model_file};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -45,7 +45,7 @@ use super::workload::{WorkloadArgs, model_file};
   greenformers estimate forecast.json --workload config.json --seq-len 2048 --hardware h100-sxm5
   greenformers estimate --step-time 0.42 --steps 100k --power 350W --grid poland --usd-per-hour 1.10")]
 pub(super) struct Args {
-    /// A record.json, the folder that holds one, a file of `forecast -o`, the name of a workload, or a Hugging Face config.json
+    /// A record.json, the folder that holds one, a file of `forecast -o`, the name or the YAML file of a workload, or a Hugging Face config.json
     #[arg(value_name = "RECORD|WORKLOAD")]
     what: Option<String>,
     #[command(flatten)]
@@ -205,7 +205,7 @@ fn asked(args: &Args, context: &Context) -> Result<Asked> {
             forecast = Some(ForecastRecord::load(Path::new(path))?);
             (None, None)
         }
-        Some(path) if model_file(Path::new(path)).is_some() => (None, Some(path)),
+        Some(path) if model_file(Path::new(path)).is_some() || is_workload_file(Path::new(path)) => (None, Some(path)),
         // A folder of this name counts more than a workload of it.
         Some(path) if Path::new(path).exists() => (Some(Record::load(Path::new(path))?), None),
         Some(name) => match context.catalog.load::<Workload>(name) {

@@ -178,6 +178,12 @@ fn size(n: Option<u64>) -> Option<usize> {
 /// So much of a file tells what it is.
 const HEAD_BYTES: usize = 512;
 
+/// Whether `path` is a file that describes a workload.
+pub(super) fn is_workload_file(path: &Path) -> bool {
+    let is_yaml = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("yaml") || e.eq_ignore_ascii_case("yml"));
+    is_yaml && path.is_file()
+}
+
 /// The file that describes a model as Hugging Face does, if `path` is one or is the folder of one.
 pub(super) fn model_file(path: &Path) -> Option<PathBuf> {
     if path.is_dir() {

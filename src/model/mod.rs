@@ -1,8 +1,6 @@
 //! What is computed: model shapes, and exact counts of parameters, FLOPs and bytes. No tensors.
 
 mod arch;
-mod attention;
-mod blocks;
 mod check;
 mod computed;
 mod config;
@@ -10,7 +8,6 @@ mod extra;
 mod hugging_face;
 mod items;
 mod memory;
-mod operator;
 mod operators;
 mod ops;
 mod params;
@@ -28,8 +25,10 @@ pub use extra::{Extra, ExtraKind, Place};
 pub use hugging_face::{HuggingFaceError, Note, NoteKind, known_types, read_hugging_face};
 pub use items::{Form, Item, parameters};
 pub use memory::{Kernels, MemoryEstimate, Saving, embedding_bytes, training_memory, training_memory_with};
-pub use operator::{AttentionKernel, Operator, OperatorKind, StepShape};
-pub use operators::{forward_operators, operators, train_step_flop};
+pub use operators::{
+    AttentionKernel, Execution, Formats, Operator, OperatorKind, StepShape, forward_operators, operators,
+    train_step_flop,
+};
 pub use ops::{Ops, UnknownOps};
 pub use params::{NoValueLinear, active_params, count_params, embedding_params, lora_params, trainable_params};
 pub use peak::{HeadLogits, head_tile_rows, peak_of_forward_pass, peak_of_train_step};

@@ -209,7 +209,7 @@ pub struct Details {
     /// Latent attention, instead of heads of keys and values.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latent: Option<Latent>,
-    /// The activation of the feed-forward block, in the names of transformers: it matters to the memory of stock `PyTorch` alone.
+    /// The activation of the feed-forward block, in the names of transformers: it matters to stock `PyTorch`, to its memory and its time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub activation: Option<String>,
     /// Whether it is trained with dropout: it is, unless it divides by a root mean square. Those that are published (Llama, Mistral,

@@ -143,7 +143,8 @@ def most_of(model, loss, inputs, is_cast):
     return peak.most
 
 
-def step(name, batch, seq_len, how):
+def build(name, how):
+    """The model in training, with fake weights: to be called while tensors are fake."""
     kind, keys = MODELS[name]
     dtype, *more = how.split("+")
     config = CONFIG_MAPPING[kind].from_dict(dict(keys))
@@ -151,24 +152,28 @@ def step(name, batch, seq_len, how):
     config._attn_implementation = "eager" if "composed" in more else "sdpa"
     config._experts_implementation = "eager"
     lora = next((part for part in more if part.startswith("lora")), None)
-    with FakeTensorMode(allow_non_fake_inputs=True):
-        torch.set_default_dtype(torch.bfloat16 if lora or dtype == "pure" else torch.float32)
-        model = getattr(transformers, CLASSES[kind]["class"])(config)
-        torch.set_default_dtype(torch.float32)
+    torch.set_default_dtype(torch.bfloat16 if lora or dtype == "pure" else torch.float32)
+    model = getattr(transformers, CLASSES[kind]["class"])(config)
+    torch.set_default_dtype(torch.float32)
+    if lora:
+        from peft import LoraConfig, get_peft_model
+        targets = "all-linear" if lora == "lora-all" else ["q_proj", "v_proj"]
+        # Fake weights cannot be moved, and need not be.
+        with unittest.mock.patch.object(torch.nn.Module, "_apply", lambda module, *_, **__: module):
+            model = get_peft_model(model, LoraConfig(r=16, target_modules=targets, task_type="CAUSAL_LM"))
+    if "checkpointing" in more:
+        model.gradient_checkpointing_enable({"use_reentrant": False, "preserve_rng_state": False,
+                                             "context_fn": lambda: (contextlib.nullcontext(), AsOnAGpu())})
         if lora:
-            from peft import LoraConfig, get_peft_model
-            targets = "all-linear" if lora == "lora-all" else ["q_proj", "v_proj"]
-            # Fake weights cannot be moved, and need not be.
-            with unittest.mock.patch.object(torch.nn.Module, "_apply", lambda module, *_, **__: module):
-                model = get_peft_model(model, LoraConfig(r=16, target_modules=targets, task_type="CAUSAL_LM"))
-        if "checkpointing" in more:
-            model.gradient_checkpointing_enable({"use_reentrant": False, "preserve_rng_state": False,
-                                                 "context_fn": lambda: (contextlib.nullcontext(), AsOnAGpu())})
-            if lora:
-                model.enable_input_require_grads()
-        model.train()
+            model.enable_input_require_grads()
+    return model.train()
+
+
+def step(name, batch, seq_len, how):
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        model = build(name, how)
         ids = torch.empty(batch, seq_len, dtype=torch.long)
-        return most_of(model, lambda model, ids: model(input_ids=ids, labels=ids).loss, [ids], dtype == "bf16")
+        return most_of(model, lambda model, ids: model(input_ids=ids, labels=ids).loss, [ids], how.startswith("bf16"))
 
 
 def check():

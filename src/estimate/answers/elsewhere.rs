@@ -70,7 +70,7 @@ fn curve((device, figures): (&Device, &DeviceFigures), config: &Config, arch: Ar
         let config = config.clone().with_room_for(seq_len);
         let batch_size = (TOKENS / seq_len).max(1);
         let shape = StepShape { batch_size, seq_len, masked_per_seq: masked_per_seq(seq_len) };
-        let time = model.step(figures, &Work::new(&config, computed, shape, figures.dtype, SOFTWARE, false));
+        let time = model.step(figures, &Work::new(&config, computed, shape, figures.dtype, SOFTWARE));
         let seconds = time.pass() + time.optimizer;
         let of_step = match of {
             PerToken::Time => seconds,

@@ -207,7 +207,10 @@ pub fn recommend<'a>(scenarios: &'a [Scenario], axes: &Axes, goals: &'a [Goal]) 
     let mut better: Vec<(&'a Scenario, Vec<Goal>)> = Vec::new();
     let mut unbeaten = Vec::new();
     for (i, &goal) in goals.iter().enumerate() {
-        let (best, of_best) = known.iter().min_by(|a, b| a.1[i].total_cmp(&b.1[i]))?;
+        // Of several with the least of this goal, the one that does best in the others too.
+        let by_product = |a: &[f64], b: &[f64]| product(a).total_cmp(&product(b));
+        let (best, of_best) =
+            known.iter().min_by(|a, b| a.1[i].total_cmp(&b.1[i]).then_with(|| by_product(&a.1, &b.1)))?;
         if values[i].max(0.1 * least[i]) / of_best[i].max(0.1 * least[i]) <= 1.005 {
             unbeaten.push(goal);
         } else if let Some((_, its)) = better.iter_mut().find(|(other, _)| std::ptr::eq(*other, *best)) {

@@ -1,8 +1,7 @@
 //! What one device of a layout holds of a model: its part of each layer, and its layers.
 
-use crate::catalog::AttentionUse;
 use crate::model::{
-    Arch, AttentionKernel, Config, Experts, Form, Item, Operator, OperatorKind, Place, StepShape, operators, parameters,
+    Arch, Config, Execution, Experts, Form, Item, Operator, OperatorKind, Place, StepShape, operators, parameters,
 };
 
 /// The model as a device of a tensor group of `tp` sees it (Shoeybi et al. 2019): all of its width, and its part of the heads,
@@ -94,21 +93,17 @@ pub fn operators_of(
     shard: &Config,
     arch: Arch,
     shape: StepShape,
-    (attention, cp): (AttentionUse, u32),
+    (execution, cp): (Execution, u32),
 ) -> Parts<Vec<Operator>> {
-    let kernel = match attention {
-        AttentionUse::Fused => AttentionKernel::Fused,
-        AttentionUse::Composed => AttentionKernel::Composed,
-    };
     let mut parts: Parts<Vec<Operator>> = Parts::default();
     let joined = arch == Arch::Dense && shard.details.latent.is_none();
-    let mut list = operators(shard, arch, shape, kernel);
+    let mut list = operators(shard, arch, shape, execution);
     if cp > 1 {
         let whole = StepShape { seq_len: shape.seq_len * cp as usize, ..shape };
         let is_attention = |operator: &Operator| operator.kind == OperatorKind::FusedAttention;
         list.retain(|operator| !is_attention(operator));
         let part = |o: Operator| Operator { m: o.m / u64::from(cp), elements: o.elements / u64::from(cp), ..o };
-        list.extend(operators(shard, arch, whole, kernel).into_iter().filter(is_attention).map(part));
+        list.extend(operators(shard, arch, whole, execution).into_iter().filter(is_attention).map(part));
     }
     for operator in list {
         match (operator.kind, operator.name) {
@@ -124,14 +119,8 @@ pub fn operators_of(
         let (d, heads) = (shard.d_model, shard.n_heads);
         let keys = shard.n_kv_heads() * (shard.d_head() + shard.d_value());
         let layers = shard.n_layers as u64;
-        parts.layer.push(product("query, key and value", layers, (tokens, heads * shard.d_head() + keys, d)));
-        parts.layer.push(product("output", layers, (tokens, d, heads * shard.d_value())));
+        parts.layer.push(Operator::gemm("query, key and value", layers, tokens, heads * shard.d_head() + keys, d));
+        parts.layer.push(Operator::gemm("output", layers, tokens, d, heads * shard.d_value()));
     }
     parts
-}
-
-fn product(name: &'static str, count: u64, (m, n, k): (usize, usize, usize)) -> Operator {
-    let (m, n, k) = (m as u64, n as u64, k as u64);
-    let elements = m.saturating_mul(k).saturating_add(k.saturating_mul(n)).saturating_add(m.saturating_mul(n));
-    Operator { name, kind: OperatorKind::Gemm, products: 1, m, n, k, count, elements, frozen: false }
 }

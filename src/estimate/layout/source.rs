@@ -171,7 +171,7 @@ fn layout_source(
             by_software.push((*weight, own_factor * other.step.passes_s / candidate.step.passes_s));
         }
         let shape = phase_shape(request.workload, phase, micro_batch);
-        let work = Work::new(held(attention).model, arch, shape, request.dtype, Software { class, attention }, false);
+        let work = Work::new(held(attention).model, arch, shape, request.dtype, Software { class, attention });
         let loadings = loadings(request, device, class, &|model| model.loadings(&figures, &work, StepTime::pass));
         phases.push(phase_step(device, (&candidate, by_software), loadings));
         if i == 0 {

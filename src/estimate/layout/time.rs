@@ -9,8 +9,8 @@ use super::traffic::{
 };
 use crate::catalog::{AttentionUse, Software, SoftwareClass};
 use crate::estimate::request::layout::{Layout, Recompute};
-use crate::estimate::steps::model::{DeviceFigures, Efficiency, Exchange, Factors, ShardTime, Stragglers};
-use crate::model::{Arch, Family, StepShape};
+use crate::estimate::steps::model::{DeviceFigures, Efficiency, Exchange, Factors, ShardTime, Stragglers, execution};
+use crate::model::{Arch, Family, Formats, StepShape};
 
 /// What steps of layouts are worked out for.
 #[derive(Debug, Clone, Copy)]
@@ -49,7 +49,8 @@ impl MicroBatch {
     pub fn of(setting: &Setting<'_>, (tp, cp): (u32, u32), shape: StepShape) -> Self {
         let held = &setting.held;
         let shard = shard(held.model, tp);
-        let operators = operators_of(&shard, held.arch, shape, (held.attention, cp));
+        let formats = Formats { dtype: held.dtype, states: held.states };
+        let operators = operators_of(&shard, held.arch, shape, (execution(setting.software(), formats), cp));
         let causal = held.model.family == Family::Decoder && setting.class != SoftwareClass::Eager;
         let fused = held.attention == AttentionUse::Fused || (shape.batch_size * shard.n_heads).is_multiple_of(4);
         let softmax = match (causal, fused) {

@@ -11,7 +11,7 @@ use crate::estimate::error::EstimateError;
 use crate::estimate::request::cluster::Cluster;
 use crate::estimate::request::own_software::OwnSoftware;
 use crate::meter::Coverage;
-use crate::model::{Arch, trainable_params};
+use crate::model::{Arch, Formats, trainable_params};
 use crate::record::{Workload, phase_shape};
 use crate::stats::{Distribution, weighted_quantile};
 use crate::units::DType;
@@ -66,8 +66,9 @@ impl Target<'_> {
 
     pub(in crate::estimate) fn work(&self, phase: usize, arch: Arch, micro_batch: usize, software: Software) -> Work {
         let shape = phase_shape(self.workload, &self.workload.phases[phase], micro_batch);
-        let checkpoint = self.workload.grad_checkpointing;
-        Work::new(&self.workload.model, arch.at_length(shape.seq_len), shape, self.dtype, software, checkpoint)
+        let formats = Formats { dtype: self.dtype, states: self.workload.states() };
+        Work::new(&self.workload.model, arch.at_length(shape.seq_len), shape, formats, software)
+            .computing_again(self.workload.grad_checkpointing)
     }
 
     /// The exchange of gradients after a pass of `pass_s` seconds, of which two thirds are backward.

@@ -211,7 +211,6 @@ fn measure(record: &Record, model: &Efficiency, cells: &[&Cell]) -> Vec<Measured
                 cell.shape,
                 cell.dtype,
                 own_software(record, cell.dtype),
-                false,
             );
             let time = model.step(&figures_of(record, cell.dtype), &work);
             let pass_s = mean.forward.mean + mean.backward.mean;

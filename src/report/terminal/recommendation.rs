@@ -88,11 +88,9 @@ fn beside(s: &Scenario, choice: &Scenario, axes: &Axes) -> String {
     if s.layout != choice.layout {
         parts.push(s.layout.map_or_else(|| "the whole model on each".to_owned(), |layout| format!("`{layout}`")));
     }
-    if s.grid != choice.grid {
-        parts.push(axes.grids[s.grid].0.name.clone());
-    }
     let other = if parts.is_empty() { String::new() } else { format!(" with {}", parts.join(", ")) };
-    format!("{} x {}{other}", s.devices, axes.hardware[s.hardware].0.name)
+    let place = if s.grid == choice.grid { String::new() } else { format!(" in {}", axes.grids[s.grid].0.name) };
+    format!("{} x {}{other}{place}", s.devices, axes.hardware[s.hardware].0.name)
 }
 
 /// What a scenario costs and emits.

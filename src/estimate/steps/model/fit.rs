@@ -10,7 +10,7 @@ use super::power::fit_busy_power;
 use super::step_time::{Work, step_time};
 use crate::catalog::{Catalog, Device, PublishedRun, Software, SoftwareClass, SoftwareSpec, published_runs};
 use crate::estimate::error::EstimateError;
-use crate::model::{Arch, Config, Details, Family, StepShape, count_params};
+use crate::model::{Arch, Config, Details, Family, Norm, Positions, StepShape, count_params};
 use crate::stats::{Component, Fit, fit_robust, mixture_quantile, weighted_quantile};
 
 /// Relative scatter of a published run that no constant explains: rounding to two digits, other settings of the same
@@ -80,7 +80,8 @@ impl Observation {
         let device: Device = catalog.load(&run.device)?;
         let figures = DeviceFigures::of(&device, run.dtype)?;
         let shape = StepShape { batch_size: run.micro_batch, seq_len, masked_per_seq: run.losses_per_seq };
-        let work = Work::new(&config, Arch::Dense, shape, run.dtype, run.software(), run.grad_checkpointing);
+        let work =
+            Work::new(&config, Arch::Dense, shape, run.dtype, run.software()).computing_again(run.grad_checkpointing);
         let observed_s = (run.micro_batch * seq_len) as f64 * f64::from(run.devices) / tokens_per_s;
         Ok(Self { run: run.clone(), observed_s, config, figures, work })
     }
@@ -101,7 +102,8 @@ impl Observation {
             seq_len: run.seq_len.unwrap_or(self.config.max_seq_len),
             masked_per_seq: run.losses_per_seq,
         };
-        let work = Work::new(&self.config, Arch::Dense, shape, run.dtype, software, run.grad_checkpointing);
+        let work =
+            Work::new(&self.config, Arch::Dense, shape, run.dtype, software).computing_again(run.grad_checkpointing);
         Self { run, work, ..self.clone() }
     }
 
@@ -131,26 +133,29 @@ fn program(run: &PublishedRun) -> String {
     format!("{}, {}", run.collection, run.framework)
 }
 
-/// The model of a run. Long runs have as many positions as tokens. Fewer heads of keys and values are counted as a feed-forward
-/// block that is narrower by as many weights: `2 d^2 (1 - heads of keys / heads)`.
+/// The model of a run. Long runs have as many positions as tokens. Decoders that gate their feed-forward blocks are built as Llama is.
 fn config_of(run: &PublishedRun, seq_len: usize) -> Config {
+    let is_llama = run.family == "decoder" && run.gated_mlp;
+    let details = Details {
+        n_kv_heads: run.n_kv_heads,
+        norm: is_llama.then_some(Norm::Rms),
+        positions: is_llama.then_some(Positions::Rotary),
+        biases: (is_llama || run.biases == Some(false)).then(Vec::new),
+        dropout: run.dropout,
+        ..Details::default()
+    };
     Config {
         family: if run.family == "decoder" { Family::Decoder } else { Family::Encoder },
         n_layers: run.n_layers,
         d_model: run.d_model,
         n_heads: run.n_heads,
-        d_ff: run.d_ff - run.n_kv_heads.map_or(0, |kv| narrower(run, kv)),
+        d_ff: run.d_ff,
         vocab_size: run.vocab_size,
         max_seq_len: seq_len.max(512),
         type_vocab_size: 2,
         gated_mlp: run.gated_mlp,
-        details: Details::default(),
+        details,
     }
-}
-
-fn narrower(run: &PublishedRun, kv_heads: usize) -> usize {
-    let spared = 2 * run.d_model * (run.n_heads - kv_heads) / run.n_heads;
-    spared / if run.gated_mlp { 3 } else { 2 }
 }
 
 /// Every published throughput.

@@ -23,4 +23,5 @@ pub use own_software::OwnRun;
 pub use parameters::{SHARED, SoftwareSpread};
 pub use power::{OTHER_DESIGN_SD, PowerCheck, busy_w, power_checks};
 pub use shard_time::{ShardTime, Tuning};
+pub(in crate::estimate) use step_time::execution;
 pub use step_time::{Class, StepTime, Work};

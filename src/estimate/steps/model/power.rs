@@ -87,7 +87,7 @@ fn metered(model: &Efficiency, catalog: &Catalog, run: &PublishedRun) -> Option<
         details: Details::default(),
     };
     let shape = StepShape { batch_size: run.micro_batch, seq_len, masked_per_seq: run.losses_per_seq };
-    let work = Work::new(&config, Arch::Dense, shape, run.dtype, run.software(), false);
+    let work = Work::new(&config, Arch::Dense, shape, run.dtype, run.software());
     Some(PublishedPower { watts, idle_w: device.idle()?.0, limit_w, busy: model.step(&figures, &work).busy() })
 }
 

@@ -2,7 +2,7 @@
 
 use super::efficiency::Efficiency;
 use super::figures::DeviceFigures;
-use super::step_time::{ADAMW_BYTES, FUSED_BACKWARD, KERNELS, product_s, rates};
+use super::step_time::{ADAMW_BYTES, FUSED_BACKWARD, between_s, product_s, rates, width_between};
 use crate::catalog::Software;
 use crate::model::{Operator, OperatorKind};
 
@@ -57,6 +57,7 @@ impl Efficiency {
         rates.attention = faster(rates.attention);
         rates.fused = faster(rates.fused);
         let width = figures.dtype.bytes() as f64;
+        let between = width_between(software, width);
         let mut time = ShardTime::default();
         for operator in operators {
             let count = operator.count as f64;
@@ -80,23 +81,23 @@ impl Efficiency {
                     (forward, train)
                 }
                 OperatorKind::Softmax => {
-                    let forward = tuning.shared * softmax * bytes * rates.softmax / rates.bandwidth;
-                    time.scores += count * forward;
-                    (forward, 3.0 * forward)
+                    let times =
+                        between_s(operator, tuning.shared * softmax * between * rates.softmax / rates.bandwidth);
+                    time.scores += count * times.0;
+                    times
                 }
-                OperatorKind::Gelu | OperatorKind::CrossEntropy => {
-                    let forward = tuning.shared * bytes * rates.traffic / rates.bandwidth;
-                    (forward, 3.0 * forward)
+                OperatorKind::Gelu | OperatorKind::Rotary | OperatorKind::CrossEntropy => {
+                    between_s(operator, tuning.shared * between * rates.traffic / rates.bandwidth)
                 }
-                OperatorKind::LayerNorm | OperatorKind::Residual | OperatorKind::Embedding => {
-                    let forward = tuning.whole * bytes * rates.traffic / rates.bandwidth;
-                    time.whole += 3.0 * count * forward;
-                    (forward, 3.0 * forward)
+                OperatorKind::LayerNorm | OperatorKind::Residual | OperatorKind::Cast | OperatorKind::Embedding => {
+                    let times = between_s(operator, tuning.whole * between * rates.traffic / rates.bandwidth);
+                    time.whole += count * times.1;
+                    times
                 }
             };
             time.forward += count * forward;
             time.train += count * train;
-            time.kernels += KERNELS * count;
+            time.kernels += operator.kernels as f64 * count;
             time.least += 3.0 * count * flop / figures.peak;
         }
         time

@@ -5,7 +5,8 @@ use super::figures::DeviceFigures;
 use super::parameters::{Effect, Layout, at};
 use crate::catalog::{AttentionUse, Software, SoftwareClass};
 use crate::model::{
-    Arch, AttentionKernel, Config, Family, Operator, OperatorKind, StepShape, operators, trainable_params,
+    Arch, AttentionKernel, Config, Execution, Family, Formats, Operator, OperatorKind, StepShape, operators,
+    trainable_params,
 };
 use crate::units::DType;
 
@@ -24,36 +25,50 @@ pub struct Work {
     /// hides (Megatron-LM, `scaled_upper_triang_masked_softmax`).
     softmax: f64,
     grad_checkpointing: bool,
+    is_decoder: bool,
     n_params: f64,
+}
+
+/// How a program of this software cuts a step into kernels.
+pub(in crate::estimate) fn execution(software: Software, formats: Formats) -> Execution {
+    Execution {
+        attention: match software.attention {
+            AttentionUse::Fused => AttentionKernel::Fused,
+            AttentionUse::Composed => AttentionKernel::Composed,
+        },
+        one_by_one: (software.class == SoftwareClass::Eager).then_some(formats),
+    }
+}
+
+/// Bytes of a number between products, where products have numbers of `width` bytes: what runs one by one is counted in f32.
+pub(super) fn width_between(software: Software, width: f64) -> f64 {
+    if software.class == SoftwareClass::Eager { 4.0 } else { width }
 }
 
 impl Work {
     /// The work of one micro-batch of `shape`.
     #[must_use]
-    pub fn new(
-        config: &Config,
-        arch: Arch,
-        shape: StepShape,
-        dtype: DType,
-        software: Software,
-        checkpoint: bool,
-    ) -> Self {
-        let attention = match software.attention {
-            AttentionUse::Fused => AttentionKernel::Fused,
-            AttentionUse::Composed => AttentionKernel::Composed,
-        };
+    pub fn new(config: &Config, arch: Arch, shape: StepShape, formats: impl Into<Formats>, software: Software) -> Self {
+        let formats = formats.into();
         Self {
-            operators: operators(config, arch, shape, attention),
-            dtype,
+            operators: operators(config, arch, shape, execution(software, formats)),
+            dtype: formats.dtype,
             software,
             softmax: if config.family == Family::Decoder && software.class != SoftwareClass::Eager { 0.5 } else { 1.0 },
-            grad_checkpointing: checkpoint,
+            grad_checkpointing: false,
+            is_decoder: config.family == Family::Decoder,
             n_params: trainable_params(config, arch) as f64,
         }
     }
 }
 
 impl Work {
+    /// The same by a run that computes layers again in the backward pass, or not.
+    #[must_use]
+    pub fn computing_again(self, grad_checkpointing: bool) -> Self {
+        Self { grad_checkpointing, ..self }
+    }
+
     /// The software that does it.
     pub(super) fn software(&self) -> Software {
         self.software
@@ -109,6 +124,8 @@ impl Class {
             OperatorKind::LayerNorm
             | OperatorKind::Gelu
             | OperatorKind::Residual
+            | OperatorKind::Rotary
+            | OperatorKind::Cast
             | OperatorKind::Embedding
             | OperatorKind::CrossEntropy => Self::ElementWise,
         }
@@ -149,6 +166,8 @@ pub(super) struct Rates {
     pub(super) softmax: f64,
     pub(super) traffic: f64,
     pub(super) launch: f64,
+    /// Whether no product has rows that tensor cores are slow on.
+    pub(super) pads: bool,
 }
 
 pub(super) fn rates(values: &[f64], layout: &Layout, figures: &DeviceFigures, software: Software) -> Rates {
@@ -176,13 +195,31 @@ pub(super) fn rates(values: &[f64], layout: &Layout, figures: &DeviceFigures, so
         product,
         size: values[at::SIZE].exp(),
         attention: product * (values[at::ATTENTION] + of_attention).exp(),
-        fused: product * (values[at::FUSED] + of_attention).exp(),
+        fused: product * (values[at::FUSED] + of_attention).exp() / fused_products(figures.dtype),
         bandwidth: figures.bandwidth * values[at::MEMORY].exp(),
         ridge: figures.peak / figures.bandwidth,
-        softmax: values[at::SOFTMAX].exp(),
+        // What stock PyTorch moves is counted, softmax with the rest.
+        softmax: values[if software.class == SoftwareClass::Eager { at::TRAFFIC } else { at::SOFTMAX }].exp(),
         traffic: values[at::TRAFFIC + class].exp(),
         launch: values[at::LAUNCH + class].exp(),
+        pads: software.class != SoftwareClass::Eager || figures.dtype == DType::F32,
     }
+}
+
+/// Products that fused attention takes for each: FlashAttention has 16 bits alone, and what PyTorch runs in its place in f32 and TF32
+/// makes each of three in TF32 (CUTLASS, `OpMultiplyAddFastF32`). Those of f32 are counted at the rate outside tensor cores.
+fn fused_products(dtype: DType) -> f64 {
+    if dtype == DType::Tf32 { 3.0 } else { 1.0 }
+}
+
+/// How much longer a product takes on tensor cores whose rows do not begin at multiples of 16 bytes (NVIDIA, "Matrix multiplication
+/// background user's guide"). Padding GPT-2's vocabulary from 50257 to 50304 made the whole step of nanoGPT a quarter faster, and its
+/// last product is about a quarter of it. Compilers and programs made for speed pad by themselves.
+const UNALIGNED: f64 = 2.0;
+
+/// Whether rows of a product of numbers of `width` bytes begin at multiples of 16 bytes.
+fn is_aligned(operator: &Operator, width: f64) -> bool {
+    [operator.n, operator.k].iter().all(|side| side.saturating_mul(width as u64).is_multiple_of(16))
 }
 
 /// Seconds of one run of a product with a weight: the lower its FLOPs per byte, the lower its efficiency.
@@ -190,7 +227,8 @@ pub(super) fn product_s(operator: &Operator, width: f64, rates: &Rates) -> f64 {
     let flop = 2.0 * operator.products as f64 * operator.m as f64 * operator.n as f64 * operator.k as f64;
     let bytes = operator.elements as f64 * width;
     let efficiency = 1.0 / (1.0 + rates.size * rates.ridge * bytes / flop.max(1.0));
-    (flop / (rates.product * efficiency)).max(bytes / rates.bandwidth)
+    let padding = if rates.pads || is_aligned(operator, width) { 1.0 } else { UNALIGNED };
+    (padding * flop / (rates.product * efficiency)).max(bytes / rates.bandwidth)
 }
 
 /// Seconds of one run forward, and forward and backward; numbers have `width` bytes in products and `between` them another.
@@ -211,46 +249,98 @@ fn run_s(operator: &Operator, (width, between): (f64, f64), rates: &Rates) -> (f
             let forward = (flop / rates.fused).max(bytes / rates.bandwidth);
             (forward, (1.0 + FUSED_BACKWARD) * forward)
         }
-        OperatorKind::Softmax => {
-            let forward = operator.elements as f64 * between * rates.softmax / rates.bandwidth;
-            (forward, 3.0 * forward)
-        }
+        OperatorKind::Softmax => between_s(operator, between * rates.softmax / rates.bandwidth),
         OperatorKind::LayerNorm
         | OperatorKind::Gelu
         | OperatorKind::Residual
+        | OperatorKind::Rotary
+        | OperatorKind::Cast
         | OperatorKind::Embedding
-        | OperatorKind::CrossEntropy => {
-            let forward = operator.elements as f64 * between * rates.traffic / rates.bandwidth;
-            (forward, 3.0 * forward)
-        }
+        | OperatorKind::CrossEntropy => between_s(operator, between * rates.traffic / rates.bandwidth),
     }
 }
 
-/// Kernels of a train step for each that runs forward: one more for each of its two gradients.
-pub(super) const KERNELS: f64 = 3.0;
+/// Seconds of one run forward, and forward and backward, of what only reads and writes, at so many seconds a number.
+pub(super) fn between_s(operator: &Operator, seconds: f64) -> (f64, f64) {
+    (operator.elements as f64 * seconds, operator.train_elements() as f64 * seconds)
+}
 
 /// Seconds of `work` on a device, by the constants `values`.
 pub(super) fn step_time(values: &[f64], layout: &Layout, figures: &DeviceFigures, work: &Work) -> StepTime {
     let rates = rates(values, layout, figures, work.software);
     let width = work.dtype.bytes() as f64;
-    // Under automatic casting, stock frameworks keep norms, softmax and losses in f32 (PyTorch, torch.amp).
-    let between = if work.software.class == SoftwareClass::Eager { width.max(4.0) } else { width };
+    let between = width_between(work.software, width);
     let mut by_class = [0.0; 6];
     for operator in &work.operators {
         let count = operator.count as f64;
+        by_class[Class::Launch as usize] += operator.kernels as f64 * count * rates.launch;
         let own = if operator.kind == OperatorKind::Softmax { work.softmax } else { 1.0 };
         let (forward, train) = run_s(operator, (width, between * own), &rates);
         let seconds = if work.grad_checkpointing { train + forward } else { train };
         by_class[Class::of(operator.kind) as usize] += count * seconds;
-        by_class[Class::Launch as usize] += KERNELS * count * rates.launch;
     }
-    let modern = if work.software.attention == AttentionUse::Fused { values[at::MODERN] } else { 0.0 };
+    let is_modern = work.software.attention == AttentionUse::Fused || work.is_decoder;
+    let modern = if is_modern { values[at::MODERN] } else { 0.0 };
+    let whole = (values[at::PASS + work.software.class as usize] + modern).exp();
+    let queued = std::mem::take(&mut by_class[Class::Launch as usize]);
+    by_class.iter_mut().for_each(|s| *s *= whole);
     // The program queues kernels while the device computes those before, so that only what it is too slow for adds: between the
     // longer of both and their sum.
-    let (queued, computed) =
-        (by_class[Class::Launch as usize], by_class.iter().sum::<f64>() - by_class[Class::Launch as usize]);
+    let computed: f64 = by_class.iter().sum();
     by_class[Class::Launch as usize] = (computed.powi(3) + queued.powi(3)).cbrt() - computed;
-    let whole = (values[at::PASS + work.software.class as usize] + modern).exp();
-    by_class.iter_mut().for_each(|s| *s *= whole);
     StepTime { by_class, optimizer: ADAMW_BYTES * work.n_params / rates.bandwidth }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::{Catalog, Device};
+    use crate::estimate::steps::model::Efficiency;
+    use crate::record::Workload;
+
+    fn seconds(class: SoftwareClass, dtype: DType, change: impl Fn(&mut Config)) -> StepTime {
+        let catalog = Catalog::default();
+        let workload: Workload = catalog.load("gpt2").expect("in the catalog");
+        let device: Device = catalog.load("h100-sxm5-80gb").expect("in the catalog");
+        let mut config = workload.model;
+        change(&mut config);
+        let software = Software { class, attention: AttentionUse::Fused };
+        let shape = StepShape { batch_size: 16, seq_len: 1024, masked_per_seq: 1024 };
+        let figures = DeviceFigures::of(&device, dtype).expect("it has the figures");
+        Efficiency::embedded().step(&figures, &Work::new(&config, Arch::Dense, shape, dtype, software))
+    }
+
+    #[test]
+    fn stock_software_pays_for_a_vocabulary_that_is_no_multiple_of_eight() {
+        let gain = |class, dtype| {
+            let of = |words| seconds(class, dtype, |config| config.vocab_size = words).by_class[Class::Gemm as usize];
+            of(50_257) / of(50_304)
+        };
+        // 38.6 of 124 million weights are the head's.
+        let twice = gain(SoftwareClass::Eager, DType::Bf16);
+        assert!((1.25..1.4).contains(&twice), "{twice}");
+        assert!((gain(SoftwareClass::Eager, DType::F32) - 1.0).abs() < 0.01);
+        assert!((gain(SoftwareClass::Compiled, DType::Bf16) - 1.0).abs() < 0.01);
+    }
+
+    #[test]
+    fn operations_one_by_one_take_longer_than_kernels_that_join_them() {
+        let gelu = |activation: &str| {
+            let time = seconds(SoftwareClass::Eager, DType::Bf16, |config| {
+                config.details.activation = Some(activation.to_owned());
+            });
+            time.by_class[Class::ElementWise as usize]
+        };
+        // GPT-2's activation as transformers has it: 182 bytes a number in place of 10, of 973 and 285 of a layer's width.
+        let ratio = gelu("gelu_new") / gelu("gelu_pytorch_tanh");
+        assert!((1.7..2.6).contains(&ratio), "{ratio}");
+    }
+
+    #[test]
+    fn fused_attention_in_tf32_makes_three_products_of_each() {
+        let of = |dtype| seconds(SoftwareClass::Eager, dtype, |_| ()).by_class[Class::Attention as usize];
+        let ratio = of(DType::Tf32) / of(DType::Bf16);
+        // Half of the peak, and three products.
+        assert!((4.5..8.0).contains(&ratio), "{ratio}");
+    }
 }

@@ -1,9 +1,9 @@
 //! The products with weights: linears of layers, of experts, and heads.
 
-use super::extra::Place;
 use super::operator::{Operator, OperatorKind, StepShape};
-use super::shape::{Heads, Latent};
-use super::{Arch, Config, Order};
+use crate::model::extra::Place;
+use crate::model::shape::{Heads, Latent};
+use crate::model::{Arch, Config, Order};
 
 /// A linear of `count` runs over `rows`, or the two skinny products that LRT has instead.
 fn linear(
@@ -88,7 +88,7 @@ pub(super) fn feed_forward(config: &Config, arch: Arch, tokens: usize) -> Vec<Op
 /// Linears that no field stands for: those before and in the layers see all tokens, those after them the ones with a loss, or one of
 /// each sequence.
 pub(super) fn others(config: &Config, shape: StepShape) -> Vec<Operator> {
-    let of = |extra: &super::extra::Extra| {
+    let of = |extra: &crate::model::extra::Extra| {
         let rows = match extra.place {
             Place::Embedding | Place::Layer => shape.seq_len,
             Place::Head => shape.masked_per_seq,
@@ -120,6 +120,6 @@ pub(super) fn heads(config: &Config, shape: StepShape) -> Vec<Operator> {
         list.push(Operator::gemm("masked-LM transform", 1, masked, width, d));
     }
     list.push(Operator::gemm("LM decoder", 1, masked, vocab, width));
-    list.push(Operator::element_wise(OperatorKind::CrossEntropy, "cross-entropy", 1, (masked, vocab), 3));
+    list.push(Operator::element_wise(OperatorKind::CrossEntropy, "cross-entropy", 1, (masked, vocab), (3, 3)));
     list
 }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::units::{DType, States};
+
 /// What an operator does, and so what bounds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -24,6 +26,10 @@ pub enum OperatorKind {
     Gelu,
     /// Dropout and the residual sum.
     Residual,
+    /// Turning queries and keys by their positions, and norms of them, where a kernel of its own does it.
+    Rotary,
+    /// Copies in another number format, and sums of gradients.
+    Cast,
     /// Gathering rows of the embeddings.
     Embedding,
     /// Softmax and loss over the vocabulary.
@@ -48,6 +54,32 @@ pub enum AttentionKernel {
     Composed,
     /// One kernel (Dao et al. 2022): scores stay on the chip, and a causal mask halves the work.
     Fused,
+}
+
+/// The number formats of stock `PyTorch`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Formats {
+    /// That of products.
+    pub dtype: DType,
+    /// Those of weights and moments.
+    pub states: States,
+}
+
+impl From<DType> for Formats {
+    /// Weights and moments in f32.
+    fn from(dtype: DType) -> Self {
+        Self { dtype, states: States::default() }
+    }
+}
+
+/// How a step is cut into kernels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Execution {
+    /// How attention is computed.
+    pub attention: AttentionKernel,
+    /// Whether what lies between products is computed as stock `PyTorch` does, one operation after the other, and in which formats.
+    /// Otherwise each norm, activation and residual sum is a kernel.
+    pub one_by_one: Option<Formats>,
 }
 
 /// The input of one step on one device.
@@ -78,8 +110,12 @@ pub struct Operator {
     pub k: u64,
     /// How often it runs in a step.
     pub count: u64,
-    /// Elements read and written in one run.
+    /// Elements read and written in one run forward; of stock `PyTorch` between products, in numbers of f32.
     pub elements: u64,
+    /// The same of the backward pass.
+    pub gradient_elements: u64,
+    /// Kernels of one run forward and backward.
+    pub kernels: u64,
     /// Whether its weight is not trained, so that only the gradient of its input is computed.
     pub frozen: bool,
 }
@@ -93,11 +129,10 @@ impl Operator {
             .fold(2, |flop: u128, x| flop.saturating_mul(u128::from(*x)))
     }
 
-    /// Elements that one run reads and writes in forward and backward: the gradient of an element-wise operator
-    /// reads two tensors where the operator reads one.
+    /// Elements that one run reads and writes in forward and backward.
     #[must_use]
     pub fn train_elements(&self) -> u64 {
-        self.elements.saturating_mul(3)
+        self.elements.saturating_add(self.gradient_elements)
     }
 
     /// The two products of the gradient of `C = A B`: `dA = dC B'` and `dB = A' dC`; of a frozen `B` the first alone.
@@ -114,7 +149,9 @@ impl Operator {
         self.flop().saturating_mul(if self.frozen { 2 } else { 3 })
     }
 
-    pub(super) fn gemm(name: &'static str, count: u64, m: usize, n: usize, k: usize) -> Self {
+    /// One product of `m x k` with `k x n`, run `count` times.
+    #[must_use]
+    pub fn gemm(name: &'static str, count: u64, m: usize, n: usize, k: usize) -> Self {
         Self::batched(name, OperatorKind::Gemm, count, 1, (m, n, k))
     }
 
@@ -126,28 +163,13 @@ impl Operator {
         (m, n, k): (usize, usize, usize),
     ) -> Self {
         let (products, m, n, k) = (products as u64, m as u64, n as u64, k as u64);
-        Self {
-            name,
-            kind,
-            products,
-            m,
-            n,
-            k,
-            count,
-            elements: products
-                .saturating_mul(m.saturating_mul(k).saturating_add(k * n).saturating_add(m.saturating_mul(n))),
-            frozen: false,
-        }
+        let elements =
+            products.saturating_mul(m.saturating_mul(k).saturating_add(k * n).saturating_add(m.saturating_mul(n)));
+        Self { products, k, ..Self::of_elements(kind, name, count, (m, n), elements) }
     }
 
-    pub(super) fn element_wise(
-        kind: OperatorKind,
-        name: &'static str,
-        count: u64,
-        size: (usize, usize),
-        passes: u64,
-    ) -> Self {
-        let (m, n) = (size.0 as u64, size.1 as u64);
+    /// An operator whose gradient reads two tensors where it reads one.
+    fn of_elements(kind: OperatorKind, name: &'static str, count: u64, (m, n): (u64, u64), elements: u64) -> Self {
         Self {
             name,
             kind,
@@ -156,8 +178,24 @@ impl Operator {
             n,
             k: 0,
             count,
-            elements: m.saturating_mul(n).saturating_mul(passes),
+            elements,
+            gradient_elements: elements.saturating_mul(2),
+            kernels: 3,
             frozen: false,
         }
+    }
+
+    /// An operator that reads and writes so many numbers for each of `size` forward and backward.
+    pub(super) fn element_wise(
+        kind: OperatorKind,
+        name: &'static str,
+        count: u64,
+        size: (usize, usize),
+        (forward, backward): (u64, u64),
+    ) -> Self {
+        let (m, n) = (size.0 as u64, size.1 as u64);
+        let numbers = |passes: u64| m.saturating_mul(n).saturating_mul(passes);
+        let operator = Self::of_elements(kind, name, count, (m, n), numbers(forward));
+        Self { gradient_elements: numbers(backward), ..operator }
     }
 }

@@ -1,8 +1,11 @@
 //! The products of attention: queries with keys, scores with values.
 
 use super::operator::{AttentionKernel, Operator, OperatorKind, StepShape};
-use super::shape::{PositionScores, Window};
-use super::{Arch, Config, Family, Order, Share};
+use crate::model::shape::{PositionScores, Window};
+use crate::model::{Arch, Config, Family, Order, Share};
+
+/// The softmax over scores that are written.
+pub(super) const SOFTMAX: &str = "softmax and dropout";
 
 /// Scores, softmax and values, and before them what a Linformer does to keys and values. A causal model needs half of the
 /// products (Narayanan et al. 2021, appendix), and one with a window those of its band; kernels that write their scores compute
@@ -60,7 +63,7 @@ fn products(
     vec![
         product("attention scores", (seq_len, seen, d_score)),
         product("attention values", (seq_len, d_value, seen)),
-        Operator::element_wise(OperatorKind::Softmax, "softmax and dropout", count, (heads * seq_len, columns), 4),
+        Operator::element_wise(OperatorKind::Softmax, SOFTMAX, count, (heads * seq_len, columns), (4, 8)),
     ]
 }
 
@@ -82,7 +85,7 @@ fn position_scores(config: &Config, shape: StepShape, positions: PositionScores)
             heads,
             (shape.seq_len, rows, config.d_head()),
         ),
-        Operator::element_wise(OperatorKind::Softmax, "choice of scores of positions", count, gathered, 3),
+        Operator::element_wise(OperatorKind::Softmax, "choice of scores of positions", count, gathered, (3, 6)),
     ]
 }
 

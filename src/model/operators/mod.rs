@@ -3,49 +3,40 @@
 //! FLOPs are counted from the products alone, a multiply-add as two (PaLM appendix B; Korthikanti et al.
 //! 2022 §A); element-wise work counts as traffic. Backward is twice forward.
 
-use super::attention::attention;
-use super::blocks::{feed_forward, heads, others, projections};
-use super::operator::{AttentionKernel, Operator, OperatorKind, StepShape};
+mod attention;
+mod blocks;
+mod one_by_one;
+mod operator;
+
+use self::attention::attention;
+use self::blocks::{feed_forward, heads, others, projections};
+pub use self::operator::{AttentionKernel, Execution, Formats, Operator, OperatorKind, StepShape};
 use super::params::lora_pairs;
-use super::shape::QkNorm;
+use super::shape::{Bias, Positions};
 use super::{Arch, Config, LoraTargets};
 
 /// The operators of one forward pass of pre-training, embeddings to losses, as they are counted.
 #[must_use]
 pub fn forward_operators(config: &Config, arch: Arch, shape: StepShape) -> Vec<Operator> {
-    operators(config, arch, shape, AttentionKernel::Counted)
+    operators(config, arch, shape, Execution { attention: AttentionKernel::Counted, one_by_one: None })
 }
 
-/// The operators of one forward pass as they are run with this kind of attention.
+/// The operators of one forward pass as they are run.
 #[must_use]
-pub fn operators(config: &Config, arch: Arch, shape: StepShape, kernel: AttentionKernel) -> Vec<Operator> {
-    let layers = config.n_layers as u64;
-    let d = config.d_model;
-    // Layers that share their weights run their norms each.
-    let first = u64::from(config.details.first_norm == Some(false));
-    let norms = (config.norms_per_layer() as u64 * layers).saturating_sub(first);
+pub fn operators(config: &Config, arch: Arch, shape: StepShape, execution: Execution) -> Vec<Operator> {
+    let Execution { attention: kernel, one_by_one } = execution;
     let tokens = shape.batch_size * shape.seq_len;
-    let mut list = vec![
-        Operator::element_wise(OperatorKind::Embedding, "embeddings", 1, (tokens, d), 5),
-        Operator::element_wise(OperatorKind::LayerNorm, "layer norm", norms + 1, (tokens, d), 3),
-        Operator::element_wise(OperatorKind::Residual, "dropout and residual", 2 * layers, (tokens, d), 4),
-    ];
-    list.extend(activations(config, tokens));
-    if config.details.qk_norm.is_some_and(|of| matches!(of, QkNorm::Head | QkNorm::Width)) {
-        let width = (config.n_heads + config.n_kv_heads()) * config.d_head();
-        list.push(Operator::element_wise(
-            OperatorKind::LayerNorm,
-            "norm of queries and keys",
-            layers,
-            (tokens, width),
-            3,
-        ));
-    }
-    list.extend(projections(config, arch, shape));
+    let mut list = projections(config, arch, shape);
     list.extend(feed_forward(config, arch, tokens));
     list.extend(others(config, shape));
     list.extend(attention(config, arch, shape, kernel));
     list.extend(heads(config, shape));
+    if let Some(formats) = one_by_one {
+        list.retain(|operator| operator.kind != OperatorKind::CrossEntropy && operator.name != attention::SOFTMAX);
+        list.extend(one_by_one::between_products(config, arch, shape, (kernel, formats)));
+    } else {
+        list.splice(0..0, between_products(config, tokens, kernel));
+    }
     if let Arch::Lora { rank, targets, .. } = arch {
         for operator in &mut list {
             operator.frozen = is_weighed(operator.kind);
@@ -53,6 +44,44 @@ pub fn operators(config: &Config, arch: Arch, shape: StepShape, kernel: Attentio
         list.extend(adapters(config, rank, targets, tokens));
     }
     list.retain(|operator| operator.m > 0 && operator.count > 0);
+    list
+}
+
+/// What lies between products in layers and before them where each chain of operations is one kernel each way, in numbers read and
+/// written forward and backward: a norm reads and writes, and its gradient reads its input too; a block is added to the residual stream,
+/// and its gradient to that of the stream; the gradient of a bias is a sum over all tokens; queries, keys, values and what comes of them
+/// are put in order for kernels that compute scores apart.
+fn between_products(config: &Config, tokens: usize, kernel: AttentionKernel) -> Vec<Operator> {
+    let layers = config.n_layers as u64;
+    let d = config.d_model;
+    // Layers that share their weights run their norms each.
+    let first = u64::from(config.details.first_norm == Some(false));
+    let norms = (config.norms_per_layer() as u64 * layers).saturating_sub(first);
+    let heads = (config.n_heads + config.n_kv_heads()) * config.d_head();
+    let values = config.n_kv_heads() * config.d_value();
+    let of = |kind, name, count, width, passes| Operator::element_wise(kind, name, count, (tokens, width), passes);
+    // A mask of dropout has a byte a number, written and read.
+    let of_block = if config.has_dropout() { (4, 5) } else { (3, 3) };
+    let mut list = vec![
+        of(OperatorKind::Embedding, "embeddings", 1, d, (3, 2)),
+        of(OperatorKind::LayerNorm, "norms", norms + 1, d, (2, 3)),
+        of(OperatorKind::Residual, "dropout and residual", 2 * layers, d, of_block),
+    ];
+    for (bias, width) in [(Bias::Qkv, heads + values), (Bias::Output, d), (Bias::Mlp, config.d_ff + d)] {
+        if config.has_bias(bias) {
+            list.push(of(OperatorKind::Residual, "gradients of biases", layers, width, (0, 1)));
+        }
+    }
+    list.extend(activations(config, tokens));
+    if config.details.qk_norm.is_some() {
+        list.push(of(OperatorKind::Rotary, "norm of queries and keys", layers, heads, (2, 3)));
+    }
+    if config.positions() == Positions::Rotary {
+        list.push(of(OperatorKind::Rotary, "rotary positions", layers, heads, (2, 2)));
+    }
+    if kernel == AttentionKernel::Composed {
+        list.push(of(OperatorKind::Rotary, "order of heads", layers, heads + 2 * values, (2, 2)));
+    }
     list
 }
 
@@ -75,7 +104,7 @@ fn adapters(config: &Config, rank: usize, targets: LoraTargets, tokens: usize) -
 
 /// The activation functions of the feed-forward blocks, dense and of experts.
 fn activations(config: &Config, tokens: usize) -> Vec<Operator> {
-    let passes = 2 + u64::from(config.gated_mlp);
+    let passes = if config.gated_mlp { (3, 5) } else { (2, 3) };
     let of = |name, layers: usize, size| Operator::element_wise(OperatorKind::Gelu, name, layers as u64, size, passes);
     let Some((sparse, experts)) = config.sparse() else {
         return vec![of("gelu", config.n_layers, (tokens, config.d_ff))];
@@ -99,6 +128,10 @@ mod tests {
     use super::*;
     use crate::model::config::tests::bert_base;
     use crate::model::{Details, Experts, Family, Latent, Window};
+
+    fn with(attention: AttentionKernel) -> Execution {
+        Execution { attention, one_by_one: None }
+    }
 
     /// Train FLOPs per token of BERT-base, in millions.
     fn mflop_per_token(spec: &str, seq_len: usize, masked_per_seq: usize) -> f64 {
@@ -187,15 +220,18 @@ mod tests {
         let decoder = Config { family: Family::Decoder, gated_mlp: true, ..encoder.clone() };
         let shape = StepShape { batch_size: 2, seq_len: 3, masked_per_seq: 1 };
         let of = |config: &Config, arch: &str, kernel| {
-            listed(&operators(config, arch.parse().expect("valid"), shape, kernel))
+            listed(&operators(config, arch.parse().expect("valid"), shape, with(kernel)))
         };
         let dense = listed(&forward_operators(&encoder, Arch::Dense, shape));
         assert_eq!(
             dense,
             [
-                "embeddings: 1 of 1 x 6 x 4 x 0, 120",
-                "layer norm: 5 of 1 x 6 x 4 x 0, 72",
+                "embeddings: 1 of 1 x 6 x 4 x 0, 72",
+                "norms: 5 of 1 x 6 x 4 x 0, 48",
                 "dropout and residual: 4 of 1 x 6 x 4 x 0, 96",
+                "gradients of biases: 2 of 1 x 6 x 12 x 0, 0",
+                "gradients of biases: 2 of 1 x 6 x 4 x 0, 0",
+                "gradients of biases: 2 of 1 x 6 x 10 x 0, 0",
                 "gelu: 2 of 1 x 6 x 6 x 0, 72",
                 "query, output: 4 of 1 x 6 x 4 x 4, 64",
                 "key, value: 4 of 1 x 6 x 4 x 4, 64",
@@ -267,9 +303,13 @@ mod tests {
         }
         // Nothing is masked: what is fine-tuned has no losses over the vocabulary.
         let tuned = forward_operators(&encoder, Arch::Dense, StepShape { masked_per_seq: 0, ..shape });
-        assert_eq!(listed(&tuned), dense[..13]);
+        assert_eq!(listed(&tuned), dense[..16]);
         let gpt = of(&decoder, "dense", AttentionKernel::Counted);
-        assert!(gpt[11].starts_with("LM decoder"), "{gpt:#?}");
+        assert!(gpt[14].starts_with("LM decoder"), "{gpt:#?}");
+        // Backward: the gradients of norms read and write 3 x 24 numbers each, those of blocks with dropout 5 x 24, biases 6 rows.
+        let back: Vec<u64> =
+            forward_operators(&encoder, Arch::Dense, shape)[1..6].iter().map(|o| o.gradient_elements).collect();
+        assert_eq!(back, [72, 120, 72, 24, 60]);
     }
 
     /// Two tiny layers as those of Llama: 2 heads of 3 that one head of keys serves, experts in one layer, an untied head.
@@ -306,7 +346,7 @@ mod tests {
     #[test]
     fn grouped_heads_and_experts_have_the_operators_listed_by_hand() {
         let shape = StepShape { batch_size: 1, seq_len: 8, masked_per_seq: 8 };
-        let found = listed(&operators(&tiny_llama(), Arch::Dense, shape, AttentionKernel::Fused));
+        let found = listed(&operators(&tiny_llama(), Arch::Dense, shape, with(AttentionKernel::Fused)));
         for line in [
             "gelu: 1 of 1 x 8 x 6 x 0, 144",
             "gelu of experts: 1 of 1 x 16 x 3 x 0, 144",
@@ -343,7 +383,7 @@ mod tests {
         model.details.sliding_window = Some(Window { length: 2, layers: 1, global_every: None });
         let shape = StepShape { batch_size: 1, seq_len: 8, masked_per_seq: 8 };
         let of = |kernel| {
-            let list = listed(&operators(&model, Arch::Dense, shape, kernel));
+            let list = listed(&operators(&model, Arch::Dense, shape, with(kernel)));
             list.into_iter().filter(|l| l.starts_with("attention scores")).collect::<Vec<_>>()
         };
         // 2 x 8 less half of 2 x 2, over 8: 1.75.
@@ -364,7 +404,7 @@ mod tests {
             ..Details::default()
         };
         let shape = StepShape { batch_size: 1, seq_len: 8, masked_per_seq: 8 };
-        let found = listed(&operators(&model, Arch::Dense, shape, AttentionKernel::Composed));
+        let found = listed(&operators(&model, Arch::Dense, shape, with(AttentionKernel::Composed)));
         for line in [
             "latent of queries: 2 of 1 x 8 x 3 x 4, 68",
             "query: 2 of 1 x 8 x 12 x 3, 156",
