@@ -243,6 +243,15 @@ fn a_machine_without_the_memory_is_named_and_does_not_win() {
 }
 
 #[test]
+fn a_file_of_a_workload_is_taken_where_its_name_is() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/llama_12x768.yaml");
+    let first = |line: String| answer(&line, 100).lines().next().map(str::to_owned);
+    let named = first(format!("estimate {file} --hardware h100-sxm5 --arch dense"));
+    assert_eq!(named, first(format!("estimate --workload {file} --hardware h100-sxm5 --arch dense")));
+    assert!(named.unwrap().starts_with("llama-12x768 (dense) on 1 x h100-sxm5-80gb"));
+}
+
+#[test]
 fn an_equal_loss_stands_beside_an_equal_number_of_steps() {
     let text = answer("estimate --hardware h100-sxm5 --quality published", 200);
     let row = text.lines().find(|line| line.starts_with("LRT r=256")).unwrap();

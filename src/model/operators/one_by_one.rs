@@ -75,7 +75,7 @@ pub(super) fn between_products(
     shape: StepShape,
     (attention, formats): (AttentionKernel, Formats),
 ) -> Vec<Operator> {
-    let width = formats.dtype.bytes() as u64;
+    let width = formats.dtype.bytes();
     let casts = width == 2 && !formats.states.is_half(2);
     let stock = Stock { config, arch, shape, width, casts };
     let layers = config.n_layers as u64;

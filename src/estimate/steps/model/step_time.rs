@@ -219,7 +219,7 @@ const UNALIGNED: f64 = 2.0;
 
 /// Whether rows of a product of numbers of `width` bytes begin at multiples of 16 bytes.
 fn is_aligned(operator: &Operator, width: f64) -> bool {
-    [operator.n, operator.k].iter().all(|side| side.saturating_mul(width as u64).is_multiple_of(16))
+    [operator.n, operator.k].iter().all(|side| (*side as f64 * width / 16.0).fract() == 0.0)
 }
 
 /// Seconds of one run of a product with a weight: the lower its FLOPs per byte, the lower its efficiency.
