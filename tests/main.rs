@@ -25,6 +25,7 @@ mod large_runs;
 #[cfg(late_binding)]
 mod late_binding;
 mod layouts;
+mod lora_runs;
 mod memory;
 mod modern_bert;
 mod nn;

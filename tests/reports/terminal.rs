@@ -38,8 +38,8 @@ fn the_comparison_of_a_campaign() {
     first: its lead is larger than the uncertainty; tie: the first two cannot be told apart
     LRT r=256 takes less time than Linformer k=128 up to 512 tokens, by ever less
     LRT r=256 takes less energy than Linformer k=128 up to 512 tokens, by ever less
-    by the model, on NVIDIA A100 SXM4 80 GB: LRT r=256 takes less time than dense up to 16384 tokens, by ever less; Linformer k=128 takes less time than dense at all lengths from 256 to 16384 tokens; LRT r=256 takes less time up to about 530 tokens [170, 1300], Linformer k=128 above
-    by the model, on NVIDIA H100 SXM5 80 GB: LRT r=256 takes less time than dense up to 16384 tokens, by ever less; Linformer k=128 takes less time than dense at all lengths from 256 to 16384 tokens; LRT r=256 takes less time up to about 320 tokens [shorter, 1000], Linformer k=128 above
+    by the model, on NVIDIA A100 SXM4 80 GB: LRT r=256 takes less time than dense up to 16384 tokens, by ever less; Linformer k=128 takes less time than dense at all lengths from 256 to 16384 tokens; LRT r=256 takes less time up to about 520 tokens [170, 1300], Linformer k=128 above
+    by the model, on NVIDIA H100 SXM5 80 GB: LRT r=256 takes less time than dense up to 16384 tokens, by ever less; Linformer k=128 takes less time than dense at all lengths from 256 to 16384 tokens; LRT r=256 takes less time up to about 310 tokens [shorter, 1000], Linformer k=128 above
     ");
 }
 
