@@ -123,7 +123,11 @@ fn the_plan_of_the_page_is_one_that_the_program_takes() {
         crate::docs::code(&page).into_iter().filter(|(l, _)| *l == Some("yaml")).map(|(_, line)| line).collect();
     let folder = folder(&lines.join("\n"));
     let scripts = ok(folder.path(), &["plan.yaml", "--slurm", "--dry-run"]);
-    assert!(scripts.matches("#!/bin/sh").count() >= 3, "{scripts}");
+    // A job for each kind of machine and time limit: two kinds, whose lengths need several limits.
+    let of = |key: &str| -> Vec<&str> { scripts.lines().filter(|line| line.starts_with(key)).collect() };
+    let jobs: Vec<_> = of("#SBATCH --job-name").into_iter().zip(of("#SBATCH --time")).collect();
+    let kinds: std::collections::BTreeSet<_> = jobs.iter().collect();
+    assert!(jobs.len() >= 3 && kinds.len() == jobs.len(), "{scripts}");
     assert!(scripts.contains("step times are modelled for NVIDIA A100"), "{scripts}");
 }
 

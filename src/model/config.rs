@@ -167,6 +167,17 @@ impl Config {
         self.details.biases.as_ref().map_or_else(usual, |biases| biases.contains(&of))
     }
 
+    /// Linears whose input is that of attention, and those whose input is that of a feed-forward block.
+    pub(super) fn linears_in(&self) -> (usize, usize) {
+        let of_qkv = if self.details.fused_qkv { 1 } else { 3 };
+        (of_qkv, if self.gated_mlp && !self.details.fused_gate { 2 } else { 1 })
+    }
+
+    /// Whether transformers computes its activation in separate operations: GELU's tanh form, under these names.
+    pub(super) fn has_composed_activation(&self) -> bool {
+        !self.gated_mlp && matches!(self.details.activation.as_deref(), Some("gelu_new" | "gelu_fast"))
+    }
+
     /// Width of the table of tokens.
     #[must_use]
     pub fn d_embedding(&self) -> usize {

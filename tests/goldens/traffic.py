@@ -36,10 +36,9 @@ STEPS = [
     *[(model, 8, 512, how) for model in ("bert-base", "roberta-base", "distilbert", "electra-base", "opt-125m")
       for how in ("bf16", "f32")],
     *[(model, 4, 1024, how) for model in (
-        "gpt2", "gpt-neo-125m", "pythia-410m", "bloom-560m", "falcon-1b", "phi-1.5", "tinyllama-1.1b", "llama-3.2-1b", "mistral-7b",
+        "gpt2", "pythia-410m", "falcon-1b", "phi-1.5", "tinyllama-1.1b", "llama-3.2-1b", "mistral-7b",
         "qwen2.5-0.5b", "qwen3-0.6b", "qwen3-8b", "gemma-2b", "gemma-3-1b", "phi-3-mini", "olmo-2-1b", "smollm3-3b", "stablelm-1.6b",
-        "modernbert-base") for how in ("bf16", "f32")
-      if model not in ("gpt-neo-125m", "bloom-560m")],
+        "modernbert-base") for how in ("bf16", "f32")],
     ("bert-base", 8, 512, "bf16+composed"), ("bert-base", 8, 512, "pure"), ("bert-base", 8, 128, "bf16"),
     *[(model, 4, 1024, "bf16+composed") for model in (
         "gpt2", "gpt-neo-125m", "pythia-410m", "bloom-560m", "llama-3.2-1b", "qwen3-0.6b", "gemma-2b")],

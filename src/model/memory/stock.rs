@@ -48,8 +48,8 @@ fn norm_bytes(held: &Held<'_>, input: u128) -> u128 {
 pub(super) fn layers(held: &Held<'_>) -> (u128, u128) {
     let (config, width, d) = (held.config, held.width, held.d());
     let mask = mask_bytes(config);
-    let of_qkv = if config.details.fused_qkv { 1 } else { 3 };
-    let of_block = if config.gated_mlp && !config.details.fused_gate { 2 } else { 1 };
+    let (of_qkv, of_block) = config.linears_in();
+    let (of_qkv, of_block) = (of_qkv as u128, of_block as u128);
     let (of_qkv, of_output, of_block) = match held.arch {
         Arch::Lora { targets: LoraTargets::QueryValue, .. } => (of_qkv.min(2), 0, 0),
         Arch::Lora { targets: LoraTargets::AllLinear, .. } if held.is_cast() => (of_qkv, 1, of_block),
@@ -85,7 +85,7 @@ fn activation_bytes(held: &Held<'_>) -> u128 {
     let unsaid = config.family == Family::Decoder && !held.saving.fused_attention && width == 2;
     let composed = 3 * if held.is_cast() { WIDE } else { width } + width;
     match config.details.activation.as_deref() {
-        Some("gelu_new" | "gelu_fast") => composed,
+        Some(_) if config.has_composed_activation() => composed,
         None if unsaid => composed,
         Some("relu") => 0,
         _ => width,

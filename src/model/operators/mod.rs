@@ -74,13 +74,13 @@ fn between_products(config: &Config, tokens: usize, kernel: AttentionKernel) -> 
     }
     list.extend(activations(config, tokens));
     if config.details.qk_norm.is_some() {
-        list.push(of(OperatorKind::Rotary, "norm of queries and keys", layers, heads, (2, 3)));
+        list.push(of(OperatorKind::BeforeAttention, "norm of queries and keys", layers, heads, (2, 3)));
     }
     if config.positions() == Positions::Rotary {
-        list.push(of(OperatorKind::Rotary, "rotary positions", layers, heads, (2, 2)));
+        list.push(of(OperatorKind::BeforeAttention, "rotary positions", layers, heads, (2, 2)));
     }
     if kernel == AttentionKernel::Composed {
-        list.push(of(OperatorKind::Rotary, "order of heads", layers, heads + 2 * values, (2, 2)));
+        list.push(of(OperatorKind::BeforeAttention, "order of heads", layers, heads + 2 * values, (2, 2)));
     }
     list
 }

@@ -85,7 +85,7 @@ pub(super) fn between_products(
         stock.of_tokens(OperatorKind::LayerNorm, "norms", layers, Stock::norms),
         stock.of_tokens(OperatorKind::Cast, "casts and sums of gradients", layers, Stock::casts_and_sums),
         stock.of_tokens(OperatorKind::Residual, "dropout, residual and biases", layers, Stock::residuals),
-        stock.of_tokens(OperatorKind::Rotary, "queries and keys", layers, Stock::queries_and_keys),
+        stock.of_tokens(OperatorKind::BeforeAttention, "queries and keys", layers, Stock::queries_and_keys),
         stock.of_tokens(OperatorKind::Gelu, "activation", layers, Stock::activation),
         stock.weights().operator(OperatorKind::Cast, "casts of weights", 1, size),
         stock.embeddings().operator(OperatorKind::Embedding, "embeddings", 1, size),
@@ -135,13 +135,6 @@ impl Stock<'_> {
         if self.casts && !self.is_frozen() { WIDE } else { self.width }
     }
 
-    /// Linears that queries, keys and values come from, and those into a feed-forward block.
-    fn linears_in(&self) -> (usize, usize) {
-        let details = &self.config.details;
-        let of_qkv = if details.fused_qkv { 1 } else { 3 };
-        (of_qkv, if self.config.gated_mlp && !details.fused_gate { 2 } else { 1 })
-    }
-
     fn queries_keys_values(&self) -> u128 {
         let keys = self.config.n_kv_heads() * (self.config.d_head() + self.config.d_value());
         (self.config.n_heads * self.config.d_head() + keys) as u128
@@ -176,7 +169,7 @@ impl Stock<'_> {
 
     /// Linears cast what norms give them; the gradients of what several linears take, or a block and the residual stream, are added up.
     fn casts_and_sums(&self, moved: &mut Moved) {
-        let (of_qkv, of_block) = self.linears_in();
+        let (of_qkv, of_block) = self.config.linears_in();
         if self.casts && self.residual() == WIDE {
             moved.add(of_qkv + of_block, self.d(), CAST);
         }
@@ -198,7 +191,7 @@ impl Stock<'_> {
         let of_bias = |operations| cost(0, width, operations);
         if !self.is_frozen() {
             if config.has_bias(Bias::Qkv) {
-                moved.add(1, self.queries_keys_values(), of_bias(self.linears_in().0 as u64));
+                moved.add(1, self.queries_keys_values(), of_bias(self.config.linears_in().0 as u64));
             }
             if config.has_bias(Bias::Output) {
                 moved.add(1, self.d(), of_bias(1));
@@ -246,11 +239,10 @@ impl Stock<'_> {
     /// operations, in f32 since powers are. A token that visits experts is copied to each and added up again.
     fn activation(&self, moved: &mut Moved) {
         let (config, width) = (self.config, self.width);
-        let is_composed = matches!(config.details.activation.as_deref(), Some("gelu_new" | "gelu_fast"));
         let inside = if self.casts { WIDE } else { width };
         let mut of = |visits: usize, d_ff: usize| {
             let d_ff = d_ff as u128;
-            if is_composed && !config.gated_mlp {
+            if config.has_composed_activation() {
                 moved.add(visits, d_ff, cost(18 * inside, 28 * inside, if self.casts { 23 } else { 19 }));
             } else if config.gated_mlp {
                 moved.add(visits, d_ff, cost(5 * width, 9 * width, 5));
@@ -298,7 +290,7 @@ impl Stock<'_> {
         let table = config.vocab_size as u128 * config.d_embedding() as u128;
         let inside = if self.casts { WIDE } else { self.width };
         if self.casts {
-            let (of_qkv, of_block) = self.linears_in();
+            let (of_qkv, of_block) = self.config.linears_in();
             let biases = [(Bias::Qkv, of_qkv), (Bias::Output, 1), (Bias::Mlp, 2)];
             let tensors = of_qkv
                 + of_block

@@ -26,8 +26,8 @@ pub enum OperatorKind {
     Gelu,
     /// Dropout and the residual sum.
     Residual,
-    /// Turning queries and keys by their positions, and norms of them, where a kernel of its own does it.
-    Rotary,
+    /// What queries, keys and values go through between their linears and attention: norms, rotary positions, the order of heads.
+    BeforeAttention,
     /// Copies in another number format, and sums of gradients.
     Cast,
     /// Gathering rows of the embeddings.

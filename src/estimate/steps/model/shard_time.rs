@@ -86,7 +86,7 @@ impl Efficiency {
                     time.scores += count * times.0;
                     times
                 }
-                OperatorKind::Gelu | OperatorKind::Rotary | OperatorKind::CrossEntropy => {
+                OperatorKind::Gelu | OperatorKind::BeforeAttention | OperatorKind::CrossEntropy => {
                     between_s(operator, tuning.shared * between * rates.traffic / rates.bandwidth)
                 }
                 OperatorKind::LayerNorm | OperatorKind::Residual | OperatorKind::Cast | OperatorKind::Embedding => {

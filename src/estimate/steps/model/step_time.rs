@@ -124,7 +124,7 @@ impl Class {
             OperatorKind::LayerNorm
             | OperatorKind::Gelu
             | OperatorKind::Residual
-            | OperatorKind::Rotary
+            | OperatorKind::BeforeAttention
             | OperatorKind::Cast
             | OperatorKind::Embedding
             | OperatorKind::CrossEntropy => Self::ElementWise,
@@ -253,7 +253,7 @@ fn run_s(operator: &Operator, (width, between): (f64, f64), rates: &Rates) -> (f
         OperatorKind::LayerNorm
         | OperatorKind::Gelu
         | OperatorKind::Residual
-        | OperatorKind::Rotary
+        | OperatorKind::BeforeAttention
         | OperatorKind::Cast
         | OperatorKind::Embedding
         | OperatorKind::CrossEntropy => between_s(operator, between * rates.traffic / rates.bandwidth),
