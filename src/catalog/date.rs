@@ -23,6 +23,23 @@ fn days_of(year: i64, month: i64) -> i64 {
     }
 }
 
+/// Year, month and day of a number of days since 1970-01-01; `None` outside 1900 to 2200.
+#[must_use]
+pub(super) fn date_of_day(number: i64) -> Option<(i64, i64, i64)> {
+    let within = |year: i64| Some(number - day_number(year, 1, 1)?);
+    let guess = 1970 + number.div_euclid(366);
+    let year = (guess..=guess + 2).rev().find(|year| within(*year).is_some_and(|days| days >= 0))?;
+    let mut left = within(year)?;
+    for month in 1..=12 {
+        let days = days_of(year, month);
+        if left < days {
+            return Some((year, month, left + 1));
+        }
+        left -= days;
+    }
+    None
+}
+
 /// Whether it is a Sunday.
 #[must_use]
 pub(super) fn is_sunday(day_number: i64) -> bool {
@@ -50,6 +67,11 @@ mod tests {
             [(2023, 2, 29), (1900, 2, 29), (2024, 2, 31), (2024, 13, 1), (2024, 0, 1), (2024, 4, 31), (2024, 1, 0)]
         {
             assert_eq!(day_number(year, month, day), None, "{year}-{month}-{day}");
+        }
+        for (year, month, day) in
+            [(1970, 1, 1), (2000, 2, 29), (2024, 12, 31), (2025, 1, 1), (1900, 3, 1), (2200, 12, 31)]
+        {
+            assert_eq!(day_number(year, month, day).and_then(date_of_day), Some((year, month, day)));
         }
         // 30 March 2025, when summer time began in Europe.
         assert!(day_number(2025, 3, 30).is_some_and(is_sunday));

@@ -63,6 +63,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let device_power = device.as_ref().filter(|_| no_energy).and_then(modelled_power);
     let of = (args.devices, 1.0);
     let conditions = spec.of_known_hours(device.as_ref(), of, device_power.is_some(), &context.catalog)?;
+    context.note_hours(&conditions);
     let request = FootprintRequest {
         hours: args.hours,
         devices: args.devices,

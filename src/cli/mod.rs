@@ -41,6 +41,7 @@ use std::process::ExitCode;
 use std::sync::LazyLock;
 
 use clap::{Parser, Subcommand};
+use greenformers::estimate::Conditions;
 
 /// What training a transformer will cost in time, money and CO2e, before it is trained, and what a low-rank
 /// (LRT) or Linformer variant would save.
@@ -128,6 +129,13 @@ impl Context {
     fn note(&self, text: impl std::fmt::Display) {
         if !self.quiet {
             say(text);
+        }
+    }
+
+    /// What a file of hours was taken for.
+    fn note_hours(&self, conditions: &Conditions) {
+        if let Some(hourly) = &conditions.hourly {
+            self.note_once(format_args!("`{}`: {}", hourly.name(), hourly.described()));
         }
     }
 

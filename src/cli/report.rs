@@ -77,6 +77,7 @@ fn of_forecast(args: &Args, path: &Path, context: &Context) -> Result<()> {
     };
     let hardware = Hardware::of_forecast(&forecast);
     let conditions = args.conditions.spec()?.on(&hardware, 1, &context.catalog)?;
+    context.note_hours(&conditions);
     let workload = workload_of_forecast(&forecast, context.catalog.load(DEFAULT_WORKLOAD)?)?;
     let estimates = estimate(&Request::of_forecast(&forecast, &workload, &conditions, args.seed))?;
     let (answer, files) = write_forecast(&forecast, &estimates[0], folder, args.png)?;

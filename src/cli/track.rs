@@ -120,6 +120,7 @@ pub(super) fn run_watched(args: &Args, context: &Context, watching: Option<Forec
     let share = cpu.as_ref().map_or(1.0, |d| hardware_share(d, &facts)).min(1.0);
     let spec = args.conditions.spec()?;
     let conditions = spec.of_known_hours(cpu.as_ref(), (1, share), false, &context.catalog)?;
+    context.note_hours(&conditions);
     let grid = spec.grid_if_named(&context.catalog)?;
     let seconds = |time: chrono::DateTime<chrono::Local>| time.timestamp_millis() as f64 / 1000.0;
     // Hours of another year say nothing of now, and that is better found out before days of work.

@@ -1,8 +1,10 @@
-//! The intensity of a grid hour by hour, from a CSV file or from what Electricity Maps' interface answers.
+//! The intensity of a grid hour by hour, from the files that publishers give: tables, generation by source, answers of interfaces.
 
 mod columns;
 mod error;
+mod generation;
 mod json;
+mod number;
 mod rows;
 mod table;
 mod time;
@@ -23,8 +25,7 @@ const MAX_BYTES: u64 = 16 << 20;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Hourly {
     name: String,
-    column: String,
-    basis: Option<IntensityBasis>,
+    read_as: ReadAs,
     first: String,
     /// Minutes from 1970 to the beginning of the first hour, UTC.
     first_minute: i64,
@@ -33,6 +34,18 @@ pub struct Hourly {
     g_per_kwh: Vec<f64>,
     /// Sums of the hours before each, so that the mean of any run is two of them.
     sums: Vec<f64>,
+}
+
+/// What a file was taken for.
+#[derive(Debug, Clone, PartialEq)]
+struct ReadAs {
+    /// Whose form it has.
+    form: &'static str,
+    /// Where the intensity stands in it, and in which unit, if that is not g/kWh.
+    column: String,
+    basis: Option<IntensityBasis>,
+    /// Whether it is that of the plants that would serve one more kilowatt-hour.
+    is_marginal: bool,
 }
 
 impl Hourly {
@@ -57,27 +70,13 @@ impl Hourly {
         rows::hours(file, table)
     }
 
-    fn new(
-        name: &str,
-        (column, basis): (String, Option<IntensityBasis>),
-        first: (String, i64),
-        g_per_kwh: Vec<f64>,
-    ) -> Self {
+    fn new(name: &str, read_as: ReadAs, first: (String, i64), g_per_kwh: Vec<f64>) -> Self {
         let mut sums = vec![0.0];
         sums.extend(g_per_kwh.iter().scan(0.0, |sum, g| {
             *sum += g;
             Some(*sum)
         }));
-        Self {
-            name: name.to_owned(),
-            column,
-            basis,
-            first: first.0,
-            first_minute: first.1,
-            zeros: None,
-            g_per_kwh,
-            sums,
-        }
+        Self { name: name.to_owned(), read_as, first: first.0, first_minute: first.1, zeros: None, g_per_kwh, sums }
     }
 
     /// The file.
@@ -86,16 +85,36 @@ impl Hourly {
         &self.name
     }
 
-    /// The column that the intensity was read from.
+    /// What the file was taken for: whose form it has, such as `an answer of Electricity Maps`.
+    #[must_use]
+    pub fn form(&self) -> &'static str {
+        self.read_as.form
+    }
+
+    /// What the intensity was read from: a column, with its unit if that is not g/kWh.
     #[must_use]
     pub fn column(&self) -> &str {
-        &self.column
+        &self.read_as.column
+    }
+
+    /// What the file was taken for, in words.
+    #[must_use]
+    pub fn described(&self) -> String {
+        let hours = if self.hours() == 1 { "hour" } else { "hours" };
+        let basis = self.basis().map_or_else(String::new, |basis| format!(", {basis}"));
+        format!("{} {hours} from {}, read as {}: {}{basis}", self.hours(), self.first(), self.form(), self.column())
     }
 
     /// What it counts.
     #[must_use]
     pub fn basis(&self) -> Option<IntensityBasis> {
-        self.basis
+        self.read_as.basis
+    }
+
+    /// Whether it is that of the plants that would serve one more kilowatt-hour, and not the mean of all.
+    #[must_use]
+    pub fn is_marginal(&self) -> bool {
+        self.read_as.is_marginal
     }
 
     /// How many rows have 0 g, and the time of the first, if one has.

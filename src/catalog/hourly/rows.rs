@@ -1,8 +1,7 @@
 //! From rows to hours.
 
 use super::time::{RowTime, clock_change, moment};
-use super::{Hourly, HourlyError, MAX_HOURS};
-use crate::catalog::intensity_basis::IntensityBasis;
+use super::{Hourly, HourlyError, MAX_HOURS, ReadAs};
 
 /// No grid emits more: pure lignite is below 1500.
 const MAX_G_PER_KWH: f64 = 1e5;
@@ -19,8 +18,7 @@ pub(super) struct Row {
 /// The rows of a file, and what they are.
 pub(super) struct Table {
     pub(super) rows: Vec<Row>,
-    pub(super) column: String,
-    pub(super) basis: Option<IntensityBasis>,
+    pub(super) read_as: ReadAs,
     /// Whether times without a zone are UTC, and are no local hours.
     pub(super) is_utc: bool,
 }
@@ -59,7 +57,7 @@ pub(super) fn hours(file: &str, table: Table) -> Result<Hourly, HourlyError> {
     let mut zeros = rows.iter().filter(|r| r.g == 0.0);
     let zeros = zeros.next().map(|first| (1 + zeros.count(), first.time.clone()));
     let start = (rows[0].time.clone(), moments[first].utc);
-    Ok(Hourly { zeros, ..Hourly::new(file, (table.column, table.basis), start, g_per_kwh) })
+    Ok(Hourly { zeros, ..Hourly::new(file, table.read_as, start, g_per_kwh) })
 }
 
 fn no_full_hour(time: &str) -> String {

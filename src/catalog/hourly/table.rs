@@ -1,7 +1,8 @@
 //! A table with a row each hour.
 
+use super::number::number;
 use super::rows::{Row, Table};
-use super::{HourlyError, MAX_HOURS, columns, short};
+use super::{HourlyError, MAX_HOURS, columns, generation, short};
 
 /// Rows of five minutes are the shortest.
 const MAX_ROWS: usize = MAX_HOURS * 12;
@@ -22,7 +23,21 @@ pub(super) fn read(file: &str, text: &str) -> Result<Table, HourlyError> {
     };
     let mut reader = csv::ReaderBuilder::new().delimiter(separator).trim(csv::Trim::All).from_reader(text.as_bytes());
     let header = reader.headers().map_err(csv)?.clone();
-    let columns = columns::find(file, &header.iter().collect::<Vec<_>>())?;
+    let header: Vec<&str> = header.iter().collect();
+    if let Some(kind) = generation::find(file, &header)? {
+        let mut mix = generation::Mix::default();
+        for row in reader.records() {
+            let row = row.map_err(csv)?;
+            let line = row.position().map_or(0, csv::Position::line);
+            mix.add(&kind, &row, separator != b',').map_err(|message| HourlyError::Value {
+                file: file.to_owned(),
+                line,
+                message,
+            })?;
+        }
+        return mix.table(file);
+    }
+    let columns = columns::find(file, &header)?;
     let mut rows = Vec::new();
     for row in reader.records() {
         let row = row.map_err(csv)?;
@@ -34,26 +49,10 @@ pub(super) fn read(file: &str, text: &str) -> Result<Table, HourlyError> {
             line,
             message,
         })?;
-        rows.push(Row { line, time: field(columns.time), g });
+        rows.push(Row { line, time: field(columns.time), g: g * columns.g_per_kwh });
         if rows.len() > MAX_ROWS {
             break;
         }
     }
-    Ok(Table { rows, column: columns.name, basis: columns.basis, is_utc: columns.is_utc })
-}
-
-fn number(text: &str, comma_is_decimal: bool) -> Result<f64, String> {
-    let with_point = text.replacen(',', ".", 1);
-    match text.parse() {
-        Ok(g) => Ok(g),
-        Err(_) if text.is_empty() => {
-            Err("the intensity is missing: expected gCO2e/kWh\nhint: fill the gap, or end the file before it"
-                .to_owned())
-        }
-        Err(_) if with_point.parse::<f64>().is_ok() && comma_is_decimal => Ok(with_point.parse().unwrap_or(f64::NAN)),
-        Err(_) if with_point.parse::<f64>().is_ok() => {
-            Err(format!("the intensity `{text}` has a decimal comma: expected `{with_point}`"))
-        }
-        Err(_) => Err(format!("the intensity `{text}` is no number: expected gCO2e/kWh")),
-    }
+    Ok(Table { rows, read_as: columns.read_as, is_utc: columns.is_utc })
 }

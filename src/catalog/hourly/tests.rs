@@ -1,4 +1,5 @@
 use super::*;
+use crate::catalog::intensity_basis::IntensityBasis;
 
 const DAY: &str = "time,gco2e_per_kwh\n2026-03-01T00:00Z,100\n2026-03-01T01:00Z,200\n2026-03-01T02:00Z,60\n";
 
@@ -99,6 +100,95 @@ fn what_electricity_maps_answers_is_read_in_each_of_its_forms() {
         ("[]".to_owned(), "has 0 hours"),
     ] {
         let error = Hourly::parse("hours.json", &text).expect_err(&text).to_string();
+        assert!(error.contains(part), "{part}: {error}");
+    }
+}
+
+#[test]
+fn what_other_interfaces_answer_is_read_in_its_own_unit() {
+    let watt_time = |meta: &str| {
+        format!(
+            r#"{{"data": [{{"point_time": "2025-03-01T00:00:00+00:00", "value": 870.0}},
+                          {{"point_time": "2025-03-01T00:05:00+00:00", "value": 872.0}}], "meta": {meta}}}"#
+        )
+    };
+    let marginal = r#"{"region": "CAISO_NORTH", "signal_type": "co2_moer", "units": "lbs_co2_per_mwh"}"#;
+    let answer = Hourly::parse("hours.json", &watt_time(marginal)).expect_err("no whole hour").to_string();
+    assert!(answer.contains("has 0 hours"), "{answer}");
+    let hours = |first: &str| {
+        let rows: Vec<String> = (0..12).map(|i| first.replace("MINUTE", &format!("{:02}", 5 * i))).collect();
+        rows.join(",")
+    };
+    let row = r#"{"point_time": "2025-03-01T00:MINUTE:00+00:00", "value": 1000.0}"#;
+    let whole = format!(r#"{{"data": [{}], "meta": {marginal}}}"#, hours(row));
+    let read = Hourly::parse("hours.json", &whole).expect("an hour");
+    assert!((read.mean() - 453.592_37).abs() < 1e-9 && read.is_marginal(), "{read:?}");
+    assert_eq!((read.form(), read.basis()), ("WattTime's marginal rates", Some(IntensityBasis::Direct)));
+    for (meta, part) in [
+        (r#"{"signal_type": "health_damage", "units": "usd_per_mwh"}"#, "its signal is `health_damage`"),
+        (r#"{"signal_type": "co2_aoer", "units": "g"}"#, "its unit is `g`: expected `lbs_co2_per_mwh`"),
+    ] {
+        let error = Hourly::parse("hours.json", &watt_time(meta)).expect_err(meta).to_string();
+        assert!(error.contains(part), "{error}");
+    }
+    // As a table as well.
+    let table = "point_time,value\n2025-03-01 00:00:00+00:00,1000\n2025-03-01 01:00:00+00:00,2000\n";
+    let read = parse(table).expect("two hours");
+    assert!((read.mean() - 1.5 * 453.592_37).abs() < 1e-9 && read.is_marginal(), "{read:?}");
+
+    let half = |from: &str, actual: &str| {
+        format!(
+            r#"{{"from": "{from}", "to": "later", "intensity": {{"forecast": 90, "actual": {actual}, "index": "low"}}}}"#
+        )
+    };
+    let halves = [half("2025-03-01T00:00Z", "100"), half("2025-03-01T00:30Z", "null")].join(",");
+    for text in [
+        format!(r#"{{"data": [{halves}]}}"#),
+        format!(r#"{{"data": {{"regionid": 13, "shortname": "London", "data": [{halves}]}}}}"#),
+    ] {
+        let read = Hourly::parse("hours.json", &text).expect(&text);
+        assert_eq!((read.hours(), read.mean(), read.basis()), (1, 95.0, Some(IntensityBasis::Direct)), "{text}");
+    }
+}
+
+#[test]
+fn generation_by_source_gives_the_intensity_in_each_form_of_the_platform() {
+    let wide = "\"Area\",\"MTU\",\"Fossil Gas  - Actual Aggregated [MW]\",\"Nuclear  - Actual Aggregated [MW]\",\
+                \"Hydro Pumped Storage  - Actual Aggregated [MW]\",\"Hydro Pumped Storage  - Actual Consumption [MW]\",\
+                \"Wind Offshore  - Actual Aggregated [MW]\"\n\
+                \"CTA|FR\",\"01.03.2025 00:00 - 01.03.2025 01:00 (UTC)\",\"100\",\"300\",\"5000\",\"0\",\"n/e\"\n\
+                \"CTA|FR\",\"01.03.2025 01:00 - 01.03.2025 02:00 (UTC)\",\"0\",\"300\",\"0\",\"700\",\"n/e\"\n\
+                \"CTA|FR\",\"01.03.2025 02:00 - 01.03.2025 03:00 (UTC)\",\"-\",\"-\",\"-\",\"-\",\"n/e\"\n";
+    let long = "DateTime(UTC)\tResolutionCode\tAreaCode\tAreaDisplayName\tProductionType\tActualGenerationOutput[MW]\t\
+                ActualConsumption[MW]\n\
+                2025-03-01 00:00:00\tPT60M\t10YFR-RTE------C\tFrance (FR)\tFossil Gas\t100.0\t0\n\
+                2025-03-01 00:00:00\tPT60M\t10YFR-RTE------C\tFrance (FR)\tNuclear\t300.0\t0\n\
+                2025-03-01 01:00:00\tPT60M\t10YFR-RTE------C\tFrance (FR)\tNuclear\t300.0\t0\n\
+                2025-03-01 01:00:00\tPT60M\t10YFR-RTE------C\tFrance (FR)\tHydro Pumped Storage\t0\t700\n";
+    // (100 x 490 + 300 x 12) / 400 = 131.5, and nuclear power alone.
+    for text in [wide, long] {
+        let read = parse(text).expect(text);
+        assert_eq!((read.hours(), read.range()), (2, [12.0, 131.5]), "{text}");
+        assert_eq!((read.first(), read.basis()), ("2025-03-01T00:00Z", Some(IntensityBasis::LifeCycle)), "{text}");
+        assert!(read.form().contains("ENTSO-E"), "{text}");
+    }
+    for (text, part) in [
+        (
+            long.replace("10YFR-RTE------C\tFrance (FR)\tHydro", "10YBE----------2\tBelgium\tHydro"),
+            "keep the rows of one area",
+        ),
+        (long.replace("Fossil Gas", "Fusion"), "line 2: `Fusion` is no source of electricity that is known"),
+        (
+            wide.replace("02:00 (UTC)\",\"0\",\"300\"", "02:00 (UTC)\",\"0\",\"much\""),
+            "line 3: `much` is no power in MW",
+        ),
+        ("\"MTU (CET/CEST)\",\"Area\",\"Day-ahead Price (EUR/MWh)\"\n".to_owned(), "it is one of prices"),
+        (
+            wide.replace("01.03.2025 01:00 - 01.03.2025 02:00", "01.03.2025 02:00 - 01.03.2025 03:00"),
+            "is missing before",
+        ),
+    ] {
+        let error = parse(&text).expect_err(part);
         assert!(error.contains(part), "{part}: {error}");
     }
 }

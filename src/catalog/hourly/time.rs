@@ -1,6 +1,6 @@
 //! Times of rows.
 
-use crate::catalog::date::{day_number, digits, is_sunday};
+use crate::catalog::date::{date_of_day, day_number, digits, is_sunday};
 
 /// When a row begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +31,69 @@ pub(super) fn moment(text: &str) -> Option<RowTime> {
     }
     let local = (day * 24 + hour) * 60 + minute;
     Some(RowTime { utc: local - zone.map_or(Some(0), zone_minutes)?, local, has_zone: zone.is_some() })
+}
+
+/// The clock that times without a zone are of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Clock {
+    Utc,
+    /// That of Brussels, Paris, Berlin and Warsaw, with summer time.
+    CentralEuropean,
+}
+
+impl Clock {
+    /// The one that a header names, else UTC.
+    pub(super) fn named_in(header: &str) -> Self {
+        if header.contains("CET") || header.contains("CEST") { Self::CentralEuropean } else { Self::Utc }
+    }
+}
+
+/// When a period begins, such as `31.01.2026 13:00 - 31.01.2026 14:00 (UTC)`, `31/01/2026 13:00:00 - ...` or `2026-01-31 13:00:00`:
+/// minutes of UTC, and how far its clock is ahead of it. Of an hour that the end of summer time repeats, the second is the one
+/// that does not rise otherwise.
+pub(super) fn start_of(text: &str, clock: Clock, last_utc: Option<i64>) -> Option<(i64, i64)> {
+    let (period, zone) = match text.split_once('(') {
+        Some((period, zone)) => (period.trim(), Some(zone.trim_end_matches(')').trim())),
+        None => (text.trim(), None),
+    };
+    let start = period.split(" - ").next()?.trim();
+    // Days come first where slashes part them: that is how Europe writes.
+    let local = moment(&start.replace('/', "."))?;
+    if local.has_zone {
+        return Some((local.utc, local.local - local.utc));
+    }
+    let ahead = match (zone, clock) {
+        (Some("CET"), _) => 60,
+        (Some("CEST"), _) => 120,
+        (Some("UTC"), _) | (_, Clock::Utc) => 0,
+        (_, Clock::CentralEuropean) => {
+            let is_summer = is_european_summer(local.local - 120)?;
+            let is_second =
+                last_utc.is_some_and(|last| local.local - 120 <= last) && !is_european_summer(local.local - 60)?;
+            if is_summer && !is_second { 120 } else { 60 }
+        }
+    };
+    Some((local.local - ahead, ahead))
+}
+
+/// Whether summer time is kept in Europe at this minute of UTC: from the last Sunday of March, 01:00, to that of October (Directive
+/// 2000/84/EC).
+fn is_european_summer(utc: i64) -> Option<bool> {
+    let (year, ..) = date_of_day(utc.div_euclid(24 * 60))?;
+    let change = |month| {
+        let last = day_number(year, month, 31)?;
+        (last - 6..=last).find(|day| is_sunday(*day)).map(|day| day * 24 * 60 + 60)
+    };
+    Some((change(3)?..change(10)?).contains(&utc))
+}
+
+/// A minute of UTC as a clock shows it that is ahead of it: `2026-01-31T13:00+01:00`.
+pub(super) fn iso(utc: i64, ahead: i64) -> String {
+    let local = utc + ahead;
+    let (year, month, day) = date_of_day(local.div_euclid(24 * 60)).unwrap_or_default();
+    let minute = local.rem_euclid(24 * 60);
+    let zone = if ahead == 0 { "Z".to_owned() } else { format!("+{:02}:{:02}", ahead / 60, ahead % 60) };
+    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}{zone}", minute / 60, minute % 60)
 }
 
 /// Minutes of `Z`, `+01:00`, `-0330`, `+05`.
@@ -111,6 +174,34 @@ mod tests {
         ] {
             assert_eq!(moment(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn periods_begin_by_the_clock_that_they_or_their_header_name() {
+        let utc = |text: &str, clock, last| start_of(text, clock, last).map(|(utc, ahead)| iso(utc, ahead));
+        let brussels = Clock::named_in("MTU (CET/CEST)");
+        for (text, clock, shown) in [
+            ("31.01.2026 13:00 - 31.01.2026 14:00 (UTC)", brussels, "2026-01-31T13:00Z"),
+            ("31.01.2026 13:00 - 31.01.2026 14:00", Clock::named_in("MTU"), "2026-01-31T13:00Z"),
+            ("31/01/2026 13:00:00 - 31/01/2026 14:00:00", brussels, "2026-01-31T13:00+01:00"),
+            ("01/07/2026 00:30 - 01/07/2026 00:45", brussels, "2026-07-01T00:30+02:00"),
+            ("26/10/2025 02:00 (CET)", brussels, "2025-10-26T02:00+01:00"),
+            ("2026-02-01 00:00:00", Clock::named_in("DateTime(UTC)"), "2026-02-01T00:00Z"),
+        ] {
+            assert_eq!(utc(text, clock, None).as_deref(), Some(shown), "{text}");
+        }
+        // Of the hour that is there twice, the first is of summer.
+        let night = ["25/10/2026 01:00", "25/10/2026 02:00", "25/10/2026 02:00", "25/10/2026 03:00"];
+        let mut last = None;
+        let starts: Vec<i64> = night
+            .iter()
+            .map(|text| {
+                last = start_of(text, brussels, last).map(|(utc, _)| utc);
+                last.expect("a time")
+            })
+            .collect();
+        assert!(starts.windows(2).all(|pair| pair[1] - pair[0] == 60), "{starts:?}");
+        assert_eq!(start_of("soon", brussels, None), None);
     }
 
     #[test]

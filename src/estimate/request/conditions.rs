@@ -316,11 +316,7 @@ impl ConditionsBuilder {
         }
         if let Some(hourly) = &self.hourly {
             let mean = hourly.mean();
-            choices.push(Assumption::choice(
-                "grid",
-                hourly.name(),
-                format!("{} hours of the given file, column `{}`", hourly.hours(), hourly.column()),
-            ));
+            choices.push(Assumption::choice("grid", hourly.name(), hourly.described()));
             let source = format!("mean of `{}`; standard uncertainty 8 % of hours to come", hourly.name());
             return Input::new(NAME, Distribution::Normal(mean, 0.08 * mean), "gCO2e/kWh", source);
         }
@@ -378,6 +374,13 @@ impl ConditionsBuilder {
                 format!("{are} 0 gCO2e/kWh in the hours of the grid, the first at {first}"),
                 "no grid is without emissions for an hour: if 0 stands for a missing value, means are too low, and such hours look like the best start",
                 "put in what is missing, or end the file before it",
+            ));
+        }
+        if hourly.is_some_and(Hourly::is_marginal) {
+            warnings.push(Warning::new(
+                "the hours of the grid are marginal rates: those of the plants that would serve one more kilowatt-hour",
+                "CO2e is what the run adds, and cannot be held against figures by a grid's mean, such as those of the catalog",
+                "give hours of the mean intensity for an account, and take these to choose when to run",
             ));
         }
         if hourly.is_some_and(|h| h.basis() == Some(IntensityBasis::Direct)) {
