@@ -201,6 +201,19 @@ pub(crate) fn of_classes(rows: usize, columns: usize, classes: usize) -> Vec<Cas
     })]
 }
 
+/// The loss of a head that never has all logits, with a bias and without one.
+pub(crate) fn of_heads(rows: usize, columns: usize, classes: usize) -> Vec<Case> {
+    let labels = ids(rows, classes);
+    let inputs = [random(&[rows, columns]), random(&[classes, columns]), random(&[classes])];
+    let case = |bias: usize| {
+        let (what, labels) = (format!("a head's loss of {rows} x {columns} over {classes} classes"), labels.clone());
+        Case::new(what, inputs[..2 + bias].to_vec(), move |t, i| {
+            t.head_loss(i[0], i[1], i.get(2).copied(), &beside(i[0], &labels))
+        })
+    };
+    vec![case(0), case(1)]
+}
+
 pub(crate) fn of_attention(b: usize, t: usize, keys: usize, n_heads: usize, d_head: usize) -> Vec<Case> {
     let d = n_heads * d_head;
     let mask: Vec<f64> = (0..b * keys).map(|i| if i % 5 == 4 { -1e4 } else { 0.0 }).collect();
@@ -291,6 +304,10 @@ fn operations_agree_in_every_make_and_dtype_on_odd_shapes() {
         }
     }
     of_classes(5, 7, 1027).iter().for_each(Case::check);
+    // More rows than a tile has.
+    for (rows, columns, classes) in [(1, 1, 1), (5, 7, 1027), (1201, 3, 13)] {
+        of_heads(rows, columns, classes).iter().for_each(Case::check);
+    }
     for (b, t, keys, n_heads, d_head) in [(1, 1, 1, 1, 1), (2, 7, 3, 3, 5), (3, 129, 13, 2, 3), (1, 300, 300, 1, 7)] {
         of_attention(b, t, keys, n_heads, d_head).iter().for_each(Case::check);
     }
@@ -303,6 +320,7 @@ fn operations_agree_in_every_make_and_dtype_on_odd_shapes() {
 #[test]
 fn gradients_agree_with_central_differences() {
     of_matrix(7, 13, 3).iter().for_each(Case::check_by_differences);
+    of_heads(600, 3, 13).iter().for_each(Case::check_by_differences);
     of_attention(2, 7, 3, 3, 1).iter().for_each(Case::check_by_differences);
     of_causal_attention(2, 5, (4, 2), 2).iter().for_each(Case::check_by_differences);
 }

@@ -31,6 +31,6 @@ pub use operators::{
 };
 pub use ops::{Ops, UnknownOps};
 pub use params::{NoValueLinear, active_params, count_params, embedding_params, lora_params, trainable_params};
-pub use peak::{HeadLogits, head_tile_rows, peak_of_forward_pass, peak_of_train_step};
+pub use peak::{HeadTiles, peak_of_forward_pass, peak_of_train_step};
 pub use rotary::{Rotary, Theta, ThetaError};
 pub use shape::{Bias, Details, Experts, Heads, Latent, Norm, NormPlace, PositionScores, Positions, QkNorm, Window};

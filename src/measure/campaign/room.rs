@@ -5,7 +5,7 @@ use super::batch_size::largest_that_fits;
 use crate::measure::runner::Runner;
 use crate::measure::{MeasureError, Point};
 use crate::model::{
-    Config, HeadLogits, Ops, StepShape, count_params, peak_of_forward_pass, peak_of_train_step, training_memory,
+    Config, HeadTiles, Ops, StepShape, count_params, peak_of_forward_pass, peak_of_train_step, training_memory,
 };
 use crate::record::{Cell, Pass};
 use crate::units::DType;
@@ -17,11 +17,11 @@ const MARGIN: f64 = 1.08;
 const STOCK_GRAPH: f64 = 3.5;
 
 /// Bytes that a step will need, a little more rather than less.
-fn bytes_of_step(config: &Config, point: Point, shape: StepShape, (is_fused, head): (bool, HeadLogits)) -> u64 {
+fn bytes_of_step(config: &Config, point: Point, shape: StepShape, (is_fused, tiles): (bool, HeadTiles)) -> u64 {
     let Point { arch, dtype, pass, .. } = point;
     let bytes = match (pass, is_fused) {
-        (Pass::Train, true) => MARGIN * peak_of_train_step(config, arch, shape, dtype, head) as f64,
-        (Pass::Infer, true) => MARGIN * peak_of_forward_pass(config, arch, shape, dtype, head) as f64,
+        (Pass::Train, true) => MARGIN * peak_of_train_step(config, arch, shape, dtype, tiles) as f64,
+        (Pass::Infer, true) => MARGIN * peak_of_forward_pass(config, arch, shape, dtype, tiles) as f64,
         (_, false) => {
             let estimate = training_memory(config, arch, shape, dtype);
             let state = if pass == Pass::Train { estimate.state } else { estimate.state / 4 };
@@ -39,8 +39,8 @@ impl Campaign<'_> {
         let settings = &self.plan.settings;
         // On a CPU half precision has no fused operations.
         let is_fused = settings.ops == Ops::Fused && (!self.device.is_cpu() || point.dtype == DType::F32);
-        let head = if self.device.is_cpu() { HeadLogits::Tiled } else { HeadLogits::Whole };
-        bytes_of_step(&point.config(settings), point, point.shape(settings), (is_fused, head))
+        let tiles = if self.device.is_cpu() { HeadTiles::Cpu } else { HeadTiles::Gpu };
+        bytes_of_step(&point.config(settings), point, point.shape(settings), (is_fused, tiles))
     }
 
     /// The points of one length and dtype with a batch that fits: the same for all of them, so that they can be
@@ -100,7 +100,7 @@ mod tests {
             let (pass, aim) = (Pass::Train, Aim::Run);
             let (arch, n_layers) = (Arch::Dense, 12);
             let point = Point { arch, seq_len, batch_size: 1, n_layers, dtype, pass, aim };
-            bytes_of_step(&config, point, shape, (is_fused, HeadLogits::Tiled)) as f64 / 1e9
+            bytes_of_step(&config, point, shape, (is_fused, HeadTiles::Cpu)) as f64 / 1e9
         };
         // A step of 1 x 2048 was seen to take 2.81 GB, one of 1 x 4096 4.14 GB.
         assert!((2.8..3.1).contains(&gb(2048, DType::F32, true)), "{}", gb(2048, DType::F32, true));

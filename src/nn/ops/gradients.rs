@@ -19,6 +19,8 @@ pub struct Gradients {
     of: HashMap<TensorId, Tensor>,
     /// Weights that are not trained, and what depends on them alone.
     frozen: HashSet<TensorId>,
+    /// The gradient for the result where that is 1.
+    one: Option<TensorId>,
     /// What a GPU has yet to add up.
     #[cfg(feature = "cuda")]
     pub(super) partial: Vec<super::cuda::Partial>,
@@ -28,6 +30,25 @@ impl Gradients {
     /// None yet, and none wanted for what is `frozen`.
     pub(in crate::nn) fn but_of(frozen: HashSet<TensorId>) -> Self {
         Self { frozen, ..Self::default() }
+    }
+
+    /// Begins a backward pass with the gradient 1 for its result.
+    pub(in crate::nn) fn begin(&mut self, result: &Tensor) -> Result<()> {
+        let one = result.ones_like()?;
+        self.one = Some(one.id());
+        self.set(result.id(), one);
+        Ok(())
+    }
+
+    /// Whether this is the gradient that a backward pass began with, which is 1.
+    pub(super) fn is_one(&self, gradient: &Tensor) -> bool {
+        self.one == Some(gradient.id())
+    }
+
+    /// Wants none for `x`.
+    #[cfg(feature = "cuda")]
+    pub(super) fn freeze(&mut self, x: &Tensor) {
+        self.frozen.insert(x.id());
     }
 
     /// Whether anybody will ask for the gradient for `x`: operations need not compute others.

@@ -4,15 +4,15 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use candle_core::{Result, Tensor, bail};
+use candle_core::{DType, Result, Tensor, bail};
 use rayon::prelude::*;
 
 use super::cross_entropy::normaliser;
 use super::gemm::{Matrix, Threads, product};
-use super::linear::column_sums;
+use super::linear::{Linear, column_sums};
 use super::real::{Real, by_type, dispatch, slices};
 use super::{Gradients, Operation};
-use crate::model::head_tile_rows;
+use crate::model::HeadTiles;
 
 /// Whose gradients will be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,8 +24,11 @@ pub(in crate::nn) struct Wanted {
 
 /// The mean over the rows of `-log softmax(x W^T + b)[label]` of `[x, w]` or `[x, w, b]`.
 pub(in crate::nn) struct HeadLoss {
-    labels: Tensor,
-    wanted: Wanted,
+    pub(super) labels: Tensor,
+    /// What computes the logits on a GPU.
+    #[cfg_attr(not(feature = "cuda"), expect(dead_code, reason = "the CPU's tiles are products of their own"))]
+    pub(super) linear: Linear,
+    pub(super) wanted: Wanted,
     /// The gradients for x, w and b, for a gradient of 1.
     saved: Mutex<[Option<Tensor>; 3]>,
 }
@@ -37,23 +40,58 @@ struct Passed<T> {
 }
 
 impl HeadLoss {
-    /// Checks that there is a label for each row, each of one class.
-    pub(in crate::nn) fn new(x: &Tensor, w: &Tensor, labels: &Tensor, wanted: Wanted) -> Result<Self> {
+    /// Checks that there is a label for each row, and on a CPU that it is one of the classes: a GPU would have to be waited for.
+    pub(in crate::nn) fn new(
+        (x, w): (&Tensor, &Tensor),
+        labels: &Tensor,
+        linear: Linear,
+        wanted: Wanted,
+    ) -> Result<Self> {
         let ((rows, d), (classes, width)) = (x.dims2()?, w.dims2()?);
         if d != width || labels.dims() != [rows] || rows == 0 {
             bail!("labels of shape {:?} and a weight of {:?} for {:?}", labels.dims(), w.dims(), x.dims());
         }
-        if let Some(label) = labels.to_vec1::<u32>()?.iter().find(|l| **l as usize >= classes) {
+        if labels.device().is_cpu()
+            && let Some(label) = labels.to_vec1::<u32>()?.iter().find(|l| **l as usize >= classes)
+        {
             bail!("label {label} of {classes} classes");
         }
-        Ok(Self { labels: labels.contiguous()?, wanted, saved: Mutex::default() })
+        Ok(Self { labels: labels.contiguous()?, linear, wanted, saved: Mutex::default() })
+    }
+
+    /// Keeps the gradients for x, w and b for the backward pass.
+    pub(super) fn keep(&self, gradients: [Option<Tensor>; 3]) {
+        *self.saved.lock().unwrap_or_else(PoisonError::into_inner) = gradients;
+    }
+
+    /// Adds the gradients that the forward pass kept, times that for the loss, which `times` multiplies a gradient by.
+    pub(super) fn give(
+        &self,
+        inputs: &[Tensor],
+        dloss: &Tensor,
+        gradients: &mut Gradients,
+        times: impl Fn(&Tensor, f64) -> Result<Tensor>,
+    ) -> Result<()> {
+        let saved = std::mem::take(&mut *self.saved.lock().unwrap_or_else(PoisonError::into_inner));
+        // What the loss itself has is 1, and known to be: a GPU need not be asked.
+        let upstream =
+            if gradients.is_one(dloss) { None } else { Some(dloss.to_dtype(DType::F64)?.to_scalar::<f64>()?) };
+        for (gradient, of) in saved.into_iter().zip(inputs) {
+            let Some(gradient) = gradient else { continue };
+            let gradient = match upstream {
+                Some(upstream) => times(&gradient, upstream)?,
+                None => gradient,
+            };
+            gradients.add_tensor(of, gradient)?;
+        }
+        Ok(())
     }
 
     fn pass<T: Real>(&self, x: &[T], w: &[T], bias: Option<&[T]>, labels: &[u32]) -> Passed<T> {
         let rows = labels.len();
         let (d, classes) = (x.len() / rows, w.len() * rows / x.len());
         let weight = T::one() / T::of(rows as f64);
-        let tile = head_tile_rows(rows, classes, size_of::<T>());
+        let tile = HeadTiles::Cpu.rows(rows, classes, size_of::<T>());
         let Wanted { x: of_x, weight: of_w, bias: of_b } = self.wanted;
         let zeros = |is_wanted: bool, n: usize| if is_wanted { vec![T::zero(); n] } else { Vec::new() };
         let (mut dx, mut dw) = (zeros(of_x, x.len()), zeros(of_w, w.len()));
@@ -105,24 +143,21 @@ impl Operation for HeadLoss {
             let passed = slices::<T, _, _>([x, w, bias.unwrap_or(w)], |[x, w, b]| {
                 self.pass(x, w, bias.map(|_| b), &labels)
             })?;
-            let mut saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
-            for ((saved, gradient), of) in saved.iter_mut().zip(passed.gradients).zip(inputs) {
-                *saved = gradient.map(|values| Tensor::from_vec(values, of.shape(), of.device())).transpose()?;
+            let mut kept = [const { None }; 3];
+            for ((kept, gradient), of) in kept.iter_mut().zip(passed.gradients).zip(inputs) {
+                *kept = gradient.map(|values| Tensor::from_vec(values, of.shape(), of.device())).transpose()?;
             }
+            self.keep(kept);
             Tensor::new(passed.loss, x.device())
         })
     }
 
-    /// The gradients that the forward pass kept, times the gradient for the loss.
     fn backward(&self, inputs: &[Tensor], dloss: &Tensor, gradients: &mut Gradients) -> Result<()> {
-        let saved = std::mem::take(&mut *self.saved.lock().unwrap_or_else(PoisonError::into_inner));
-        let upstream = dloss.to_dtype(candle_core::DType::F64)?.to_scalar::<f64>()?;
-        for (gradient, of) in saved.into_iter().zip(inputs) {
-            let Some(gradient) = gradient else { continue };
-            #[expect(clippy::float_cmp, reason = "exactly 1 is what the loss itself has")]
-            let gradient = if upstream == 1.0 { gradient } else { (gradient * upstream)? };
-            gradients.add_tensor(of, gradient)?;
-        }
-        Ok(())
+        self.give(inputs, dloss, gradients, |gradient, upstream| gradient * upstream)
+    }
+
+    #[cfg(feature = "cuda")]
+    fn on_cuda(&self) -> Option<&dyn super::cuda::Kernels> {
+        Some(self)
     }
 }

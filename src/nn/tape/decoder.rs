@@ -75,12 +75,8 @@ impl Tape {
         if !self.fused {
             return stock::head_loss(x, w, b, labels);
         }
-        // A GPU stores all logits: it computes their loss at the speed of its memory.
-        if !x.device().is_cpu() {
-            return self.cross_entropy(&self.linear(x, w, b)?, labels);
-        }
         let wanted = Wanted { x: self.wants(x), weight: self.wants(w), bias: b.is_some_and(|b| self.wants(b)) };
-        let operation = HeadLoss::new(x, w, labels, wanted)?;
+        let operation = HeadLoss::new((x, w), labels, self.with_copies(w, b), wanted)?;
         match b {
             Some(b) => self.apply(operation, &[x, w, b]),
             None => self.apply(operation, &[x, w]),

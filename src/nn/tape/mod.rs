@@ -134,12 +134,17 @@ impl Tape {
         if x.device().is_cpu() && !self.wants(w) && b.is_none_or(|b| !self.wants(b)) {
             return self.map(Frozen { weight: w.clone(), bias: b.cloned() }, &[&x.contiguous()?]);
         }
-        let copies = self.copies.borrow();
-        let linear = Linear { copies: [copies.get(w), b.and_then(|b| copies.get(b))] };
+        let linear = self.with_copies(w, b);
         match b {
             Some(b) => self.apply(linear, &[x, w, b]),
             None => self.apply(linear, &[x, w]),
         }
+    }
+
+    /// A linear with the copies of its weight and bias that this pass has.
+    fn with_copies(&self, w: &Tensor, b: Option<&Tensor>) -> Linear {
+        let copies = self.copies.borrow();
+        Linear { copies: [copies.get(w), b.and_then(|b| copies.get(b))] }
     }
 
     /// Layer normalisation over the last axis (Ba et al. 2016): `(x - mean) / sqrt(var + eps) * gain + bias`.
@@ -390,11 +395,10 @@ impl Tape {
             }
             return Ok(gradients);
         }
-        let upstream = match upstream {
-            Some(upstream) => upstream.copy()?,
-            None => of.ones_like()?,
-        };
-        gradients.set(of.id(), upstream);
+        match upstream {
+            Some(upstream) => gradients.set(of.id(), upstream.copy()?),
+            None => gradients.begin(of)?,
+        }
         for Node { kept, output } in nodes.into_inner().into_iter().rev() {
             let Some(dy) = gradients.take(output) else { continue };
             match kept {

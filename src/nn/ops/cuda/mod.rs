@@ -13,6 +13,7 @@ mod elementwise;
 mod error;
 mod fused_attention;
 mod gather;
+mod head_loss;
 #[cfg(late_binding)]
 mod late_binding;
 mod launch;

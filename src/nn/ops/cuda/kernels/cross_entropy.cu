@@ -36,16 +36,17 @@ __device__ void cross_entropy(const T *logits, const unsigned *labels, float *lo
     losses[blockIdx.x] = label < classes ? logf(all.sum) + all.max - widen(logits[label]) : nanf("");
 }
 
-// (softmax - onehot) dloss / rows, and zeros in what is left of a row of `dlogits`.
+// (softmax - onehot) dloss / rows, and zeros in what is left of a row of `dlogits`, which may be the logits themselves: a thread
+// writes what it alone has read, once all have taken their part of the sum.
 template <class T>
 __device__ void cross_entropy_backward(const T *logits, const unsigned *labels, const float *dloss, T *dlogits,
-                                       size_t classes, size_t stride) {
+                                       size_t classes, size_t stride, size_t rows) {
   logits += blockIdx.x * stride;
   dlogits += blockIdx.x * stride;
   bool parts = aligned<PART<T>>(logits) && aligned<PART<T>>(dlogits);
   Softmax all = softmax_of(logits, classes, parts);
   unsigned label = labels[blockIdx.x];
-  float upstream = *dloss / gridDim.x;
+  float upstream = *dloss / rows;
   over_classes<T>(classes, parts, [&](size_t c, auto n) {
     constexpr int N = decltype(n)::value;
     Some<N, T> some = load<N>(logits + c);
@@ -62,8 +63,8 @@ __device__ void cross_entropy_backward(const T *logits, const unsigned *labels, 
     cross_entropy(logits, labels, losses, classes, stride);                                                            \
   }                                                                                                                    \
   extern "C" __global__ void cross_entropy_backward_##S(const T *logits, const unsigned *labels, const float *dloss,   \
-                                                        T *dlogits, size_t classes, size_t stride) {                   \
-    cross_entropy_backward(logits, labels, dloss, dlogits, classes, stride);                                           \
+                                                        T *dlogits, size_t classes, size_t stride, size_t rows) {      \
+    cross_entropy_backward(logits, labels, dloss, dlogits, classes, stride, rows);                                     \
   }
 FOR_EACH_TYPE(CROSS_ENTROPY)
 
