@@ -171,6 +171,10 @@ pub(crate) fn desk(args: &[&str]) -> TempDir {
         fs::create_dir(path.join("books")).unwrap();
         fs::copy(path.join("text.txt"), path.join("books/one.md")).unwrap();
     }
+    if args.contains(&"--from") {
+        crate::whitened::with_tokenizer(path, "small", "gpt2");
+        fs::write(path.join("text.txt"), crate::whitened::sample().repeat(3)).unwrap();
+    }
     if args.first() == Some(&"campaign") {
         let plan = "name: lengths\nworkload: tiny.yaml\narchs: [dense]\nseq_lens: [8]\nbatch_size: 1\nsteps: 2\nmax_time: 0.2\n\
                     machines: [{name: cpu, device: cpu, meter: none}]\n";

@@ -114,6 +114,49 @@ fn a_training_that_is_resumed_has_the_bits_of_one_that_was_not_interrupted() {
 }
 
 #[test]
+fn pairs_of_lora_are_trained_beside_a_checkpoint_that_stays_as_it_was() {
+    let folder = folder();
+    let path = folder.path();
+    let base = record(path, "text.txt -o base --workload decoder.json --vocab 300 --steps 10 --lr 0.02", "base");
+    let loss = |record: &Value, i: usize| record["points"][i]["held_out_loss"]["mid"].as_f64().unwrap();
+    let last = base["points"].as_array().unwrap().len() - 1;
+    let args = |end: &str, output: &str| {
+        format!("text.txt -o {output} --from base --arch lora:rank=2,targets=all --lr 0.02 --seed 7 {end}")
+    };
+    let tuned = record(path, &args("--steps 8", "whole"), "whole");
+    // B begins as zero: the model is at first what it was.
+    assert!((loss(&tuned, 0) / loss(&base, last) - 1.0).abs() < 1e-6, "{tuned}");
+    // Of another text the pairs learn what the weights do not know.
+    fs::write(path.join("other.txt"), "one two three four five six seven eight nine ten. ".repeat(300)).unwrap();
+    let of_other = args("--steps 60", "other").replace("text.txt", "other.txt").replace("--lr 0.02", "--lr 0.1");
+    let other = record(path, &of_other, "other");
+    let end = other["points"].as_array().unwrap().len() - 1;
+    assert!(loss(&other, end) < loss(&other, 0) - 0.05, "{other}");
+    let (before, after) =
+        (tensors(&path.join("base/model.safetensors")), tensors(&path.join("whole/state.safetensors")));
+    assert!(before.iter().all(|(name, values)| after[name] == *values), "a weight of the checkpoint moved");
+    let pairs = tensors(&path.join("whole/adapter_model.safetensors"));
+    assert!(
+        pairs.keys().all(|name| name.starts_with("base_model.model.") && name.contains(".lora_")),
+        "{:?}",
+        pairs.keys()
+    );
+    assert!(pairs.values().all(|values| values.iter().any(|x| *x != 0.0)), "a pair that is not trained");
+    assert!(!path.join("whole/model.safetensors").exists());
+    let config: Value =
+        serde_json::from_str(&fs::read_to_string(path.join("whole/adapter_config.json")).unwrap()).unwrap();
+    assert_eq!((config["r"].as_u64(), config["lora_alpha"].as_u64()), (Some(2), Some(2)));
+    assert_eq!(config["base_model_name_or_path"], "base");
+    // It goes on to the same bits, and all weights of a checkpoint go on as well.
+    train(path, &args("--steps 4 --decay-steps 8 --warmup-steps 0", "half"));
+    train(path, &args("--steps 8 --resume", "half"));
+    assert_eq!(tensors(&path.join("half/adapter_model.safetensors")), pairs);
+    let dense = record(path, "text.txt -o dense --from base --steps 4 --lr 0.02", "dense");
+    assert!((loss(&dense, 0) / loss(&base, last) - 1.0).abs() < 1e-6, "{dense}");
+    assert!(path.join("dense/model.safetensors").is_file());
+}
+
+#[test]
 fn what_is_written_is_a_checkpoint_that_is_loaded_and_says_what_it_took() {
     let folder = folder();
     let args = "text.txt -o out --workload decoder.json --vocab 300 --steps 40 --lr 0.02 --hardware my-cpu.yaml";
@@ -188,6 +231,15 @@ fn what_cannot_be_trained_is_an_error_with_a_hint_and_nothing_is_written() {
             "text.txt -o out --steps 1 --arch lora:rank=2",
             "trains beside the weights of a model that is trained already",
         ),
+        (
+            "text.txt -o out --steps 1 --from words --arch qlora:rank=2",
+            "keeps the weights in 4 bits, which are not computed here",
+        ),
+        (
+            "text.txt -o out --steps 1 --from words --arch lrt:rank=2",
+            "has other weights than the checkpoint of `--from`",
+        ),
+        ("text.txt -o out --steps 1 --from empty", "`--from empty`: expected a folder with `config.json`"),
         ("text.txt -o out --steps 1 --vocab 200", "with special ones that is 257 at least\nhint: `--vocab 257`"),
         (
             "text.txt -o out --steps 1 --workload decoder.json --tokenizer more/tokenizer.json",

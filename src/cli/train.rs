@@ -17,15 +17,17 @@ use super::train_common::TrainingArgs;
   greenformers train books/ -o lrt --arch lrt:rank=64 --max-time 10m --seed 1
   greenformers train text.txt -o guided --arch lrt:rank=64 --guided --steps 1000
   greenformers train text.txt -o cheap --max-joules 5k
+  greenformers train text.txt -o tuned --from small --arch lora:rank=8 --steps 500 --lr 0.0005
   greenformers train text.txt -o encoder --workload config.json --until-loss 4.5 --max-time 1h
   greenformers train text.txt -o small --steps 2000 --resume              goes on to 2000 steps
 
-What it writes into DIR: model.safetensors, config.json, tokenizer.json, train.json (what it took), and state.safetensors, from which
+What it writes into DIR: model.safetensors (of LoRA adapter_model.safetensors and adapter_config.json, as peft reads them), config.json, tokenizer.json, train.json (what it took), and state.safetensors, from which
 `--resume` goes on.")]
 pub(super) struct Args {
     #[command(flatten)]
     training: TrainingArgs,
-    /// Architecture: dense | lrt:rank=64 | linformer:k=32,share=model|layer|kv|none,order=input|projected
+    /// Architecture: dense | lrt:rank=64 | linformer:k=32,share=model|layer|kv|none,order=input|projected; and lora:rank=16,targets=qv|all with
+    /// `--from`
     #[arg(long, value_name = "SPEC", default_value = "dense")]
     arch: Arch,
     /// End after so many steps (`50k`)

@@ -1,6 +1,6 @@
 //! What `train` and `quality` are both told of a training.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use clap::builder::{PossibleValuesParser, RangedU64ValueParser, TypedValueParser as _};
@@ -30,6 +30,10 @@ pub(super) struct TrainingArgs {
     /// wide, with 4 heads, as GPT-2]
     #[arg(long, visible_alias = "model", value_name = "NAME|FILE")]
     workload: Option<String>,
+    /// Begin with the weights of this checkpoint, a folder of Hugging Face's: dense goes on with all of them, `lora:rank=16` trains pairs
+    /// beside them. Its config.json and its tokenizer.json hold, unless `--tokenizer` gives another
+    #[arg(long, value_name = "DIR", conflicts_with = "workload")]
+    pub(super) from: Option<PathBuf>,
     /// How the factors of lrt begin: drawn, or as the largest singular values of a dense matrix that is drawn
     #[arg(long, value_name = "HOW", default_value = "normal", value_parser = parse_init())]
     pub(super) init: Init,
@@ -101,7 +105,11 @@ impl TrainingArgs {
         Ok(Request {
             texts: self.texts.clone(),
             output: self.output.clone(),
-            subject: subject(self.workload.as_deref(), context)?,
+            subject: match &self.from {
+                Some(from) => of_checkpoint(from)?,
+                None => subject(self.workload.as_deref(), context)?,
+            },
+            from: self.from.clone(),
             arch,
             init: self.init,
             guided: self.guided,
@@ -134,6 +142,19 @@ fn parse_rate(text: &str) -> Result<f64, String> {
         Ok(rate) if rate > 0.0 && rate <= 1.0 => Ok(rate),
         _ => Err(format!("expected a learning rate above 0 and up to 1, such as `0.001`, got `{text}`")),
     }
+}
+
+/// The model of a checkpoint, by the name of its folder.
+fn of_checkpoint(folder: &Path) -> Result<Subject> {
+    let config = folder.join("config.json");
+    if !config.is_file() {
+        bail!(
+            "`--from {}`: expected a folder with `config.json` and `model.safetensors`, as `save_pretrained` of transformers writes them",
+            folder.display()
+        );
+    }
+    let name = folder.canonicalize().ok().and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
+    Ok(Subject::Description(name.unwrap_or_else(|| folder.display().to_string()), read_text(&config, MOST_BYTES)?))
 }
 
 /// What is trained: what was named, or a small decoder.

@@ -30,10 +30,16 @@ pub struct Params {
     transposed: BTreeSet<String>,
     /// The `config.json` of weights that are drawn; null if there is none.
     constants: Value,
+    /// The seed of what a checkpoint lacks and a training adds, if it may.
+    added: Option<u64>,
     device: Device,
     dtype: DType,
     source: Source,
 }
+
+/// What the names of the pairs of LoRA have in them, and those of the second matrix of each.
+const LORA: &str = ".lora_";
+const UP: &str = ".lora_B.";
 
 enum Source {
     Seed(u64),
@@ -70,7 +76,7 @@ impl Params {
     fn new(device: &Device, dtype: DType, source: Source) -> Self {
         let (vars, frozen, transposed) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
         let (untrained, constants, device): (&[&str], _, _) = (&[], Value::Null, device.clone());
-        Self { vars, frozen, freezes: false, untrained, transposed, constants, device, dtype, source }
+        Self { vars, frozen, freezes: false, untrained, transposed, constants, added: None, device, dtype, source }
     }
 
     /// These weights, all of which are trained.
@@ -84,6 +90,13 @@ impl Params {
     #[must_use]
     pub fn without_training(self, untrained: &'static [&'static str]) -> Self {
         Self { untrained, ..self }
+    }
+
+    /// The same, where a checkpoint may lack the pairs of LoRA, and heads without a part in the loss: these are drawn from `seed`, and pairs
+    /// begin as Hu et al. 2021 have them (arXiv 2106.09685, section 4.1), A drawn and B zero, so that the model is at first what it was.
+    #[must_use]
+    pub fn with_what_is_added(self, seed: u64) -> Self {
+        Self { added: Some(seed), ..self }
     }
 
     /// Every weight by its name, with the shape in which checkpoints store it.
@@ -180,19 +193,31 @@ impl Params {
     }
 
     fn create_from(&mut self, name: &str, shape: &[usize], init: Init, is_transposed: bool) -> Result<Tensor, NnError> {
-        let tensor = match &self.source {
-            Source::Seed(seed) => initial(name, *seed, shape, init, &self.device)?,
-            Source::Checkpoint(checkpoint) if is_transposed => {
+        let is_untrained = self.untrained.iter().any(|beginning| name.starts_with(beginning));
+        let tensor = match (&self.source, self.added) {
+            (Source::Seed(seed), _) => initial(name, *seed, shape, init, &self.device)?,
+            (Source::Checkpoint(checkpoint), Some(seed))
+                if checkpoint.stored_name(name).is_none() && name.contains(LORA) =>
+            {
+                #[expect(clippy::cast_precision_loss, reason = "the inputs of a linear")]
+                let std = (3.0 * shape[1] as f32).sqrt().recip();
+                let init = if name.contains(UP) { Init::Zeros } else { Init::NormalStd(std) };
+                initial(name, seed, shape, init, &self.device)?
+            }
+            (Source::Checkpoint(checkpoint), Some(seed)) if checkpoint.stored_name(name).is_none() && is_untrained => {
+                initial(name, seed, shape, init, &self.device)?
+            }
+            (Source::Checkpoint(checkpoint), _) if is_transposed => {
                 let stored: Vec<usize> = shape.iter().rev().copied().collect();
                 checkpoint.load(name, &stored, &self.device)?.t()?.contiguous()?
             }
-            Source::Checkpoint(checkpoint) => checkpoint.load(name, shape, &self.device)?,
+            (Source::Checkpoint(checkpoint), _) => checkpoint.load(name, shape, &self.device)?,
         };
         let tensor = tensor.to_dtype(self.dtype)?;
         if is_transposed {
             self.transposed.insert(name.to_owned());
         }
-        if self.freezes || self.untrained.iter().any(|beginning| name.starts_with(beginning)) {
+        if self.freezes || is_untrained {
             self.frozen.insert(name.to_owned(), tensor.clone());
             return Ok(tensor);
         }

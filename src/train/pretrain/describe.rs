@@ -1,11 +1,14 @@
 //! The `config.json` of a model, as transformers reads it.
 
+use std::collections::BTreeSet;
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use super::super::computed::differs;
 use super::PretrainError;
-use crate::model::{Arch, Bias, Computed, Config, Norm, Positions, count_params, read_hugging_face};
-use crate::nn::{Checkpoint, NnError, said};
+use crate::model::{Arch, Bias, Computed, Config, Family, Norm, Positions, count_params, read_hugging_face};
+use crate::nn::{Checkpoint, NnError, Params, said};
 
 /// The key that says what of a model transformers has no words for.
 const OWN: &str = "greenformers";
@@ -51,6 +54,22 @@ impl Described {
     /// What it says.
     pub(super) fn json(&self) -> &Value {
         &self.json
+    }
+
+    /// The `adapter_config.json` of peft, of pairs that are trained beside the weights of `base`; `None` of other architectures. Their alpha
+    /// is their rank, so that nothing scales them.
+    pub(super) fn adapter(&self, arch: Arch, base: Option<&Path>, params: &Params) -> Option<String> {
+        let Arch::Lora { rank, .. } = arch else { return None };
+        let linears = params.iter().filter_map(|(name, _)| name.strip_suffix(".lora_A.weight"));
+        let targets: BTreeSet<&str> = linears.filter_map(|name| name.rsplit('.').next()).collect();
+        let is_decoder = self.model.family == Family::Decoder;
+        let json = json!({
+            "peft_type": "LORA", "task_type": if is_decoder { Some("CAUSAL_LM") } else { None },
+            "base_model_name_or_path": base.map(|base| base.display().to_string()), "r": rank, "lora_alpha": rank,
+            "lora_dropout": 0.0, "bias": "none", "target_modules": targets, "inference_mode": true,
+            "fan_in_fan_out": self.json["model_type"] == "gpt2",
+        });
+        Some(format!("{json:#}\n"))
     }
 
     /// The text of the file, for a model of this architecture.

@@ -45,9 +45,26 @@ pub enum PretrainError {
     /// LoRA trains beside weights that are there.
     #[error(
         "`{arch}` trains beside the weights of a model that is trained already, and here all weights are drawn: expected dense, lrt or \
-         linformer\nhint: `greenformers estimate --arch {arch}` says what a fine-tuning by it would take"
+         linformer\nhint: `--from DIR` begins with the weights of a checkpoint"
     )]
     Lora {
+        /// What was typed.
+        arch: String,
+    },
+    /// Weights in four bits are estimated, and not computed.
+    #[error(
+        "`{arch}` keeps the weights in 4 bits, which are not computed here: expected lora\nhint: `greenformers estimate --arch {arch}` says what it would take"
+    )]
+    Quantised {
+        /// What was typed.
+        arch: String,
+    },
+    /// A checkpoint has no such weights.
+    #[error(
+        "`{arch}` has other weights than the checkpoint of `--from`: expected dense or lora\nhint: `greenformers factorize` puts low-rank \
+         factors in the place of its linears, and `--from` what that wrote goes on with these"
+    )]
+    OtherArch {
         /// What was typed.
         arch: String,
     },

@@ -33,7 +33,7 @@ use self::vocabulary::Vocabulary;
 use super::energy::{Energy, Spent};
 pub use super::energy::{Machine, Metered, NotMetered};
 use crate::files::{FolderLock, JSON_SCHEMA, is_free, read_text};
-use crate::model::{Arch, Config};
+use crate::model::{Arch, Config, LoraBase};
 use crate::nn::{NnError, Params};
 use crate::stats::Interval;
 
@@ -76,6 +76,8 @@ pub struct Request {
     pub output: PathBuf,
     /// What is trained.
     pub subject: Subject,
+    /// The checkpoint whose weights it begins with, if it does; its description is `subject`.
+    pub from: Option<PathBuf>,
     /// As what.
     pub arch: Arch,
     /// How the factors of an LRT begin; other architectures have none.
@@ -254,7 +256,13 @@ pub fn pretrain(
     let trainer = match &state {
         None => {
             let drawn = || Params::random(request.seed, DType::F32, &Device::Cpu).with_constants(described.json());
-            let mut trainer = Trainer::new(model, request.arch, drawn(), schedule)?;
+            let params = match &request.from {
+                Some(from) => {
+                    Params::from_safetensors(from, DType::F32, &Device::Cpu)?.with_what_is_added(request.seed)
+                }
+                None => drawn(),
+            };
+            let mut trainer = Trainer::new(model, request.arch, params, schedule)?;
             if request.init == Init::Spectral {
                 spectral::begin(model, trainer.params(), drawn())?;
             }
@@ -320,8 +328,9 @@ pub fn pretrain(
     let total =
         state.as_ref().map_or_else(Spent::nothing, |s| Spent { seconds: s.total_seconds, joules: s.total_joules });
     let config = described.text(request.arch);
+    let adapter = described.adapter(request.arch, request.from.as_deref(), trainer.params());
     let run = Run { request, settings, schedule, corpus, held_out, energy, steps, total, trainer, losses: Vec::new() };
-    run.run(training, (&config, &vocabulary.json), observe)
+    run.run(training, (&config, &vocabulary.json, adapter.as_deref()), observe)
 }
 
 impl Request {
@@ -330,8 +339,15 @@ impl Request {
     /// # Errors
     /// If it does not fit the model, trains beside another, or has no factors for a beginning of factors or for a guide.
     pub fn check(&self) -> Result<(), PretrainError> {
-        if let Arch::Lora { .. } = self.arch {
-            return Err(PretrainError::Lora { arch: self.arch.to_string() });
+        match (self.arch, &self.from) {
+            (Arch::Lora { .. }, None) => return Err(PretrainError::Lora { arch: self.arch.to_string() }),
+            (Arch::Lora { base: LoraBase::FourBits, .. }, Some(_)) => {
+                return Err(PretrainError::Quantised { arch: self.arch.to_string() });
+            }
+            (Arch::Lrt { .. } | Arch::Linformer { .. }, Some(_)) => {
+                return Err(PretrainError::OtherArch { arch: self.arch.to_string() });
+            }
+            _ => {}
         }
         if self.init != Init::Normal && self.arch.rank().is_none() {
             return Err(PretrainError::NoFactors { arch: self.arch.to_string(), init: self.init });
@@ -399,7 +415,8 @@ fn prepare(request: &Request) -> Result<(String, Described, Vocabulary, Corpus, 
     let family = shape.family;
     let texts = text::read(&request.texts)?;
     let before = request.resume.then(|| request.output.join(state::TOKENIZER));
-    let vocabulary = if let Some(path) = request.tokenizer.clone().or(before) {
+    let of_checkpoint = request.from.as_ref().map(|from| from.join(state::TOKENIZER));
+    let vocabulary = if let Some(path) = request.tokenizer.clone().or(before).or(of_checkpoint) {
         Vocabulary::read(&path)?
     } else {
         let most = given.as_ref().map_or(request.vocab, |given| request.vocab.min(given.model.vocab_size));

@@ -33,7 +33,7 @@ impl Run<'_> {
     pub(super) fn run(
         mut self,
         mut training: Training,
-        (config, tokenizer): (&str, &str),
+        texts: (&str, &str, Option<&str>),
         observe: &mut dyn FnMut(Event<'_>),
     ) -> Result<Training, PretrainError> {
         let mut is_first = !self.request.resume;
@@ -52,7 +52,7 @@ impl Run<'_> {
                 let state = self.state();
                 let files = Files::of(&self.trainer, &state, &training)?;
                 if is_first {
-                    files.write_first(&self.request.output, config, tokenizer)?;
+                    files.write_first(&self.request.output, texts)?;
                 } else {
                     files.write(&self.request.output)?;
                 }

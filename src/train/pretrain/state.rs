@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use candle_core::safetensors::Load as _;
-use candle_core::{DType, Device};
+use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -12,10 +12,15 @@ use super::PretrainError;
 use super::init::Init;
 use super::trainer::Trainer;
 use crate::files::{read_head, write_whole, write_whole_folder};
+use crate::model::Arch;
 use crate::nn::{Checkpoint, Guides, NnError, Params};
 
-/// The weights, for others.
+/// The weights, for others: all, or those of LoRA with what describes them, as peft reads them.
 const MODEL: &str = "model.safetensors";
+const ADAPTER: &str = "adapter_model.safetensors";
+const ADAPTER_CONFIG: &str = "adapter_config.json";
+/// What peft puts before the names of a model.
+const OF_PEFT: &str = "base_model.model.";
 /// The weights and moments, for who goes on: one file, so that they are of one step whatever happens.
 pub(super) const STATE: &str = "state.safetensors";
 const CONFIG: &str = "config.json";
@@ -80,7 +85,8 @@ pub(super) struct State {
 
 /// The files of a training at a step.
 pub(super) struct Files {
-    model: Vec<u8>,
+    /// By its name.
+    model: (&'static str, Vec<u8>),
     state: Vec<u8>,
     record: Vec<u8>,
 }
@@ -93,7 +99,15 @@ impl Files {
             tensors.insert(name.to_owned(), tensor.to_dtype(DType::F32).map_err(NnError::from)?);
         }
         let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-        let model = safetensors::serialize(tensors.iter(), Some(metadata))?;
+        let is_lora = matches!(state.settings.arch.parse(), Ok(Arch::Lora { .. }));
+        let model = if is_lora {
+            let pairs = tensors.iter().filter(|(name, _)| params.get(name).is_some());
+            let pairs: BTreeMap<String, &Tensor> =
+                pairs.map(|(name, pair)| (format!("{OF_PEFT}{name}"), pair)).collect();
+            (ADAPTER, safetensors::serialize(pairs, Some(metadata))?)
+        } else {
+            (MODEL, safetensors::serialize(tensors.iter(), Some(metadata))?)
+        };
         let guided = trainer.guided().map(|guided| (guided.params(), guided.optimizer()));
         if let Some((guides, _)) = guided {
             for (name, tensor) in guides.as_stored()? {
@@ -113,9 +127,16 @@ impl Files {
         Ok(Self { model, state, record: [record, b"\n".to_vec()].concat() })
     }
 
-    /// Makes the folder.
-    pub(super) fn write_first(&self, folder: &Path, config: &str, tokenizer: &str) -> Result<(), PretrainError> {
+    /// Makes the folder, with the texts of the `config.json`, the `tokenizer.json` and, of LoRA, the `adapter_config.json`.
+    pub(super) fn write_first(
+        &self,
+        folder: &Path,
+        (config, tokenizer, adapter): (&str, &str, Option<&str>),
+    ) -> Result<(), PretrainError> {
         let fill = |into: &Path| {
+            if let Some(adapter) = adapter {
+                write_whole(&into.join(ADAPTER_CONFIG), adapter.as_bytes())?;
+            }
             write_whole(&into.join(CONFIG), config.as_bytes())?;
             write_whole(&into.join(TOKENIZER), tokenizer.as_bytes())?;
             self.put(into)
@@ -130,7 +151,7 @@ impl Files {
 
     /// The state goes first: with it, the others can be written again.
     fn put(&self, folder: &Path) -> std::io::Result<()> {
-        for (name, bytes) in [(STATE, &self.state), (MODEL, &self.model), (RECORD, &self.record)] {
+        for (name, bytes) in [(STATE, &self.state), (self.model.0, &self.model.1), (RECORD, &self.record)] {
             write_whole(&folder.join(name), bytes)?;
         }
         Ok(())

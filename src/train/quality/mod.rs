@@ -128,6 +128,7 @@ impl Plan {
         let of = |seed: u64, arch: Arch| {
             let decay_steps = self.shared.decay_steps.or(Some(self.steps));
             Request {
+                from: None,
                 output: self.shared.output.join(path_of(arch, seed)),
                 arch,
                 init: if arch.rank().is_some() { self.init } else { Init::Normal },
