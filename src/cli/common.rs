@@ -148,7 +148,7 @@ pub(super) fn parse_minutes(text: &str) -> Result<f64, String> {
 }
 
 /// Whether the locale is that of ASCII: `LC_ALL=C`. Where nothing is set, a terminal shows more.
-fn is_ascii_locale() -> bool {
+pub(super) fn is_ascii_locale() -> bool {
     let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let locale = set("LC_ALL").or_else(|| set("LC_CTYPE")).or_else(|| set("LANG"));
     locale.is_some_and(|locale| locale == "C" || locale == "POSIX")

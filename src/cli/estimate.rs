@@ -176,7 +176,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
             seed: args.seed,
             is_measured: asked.record.is_some() || args.step_time.is_some(),
         };
-        return sweep::run(&args.sweep, axes, &base, args.format, context);
+        return sweep::run(&args.sweep, &axes, &base, args.format, context);
     }
     let estimates = if asked.hardware.len() > 1 {
         let of = |device: &Device| estimates(args, &asked, Some(device.clone()), context);
@@ -308,6 +308,7 @@ fn estimates(args: &Args, asked: &Asked, device: Option<Device>, context: &Conte
         (false, _) => args.archs.clone(),
     };
     let conditions = asked.spec.on(&hardware, asked.devices, &context.catalog)?;
+    context.note_hours(&conditions);
     let calibrated = args.calibration.as_deref().map(calibration).transpose()?;
     let own = elsewhere.as_ref().map(|carried| &carried.own).or(calibrated.as_ref());
     let usual_dtype = elsewhere.as_ref().map_or_else(|| hardware.usual_dtype(), |carried| carried.dtype);

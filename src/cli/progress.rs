@@ -1,9 +1,25 @@
 //! Progress on stderr: a bar on a terminal, a line a cell elsewhere.
 
 use std::io::IsTerminal;
+use std::time::Duration;
 
 use greenformers::measure::{Observer, Progress};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::common::is_ascii_locale;
+
+/// A bar of a width that shows progress on a terminal of any, with `facts` behind it; none where stderr is no terminal.
+fn drawn(quiet: bool, length: Option<u64>, facts: &str) -> Option<ProgressBar> {
+    if quiet || !std::io::stderr().is_terminal() {
+        return None;
+    }
+    let style = ProgressStyle::with_template(&format!("{{bar:20.cyan/black}} {facts}"))
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars(if is_ascii_locale() { "=> " } else { "█▉▊▋▌▍▎▏ " });
+    let bar = ProgressBar::with_draw_target(length, ProgressDrawTarget::stderr()).with_style(style);
+    bar.enable_steady_tick(Duration::from_millis(250));
+    Some(bar)
+}
 
 /// Things done of a number that is known: a bar on a terminal, one line elsewhere.
 pub(super) struct Counter {
@@ -14,12 +30,8 @@ pub(super) struct Counter {
 
 impl Counter {
     pub(super) fn new(quiet: bool, doing: &'static str) -> Self {
-        let drawn = (!quiet && std::io::stderr().is_terminal()).then(|| {
-            let style = ProgressStyle::with_template("{wide_bar:.cyan/black} {msg} {pos} of {len}  {elapsed}")
-                .unwrap_or_else(|_| ProgressStyle::default_bar());
-            ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()).with_style(style).with_message(doing)
-        });
-        Self { drawn, quiet, doing }
+        let drawn = drawn(quiet, None, "{pos} of {len} {msg}, {elapsed_precise}, about {eta_precise} left");
+        Self { drawn: drawn.map(|bar| bar.with_message(doing)), quiet, doing }
     }
 
     pub(super) fn set(&self, done: usize, of: usize) {
@@ -43,13 +55,7 @@ pub(super) struct Bar {
 
 impl Bar {
     pub(super) fn new(quiet: bool) -> Self {
-        let bar = (!quiet && std::io::stderr().is_terminal()).then(|| {
-            let style = ProgressStyle::with_template("{wide_bar:.cyan/black} {msg}  {elapsed}")
-                .unwrap_or_else(|_| ProgressStyle::default_bar());
-            let bar = ProgressBar::with_draw_target(Some(1000), ProgressDrawTarget::stderr()).with_style(style);
-            bar.enable_steady_tick(std::time::Duration::from_millis(250));
-            bar
-        });
+        let bar = drawn(quiet, Some(1000), "{elapsed_precise}{wide_msg}");
         Self { drawn: bar, quiet, said: Vec::new() }
     }
 
@@ -66,14 +72,15 @@ impl Observer for Bar {
         if let Some(bar) = &self.drawn {
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "thousandths")]
             bar.set_position((1000.0 * done / of.max(1e-9)) as u64);
+            // What a narrow terminal cuts off stands last.
             bar.set_message(format!(
-                "{} {} (step {}, cell {} of {}), at most {:.0} s left to measure",
-                p.doing,
-                p.cell,
-                p.steps,
+                ", at most {:.0} s left: cell {} of {}, {} {} (step {})",
+                (of - done).max(0.0),
                 p.cells.0 + 1,
                 p.cells.1,
-                (of - done).max(0.0)
+                p.doing,
+                p.cell,
+                p.steps
             ));
         } else if !self.quiet {
             let line = format!("{} {}", p.doing, p.cell);

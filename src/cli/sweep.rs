@@ -37,7 +37,7 @@ const MAX_SCENARIOS: usize = 5_000_000;
 pub(super) struct SweepArgs {
     /// Every combination of lists: model=gpt2,llama-2-7b,hardware=all,grid=all,dtype=bf16,f32,devices=1,8,arch=dense,lrt:rank=256,software=eager,optimised/fused,layout=auto
     #[arg(long, value_name = "AXES", help_heading = "Sweeps")]
-    sweep: Option<String>,
+    sweep: Vec<String>,
     /// Keep the scenarios that no other beats in all of these: time, cost, co2e, energy
     #[arg(long, value_name = "GOALS", value_delimiter = ',', requires = "sweep", help_heading = "Sweeps")]
     pareto: Vec<Goal>,
@@ -59,9 +59,9 @@ pub(super) struct SweepArgs {
 }
 
 impl SweepArgs {
-    /// Whether there is anything to sweep.
-    pub(super) fn axes(&self) -> Option<&str> {
-        self.sweep.as_deref()
+    /// The lists, if there is anything to sweep: an option that is given twice says the same as one with both lists.
+    pub(super) fn axes(&self) -> Option<String> {
+        (!self.sweep.is_empty()).then(|| self.sweep.join(","))
     }
 }
 
@@ -282,30 +282,22 @@ fn text(
     }
     let (common, table, held) = sweep_table(&shown, axes, ROWS, width);
     let names: Vec<String> = goals.iter().map(ToString::to_string).collect();
-    let rest = if held < kept {
-        format!(
-            "{held} of {kept}, beaten by none in all of {}; `--format csv` or `--out FILE` has all",
-            names.join(", ")
-        )
-    } else {
-        String::new()
-    };
+    let mut rest = String::new();
+    if held < kept {
+        let goals = names.join(", ");
+        rest = format!("{held} of {kept}, beaten by none in all of {goals}; `--format csv` or `--out FILE` has all. ");
+    }
+    if total > DRAWN {
+        rest += "Those that no other beats have the numbers of `estimate`, the rest those of a quicker rule: 5 % off in the \
+                 mean, a quarter at most.";
+    }
     let mut text = paint().strong(wrapped(said, width, "").trim_end()) + "\n\n";
     if !common.is_empty() {
         text.push_str(&wrapped(&format!("All: {}", common.join(", ")), width, "  "));
     }
     text.push_str(&paint().table(&table.render(width), &[]));
     if !rest.is_empty() {
-        text.push_str(&wrapped(&rest, width, ""));
-    }
-    if total > DRAWN {
-        let others =
-            format!("the others of the {total} by a quicker rule, which is 5 % off in the mean, and a quarter at most");
-        text.push_str(&wrapped(
-            &format!("those that no other beats have the numbers of `estimate`, {others}"),
-            width,
-            "",
-        ));
+        text.push_str(&wrapped(rest.trim_end(), width, ""));
     }
     let next = command_with(if options.recommend { "--format csv" } else { "--recommend" });
     text + "\n" + &assumed_and_next(alone, &next, width)

@@ -66,6 +66,7 @@ fn narrow_table(rows: &[&[Scenario]], axes: &Axes) -> (Vec<String>, TextTable) {
     let mut narrow = TextTable::new(&["scenario", "time h", "kgCO2e", "USD"]);
     for row in rows {
         let words = row.iter().zip(header).take(named).map(|(cell, name)| match name.as_str() {
+            "devices" if cell == "1" => "1 device".to_owned(),
             "devices" => format!("{cell} devices"),
             "software" => format!("{cell} software"),
             "fits" if cell == "no" => "does not fit".to_owned(),
