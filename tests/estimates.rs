@@ -230,6 +230,36 @@ fn the_best_start_is_found_among_the_hours_of_a_grid() {
 }
 
 #[test]
+fn a_file_of_hours_is_said_to_be_what_it_was_taken_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut text = "MTU (UTC),Area,Production Type,Generation (MW)\n".to_owned();
+    for hour in 0..24 {
+        let period = format!("01/03/2026 {hour:02}:00 - 01/03/2026 {hour:02}:59");
+        text.push_str(&format!("{period},BZN|FR,Fossil Gas,1000\n{period},BZN|FR,Nuclear,3000\n"));
+    }
+    fs::write(folder.path().join("entsoe.csv"), text).unwrap();
+    let args = ["estimate", "--hardware", "t4", "--arch", "dense", "--grid", "entsoe.csv"];
+    let output = run(&args, folder.path());
+    let said = String::from_utf8_lossy(&output.stderr);
+    let expected = "`entsoe.csv`: 24 hours from 2026-03-01T00:00Z, read as ENTSO-E's generation by source";
+    assert!(output.status.success() && said.contains(expected), "{said}");
+    // (1000 x 490 + 3000 x 12) / 4000
+    let inputs = json(&args, folder.path());
+    let intensity = dense(&inputs)["assumptions"].as_array().unwrap().iter().find(|a| a["name"] == "grid intensity");
+    assert!((intensity.unwrap()["value"].to_string().contains("131.5")), "{intensity:?}");
+}
+
+#[test]
+fn a_sweep_that_is_given_twice_is_that_of_both_lists() {
+    let folder = tempfile::tempdir().unwrap();
+    let once = json(&["estimate", "--arch", "dense", "--sweep", "hardware=t4,p100,grid=fra,pol"], folder.path());
+    let twice =
+        json(&["estimate", "--arch", "dense", "--sweep", "hardware=t4,p100", "--sweep", "grid=fra,pol"], folder.path());
+    assert!(once["scenarios"].as_array().is_some_and(|all| all.len() > 2), "{once}");
+    assert_eq!(once, twice);
+}
+
+#[test]
 fn bad_hours_units_and_sweeps_are_refused_and_strange_ones_are_warned_of() {
     let folder = tempfile::tempdir().unwrap();
     let hours = |text: &str| {
@@ -576,7 +606,8 @@ fn the_speed_of_the_network_is_uncertain_in_estimates_and_in_sweeps() {
         (hours["mid"].as_f64().unwrap(), hours["high"].as_f64().unwrap() / hours["mid"].as_f64().unwrap())
     };
     let ((fast_h, fast), (slow_h, slow)) = (spread(&["--network", "3200"]), spread(&["--network", "10"]));
-    assert!(slow_h > 1.3 * fast_h && slow > 1.03 * fast, "{fast_h}, {fast}; {slow_h}, {slow}");
+    // Beside what is lost on several machines.
+    assert!(slow_h > 1.3 * fast_h && slow > 1.005 * fast, "{fast_h}, {fast}; {slow_h}, {slow}");
 }
 
 #[test]

@@ -238,7 +238,7 @@ fn predicted(run: &Run, workload: &Workload, catalog: &Catalog) -> (Interval, St
         Some((estimate.step_s[0], estimate.layout.unwrap().layout, estimate.fits))
     };
     let pieces =
-        [1, 2, 4, 7].map(|v| if v == 1 { run.layout.to_owned() } else { format!("{},interleave={v}", run.layout) });
+        [1, 2, 4, 8].map(|v| if v == 1 { run.layout.to_owned() } else { format!("{},interleave={v}", run.layout) });
     let known = run.layout == "auto" || !run.layout.contains("sequence_parallel");
     let all = pieces.into_iter().take(if known { 1 } else { 4 }).filter_map(of);
     let order = |(step, _, fits): &(Interval, String, Option<bool>)| (*fits == Some(false), step.mid);

@@ -250,7 +250,11 @@ fn assumptions(request: &Request<'_>, source: &StepSource) -> Vec<Assumption> {
         list.push(Assumption::choice("gradient checkpointing", "each layer keeps its input alone", source));
     }
     list.extend(request.conditions.choices.iter().cloned());
-    list.extend(request.conditions.inputs().map(Input::assumption));
+    let productive = |n_machines| request.conditions.lost_time.productive_on(n_machines).name;
+    let here = productive(source.straggler.n_machines);
+    let elsewhere = [productive(1), productive(2)];
+    let counts = |input: &&Input| input.name == here || !elsewhere.contains(&input.name);
+    list.extend(request.conditions.inputs().filter(counts).map(Input::assumption));
     if request.devices > 1 && !source.basis.is_given() {
         list.extend(data_parallel(request, source));
     }

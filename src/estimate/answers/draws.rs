@@ -156,7 +156,7 @@ pub(super) fn draw_run(
         step_s.push(seconds.into_iter().map(|(step_s, _)| step_s).collect());
     }
     let n_params = trainable_params(&workload.model, arch) as f64;
-    let over = conditions.lost_time.wall_over_train(monte_carlo, count, n_params);
+    let over = conditions.lost_time.wall_over_train(monte_carlo, (count, source.straggler.n_machines), n_params);
     let wall_s: Vec<f64> = train_s.iter().zip(&over).map(|(s, over)| s * over).collect();
     // Where idle power is not known, time that is lost is charged like time that trains.
     let idle_j = |t: usize, busy_j: f64| {

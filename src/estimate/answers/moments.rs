@@ -47,9 +47,11 @@ pub(super) fn on_hardware(
     let train_s: f64 = phase_s.iter().sum::<f64>();
     let (sd, skew) = mixed(source.phases.first(), step_sd(source, &phase_s));
     let lost = &conditions.lost_time;
-    let over = lost.typical(devices, trainable_params(&workload.model, arch) as f64);
+    let over = lost.typical((devices, source.straggler.n_machines), trainable_params(&workload.model, arch) as f64);
     let wall_s = train_s * over;
-    let wall_sd = sd.hypot(exchange_sd(workload, source)).hypot(lost.productive.distribution.ln_sd());
+    let wall_sd = sd
+        .hypot(exchange_sd(workload, source))
+        .hypot(lost.productive_on(source.straggler.n_machines).distribution.ln_sd());
     let wall_skew = skew * (sd / wall_sd).powi(3);
     let wall_h = spreads.uncertain("wall time", wall_s / 3600.0, (wall_sd, wall_skew));
     let busy_j: f64 = source

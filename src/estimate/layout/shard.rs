@@ -29,11 +29,16 @@ pub fn shard(model: &Config, tp: u32) -> Config {
     }
 }
 
-/// Layers of each stage: the first ones have one more where they cannot be shared out evenly.
+/// Layers of each stage. Where they cannot be shared out evenly, stages between the first and the last have one more: these two have the
+/// embedding and the head to do as well (Grattafiori et al. 2024, section 3.3.2).
 #[must_use]
 pub fn layers_of(layers: usize, stages: u32) -> Vec<usize> {
     let stages = stages.max(1) as usize;
-    (0..stages).map(|i| layers / stages + usize::from(i < layers % stages)).collect()
+    let mut all = vec![layers / stages; stages];
+    let between = 1..stages.saturating_sub(1).max(1);
+    let order = between.chain([0, stages - 1]);
+    order.take(layers % stages).for_each(|stage| all[stage] += 1);
+    all
 }
 
 /// What the names of the linears of experts begin with.

@@ -185,7 +185,10 @@ fn the_shards_of_a_model_hold_all_of_it() {
         near(sum, whole + if pp > 1 { 51200.0 * 12288.0 } else { 0.0 }, 2e-3);
     }
     assert_eq!(layers_of(105, 35), vec![3; 35]);
-    assert_eq!(layers_of(10, 4), [3, 3, 2, 2]);
+    assert_eq!(layers_of(10, 4), [2, 3, 3, 2]);
+    assert_eq!((layers_of(11, 4), layers_of(3, 2), layers_of(5, 1)), (vec![3, 3, 3, 2], vec![2, 1], vec![5]));
+    // Llama 3 405B, section 3.3.2.
+    assert_eq!(layers_of(126, 16), [&[7][..], &[8; 14], &[7]].concat());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::analytic::{Target, analytic_step};
 use super::given::given_step;
 use super::measured::measured_step;
-use super::model::Efficiency;
+use super::model::{Efficiency, Stragglers};
 use super::scaled::{LocalModel, own_software};
 use super::sliced::sliced_step;
 use super::step::{Basis, PhaseStep, StepSource};
@@ -45,7 +45,9 @@ pub(in crate::estimate) fn step_source(request: &Request<'_>, arch: Arch) -> Res
                     return Err(EstimateError::Number { name, value, allowed: "1e-12 to 1e9" });
                 }
             }
-            Ok(given_step(workload, *step_s, *power_w, device.as_ref(), *is_forecast))
+            let link = device.as_ref().and_then(|device| request.cluster.link(device));
+            let straggler = Stragglers::known(devices, link.as_ref());
+            Ok(StepSource { straggler, ..given_step(workload, *step_s, *power_w, device.as_ref(), *is_forecast) })
         }
     }
 }

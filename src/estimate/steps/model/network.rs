@@ -244,6 +244,9 @@ pub fn straggler(sd: f64, devices: u32) -> f64 {
     1.0 + sd * (2.0 * f64::from(devices).ln()).sqrt()
 }
 
+/// Devices of a machine of which nothing is known.
+const USUAL_DEVICES: u32 = 8;
+
 /// How much longer a step of several devices takes than one of a device that waits for no other.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Stragglers {
@@ -251,18 +254,28 @@ pub struct Stragglers {
     pub devices: f64,
     /// What the slowest machine adds to that, in the middle of what is known.
     pub machines: f64,
+    /// How many machines there are.
+    pub n_machines: u32,
 }
 
 impl Stragglers {
     /// Nobody waits.
-    pub const NONE: Self = Self { devices: 1.0, machines: 0.0 };
+    pub const NONE: Self = Self { devices: 1.0, machines: 0.0, n_machines: 1 };
+
+    /// Nobody waits, or what is waited for is in the step: so many devices, in machines of eight where their link does not say how many
+    /// there are in each.
+    #[must_use]
+    pub fn known(devices: u32, link: Option<&Interconnect>) -> Self {
+        let in_each = link.map_or(USUAL_DEVICES, |link| link.devices.max(1));
+        Self { n_machines: devices.div_ceil(in_each).max(1), ..Self::NONE }
+    }
 
     /// Of `devices` whose steps scatter by `sd`, on machines that differ as well: the slowest of each, `sqrt(2 ln n)` standard
     /// deviations from the mean.
     #[must_use]
     pub fn of(sd: f64, devices: u32, link: Option<&Interconnect>) -> Self {
-        let machines = link.map_or(1, |link| devices.div_ceil(link.devices.max(1)).max(1));
-        Self { devices: straggler(sd, devices.max(1)), machines: straggler(MACHINE_SD, machines) - 1.0 }
+        let n_machines = link.map_or(1, |link| devices.div_ceil(link.devices.max(1)).max(1));
+        Self { devices: straggler(sd, devices.max(1)), machines: straggler(MACHINE_SD, n_machines) - 1.0, n_machines }
     }
 
     /// The factor on the passes of a step.
