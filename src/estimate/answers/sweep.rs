@@ -5,6 +5,8 @@
 //! are few, or one of them is named, [`draw_scenarios`] gives each the numbers of a single estimate; where they are many,
 //! [`super::frontier::draw_unbeaten`] does so for those that anybody would choose.
 
+use rayon::prelude::*;
+
 use super::draws::{RunDraws, TRIALS, draw_run};
 use super::moments::on_hardware;
 use crate::catalog::{Device, DeviceKind, Grid, IntensityBasis, SoftwareSpec};
@@ -217,7 +219,6 @@ pub struct Sweep {
 /// # Errors
 /// If an architecture fits none of the workloads.
 pub fn sweep(axes: &Axes, micro_batch: Option<usize>) -> Result<Sweep, EstimateError> {
-    let mut left_out: Vec<(String, usize)> = Vec::new();
     for arch in &axes.archs {
         let faults = axes.workloads.iter().filter_map(|workload| arch.check(&workload.model).err());
         let faults: Vec<_> = faults.collect();
@@ -227,46 +228,53 @@ pub fn sweep(axes: &Axes, micro_batch: Option<usize>) -> Result<Sweep, EstimateE
             return Err(fault.into());
         }
     }
+    // In the order of the hardware, however many threads there are.
+    let found: Vec<Sweep> =
+        (0..axes.hardware.len()).into_par_iter().map(|hardware| sweep_on(hardware, axes, micro_batch)).collect();
+    let mut all = Sweep { scenarios: Vec::new(), left_out: Vec::new() };
+    for of_hardware in found {
+        all.scenarios.extend(of_hardware.scenarios);
+        of_hardware.left_out.iter().for_each(|(reason, n)| count(&mut all.left_out, reason, *n));
+    }
+    Ok(all)
+}
+
+/// Every combination with one hardware.
+fn sweep_on(hardware: usize, axes: &Axes, micro_batch: Option<usize>) -> Sweep {
+    let (device, conditions) = &axes.hardware[hardware];
     let spreads = Spreads::default();
-    let mut scenarios = Vec::new();
-    for (hardware, (device, conditions)) in axes.hardware.iter().enumerate() {
-        let rents: Vec<Result<Option<Input>, NotRented>> =
-            axes.grids.iter().map(|(grid, _)| rent_in(grid, device, conditions, axes)).collect();
-        for &devices in &axes.devices {
-            let site = UsualSite::of(Some(device), devices).index();
-            let places: Vec<(usize, Conditions)> = (axes.grids.iter().zip(&rents).enumerate())
-                .filter_map(|(i, ((_, of_grid), rent))| {
-                    Some((i, at_place(conditions, &of_grid[site], rent.as_ref().ok()?.clone(), axes.owned)))
-                })
-                .collect();
-            for (mut of, layout) in axes.runs_on(hardware, devices) {
-                match axes.steps(&mut of, layout, micro_batch) {
-                    Ok(source) => {
-                        let run = on_hardware(
-                            &spreads,
-                            &axes.workloads[of.workload],
-                            devices,
-                            (of.arch, &source),
-                            conditions,
-                        );
-                        scenarios.extend(places.iter().map(|(grid, conditions)| Scenario {
-                            grid: *grid,
-                            footprint: run.footprint(&spreads, devices, conditions),
-                            ..of.clone()
-                        }));
-                        let elsewhere = axes.grids.len() - places.len();
-                        if elsewhere > 0 {
-                            count(&mut left_out, "the cloud of the region does not rent the device", elsewhere);
-                        }
+    let (mut scenarios, mut left_out) = (Vec::new(), Vec::new());
+    let rents: Vec<Result<Option<Input>, NotRented>> =
+        axes.grids.iter().map(|(grid, _)| rent_in(grid, device, conditions, axes)).collect();
+    for &devices in &axes.devices {
+        let site = UsualSite::of(Some(device), devices).index();
+        let places: Vec<(usize, Conditions)> = (axes.grids.iter().zip(&rents).enumerate())
+            .filter_map(|(i, ((_, of_grid), rent))| {
+                Some((i, at_place(conditions, &of_grid[site], rent.as_ref().ok()?.clone(), axes.owned)))
+            })
+            .collect();
+        for (mut of, layout) in axes.runs_on(hardware, devices) {
+            match axes.steps(&mut of, layout, micro_batch) {
+                Ok(source) => {
+                    let workload = &axes.workloads[of.workload];
+                    let run = on_hardware(&spreads, workload, devices, (of.arch, &source), conditions);
+                    scenarios.extend(places.iter().map(|(grid, conditions)| Scenario {
+                        grid: *grid,
+                        footprint: run.footprint(&spreads, devices, conditions),
+                        ..of.clone()
+                    }));
+                    let elsewhere = axes.grids.len() - places.len();
+                    if elsewhere > 0 {
+                        count(&mut left_out, "the cloud of the region does not rent the device", elsewhere);
                     }
-                    Err(error) => count(&mut left_out, &reason(&error), axes.grids.len()),
                 }
+                Err(error) => count(&mut left_out, &reason(&error), axes.grids.len()),
             }
         }
     }
     let needed = [Quantity::Wall, Quantity::FacilityEnergy, Quantity::Operational];
-    scenarios.retain(|s| needed.into_iter().all(|q| s.footprint.get(q).is_some_and(|i| i.is_valid())));
-    Ok(Sweep { scenarios, left_out })
+    scenarios.retain(|s: &Scenario| needed.into_iter().all(|q| s.footprint.get(q).is_some_and(|i| i.is_valid())));
+    Sweep { scenarios, left_out }
 }
 
 /// Gives `scenarios` of a sweep the numbers that [`crate::estimate::estimate`] gives each of them alone, by the same draws.
