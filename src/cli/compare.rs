@@ -8,7 +8,9 @@ use greenformers::estimate::{
 };
 use greenformers::files::JSON_SCHEMA;
 use greenformers::record::Record;
-use greenformers::report::{Side, comparison_frame, comparison_text, side_by_side, to_csv, wrapped};
+use greenformers::report::{
+    Side, comparison_frame, comparison_sentence, comparison_text, side_by_side, to_csv, wrapped,
+};
 use serde::Serialize;
 
 use super::Context;
@@ -58,15 +60,19 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
         Format::Json => print_json(&Output { comparison: &comparison, modelled: &modelled }),
         Format::Csv => print(&to_csv(&mut comparison_frame(&comparison)?)?),
         Format::Text => {
-            let mut text = comparison_text(&comparison, paint(), width());
+            let width = width();
+            let mut text = comparison_sentence(&comparison)
+                .map_or_else(String::new, |said| paint().strong(wrapped(&said, width, "").trim_end()) + "\n\n");
+            text.push_str(&comparison_text(&comparison, paint(), width));
             for device in &modelled {
                 let time = device.crossovers.iter().filter(|c| c.of == PerToken::Time);
                 let said: Vec<String> = time.map(Crossover::sentence).collect();
                 if !said.is_empty() {
-                    text.push_str(&format!("by the model, on {}: {}\n", device.hardware, said.join("; ")));
+                    let line = format!("by the model, on {}: {}", device.hardware, said.join("; "));
+                    text.push_str(&wrapped(&line, width, "    "));
                 }
             }
-            print(&text)
+            print(&format!("{text}\nnext:    greenformers report {}\n", path.display()))
         }
     }
 }

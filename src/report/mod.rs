@@ -57,9 +57,9 @@ pub use sides::{Side, Sides, side_by_side, write_sides};
 pub use summed::{SUM_HEADER, sum_prometheus, sum_rows, sum_text};
 pub use table::{TextTable, wrapped};
 pub use terminal::{
-    Paint, answer_table, assumed_and_next, assumptions_table, claims_text, comparison_text, crossovers_table,
-    equal_loss_text, explanation_table, frontier_table, layout_text, plan_sentence, plan_table, profile_table,
-    recommendation, schedule_text, sentence, short_answer, side_table, sweep_table, variance_table,
+    Paint, answer_table, assumed_and_next, assumptions_table, claims_text, comparison_sentence, comparison_text,
+    crossovers_table, equal_loss_text, explanation_table, frontier_table, layout_text, plan_sentence, plan_table,
+    profile_table, recommendation, schedule_text, sentence, short_answer, side_table, sweep_table, variance_table,
     verdict_of_machines,
 };
 pub use tracked::TrackedRun;

@@ -115,6 +115,11 @@ pub(super) fn times_dense(ratio: Interval) -> String {
     format!("{:.2} [{:.2}, {:.2}]", ratio.mid, ratio.low, ratio.high)
 }
 
+/// A dash where there is nothing to show.
+pub(super) fn or_dash<T>(value: Option<T>, show: impl Fn(T) -> String) -> String {
+    value.map_or_else(|| "-".to_owned(), show)
+}
+
 /// `x` in whole per cent, without a sign before 0.
 fn whole_percent(x: f64) -> String {
     let rounded = (100.0 * x).round();

@@ -28,6 +28,8 @@ fn json(args: &[&str], folder: &Path) -> Value {
 fn the_comparison_of_a_campaign() {
     let folder = recorded(&Campaign::small());
     insta::assert_snapshot!(ok(&["compare", "out"], folder.path()), @r"
+    LRT r=256 is the fastest at 128 and 512 tokens, in 0.65 [0.65, 0.65] and 0.72 [0.71, 0.72] times the time of dense.
+
     seq_len  batch  architecture     us/token               time / dense     energy / dense  FLOP
         128     64  LRT r=256            20.7  ███▏    0.65 [0.65, 0.65]  0.66 [0.64, 0.67]  0.53  first
         128     64  dense                31.8  ████▉                   -                  -     -
@@ -40,7 +42,23 @@ fn the_comparison_of_a_campaign() {
     LRT r=256 takes less energy than Linformer k=128 up to 512 tokens, by ever less
     by the model, on NVIDIA A100 SXM4 80 GB: LRT r=256 takes less time than dense up to 16384 tokens, by ever less; Linformer k=128 takes less time than dense at all lengths from 256 to 16384 tokens; LRT r=256 takes less time up to about 520 tokens [170, 1300], Linformer k=128 above
     by the model, on NVIDIA H100 SXM5 80 GB: LRT r=256 takes less time than dense up to 16384 tokens, by ever less; Linformer k=128 takes less time than dense at all lengths from 256 to 16384 tokens; LRT r=256 takes less time up to about 310 tokens [shorter, 1000], Linformer k=128 above
+
+    next:    greenformers report out
     ");
+}
+
+#[test]
+fn a_comparison_fits_a_narrow_terminal_and_says_what_comes_next() {
+    let folder = recorded(&Campaign::small());
+    for width in [60, 80] {
+        let text = String::from_utf8(in_columns(width, &["compare", "out"], folder.path()).stdout).unwrap();
+        assert!(text.starts_with("LRT r=256 is the fastest at 128 and 512 tokens"), "{text}");
+        assert!(text.ends_with("\nnext:    greenformers report out\n"), "{text}");
+        // A row is a line: no name is cut.
+        assert!(text.lines().any(|line| line.contains("Linformer k=128")), "{text}");
+        let table = text.lines().skip_while(|line| !line.starts_with("seq_len")).take(7);
+        assert!(table.clone().all(|line| line.chars().count() <= width as usize), "{width}: {text}");
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What a terminal is shown: tables with units in the header.
 
 mod answer;
+mod comparison;
 mod estimates;
 mod paint;
 mod plan;
@@ -10,21 +11,17 @@ mod sweep;
 use std::fmt::Write;
 
 use crate::estimate::{Comparison, Crossover, Estimate, ModelledCrossovers, ThesisClaim, Value};
-use crate::model::Arch;
 use crate::record::{CellSummary, Status};
-use crate::report::numbers::{significant, times_dense};
+use crate::report::numbers::{or_dash, significant};
 use crate::report::table::TextTable;
 
 pub use answer::{answer_table, assumed_and_next, equal_loss_text, sentence, short_answer, verdict_of_machines};
+pub use comparison::{comparison_sentence, comparison_text};
 pub use estimates::{explanation_table, layout_text, schedule_text, side_table, variance_table};
 pub use paint::Paint;
 pub use plan::{frontier_table, plan_sentence, plan_table};
 pub use recommendation::recommendation;
 pub use sweep::sweep_table;
-
-fn or_dash<T>(value: Option<T>, show: impl Fn(T) -> String) -> String {
-    value.map_or_else(|| "-".to_owned(), show)
-}
 
 /// The cells of a campaign.
 #[must_use]
@@ -107,50 +104,6 @@ pub fn assumptions_table(estimate: &Estimate) -> TextTable {
         table.row(vec![a.name.clone(), value, a.unit.clone(), a.source.clone()]);
     }
     table
-}
-
-/// Architectures by sequence length, with winners and crossovers.
-#[must_use]
-pub fn comparison_text(comparison: &Comparison, colour: Paint, width: usize) -> String {
-    let mut header = vec!["seq_len", "batch"];
-    let dtypes = comparison.lengths.iter().map(|l| l.dtype).collect::<std::collections::BTreeSet<_>>();
-    if dtypes.len() > 1 {
-        header.push("dtype");
-    }
-    header.extend(["architecture", "us/token", "", "time / dense", "energy / dense", "FLOP", ""]);
-    let mut table = TextTable::new(&header);
-    let slowest = comparison.lengths.iter().flat_map(|l| &l.rows).map(|r| r.us_per_token.mid).fold(0.0, f64::max);
-    for length in &comparison.lengths {
-        for (i, row) in length.rows.iter().enumerate() {
-            let fastest = match (&length.winner, i) {
-                (Some(winner), _) if *winner == row.arch => "first",
-                (None, 0) => "tie",
-                _ => "",
-            };
-            let mut cells = vec![length.seq_len.to_string(), length.batch_size.to_string()];
-            if dtypes.len() > 1 {
-                cells.push(length.dtype.to_string());
-            }
-            cells.extend([
-                row.arch.label(),
-                significant(row.us_per_token.mid),
-                paint::bar(row.us_per_token.mid, slowest, 6),
-                or_dash(row.time_vs_dense, times_dense),
-                or_dash(row.energy_vs_dense, times_dense),
-                or_dash(row.flop_vs_dense, |f| format!("{f:.2}")),
-                fastest.to_owned(),
-            ]);
-            table.row(cells);
-        }
-    }
-    let mut text = colour.table(&table.render(width), &["first"]);
-    text.push_str("first: its lead is larger than the uncertainty; tie: the first two cannot be told apart\n");
-    // What dense has to do with it is in the table already, unless it is where something takes over.
-    let said = |c: &&Crossover| c.seq_len().is_some() || ![c.below, c.above].contains(&Arch::Dense);
-    for c in comparison.crossovers.iter().filter(said) {
-        let _ = writeln!(text, "{}", c.sentence());
-    }
-    text
 }
 
 /// Where architectures change places: as measured, and by the model on GPUs that were not.

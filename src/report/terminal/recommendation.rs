@@ -51,7 +51,7 @@ fn least(goal: Goal) -> &'static str {
 }
 
 /// `a, b and c`
-fn listed(words: &[String], before_last: &str) -> String {
+pub(super) fn listed(words: &[String], before_last: &str) -> String {
     match words.split_last() {
         Some((last, [])) => last.clone(),
         Some((last, others)) => format!("{} {before_last} {last}", others.join(", ")),
