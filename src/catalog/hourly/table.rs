@@ -7,6 +7,9 @@ use super::{HourlyError, MAX_HOURS, columns, generation, short};
 /// Rows of five minutes are the shortest.
 const MAX_ROWS: usize = MAX_HOURS * 12;
 
+/// No publisher has as many columns.
+const MOST_COLUMNS: usize = 1000;
+
 /// Reads the rows. Where the header has no comma, semicolons or tabs part the columns, and commas the decimals: so
 /// spreadsheets write in most of Europe.
 pub(super) fn read(file: &str, text: &str) -> Result<Table, HourlyError> {
@@ -22,6 +25,11 @@ pub(super) fn read(file: &str, text: &str) -> Result<Table, HourlyError> {
         },
     };
     let mut reader = csv::ReaderBuilder::new().delimiter(separator).trim(csv::Trim::All).from_reader(text.as_bytes());
+    let columns = reader.headers().map_err(csv)?.len();
+    if columns > MOST_COLUMNS {
+        let message = format!("it has {columns} columns: expected at most {MOST_COLUMNS}");
+        return Err(HourlyError::Csv { file: file.to_owned(), what: "a table of hours", message });
+    }
     let header = reader.headers().map_err(csv)?.clone();
     let header: Vec<&str> = header.iter().collect();
     if let Some(kind) = generation::find(file, &header)? {
