@@ -235,6 +235,18 @@ fn run(args: &[&str]) -> Output {
 }
 
 #[test]
+fn the_first_answer_of_the_readme_is_what_the_program_prints() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let command = commands(&readme).into_iter().find(|line| line.starts_with("greenformers estimate ")).unwrap();
+    // The day from which the age of prices counts.
+    let output =
+        program().args(ours(&command).unwrap()).env("COLUMNS", "100").env("SOURCE_DATE_EPOCH", "1795824000").output();
+    let answer = text(&output.unwrap().stdout);
+    assert!(answer.lines().count() > 8, "{answer}");
+    assert!(readme.contains(answer.trim_end()), "the README says otherwise than `{command}`:\n{answer}");
+}
+
+#[test]
 fn every_command_line_of_the_pages_is_one_that_the_program_takes() {
     let commands = all_commands();
     let of_ours: Vec<&String> = commands.iter().filter(|command| ours(command).is_some()).collect();

@@ -126,6 +126,7 @@ fn pairs_of_lora_are_trained_beside_a_checkpoint_that_stays_as_it_was() {
     let tuned = record(path, &args("--steps 8", "whole"), "whole");
     // B begins as zero: the model is at first what it was.
     assert!((loss(&tuned, 0) / loss(&base, last) - 1.0).abs() < 1e-6, "{tuned}");
+    assert_eq!((tuned["from"].as_str(), base["from"].as_str()), (Some("base"), None));
     // Of another text the pairs learn what the weights do not know.
     fs::write(path.join("other.txt"), "one two three four five six seven eight nine ten. ".repeat(300)).unwrap();
     let of_other = args("--steps 60", "other").replace("text.txt", "other.txt");
@@ -216,6 +217,8 @@ fn what_cannot_be_trained_is_an_error_with_a_hint_and_nothing_is_written() {
     fs::write(path.join("latin.txt"), b"caf\xe9").unwrap();
     fs::create_dir(path.join("empty")).unwrap();
     fs::create_dir(path.join("there")).unwrap();
+    fs::create_dir(path.join("bare")).unwrap();
+    fs::write(path.join("bare/config.json"), "{}").unwrap();
     fs::write(path.join("there/mine"), "").unwrap();
     train(path, "text.txt -o words --steps 1 --workload decoder.json --vocab 300");
     train(path, "text.txt -o more --vocab 500 --steps 1");
@@ -239,6 +242,7 @@ fn what_cannot_be_trained_is_an_error_with_a_hint_and_nothing_is_written() {
             "text.txt -o out --steps 1 --from words --arch lrt:rank=2",
             "has other weights than the checkpoint of `--from`",
         ),
+        ("text.txt -o out --steps 1 --from bare", "`--from bare` has no `tokenizer.json`\nhint: `--tokenizer FILE`"),
         ("text.txt -o out --steps 1 --from empty", "`--from empty`: expected a folder with `config.json`"),
         ("text.txt -o out --steps 1 --vocab 200", "with special ones that is 257 at least\nhint: `--vocab 257`"),
         (

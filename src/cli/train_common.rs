@@ -45,7 +45,7 @@ pub(super) struct TrainingArgs {
     #[arg(long, value_name = "FILE")]
     tokenizer: Option<PathBuf>,
     /// The most tokens of a vocabulary that is trained
-    #[arg(long, value_name = "N", default_value = "4096", value_parser = size(1, 1_000_000), conflicts_with = "tokenizer")]
+    #[arg(long, value_name = "N", default_value = "4096", value_parser = size(1, 1_000_000), conflicts_with_all = ["tokenizer", "from"])]
     vocab: u64,
     /// Tokens of a sequence [default: 128, or as many as the model takes]
     #[arg(long, value_name = "N", value_parser = size(1, 1_000_000))]
@@ -106,7 +106,7 @@ impl TrainingArgs {
             texts: self.texts.clone(),
             output: self.output.clone(),
             subject: match &self.from {
-                Some(from) => of_checkpoint(from)?,
+                Some(from) => of_checkpoint(from, self.tokenizer.is_some())?,
                 None => subject(self.workload.as_deref(), context)?,
             },
             from: self.from.clone(),
@@ -145,11 +145,17 @@ fn parse_rate(text: &str) -> Result<f64, String> {
 }
 
 /// The model of a checkpoint, by the name of its folder.
-fn of_checkpoint(folder: &Path) -> Result<Subject> {
+fn of_checkpoint(folder: &Path, has_tokenizer: bool) -> Result<Subject> {
     let config = folder.join("config.json");
     if !config.is_file() {
         bail!(
             "`--from {}`: expected a folder with `config.json` and `model.safetensors`, as `save_pretrained` of transformers writes them",
+            folder.display()
+        );
+    }
+    if !has_tokenizer && !folder.join("tokenizer.json").is_file() {
+        bail!(
+            "`--from {}` has no `tokenizer.json`\nhint: `--tokenizer FILE` gives the one of its model",
             folder.display()
         );
     }

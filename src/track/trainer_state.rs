@@ -106,6 +106,8 @@ impl TrainerStates {
             }
         }
         found.sort_by_key(|(written, ..)| *written);
+        // The end of a command, which is the last look, may be before one that was under way.
+        let now_s = now_s.max(self.looked_s);
         let looked_s = std::mem::replace(&mut self.looked_s, now_s);
         let Some((newest, ..)) = found.last() else { return Vec::new() };
         let first = *self.first.get_or_insert(FirstState { written: *newest, at_s: now_s, late_s: now_s - looked_s });
@@ -205,6 +207,11 @@ mod tests {
         // A clock that is set an hour back puts nothing before what was seen before.
         write(folder.path(), "checkpoint-5", r#"{"global_step": 5}"#, at(50.0 - 3600.0));
         assert_eq!(states.new_ones(52.0).first().map(|state| state.at_s), Some(43.0));
+        // A look that is given an earlier time than the one before.
+        let mut states = TrainerStates::below(folder.path());
+        assert_eq!(states.new_ones(9.0), []);
+        write(folder.path(), "checkpoint-6", r#"{"global_step": 6}"#, at(60.0));
+        assert_eq!(states.new_ones(8.9).first().map(|state| state.at_s), Some(9.0));
     }
 
     #[test]

@@ -75,6 +75,13 @@ fn column_in(name: &str, g_per_kwh: f64) -> String {
     if (g_per_kwh - 1.0).abs() < 1e-9 { name.to_owned() } else { format!("{name}, times {g_per_kwh:.4} for g/kWh") }
 }
 
+/// What `WattTime` gives by this name: rates of the marginal plants, or of all.
+pub(super) fn watt_time(column: &str, is_marginal: bool) -> ReadAs {
+    let form = if is_marginal { "WattTime's marginal rates" } else { "WattTime's average rates" };
+    let basis = Some(IntensityBasis::Direct);
+    ReadAs { form, column: column_in(column, POUNDS_PER_MWH), basis, is_marginal }
+}
+
 /// Those of `WattTime`, whose columns name no unit: pounds a megawatt-hour, as its documentation says (docs.watttime.org, signal
 /// `co2_moer`).
 fn of_watt_time(header: &[&str], time: usize) -> Option<Columns> {
@@ -83,12 +90,7 @@ fn of_watt_time(header: &[&str], time: usize) -> Option<Columns> {
         let value = lower.iter().position(|h| h == "value")?;
         (lower[time] == "point_time").then_some(value)
     })?;
-    let read_as = ReadAs {
-        form: "WattTime's marginal rates",
-        column: column_in(header[intensity], POUNDS_PER_MWH),
-        basis: Some(IntensityBasis::Direct),
-        is_marginal: true,
-    };
+    let read_as = watt_time(header[intensity], true);
     Some(Columns { time, is_utc: false, intensity, g_per_kwh: POUNDS_PER_MWH, read_as })
 }
 
@@ -142,7 +144,8 @@ fn basis(name: &str) -> Option<IntensityBasis> {
     }
 }
 
-fn plain(name: &str) -> String {
+/// A name of a column without spaces, signs and capitals.
+pub(super) fn plain(name: &str) -> String {
     name.to_lowercase().replace('₂', "2").chars().filter(char::is_ascii_alphanumeric).collect()
 }
 

@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 
 use self::Emits::{Elsewhere, Grams};
+use super::columns::plain;
 use super::number::number;
 use super::rows::{Row, Table};
 use super::time::{Clock, iso, start_of};
@@ -121,10 +122,6 @@ pub(super) fn find(file: &str, header: &[&str]) -> Result<Option<Kind>, HourlyEr
 /// What a source emits by its name, which may have more behind it, if it is known.
 fn emits(name: &str) -> Option<Emits> {
     SOURCES.iter().find(|(begins, _)| name.starts_with(begins)).map(|(_, emits)| *emits)
-}
-
-fn plain(name: &str) -> String {
-    name.to_lowercase().chars().filter(char::is_ascii_alphanumeric).collect()
 }
 
 /// Power and emissions by the time at which they began.

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::columns::POUNDS_PER_MWH;
+use super::columns::{POUNDS_PER_MWH, watt_time};
 use super::rows::{Row, Table};
 use super::{HourlyError, ReadAs, short};
 use crate::catalog::intensity_basis::IntensityBasis;
@@ -118,14 +118,13 @@ fn of_great_britain() -> ReadAs {
 fn of_watt_time(meta: Option<&Meta>) -> Result<(ReadAs, f64), String> {
     let units = meta.and_then(|m| m.units.as_deref()).unwrap_or("lbs_co2_per_mwh");
     let signal = meta.and_then(|m| m.signal_type.as_deref()).unwrap_or("co2_moer");
-    let (form, is_marginal) = match signal {
-        "co2_moer" => ("WattTime's marginal rates", true),
-        "co2_aoer" => ("WattTime's average rates", false),
+    let is_marginal = match signal {
+        "co2_moer" => true,
+        "co2_aoer" => false,
         other => return Err(format!("its signal is `{}`: expected `co2_moer` or `co2_aoer`", short(other))),
     };
     if units != "lbs_co2_per_mwh" {
         return Err(format!("its unit is `{}`: expected `lbs_co2_per_mwh`", short(units)));
     }
-    let column = format!("value, times {POUNDS_PER_MWH:.4} for g/kWh");
-    Ok((ReadAs { form, column, basis: Some(IntensityBasis::Direct), is_marginal }, POUNDS_PER_MWH))
+    Ok((watt_time("value", is_marginal), POUNDS_PER_MWH))
 }

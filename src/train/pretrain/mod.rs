@@ -154,6 +154,9 @@ pub struct Training {
     pub schema: u32,
     /// The name of what is trained.
     pub model: String,
+    /// The checkpoint whose weights it began with; `None` where they were drawn. It was added to schema 1.
+    #[serde(default)]
+    pub from: Option<String>,
     /// As what.
     pub arch: String,
     /// How the factors of low-rank linears began. It was added to schema 1: an account without it is of `normal`.
@@ -281,6 +284,7 @@ pub fn pretrain(
     let mut training = Training {
         schema: JSON_SCHEMA,
         model: name,
+        from: request.from.as_ref().map(|from| from.display().to_string()),
         arch: request.arch.to_string(),
         init: request.init,
         guided_steps: settings.guided_steps(),
