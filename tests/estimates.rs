@@ -47,7 +47,7 @@ fn dense(result: &Value) -> &Value {
 #[test]
 fn bert_base_on_eight_a100_says_all_that_was_promised() {
     let folder = tempfile::tempdir().unwrap();
-    let args = ["estimate", "--hardware", "a100-sxm4-80gb", "--devices", "8", "--grid", "aws-eu-north-1"];
+    let args = ["estimate", "--hardware", "a100-sxm4-40gb", "--devices", "8", "--grid", "aws-eu-north-1"];
     let result = json(&args, folder.path());
     let e = dense(&result);
     assert_eq!((e["basis"].as_str(), e["software"].as_str()), (Some("analytic"), Some("unknown")));
@@ -64,7 +64,7 @@ fn bert_base_on_eight_a100_says_all_that_was_promised() {
     let shares = e["variance"].as_array().unwrap();
     assert!(!shares.is_empty() && shares.iter().all(|s| (0.0..=1.0).contains(&s["wall_h"].as_f64().unwrap())));
     // 32 sequences fill a device less than 256 do, each kernel costs its launch, and the gradients travel.
-    let one = json(&["estimate", "--hardware", "a100-sxm4-80gb", "--grid", "aws-eu-north-1"], folder.path());
+    let one = json(&["estimate", "--hardware", "a100-sxm4-40gb", "--grid", "aws-eu-north-1"], folder.path());
     let speedup = mid(&dense(&one)["wall_h"]) / mid(&e["wall_h"]);
     assert!((4.0..7.5).contains(&speedup), "{speedup}");
     assert_eq!(result, json(&args, folder.path()), "the same seed gives the same output");

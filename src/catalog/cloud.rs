@@ -5,7 +5,7 @@ use super::entry::Entry as _;
 use super::error::CatalogError;
 use super::files::Catalog;
 use super::grid::GridEntry;
-use super::offer::Offer;
+use super::offer::{Offer, offers_in};
 
 /// Names of clouds besides their ids.
 const ALIASES: [(&str, &str); 8] = [
@@ -38,18 +38,18 @@ impl Catalog {
         Err(CatalogError::UnknownProvider { name: name.to_owned(), known })
     }
 
-    /// The device called `name`. Where several are, the one of them that `provider` rents.
+    /// The device called `name`. Where several are, the one of them that `provider` rents, in `region` if that is named.
     ///
     /// # Errors
     /// As [`Catalog::load`], and if the provider rents several of them, or none.
-    pub fn device_of(&self, name: &str, provider: Option<&str>) -> Result<Device, CatalogError> {
+    pub fn device_of(&self, name: &str, provider: Option<&str>, region: Option<&str>) -> Result<Device, CatalogError> {
         let (among, provider) = match (self.load::<Device>(name), provider) {
             (Err(CatalogError::Ambiguous { among, .. }), Some(provider)) => (among, provider),
             (other, _) => return other,
         };
         let rented = |id: &String| {
             let device: Device = self.load(id).ok()?;
-            device.prices.iter().any(|offer| offer.provider.as_deref() == Some(provider)).then_some(device)
+            (!offers_in(&device.prices, Some(provider), region).is_empty()).then_some(device)
         };
         let mut rented: Vec<Device> = among.iter().filter_map(rented).collect();
         match rented.len() {
@@ -142,10 +142,13 @@ mod tests {
     #[test]
     fn of_several_devices_the_one_that_the_cloud_rents_is_meant() {
         let catalog = Catalog::default();
-        assert_eq!(catalog.device_of("a100-40gb", Some("aws")).expect("one").id, "a100-sxm4-40gb");
-        let error = catalog.device_of("a100", Some("aws")).expect_err("two").to_string();
+        assert_eq!(catalog.device_of("a100-40gb", Some("aws"), None).expect("one").id, "a100-sxm4-40gb");
+        let error = catalog.device_of("a100", Some("aws"), None).expect_err("two").to_string();
         assert!(error.contains("`a100-sxm4-40gb`, `a100-sxm4-80gb`"), "{error}");
-        assert!(catalog.device_of("a100-40gb", None).is_err());
+        // Those of 80 GB are in other regions.
+        assert_eq!(catalog.device_of("a100", Some("aws"), Some("eu-west-1")).expect("one").id, "a100-sxm4-40gb");
+        assert!(catalog.device_of("a100", Some("aws"), Some("us-east-1")).is_err());
+        assert!(catalog.device_of("a100-40gb", None, None).is_err());
     }
 
     #[test]

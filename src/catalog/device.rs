@@ -8,7 +8,7 @@ use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::entry::{Entry, EntryKind};
-use super::offer::{Offer, usual_of};
+use super::offer::{Offer, median_offer, usual_of};
 use super::sourced::Sourced;
 use crate::units::{Bytes, BytesPerSecond, DType, FlopPerSecond, KgCo2e, Nanometres, Seconds, Watts};
 
@@ -238,7 +238,7 @@ impl Device {
     /// none.
     #[must_use]
     pub fn usual_price(&self) -> Option<&Offer> {
-        usual_of(&self.prices)
+        median_offer(usual_of(&self.prices))
     }
 
     /// Whether it is a card for a desk and not for a data centre.

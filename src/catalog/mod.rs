@@ -33,7 +33,7 @@ pub use grid::{Grid, GridEntry, Location};
 pub use hourly::{Hourly, HourlyError};
 pub use identify::same_device_name;
 pub use intensity_basis::{IntensityBasis, UnknownIntensityBasis};
-pub use offer::{Offer, median_offer, usual_of};
+pub use offer::{Offer, median_offer, newest_of_each, offers_in, usual_of};
 pub use own_runs::{OwnRunsError, own_runs};
 pub use published::{PublishedRun, efficiency_table, layouts_table, published_runs};
 pub use site::Site;

@@ -1,11 +1,13 @@
 //! What a provider asks for a device, and for the machine it is in.
 
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::sourced::{Sourced, Written, check};
+use super::sourced::{OfOffer, Sourced, Written, check, checked};
 use crate::units::UsdPerHour;
 
 /// An offer to rent a device.
@@ -17,8 +19,10 @@ pub struct Offer {
     pub instance: Option<String>,
     /// How many devices that machine has.
     pub devices: u32,
-    /// USD of one device for an hour.
+    /// USD of one device for an hour. Where regions are named, in the cheapest.
     pub price: Sourced<UsdPerHour>,
+    /// The same in each region that has the machine, where its source names them all; empty where it does not.
+    pub regions: BTreeMap<String, f64>,
 }
 
 impl Offer {
@@ -41,6 +45,20 @@ impl Offer {
         self.instance.as_deref().is_some_and(|own| bare(own) == bare(name))
     }
 
+    /// The same offer in a region, if the provider has the machine there as far as is known.
+    #[must_use]
+    pub fn in_region(&self, region: &str) -> Option<Self> {
+        if self.regions.is_empty() {
+            return Some(self.clone());
+        }
+        let usd = *self.regions.get(region)?;
+        let mut there = self.clone();
+        there.price.value = UsdPerHour(usd);
+        there.price.what = Some(format!("{}, in {region}", self.price.what.as_deref().unwrap_or("offer")));
+        there.regions = BTreeMap::from([(region.to_owned(), usd)]);
+        Some(there)
+    }
+
     /// The year that it is of.
     #[must_use]
     pub fn year(&self) -> Option<i32> {
@@ -58,11 +76,37 @@ impl Offer {
     }
 }
 
-/// The offer to calculate with where no provider is named: the median of those on demand, of all if there are none.
+/// The offers to calculate with where no provider is named: those on demand, all if there are none; of each provider one.
 #[must_use]
-pub fn usual_of<'a>(offers: impl IntoIterator<Item = &'a Offer> + Clone) -> Option<&'a Offer> {
-    let on_demand = offers.clone().into_iter().filter(|offer| offer.basis() == "on-demand");
-    median_offer(on_demand).or_else(|| median_offer(offers))
+pub fn usual_of<'a>(offers: impl IntoIterator<Item = &'a Offer> + Clone) -> Vec<&'a Offer> {
+    let on_demand = newest_of_each(offers.clone().into_iter().filter(|offer| offer.basis() == "on-demand"));
+    if on_demand.is_empty() { newest_of_each(offers) } else { on_demand }
+}
+
+/// The newest offer of each provider, the cheapest of several of one date: who has many machines and old prices counts once.
+#[must_use]
+pub fn newest_of_each<'a>(offers: impl IntoIterator<Item = &'a Offer>) -> Vec<&'a Offer> {
+    let mut sorted: Vec<&Offer> = offers.into_iter().collect();
+    sorted.sort_by(|a, b| b.price.date.cmp(&a.price.date).then_with(|| a.price.base().total_cmp(&b.price.base())));
+    let mut seen = BTreeSet::new();
+    sorted.retain(|offer| offer.provider.is_none() || seen.insert(&offer.provider));
+    sorted
+}
+
+/// The offers of a provider, of all providers if none is named, in a region if one is. Where the regions of a machine are known,
+/// what is asked for it elsewhere does not count.
+#[must_use]
+pub fn offers_in<'a>(offers: &'a [Offer], provider: Option<&str>, region: Option<&str>) -> Vec<Cow<'a, Offer>> {
+    let own = || offers.iter().filter(move |o| provider.is_none() || o.provider.as_deref() == provider);
+    let Some(region) = region else { return own().map(Cow::Borrowed).collect() };
+    let is_placed = |offer: &Offer| {
+        let same = |other: &&Offer| other.provider == offer.provider && other.instance == offer.instance;
+        own().filter(same).any(|other| !other.regions.is_empty())
+    };
+    own()
+        .filter(|offer| !offer.regions.is_empty() || !is_placed(offer))
+        .filter_map(|offer| offer.in_region(region).map(Cow::Owned))
+        .collect()
 }
 
 /// The offer that stands for several: the middle one by price, the cheaper of the two in the middle of an even number.
@@ -91,12 +135,24 @@ impl<'de> de::Visitor<'de> for OfferVisitor {
 
     fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Offer, A::Error> {
         let mut written = Written::deserialize(de::value::MapAccessDeserializer::new(map))?;
-        let (provider, instance, devices) = written.take_offer();
+        let OfOffer { provider, instance, devices, regions } = written.take_offer();
         let devices = devices.unwrap_or(1);
+        let regions = regions.unwrap_or_default();
         if !(1..=65_536).contains(&devices) {
             return Err(de::Error::custom(format_args!("`devices` is {devices}: expected 1 to 65536")));
         }
-        Ok(Offer { provider, instance, devices, price: check(written).map_err(de::Error::custom)? })
+        for (region, usd) in &regions {
+            checked(region, *usd, 1.0).map_err(de::Error::custom)?;
+        }
+        let price: Sourced<UsdPerHour> = check(written).map_err(de::Error::custom)?;
+        let cheapest = regions.values().copied().min_by(f64::total_cmp);
+        if let Some(cheapest) = cheapest.filter(|usd| *usd != price.base()) {
+            let value = price.base();
+            return Err(de::Error::custom(format_args!(
+                "`value` is {value}, and the cheapest of `regions` {cheapest}: expected the same"
+            )));
+        }
+        Ok(Offer { provider, instance, devices, price, regions })
     }
 }
 
@@ -112,6 +168,9 @@ impl Serialize for Offer {
             map.serialize_entry("instance", instance)?;
         }
         map.serialize_entry("devices", &self.devices)?;
+        if !self.regions.is_empty() {
+            map.serialize_entry("regions", &self.regions)?;
+        }
         map.end()
     }
 }
@@ -136,6 +195,27 @@ mod tests {
     }
 
     #[test]
+    fn a_machine_of_known_regions_is_rented_in_these_alone_at_their_prices() {
+        let text = "{value: 2.5, unit: USD/h, year: 2026, provider: aws, instance: p4d, regions: {us-east-1: 2.5, eu-west-1: 3}, \
+                    source: x}";
+        let placed = offer(text).expect("valid");
+        assert_eq!(offer(&serde_yaml::to_string(&placed).expect("written")).as_ref(), Ok(&placed));
+        let elsewhere = "{value: 4, unit: USD/h, year: 2025, source: x, provider: aws, instance: p4d}";
+        let offers = [placed, offer(elsewhere).expect("valid")];
+        let usd = |provider, region| {
+            let found = offers_in(&offers, provider, region);
+            found.iter().map(|o| o.price.base()).collect::<Vec<f64>>()
+        };
+        assert_eq!(usd(Some("aws"), None), [2.5, 4.0]);
+        assert_eq!(usd(Some("aws"), Some("eu-west-1")), [3.0], "the older one is of some other region");
+        assert!(usd(Some("aws"), Some("eu-north-1")).is_empty() && usd(Some("gcp"), None).is_empty());
+        assert_eq!(offers_in(&offers[1..], Some("aws"), Some("eu-north-1")).len(), 1, "nobody says where it is");
+        let error = offer(&text.replace("2.5, u", "2, u")).expect_err("another price");
+        assert!(error.contains("`value` is 2, and the cheapest of `regions` 2.5: expected the same"), "{error}");
+        assert!(offer(&text.replace("1: 3", "1: -3")).is_err());
+    }
+
+    #[test]
     fn a_price_is_old_after_a_year_and_a_year_alone_lasts_until_its_end() {
         let of = |date: &str| offer(&format!("{{value: 1, unit: USD/h, {date}, source: x}}")).expect("valid");
         for (date, from, is_old) in [
@@ -153,6 +233,27 @@ mod tests {
     fn azures_machines_have_two_names() {
         let text = "{value: 1, unit: USD/h, year: 2026, source: x, provider: azure, instance: ND96isr_H100_v5}";
         assert!(offer(text).expect("valid").is_instance("Standard_ND96isr_H100_v5"));
+    }
+
+    #[test]
+    fn a_provider_counts_once_with_its_newest_offer() {
+        let of = |usd: f64, year: i32, who: &str, basis: &str| {
+            offer(&format!("{{value: {usd}, unit: USD/h, year: {year}, basis: {basis}, source: x, {who}}}"))
+                .expect("valid")
+        };
+        let (aws, lambda) = ("provider: aws", "provider: lambda");
+        let offers = [
+            of(9.0, 2024, aws, "on-demand"),
+            of(5.0, 2026, aws, "on-demand"),
+            of(4.0, 2026, aws, "on-demand"),
+            of(3.0, 2025, lambda, "on-demand"),
+            of(1.0, 2026, lambda, "spot"),
+        ];
+        let usd = |found: Vec<&Offer>| found.iter().map(|o| o.price.base()).collect::<Vec<f64>>();
+        assert_eq!(usd(usual_of(&offers)), [4.0, 3.0]);
+        assert_eq!(usd(usual_of(&offers[4..])), [1.0]);
+        let unnamed = [of(7.0, 2026, "devices: 1", "list"), of(6.0, 2026, "devices: 1", "list")];
+        assert_eq!(usd(newest_of_each(&unnamed)), [6.0, 7.0], "nobody says that they are one's");
     }
 
     #[test]

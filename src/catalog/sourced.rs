@@ -1,5 +1,6 @@
 //! A number with its unit, its source and its date.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -127,12 +128,26 @@ pub(super) struct Written {
     provider: Option<String>,
     instance: Option<String>,
     devices: Option<u32>,
+    regions: Option<BTreeMap<String, f64>>,
+}
+
+/// What only a price has.
+pub(super) struct OfOffer {
+    pub(super) provider: Option<String>,
+    pub(super) instance: Option<String>,
+    pub(super) devices: Option<u32>,
+    pub(super) regions: Option<BTreeMap<String, f64>>,
 }
 
 impl Written {
-    /// Takes out what only a price has: provider, machine, and devices of that machine.
-    pub(super) fn take_offer(&mut self) -> (Option<String>, Option<String>, Option<u32>) {
-        (self.provider.take(), self.instance.take(), self.devices.take())
+    /// Takes out what only a price has.
+    pub(super) fn take_offer(&mut self) -> OfOffer {
+        OfOffer {
+            provider: self.provider.take(),
+            instance: self.instance.take(),
+            devices: self.devices.take(),
+            regions: self.regions.take(),
+        }
     }
 
     /// The first key that only a price has.
@@ -141,6 +156,7 @@ impl Written {
             ("provider", self.provider.is_some()),
             ("instance", self.instance.is_some()),
             ("devices", self.devices.is_some()),
+            ("regions", self.regions.is_some()),
         ]
         .into_iter()
         .find_map(|(name, is_there)| is_there.then_some(name))
@@ -182,14 +198,7 @@ pub(super) fn check<Q: CatalogQuantity>(written: Written) -> Result<Sourced<Q>, 
         let allowed: Vec<_> = Q::UNITS.iter().map(|(unit, _)| format!("`{unit}`")).collect();
         return Err(format!("expected {} in {}, got `{}`", Q::WHAT, allowed.join(" or "), written.unit));
     };
-    let quantity = |name: &str, value: f64| {
-        let base = value * factor;
-        if base == 0.0 || (SMALLEST..=LARGEST).contains(&base) {
-            Ok(Q::from_base(base))
-        } else {
-            Err(format!("`{name}` is {value}: expected a finite number of at least 0, of a size that can be"))
-        }
-    };
+    let quantity = |name: &str, value: f64| checked(name, value, *factor).map(Q::from_base);
     let value = quantity("value", written.value)?;
     let range = match (written.low, written.high) {
         (None, None) => None,
@@ -219,6 +228,16 @@ pub(super) fn check<Q: CatalogQuantity>(written: Written) -> Result<Sourced<Q>, 
     };
     let Written { source, basis, what, note, .. } = written;
     Ok(Sourced { value, range, date, source, basis, what, note })
+}
+
+/// A number in its base unit, of which the unit is `factor`.
+pub(super) fn checked(name: &str, value: f64, factor: f64) -> Result<f64, String> {
+    let base = value * factor;
+    if base == 0.0 || (SMALLEST..=LARGEST).contains(&base) {
+        Ok(base)
+    } else {
+        Err(format!("`{name}` is {value}: expected a finite number of at least 0, of a size that can be"))
+    }
 }
 
 /// `2026`, `2026-05` or `2026-05-17`, of the years that numbers may be of.

@@ -31,11 +31,11 @@ use super::workload::{WorkloadArgs, is_workload_file, model_file};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   greenformers estimate reports/mine                         the machine that was measured
-  greenformers estimate bert-large --hardware a100-sxm4-40gb --devices 8 --cloud aws --region eu-west-1
+  greenformers estimate bert-large --hardware a100 --devices 8 --cloud aws --region eu-west-1
   greenformers estimate gpt2 --instance p4d.24xlarge --tokens 50B
   greenformers estimate bert-base --hardware h100-sxm5 --quality published   what variants take to the loss of dense
   greenformers estimate config.json --hardware h100-sxm5 --devices 8 --tokens 10B --batch-tokens 0.5M --seq-len 4096
-  greenformers estimate --hardware a100-sxm4-80gb --devices 8 --grid aws-eu-north-1
+  greenformers estimate --hardware a100-sxm4-80gb --devices 8 --grid aws-us-west-2
   greenformers estimate --hardware h100-sxm5 --devices 64 --network 8xinfiniband-ndr
   greenformers estimate llama-2-70b --hardware h100-sxm5 --devices 512 --layout auto --report llama-on-512
   greenformers estimate --hardware rtx-4090-24gb --workload my-model.yaml --arch dense --arch lrt:rank=128

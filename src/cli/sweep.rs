@@ -215,9 +215,9 @@ pub(super) fn run(
         scenarios = frontier(scenarios, &goals);
     }
     context.note(format_args!("{total} scenarios, {} kept", scenarios.len()));
-    let mut frame = sweep_frame(&scenarios, &axes)?;
     if let Some(out) = &options.out {
         let parquet = out.extension().is_some_and(|e| e == "parquet");
+        let mut frame = sweep_frame(&scenarios, &axes)?;
         let bytes = if parquet { to_parquet(&mut frame)? } else { to_csv(&mut frame)?.into_bytes() };
         write_whole(out, &bytes)?;
     }
@@ -234,7 +234,7 @@ pub(super) fn run(
     let advice =
         advice.map(|a| a.unwrap_or_else(|| "Nothing to choose: no scenario fits and is within the limits.".to_owned()));
     if format == Format::Csv {
-        let text = if options.out.is_none() { to_csv(&mut frame)? } else { String::new() };
+        let text = if options.out.is_none() { to_csv(&mut sweep_frame(&scenarios, &axes)?)? } else { String::new() };
         if let Some(advice) = advice {
             context.note(advice);
         }
@@ -412,7 +412,7 @@ fn axes(base: &Base<'_>, text: &str, grid_names: &[Option<String>], context: &Co
         software,
         archs,
         layouts,
-        rent: Rent { instance: None, ..spec.rent(None) },
+        rent: Rent { instance: None, ..spec.rent(None, None) },
         owned: spec.owns_machines(),
     })
 }

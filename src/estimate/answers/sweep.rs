@@ -265,7 +265,7 @@ fn sweep_on(hardware: usize, axes: &Axes, micro_batch: Option<usize>) -> Sweep {
                     }));
                     let elsewhere = axes.grids.len() - places.len();
                     if elsewhere > 0 {
-                        count(&mut left_out, "the cloud of the region does not rent the device", elsewhere);
+                        count(&mut left_out, "the cloud of the region does not rent the device there", elsewhere);
                     }
                 }
                 Err(error) => count(&mut left_out, &reason(&error), axes.grids.len()),
@@ -288,23 +288,35 @@ pub fn draw_scenarios<'a>(
     seed: u64,
     scenarios: impl IntoIterator<Item = &'a mut Scenario>,
 ) -> Result<(), EstimateError> {
-    let monte_carlo = MonteCarlo::new(seed, TRIALS);
-    let mut last: Option<(Scenario, RunDraws)> = None;
+    let mut scenarios: Vec<&mut Scenario> = scenarios.into_iter().collect();
+    // Scenarios that differ in the grid alone follow each other.
+    let runs: Vec<&mut [&mut Scenario]> = scenarios.chunk_by_mut(|a, b| a.is_same_run(b)).collect();
+    let draws = || MonteCarlo::new(seed, TRIALS);
+    runs.into_par_iter().try_for_each_init(draws, |monte_carlo, run| draw_run_of(run, axes, micro_batch, monte_carlo))
+}
+
+/// Gives the scenarios of one run, in several grids, the numbers of draws.
+fn draw_run_of(
+    scenarios: &mut [&mut Scenario],
+    axes: &Axes,
+    micro_batch: Option<usize>,
+    monte_carlo: &MonteCarlo,
+) -> Result<(), EstimateError> {
+    let mut drawn: Option<RunDraws> = None;
     for s in scenarios {
         let (device, conditions) = &axes.hardware[s.hardware];
-        // Scenarios that differ in the grid alone follow each other.
-        let known = last.take().filter(|(of, _)| of.is_same_run(s));
-        let drawn = if let Some((_, known)) = known {
-            known
-        } else {
-            let source = axes.steps(s, s.layout.map(LayoutSpec::Of), micro_batch)?;
-            draw_run(&axes.workloads[s.workload], s.devices, conditions, (s.arch, &source), &monte_carlo)
+        let drawn = match &mut drawn {
+            Some(known) => known,
+            none => {
+                let source = axes.steps(s, s.layout.map(LayoutSpec::Of), micro_batch)?;
+                let workload = &axes.workloads[s.workload];
+                none.insert(draw_run(workload, s.devices, conditions, (s.arch, &source), monte_carlo))
+            }
         };
         let (_, of_grid) = &axes.grids[s.grid];
         let site = UsualSite::of(Some(device), s.devices).index();
         let place = at_place(conditions, &of_grid[site], axes.rent_at(s.hardware, s.grid), axes.owned);
-        s.footprint = footprint(&monte_carlo, &drawn.run, &place, 1.0).map(|draws| Interval::of_draws(draws.clone()));
-        last = Some((s.clone(), drawn));
+        s.footprint = footprint(monte_carlo, &drawn.run, &place, 1.0).map(|draws| Interval::of_draws(draws.clone()));
     }
     Ok(())
 }
@@ -317,7 +329,7 @@ fn rent_in(grid: &Grid, device: &Device, conditions: &Conditions, axes: &Axes) -
     let Some(provider) = grid.location.cloud_provider.clone().filter(|_| !axes.owned) else {
         return Ok(conditions.usd_per_device_hour.clone());
     };
-    let rent = Rent { provider: Some(provider), ..axes.rent.clone() };
+    let rent = Rent { provider: Some(provider), region: grid.location.cloud_region.clone(), ..axes.rent.clone() };
     // A processor that a cloud rents by the thread has no price here.
     let price = rent.of(Some(device)).map_err(|_| NotRented)?.price;
     if price.is_none() && device.kind != DeviceKind::Cpu { Err(NotRented) } else { Ok(price) }

@@ -1,12 +1,16 @@
 //! What a device rents for: which of the catalog's offers counts.
 
-use super::input::{Assumption, Input};
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use crate::catalog::{Device, Offer, Per, median_offer, usual_of};
+use super::input::{Assumption, Input};
+use crate::catalog::{Device, Offer, Per, median_offer, newest_of_each, offers_in, usual_of};
 use crate::estimate::error::EstimateError;
 use crate::record::Warning;
 use crate::stats::Distribution;
+
+/// Offers as the catalog has them, or as they are in a region.
+type Offers<'a> = Vec<Cow<'a, Offer>>;
 
 const NAME: &str = "price of a device";
 
@@ -21,6 +25,8 @@ pub struct Rent {
     pub year: Option<i32>,
     /// Who rents the devices out, if anyone was named.
     pub provider: Option<String>,
+    /// In which of the provider's regions, if one was named.
+    pub region: Option<String>,
     /// What the provider calls the machine.
     pub instance: Option<String>,
     /// The year and month in which it is asked, if old offers are to be said to be old.
@@ -52,17 +58,17 @@ impl Rent {
         }
         let Some(device) = device.filter(|d| d.per == Per::Device) else { return Ok(found) };
         let offers = self.offers(device)?;
-        let usual = match (&self.provider, &self.basis) {
-            (Some(_), _) => newest(&offers),
-            (None, Some(_)) => median_offer(offers.iter().copied()),
-            (None, None) => usual_of(offers.iter().copied()),
+        let known = offers.iter().map(AsRef::as_ref);
+        let ranked: Vec<&Offer> = match (&self.provider, &self.basis) {
+            (None, None) => usual_of(known),
+            _ => newest_of_each(known),
         };
-        let Some(usual) = usual else {
+        let Some(usual) = median_offer(ranked.iter().copied()) else {
             found.missing = self.provider.as_ref().map(|provider| self.not_offered(device, provider));
             return Ok(found);
         };
         for offer in &offers {
-            let chosen = if std::ptr::eq(*offer, usual) { ", chosen" } else { "" };
+            let chosen = if std::ptr::eq(offer.as_ref(), usual) { ", chosen" } else { "" };
             let what = offer.price.what.as_deref().unwrap_or("offer");
             found.choices.push(Assumption::choice(
                 &format!("price offer ({}{chosen})", offer.basis()),
@@ -77,25 +83,22 @@ impl Rent {
                 "give `--usd-per-hour`",
             ));
         }
-        found.price = Some(self.input(&offers, usual));
+        found.price = Some(self.input(&offers, ranked.len(), usual));
         Ok(found)
     }
 
     /// The offers that count.
-    fn offers<'a>(&self, device: &'a Device) -> Result<Vec<&'a Offer>, EstimateError> {
-        let of_provider = |offer: &&Offer| {
-            self.provider.is_none()
-                || offer.provider == self.provider
-                    && self.instance.as_deref().is_none_or(|name| offer.is_instance(name))
-        };
-        let of_any_year: Vec<&Offer> = device.prices.iter().filter(of_provider).collect();
+    fn offers<'a>(&self, device: &'a Device) -> Result<Offers<'a>, EstimateError> {
+        let named = self.instance.as_deref().filter(|_| self.provider.is_some());
+        let mut of_any_year = offers_in(&device.prices, self.provider.as_deref(), self.region.as_deref());
+        of_any_year.retain(|offer| named.is_none_or(|name| offer.is_instance(name)));
         let all = self.of_year(device, of_any_year)?;
         let Some(basis) = &self.basis else {
-            let usual: Vec<&Offer> = all.iter().copied().filter(|offer| offer.is_usual()).collect();
+            let usual: Offers<'_> = all.iter().filter(|offer| offer.is_usual()).cloned().collect();
             // Only one who names a provider is offered no more than its usual prices.
             return Ok(if self.provider.is_some() && !usual.is_empty() { usual } else { all });
         };
-        let offers: Vec<&Offer> = all.iter().copied().filter(|offer| offer.basis() == basis).collect();
+        let offers: Offers<'_> = all.iter().filter(|offer| offer.basis() == basis).cloned().collect();
         if offers.is_empty() {
             let mut allowed: Vec<String> = all.iter().map(|offer| offer.basis().to_owned()).collect();
             allowed.sort();
@@ -106,7 +109,7 @@ impl Rent {
     }
 
     /// Those of the year that was named. A provider without any offer has none of a year either, which is said elsewhere.
-    fn of_year<'a>(&self, device: &Device, offers: Vec<&'a Offer>) -> Result<Vec<&'a Offer>, EstimateError> {
+    fn of_year<'a>(&self, device: &Device, offers: Offers<'a>) -> Result<Offers<'a>, EstimateError> {
         let Some(year) = self.year else { return Ok(offers) };
         let known: BTreeSet<i32> = offers.iter().filter_map(|offer| offer.year()).collect();
         let is_said_elsewhere = offers.is_empty() && self.provider.is_some();
@@ -122,16 +125,18 @@ impl Rent {
         Ok(offers.into_iter().filter(|offer| offer.year() == Some(year)).collect())
     }
 
-    fn input(&self, offers: &[&Offer], usual: &Offer) -> Input {
+    /// The price of `usual`, the middle of `ranked` offers of as many providers.
+    fn input(&self, offers: &[Cow<'_, Offer>], ranked: usize, usual: &Offer) -> Input {
         let what = usual.price.what.as_deref().map(|w| format!("{w}; ")).unwrap_or_default();
         let provenance = usual.price.provenance();
         if self.provider.is_some() {
-            let source = format!("{what}{provenance}; other regions of the provider may ask more");
+            let is_placed = self.region.is_some() && !usual.regions.is_empty();
+            let elsewhere = if is_placed { "" } else { "; other regions of the provider may ask more" };
+            let source = format!("{what}{provenance}{elsewhere}");
             return Input::new(NAME, Distribution::Point(usual.price.base()), "USD/h", source);
         }
         let prices = || offers.iter().map(|o| o.price.base());
         let (low, high) = (prices().fold(f64::INFINITY, f64::min), prices().fold(0.0, f64::max));
-        let ranked = offers.iter().filter(|o| o.basis() == usual.basis()).count();
         let place = match ranked {
             1 => String::new(),
             2 => format!("the cheaper of 2 {} offers: ", usual.basis()),
@@ -150,18 +155,24 @@ impl Rent {
         others.sort_unstable();
         others.dedup();
         let others = if others.is_empty() { "nobody".to_owned() } else { others.join(", ") };
-        format!(
-            "the catalog knows no offer of {provider} for {} (of {others} it does): give --usd-per-hour, or another --cloud",
-            self.instance.as_deref().unwrap_or(&device.id)
-        )
+        let what = self.instance.as_deref().unwrap_or(&device.id);
+        let regions: BTreeSet<&str> = (device.prices.iter())
+            .filter(|offer| offer.provider.as_deref() == Some(provider))
+            .flat_map(|offer| offer.regions.keys().map(String::as_str))
+            .collect();
+        match &self.region {
+            Some(region) if !regions.is_empty() => {
+                let regions: Vec<&str> = regions.into_iter().collect();
+                let regions = regions.join(", ");
+                format!(
+                    "the catalog knows {what} of {provider} in {regions}, not in {region}: give --usd-per-hour, or another --region"
+                )
+            }
+            _ => format!(
+                "the catalog knows no offer of {provider} for {what} (of {others} it does): give --usd-per-hour, or another --cloud"
+            ),
+        }
     }
-}
-
-/// The newest offer, the cheapest of several of one date.
-fn newest<'a>(offers: &[&'a Offer]) -> Option<&'a Offer> {
-    let mut sorted = offers.to_vec();
-    sorted.sort_by(|a, b| b.price.date.cmp(&a.price.date).then_with(|| a.price.base().total_cmp(&b.price.base())));
-    sorted.first().copied()
 }
 
 #[cfg(test)]
@@ -179,10 +190,18 @@ mod tests {
 
     #[test]
     fn the_price_is_that_of_the_provider_and_the_newest_of_it() {
-        for (provider, usd) in [("aws", 4.097), ("gcp", 3.673), ("azure", 3.4), ("lambda", 1.99)] {
+        for (provider, usd) in [("aws", 2.745), ("gcp", 3.673), ("azure", 3.4), ("lambda", 1.99)] {
             let price = of_provider(provider).of(Some(&device("a100-sxm4-40gb"))).expect("valid").price.expect("known");
             assert_eq!(price.distribution, Distribution::Point(usd), "{provider}");
         }
+        let there = |region: &str| Rent { region: Some(region.to_owned()), ..of_provider("aws") };
+        let a100 = device("a100-sxm4-40gb");
+        let price = there("eu-west-1").of(Some(&a100)).expect("valid").price.expect("known");
+        assert_eq!(price.distribution, Distribution::Point(2.964), "23.71569 USD for eight");
+        assert!(price.source.contains("in eu-west-1; ") && !price.source.contains("may ask more"), "{}", price.source);
+        let missing = there("sa-east-1").of(Some(&a100)).expect("valid").missing.expect("said");
+        assert!(missing.starts_with("the catalog knows a100-sxm4-40gb of aws in ap-northeast-1, "), "{missing}");
+        assert!(missing.ends_with(", not in sa-east-1: give --usd-per-hour, or another --region"), "{missing}");
         let rent = Rent { basis: Some("reserved".to_owned()), ..of_provider("aws") };
         let price = rent.of(Some(&device("a100-sxm4-40gb"))).expect("valid").price.expect("known");
         assert_eq!(price.distribution, Distribution::Point(1.844));
@@ -210,8 +229,8 @@ mod tests {
         assert_eq!(price.distribution, Distribution::Point(12.29));
         let error = of(2021, None).err().expect("none of that year").to_string();
         assert_eq!(error, "no price of `h100-sxm5-80gb` is known of `2021`: expected `2024`, `2026`");
-        let error = of(2026, Some("aws")).map(|found| found.price).expect("valid").expect("known");
-        assert_eq!(error.distribution, Distribution::Point(12.29));
+        let price = of(2026, Some("aws")).map(|found| found.price).expect("valid").expect("known");
+        assert_eq!(price.distribution, Distribution::Point(6.88));
         let error = of(2024, Some("gcp")).err().expect("gcp has none of 2024").to_string();
         assert_eq!(error, "no price of `h100-sxm5-80gb` at gcp is known of `2024`: expected `2026`");
     }
@@ -236,9 +255,9 @@ mod tests {
     #[test]
     fn an_old_price_says_so_to_one_who_says_when_it_is() {
         let rent = Rent { asked_in: Some((2026, 11)), ..of_provider("aws") };
-        let old = rent.of(Some(&device("v100-sxm2-16gb"))).expect("valid").warnings;
-        assert_eq!(old[0].fact, "the price of v100-sxm2-16gb is of 2024, more than a year old");
+        let old = rent.of(Some(&device("k80-24gb"))).expect("valid").warnings;
+        assert_eq!(old[0].fact, "the price of k80-24gb is of 2024, more than a year old");
         assert!(rent.of(Some(&device("a100-sxm4-40gb"))).expect("valid").warnings.is_empty());
-        assert!(of_provider("aws").of(Some(&device("v100-sxm2-16gb"))).expect("valid").warnings.is_empty());
+        assert!(of_provider("aws").of(Some(&device("k80-24gb"))).expect("valid").warnings.is_empty());
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::conditions::{Conditions, ConditionsBuilder};
 use super::rent::Rent;
 use super::training::{Hardware, device_of};
-use crate::catalog::{Catalog, Device, DeviceKind, Grid, Hourly, IntensityBasis, Site, devices_of_instance};
+use crate::catalog::{Catalog, Device, DeviceKind, Grid, Hourly, IntensityBasis, Location, Site, devices_of_instance};
 use crate::estimate::error::EstimateError;
 use crate::meter::Coverage;
 use crate::record::Record;
@@ -52,6 +52,8 @@ pub struct ConditionsSpec {
 struct Place {
     grid: Option<String>,
     provider: Option<String>,
+    /// What the provider calls the region.
+    region: Option<String>,
 }
 
 /// On what sort of site a device stands where nothing is said of it.
@@ -91,7 +93,8 @@ impl ConditionsSpec {
     /// # Errors
     /// If no device, or several, have the name.
     pub fn device(&self, name: &str, catalog: &Catalog) -> Result<Device, EstimateError> {
-        Ok(catalog.device_of(name, self.where_it_is(catalog)?.provider.as_deref())?)
+        let place = self.where_it_is(catalog)?;
+        Ok(catalog.device_of(name, place.provider.as_deref(), place.region.as_deref())?)
     }
 
     /// The device of `--instance` and how many of them that machine has, if it was named.
@@ -133,14 +136,18 @@ impl ConditionsSpec {
         let provider = named.or(of_instance);
         if let Some(region) = &self.region {
             let grid = catalog.cloud_region(provider.as_deref(), region)?;
-            let provider = catalog.grid(&grid)?.location.cloud_provider.or(provider);
-            return Ok(Place { grid: Some(grid), provider });
+            let location = catalog.grid(&grid)?.location;
+            let provider = location.cloud_provider.or(provider);
+            return Ok(Place { grid: Some(grid), provider, region: location.cloud_region });
         }
-        let of_grid = match self.grid.as_deref().filter(|name| !is_hours(name)) {
-            Some(name) => catalog.grid(name)?.location.cloud_provider,
-            None => None,
+        let location = match self.grid.as_deref().filter(|name| !is_hours(name)) {
+            Some(name) => catalog.grid(name)?.location,
+            None => Location::default(),
         };
-        Ok(Place { grid: self.grid.clone(), provider: provider.or(of_grid) })
+        // The grid of another cloud's region is no region of this one.
+        let is_other = provider.is_some() && provider != location.cloud_provider;
+        let region = location.cloud_region.filter(|_| !is_other);
+        Ok(Place { grid: self.grid.clone(), provider: provider.or(location.cloud_provider), region })
     }
 
     /// The grid, if one was named; a file of hours has no place.
@@ -167,7 +174,7 @@ impl ConditionsSpec {
     /// Whether a price of electricity was given and no rent: the machines are not rented.
     #[must_use]
     pub fn owns_machines(&self) -> bool {
-        self.usd_per_kwh.is_some() && !self.rent(None).is_said()
+        self.usd_per_kwh.is_some() && !self.rent(None, None).is_said()
     }
 
     /// The same in another grid. When to start is a question of the hours of the first.
@@ -183,14 +190,15 @@ impl ConditionsSpec {
         Self { price_basis: None, price_year: None, ..self.clone() }
     }
 
-    /// What was said of rents, by whom it is rented if anyone was named.
+    /// What was said of rents, by whom it is rented if anyone was named, and in which region.
     #[must_use]
-    pub fn rent(&self, provider: Option<String>) -> Rent {
+    pub fn rent(&self, provider: Option<String>, region: Option<String>) -> Rent {
         Rent {
             usd_per_hour: self.usd_per_hour,
             basis: self.price_basis.clone(),
             year: self.price_year,
             provider,
+            region,
             instance: self.instance.clone(),
             asked_in: self.asked_in,
         }
@@ -289,7 +297,7 @@ impl ConditionsSpec {
 
     /// What a grid and a site bring, without a device.
     fn place(&self, catalog: &Catalog, usual: UsualSite) -> Result<ConditionsBuilder, EstimateError> {
-        let Place { grid, provider } = self.where_it_is(catalog)?;
+        let Place { grid, provider, region } = self.where_it_is(catalog)?;
         let file = grid.as_deref().filter(|name| is_hours(name));
         let hourly = file.map(|file| Hourly::read(Path::new(file))).transpose()?;
         if hourly.is_none() && self.start_within_h.is_some() {
@@ -311,7 +319,7 @@ impl ConditionsSpec {
             hourly,
             start_within_h: self.start_within_h,
             basis: self.basis,
-            rent: self.rent(provider),
+            rent: self.rent(provider, region),
             site: self.site.as_deref().map(|name| catalog.load(name)).transpose()?,
             pue: self.pue,
             intensity: self.intensity,

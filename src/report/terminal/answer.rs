@@ -230,8 +230,11 @@ pub fn assumed_and_next(estimate: Option<&Estimate>, next: &str, width: usize) -
 /// Which of several machines is first in what: a sentence a quantity, which says where the intervals leave it open.
 #[must_use]
 pub fn verdict_of_machines(estimates: &[Estimate]) -> String {
-    let words = [(Quantity::Wall, "fastest", "faster"), (Quantity::Cost, "cheapest", "cheaper")];
-    let words = words.into_iter().chain([(Quantity::Operational, "cleanest", "less CO2e")]);
+    let words = [
+        (Quantity::Wall, "fastest", "faster", "take the same time"),
+        (Quantity::Cost, "cheapest", "cheaper", "cost the same"),
+        (Quantity::Operational, "cleanest", "less CO2e", "emit the same"),
+    ];
     let Some(first) = estimates.first() else { return String::new() };
     let several_archs = estimates.iter().any(|e| e.arch != first.arch);
     // By one architecture, so that nothing but the machines differs, and among those that can run it.
@@ -241,11 +244,16 @@ pub fn verdict_of_machines(estimates: &[Estimate]) -> String {
     let name = |e: &Estimate| format!("{} x {}", e.devices, e.hardware.clone().unwrap_or_default());
     let with = if several_archs { format!("With {}, ", first.label()) } else { String::new() };
     let mut sentences = Vec::new();
-    for (quantity, most, more) in words {
+    for (quantity, most, more, alike) in words {
         let mut known: Vec<_> = of_first().filter_map(|e| Some((e, e.footprint.of(quantity)?))).collect();
         known.sort_by(|a, b| a.1.mid.total_cmp(&b.1.mid));
         let [(first, best), (_, second), ..] = known[..] else { continue };
         let (last, worst) = known[known.len() - 1];
+        // What differs by less than is printed is not told apart.
+        if worst.mid / best.mid < 1.005 {
+            sentences.push(format!("{} and {} {alike}.", name(first), name(last)));
+            continue;
+        }
         let times = significant(worst.mid / best.mid);
         let open = if best.high < second.low { "" } else { ", though that is not certain" };
         sentences.push(format!("{} is the {most}, {times} x {more} than {}{open}.", name(first), name(last)));
