@@ -114,6 +114,42 @@ fn a_training_that_is_resumed_has_the_bits_of_one_that_was_not_interrupted() {
 }
 
 #[test]
+fn a_training_that_is_stopped_writes_the_step_it_is_at_and_goes_on_to_the_same_bits() {
+    let folder = folder();
+    let path = folder.path();
+    let args = |output: &str| {
+        let end = "--steps 4000 --evaluate-every 4000 --warmup-steps 0";
+        format!("text.txt -o {output} --workload decoder.json --vocab 300 --seed 7 {end}")
+    };
+    let begun = command(path, &args("stopped")).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    // The first checkpoint is there before the first step.
+    let begins = std::time::Instant::now();
+    while !path.join("stopped/train.json").is_file() {
+        assert!(begins.elapsed().as_secs() < 60, "nothing was written");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let signal = std::process::Command::new("kill").args(["-s", "INT", &begun.id().to_string()]).status().unwrap();
+    let ended = begun.wait_with_output().unwrap();
+    let said = text(&ended.stderr);
+    assert!(signal.success() && ended.status.code() == Some(130), "{said}");
+    assert!(said.contains("Ctrl-C: the step at hand ends first; once more ends at once"), "{said}");
+    assert!(
+        said.contains("of which `stopped` has a checkpoint\nhint: the same command with `--resume` goes on"),
+        "{said}"
+    );
+    let stopped: Value = serde_json::from_str(&fs::read_to_string(path.join("stopped/train.json")).unwrap()).unwrap();
+    let steps = stopped["steps"].as_u64().unwrap();
+    assert!(steps < 4000 && said.contains(&format!("after step {steps}, ")), "{steps}: {said}");
+    assert_eq!(stopped["ended_by"], "running");
+    train(path, &(args("stopped") + " --resume"));
+    train(path, &args("whole"));
+    for file in ["model", "state"] {
+        let of = |output: &str| tensors(&path.join(format!("{output}/{file}.safetensors")));
+        assert_eq!(of("stopped"), of("whole"), "{file}");
+    }
+}
+
+#[test]
 fn pairs_of_lora_are_trained_beside_a_checkpoint_that_stays_as_it_was() {
     let folder = folder();
     let path = folder.path();

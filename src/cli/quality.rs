@@ -5,12 +5,13 @@ use greenformers::machine;
 use greenformers::model::Arch;
 use greenformers::report::{quality_place, quality_table, quality_text, trained_point, trained_start, write_quality};
 use greenformers::train::pretrain::{End, Event, Machine};
-use greenformers::train::quality::{Plan, quality};
+use greenformers::train::quality::{Plan, QualityError, quality};
 use greenformers::train::rank_of_share;
 use greenformers::units::parse_whole_count;
 
 use super::Context;
 use super::common::{Format, paint, print, print_json, print_table, width};
+use super::stopping::{self, quoted};
 use super::train_common::{TrainingArgs, size};
 
 #[derive(Debug, clap::Args)]
@@ -71,7 +72,11 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
             Event::Evaluated(point) => trained_point(point),
         };
         context.note(format_args!("{}: {what}", quality_place(place)));
-    })?;
+    });
+    let found = match found {
+        Err(QualityError::Pretrain(error)) => stopping::trained(Err(error))?,
+        other => other?,
+    };
     let files = write_quality(&found, &args.training.output, args.png)?;
     if let Some(page) = files.first() {
         context.note(format_args!("report: {}", page.display()));
@@ -95,7 +100,7 @@ fn more_seeds(typed: impl Iterator<Item = String>, seeds: u64) -> String {
     for word in typed {
         let is_own = word == "--resume" || word.starts_with("--seeds");
         if !is_own && !is_value {
-            words.push(super::stopping::quoted(&word));
+            words.push(quoted(&word));
         }
         is_value = word == "--seeds";
     }

@@ -1,13 +1,20 @@
-//! What is said when a campaign is stopped.
+//! What is said when a campaign or a training is stopped.
 
 use std::path::Path;
 use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use greenformers::measure::{Stop, exit_code, signal_name};
+use greenformers::machine::{Stop, exit_code, signal_name};
 use greenformers::record::RECORD_FILE;
+use greenformers::train::pretrain::PretrainError;
 
 use super::say;
+
+/// A campaign that has not come to the end of a step by then is ended where it stands: what was finished is on disk.
+const OF_A_STEP: Duration = Duration::from_millis(600);
+/// A training that has not come to the end of a step or an evaluation by then, and written its checkpoint, has the last one.
+const OF_A_CHECKPOINT: Duration = Duration::from_secs(60);
 
 /// What is said if the program has to end at once: of the campaign at hand.
 static LAST_WORDS: Mutex<String> = Mutex::new(String::new());
@@ -20,14 +27,40 @@ pub(super) fn on_signals(folder: &Path, goes_on_in: Option<&Path>) -> Result<Sto
         return Ok(stop.clone());
     }
     #[cfg(unix)]
-    let stop = Stop::on_signals(|signal| {
-        let words = LAST_WORDS.lock().unwrap_or_else(PoisonError::into_inner);
-        say(format_args!("\nstopped by {}: {words}", signal_name(signal)));
-    })
+    let stop = Stop::on_signals(
+        OF_A_STEP,
+        |_| (),
+        |signal| {
+            let words = LAST_WORDS.lock().unwrap_or_else(PoisonError::into_inner);
+            say(format_args!("\nstopped by {}: {words}", signal_name(signal)));
+        },
+    )
     .context("cannot catch signals")?;
     #[cfg(not(unix))]
     let stop = Stop::never();
     Ok(STOP.get_or_init(|| stop).clone())
+}
+
+/// A training stops at the first signal after the step at hand, and writes a checkpoint; at the second one it ends at once.
+pub(super) fn of_training() -> Result<Stop> {
+    #[cfg(unix)]
+    return Stop::on_signals(
+        OF_A_CHECKPOINT,
+        |signal| say(format_args!("\n{}: the step at hand ends first; once more ends at once", signal_name(signal))),
+        |signal| say(format_args!("stopped by {}: what was written last stays", signal_name(signal))),
+    )
+    .context("cannot catch signals");
+    #[cfg(not(unix))]
+    Ok(Stop::never())
+}
+
+/// What came of a training; ends the program as its signal does where it was stopped.
+pub(super) fn trained<T>(result: Result<T, PretrainError>) -> Result<T, PretrainError> {
+    if let Err(error @ PretrainError::Stopped { signal, .. }) = &result {
+        say(error);
+        std::process::exit(exit_code(*signal));
+    }
+    result
 }
 
 /// Says what has become of the campaign and ends the program.

@@ -9,6 +9,7 @@ use greenformers::units::{parse_count, parse_whole_count};
 
 use super::Context;
 use super::common::{parse_seconds, print};
+use super::stopping;
 use super::train_common::TrainingArgs;
 
 #[derive(Debug, clap::Args)]
@@ -54,10 +55,10 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<()> {
     let end = End { steps: args.steps, seconds: args.max_time, joules: args.max_joules, loss: args.until_loss };
     let request = args.training.request(args.arch, end, args.seed, context)?;
     let machine = Machine { powercap: &args.training.powercap_root, facts: &facts, cpu: cpu.as_ref() };
-    let trained = pretrain(&request, &machine, &mut |event| match event {
+    let trained = stopping::trained(pretrain(&request, &machine, &mut |event| match event {
         Event::Begins(training) => context.note(trained_start(training)),
         Event::Evaluated(point) => context.note(trained_point(point)),
-    })?;
+    }))?;
     for unmetered in &trained.unmetered {
         context.note(format_args!("not metered: {}: {}", unmetered.part, unmetered.reason));
     }

@@ -13,6 +13,7 @@ use greenformers::train::pretrain::{End, Init, Request, Subject};
 use greenformers::units::parse_whole_count;
 
 use super::Context;
+use super::stopping;
 use super::workload::{model_file, named_workload};
 
 /// No description of a model is larger.
@@ -99,7 +100,7 @@ impl TrainingArgs {
         Ok(())
     }
 
-    /// A training of `arch`.
+    /// A training of `arch`, which signals stop from now on.
     #[expect(clippy::cast_possible_truncation, reason = "the parsers let no larger number through")]
     pub(super) fn request(&self, arch: Arch, end: End, seed: u64, context: &Context) -> Result<Request> {
         Ok(Request {
@@ -124,6 +125,7 @@ impl TrainingArgs {
             evaluate_every: self.evaluate_every,
             seed,
             resume: self.resume,
+            stop: stopping::of_training()?,
         })
     }
 }

@@ -6,6 +6,7 @@ mod job;
 mod parts;
 #[cfg(unix)]
 mod signals;
+mod stop;
 
 pub use facts::{MachineFacts, boot_id, hardware_share, machine_facts};
 pub use job::{Job, job_of};
@@ -16,3 +17,4 @@ pub use parts::{Part, PartKind, cpu_model, gpu_parts, host_parts};
 pub(crate) use signals::caught;
 #[cfg(unix)]
 pub use signals::survive_file_limits;
+pub use stop::{Stop, exit_code, signal_name};

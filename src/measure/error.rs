@@ -1,6 +1,7 @@
 //! Why a campaign cannot run.
 
 use crate::catalog::CatalogError;
+use crate::machine::{Stop, signal_name};
 use crate::model::{Arch, NotComputed};
 use crate::nn::NnError;
 use crate::record::RecordError;
@@ -77,7 +78,7 @@ pub enum MeasureError {
     )]
     Resume(&'static str),
     /// It was asked to stop.
-    #[error("stopped by {}", super::signal_name(*signal))]
+    #[error("stopped by {}", signal_name(*signal))]
     Stopped {
         /// The signal that asked.
         signal: i32,
@@ -94,4 +95,9 @@ pub enum MeasureError {
     /// The catalog could not be read.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
+}
+
+/// Fails if the end has been asked for.
+pub(super) fn go_on(stop: &Stop) -> Result<(), MeasureError> {
+    stop.asked().map_or(Ok(()), |signal| Err(MeasureError::Stopped { signal }))
 }

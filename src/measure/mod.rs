@@ -24,7 +24,6 @@ mod plan;
 mod runner;
 #[cfg(test)]
 mod simulated;
-mod stop;
 
 pub use crate::alloc::CountingAllocator;
 pub use baseline::update_period;
@@ -32,7 +31,7 @@ pub use campaign::{Beginning, Observer, Progress, run};
 pub use device::{ComputeDevice, DeviceChoice, cuda_problem};
 pub use environment::{compute_threads, describe_compute};
 pub use error::MeasureError;
+use error::go_on;
 pub use longest::{Longest, longest};
 pub use meters::{MeterChoice, Meters, open_meters};
 pub use plan::{Aim, BatchSize, Plan, Point};
-pub use stop::{Stop, exit_code, signal_name};

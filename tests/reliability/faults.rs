@@ -6,8 +6,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use greenformers::files::FolderLock;
+use greenformers::machine::Stop;
 use greenformers::measure::{
-    self, BatchSize, Beginning, ComputeDevice, DeviceChoice, Meters, Observer, Plan, Progress, Stop,
+    self, BatchSize, Beginning, ComputeDevice, DeviceChoice, Meters, Observer, Plan, Progress,
 };
 use greenformers::record::{Environment, Record, Settings, Status};
 use greenformers::sensor::FakeMeter;

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use super::baseline::{self, MeasuredMeter};
 use super::load;
 use super::runner::empty_cell;
-use super::{ComputeDevice, MeasureError, Meters, Plan, Point, Stop, ceilings};
+use super::{ComputeDevice, MeasureError, Meters, Plan, Point, ceilings, go_on};
+use crate::machine::Stop;
 use crate::model::count_params;
 use crate::record::{Cell, Environment, Record, SCHEMA, Status};
 use crate::sensor::{GpuWatch, Sampler};
@@ -122,7 +123,7 @@ pub fn run(
             record.warnings.push(warning);
         }
     }
-    stop.check()?;
+    go_on(stop)?;
     let mut campaign = Campaign {
         plan,
         device,

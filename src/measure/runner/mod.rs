@@ -12,7 +12,8 @@ use candle_core::Tensor;
 use self::timestamp::Timestamp;
 use super::load::Disturbance;
 use super::phase::GROUPS;
-use super::{Aim, ComputeDevice, MeasureError, Point, Stop};
+use super::{Aim, ComputeDevice, MeasureError, Point, go_on};
+use crate::machine::Stop;
 use crate::nn::{AdamW, AdamWConfig, Input, Model, NnError, Params, PassConfig, Tape, tensor_dtype};
 use crate::record::{Cell, Pass, Settings, Step};
 use crate::sensor::GpuWatch;
@@ -157,7 +158,7 @@ impl<'a> Runner<'a> {
             }
             steps.push(timestamps);
             tell(steps.len(), began.elapsed());
-            if let Err(stopped) = self.stop.check() {
+            if let Err(stopped) = go_on(self.stop) {
                 break (loss, Err(stopped));
             }
             if self.settings.steps.map_or_else(|| began.elapsed() >= shortest, |n| steps.len() as u64 >= n) {
@@ -189,7 +190,7 @@ impl<'a> Runner<'a> {
 
     /// One step by itself.
     fn timed_step(&mut self) -> Result<Step, MeasureError> {
-        self.stop.check()?;
+        go_on(self.stop)?;
         let mut timestamps = Vec::with_capacity(4);
         self.step(&mut |device| {
             timestamps.push(Timestamp::after_all_of(device)?);

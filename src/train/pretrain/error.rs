@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::init::Init;
 use crate::files::{FileError, LockError};
+use crate::machine::signal_name;
 use crate::model::{ArchError, HuggingFaceError};
 use crate::nn::NnError;
 
@@ -32,6 +33,19 @@ pub enum PretrainError {
     ComputedOtherwise {
         /// What differs.
         reason: String,
+    },
+    /// It was asked to stop, and has written a checkpoint.
+    #[error(
+        "stopped by {} after step {step}, of which `{}` has a checkpoint\nhint: the same command with `--resume` goes on",
+        signal_name(*signal), path.display()
+    )]
+    Stopped {
+        /// The signal that asked.
+        signal: i32,
+        /// Steps that were made.
+        step: u64,
+        /// The folder.
+        path: PathBuf,
     },
     /// Nothing says when it is over.
     #[error("nothing says when the training ends\nhint: `--steps 1000`, `--max-time 10m` or `--until-loss 3.5`")]

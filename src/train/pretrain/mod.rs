@@ -33,6 +33,7 @@ use self::vocabulary::Vocabulary;
 use super::energy::{Energy, Spent};
 pub use super::energy::{Machine, Metered, NotMetered};
 use crate::files::{FolderLock, JSON_SCHEMA, is_free, read_text};
+use crate::machine::Stop;
 use crate::model::{Arch, Config, LoraBase};
 use crate::nn::{NnError, Params};
 use crate::stats::Interval;
@@ -107,6 +108,8 @@ pub struct Request {
     pub seed: u64,
     /// Whether it goes on with what is in the folder.
     pub resume: bool,
+    /// What may ask for the end before its time.
+    pub stop: Stop,
 }
 
 /// What was seen at an evaluation.
@@ -230,7 +233,7 @@ struct Before {
 ///
 /// # Errors
 /// If what is asked for cannot be had: nothing was written then. If the loss is not a number or the disk is full: the last checkpoint is
-/// still there.
+/// still there. If it was asked to stop: a checkpoint of the last step is there.
 pub fn pretrain(
     request: &Request,
     machine: &Machine<'_>,

@@ -63,14 +63,32 @@ impl Run<'_> {
                 }
             }
             while !self.is_due(since) {
+                if let Some(signal) = self.request.stop.asked() {
+                    return Err(self.stopped(training, signal)?);
+                }
                 let gone = self.gone();
                 let batch = self.corpus.batch(self.trainer.steps(), self.request.batch_size)?;
                 self.losses.push(self.trainer.step(&batch, gone)?);
             }
-            let spent = self.energy.split();
-            self.steps.add(spent);
-            self.total.add(spent);
+            self.count();
         }
+    }
+
+    /// Counts what was spent since the last time as that of steps.
+    fn count(&mut self) {
+        let spent = self.energy.split();
+        self.steps.add(spent);
+        self.total.add(spent);
+    }
+
+    /// Writes a checkpoint of the step at which a signal asked for the end, without an evaluation.
+    fn stopped(mut self, mut training: Training, signal: i32) -> Result<PretrainError, PretrainError> {
+        self.count();
+        self.account(&mut training);
+        training.ended_by = EndedBy::Running;
+        let path = self.request.output.clone();
+        Files::of(&self.trainer, &self.state(), &training)?.write(&path)?;
+        Ok(PretrainError::Stopped { signal, step: self.trainer.steps(), path })
     }
 
     /// Seconds in all, up to now.

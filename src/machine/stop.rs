@@ -1,14 +1,8 @@
-//! A campaign that is asked to stop: Ctrl-C, `kill`, a terminal that closes.
+//! Work that is asked to stop: Ctrl-C, `kill`, a terminal that closes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::{Duration, Instant};
-
-use super::MeasureError;
-
-/// A campaign that has not come to the end of a step by then is ended where it stands: what was finished is on disk.
-#[cfg(unix)]
-const PATIENCE: Duration = Duration::from_millis(600);
 
 /// Whether a signal has asked for the end.
 #[derive(Debug, Clone, Default)]
@@ -23,22 +17,27 @@ impl Stop {
         Self::default()
     }
 
-    /// Asks from the first SIGINT, SIGTERM or SIGHUP on, and so for the rest of the program. A second one, or a step that
-    /// takes longer than a second to end, calls `at_once` with the signal and ends the program.
+    /// Asks from the first SIGINT, SIGTERM or SIGHUP on, and so for the rest of the program, and calls `at_first` with it. A second
+    /// one, or work that has not ended after `patience`, calls `at_once` with the signal and ends the program.
     ///
     /// # Errors
     /// If the system lets no signal be caught.
     #[cfg(unix)]
-    pub fn on_signals(at_once: impl FnOnce(i32) + Send + 'static) -> std::io::Result<Self> {
+    pub fn on_signals(
+        patience: Duration,
+        at_first: impl FnOnce(i32) + Send + 'static,
+        at_once: impl FnOnce(i32) + Send + 'static,
+    ) -> std::io::Result<Self> {
         use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
         let stop = Self::default();
-        let mut signals = crate::machine::caught(&[SIGINT, SIGTERM, SIGHUP])?;
+        let mut signals = super::caught(&[SIGINT, SIGTERM, SIGHUP])?;
         let asked = stop.signal.clone();
         let waiting = std::thread::Builder::new().name("stop".to_owned()).spawn(move || {
             let Some(signal) = signals.forever().next() else { return };
             asked.store(signal, Ordering::SeqCst);
+            at_first(signal);
             let asked_at = Instant::now();
-            while asked_at.elapsed() < PATIENCE {
+            while asked_at.elapsed() < patience {
                 std::thread::sleep(Duration::from_millis(50));
                 if signals.pending().next().is_some() {
                     break;
@@ -55,12 +54,10 @@ impl Stop {
         self.signal.store(signal, Ordering::SeqCst);
     }
 
-    /// Fails if the end has been asked for.
-    pub(super) fn check(&self) -> Result<(), MeasureError> {
-        match self.signal.load(Ordering::SeqCst) {
-            0 => Ok(()),
-            signal => Err(MeasureError::Stopped { signal }),
-        }
+    /// The signal that has asked for the end, if one has.
+    #[must_use]
+    pub fn asked(&self) -> Option<i32> {
+        Some(self.signal.load(Ordering::SeqCst)).filter(|signal| *signal != 0)
     }
 }
 
@@ -86,12 +83,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_campaign_goes_on_until_it_is_asked_to_stop() {
+    fn work_goes_on_until_it_is_asked_to_stop() {
         let stop = Stop::never();
-        assert!(stop.check().is_ok());
+        assert_eq!(stop.asked(), None);
         stop.clone().ask(15);
-        let error = stop.check().expect_err("asked").to_string();
-        assert!(error.contains("stopped by SIGTERM"), "{error}");
-        assert_eq!(exit_code(2), 130);
+        assert_eq!((stop.asked(), signal_name(15), exit_code(2)), (Some(15), "SIGTERM", 130));
     }
 }
