@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use candle_core::{DType, Device, Tensor};
 use greenformers::model::{
-    Arch, Bias, Config, Details, Family, Norm, Positions, QkNorm, Rotary, StepShape, Theta, Window, count_params,
-    trainable_params,
+    Arch, Bias, Config, Details, Family, Norm, NormPlace, Positions, QkNorm, Rotary, Scaling, StepShape, Theta, Window,
+    count_params, trainable_params,
 };
 use greenformers::nn::{
     AdamW, AdamWConfig, CausalBatch, CausalLm, Gradients, Input, Model, Ops, Params, PassConfig, Tape,
@@ -60,14 +60,37 @@ fn phi3() -> Config {
 
 /// The same, of whose heads of 6 elements 4 are turned.
 fn phi3_partial() -> Config {
-    let rotary = Rotary { theta: Some(Theta::try_from(100.0).unwrap()), local_theta: None, width: Some(4) };
+    let theta = Some(Theta::try_from(100.0).unwrap());
+    let rotary = Rotary { theta, width: Some(4), ..Rotary::default() };
     let phi3 = phi3();
     Config { details: Details { rotary: Some(rotary), ..phi3.details }, ..phi3 }
 }
 
-fn llama_theta() -> Config {
-    let rotary = Rotary { theta: Some(Theta::try_from(500_000.0).unwrap()), ..Rotary::default() };
+fn llama_theta(theta: f64, scaling: Option<Scaling>) -> Config {
+    let rotary = Rotary { theta: Some(Theta::try_from(theta).unwrap()), scaling, ..Rotary::default() };
     llama(Details { rotary: Some(rotary), ..Details::default() })
+}
+
+/// Llama whose angles are slowed by a factor of 4.
+fn slowed(scaling: Scaling) -> Config {
+    llama_theta(30.0, Some(scaling))
+}
+
+fn olmo2() -> Config {
+    let details = Details { norm_place: Some(NormPlace::Inner), qk_norm: Some(QkNorm::Width), ..Details::default() };
+    llama(details)
+}
+
+/// Norms before and after each block.
+fn gemma2() -> Config {
+    let activation = Some("gelu_pytorch_tanh".to_owned());
+    llama(Details { norms_per_layer: Some(4), tied_head: Some(true), activation, ..Details::default() })
+}
+
+fn qwen2() -> Config {
+    let biases = Some(vec![Bias::Qkv]);
+    let config = llama(Details { n_kv_heads: Some(1), tied_head: Some(true), ..Details::default() });
+    Config { n_heads: 2, details: Details { biases, ..config.details }, ..config }
 }
 
 /// A decoder with what the others lack: parallel blocks, biases, plain layer norms, no positions, a head with a bias.
@@ -92,7 +115,33 @@ pub(crate) fn all() -> Vec<(&'static str, Config, &'static str)> {
         ("mistral", mistral(), "dense"),
         ("phi3", phi3(), "dense"),
         ("phi3_partial", phi3_partial(), "dense"),
-        ("llama_theta", llama_theta(), "dense"),
+        ("llama_theta", llama_theta(500_000.0, None), "dense"),
+        ("qwen2", qwen2(), "dense"),
+        ("olmo2", olmo2(), "dense"),
+        ("gemma2", gemma2(), "dense"),
+        ("llama_linear", slowed(Scaling::Linear { factor: 4.0 }), "dense"),
+        (
+            "llama_llama3",
+            slowed(Scaling::Llama3 {
+                factor: 4.0,
+                low_freq_factor: 1.0,
+                high_freq_factor: 4.0,
+                original_max_seq_len: 40.0,
+            }),
+            "dense",
+        ),
+        (
+            "llama_yarn",
+            slowed(Scaling::Yarn {
+                factor: 4.0,
+                original_max_seq_len: 80.0,
+                beta_fast: 4.0,
+                beta_slow: 1.0,
+                attention_factor: 0.1 * 4f64.ln() + 1.0,
+                truncate: true,
+            }),
+            "dense",
+        ),
         ("llama_lrt", llama(Details { n_kv_heads: Some(1), ..Details::default() }), "lrt:rank=8"),
         ("llama_lora", llama(Details::default()), "lora:rank=3,targets=qv"),
         ("gpt2_lora", gpt2(), "lora:rank=3,targets=all"),
@@ -100,6 +149,7 @@ pub(crate) fn all() -> Vec<(&'static str, Config, &'static str)> {
         ("", odd(), "lrt:rank=5"),
         ("", phi3(), "lora:rank=2,targets=all"),
         ("", gpt2(), "lrt:rank=4"),
+        ("", gemma2(), "lora:rank=2,targets=qv"),
     ]
 }
 

@@ -250,9 +250,14 @@ pub(crate) fn of_causal_attention(
     // Documents of some tokens, and of another length in each sequence.
     let start = |i: usize| u32::try_from(i % t / (t / 3 + 1 + i / t) * (t / 3 + 1 + i / t)).unwrap();
     let starts = Tensor::from_vec((0..b * t).map(start).collect::<Vec<u32>>(), (b, t), &Device::Cpu).unwrap();
-    let angles = d_head.is_multiple_of(2).then(|| Arc::new(Angles::new(t, d_head, 10_000.0).unwrap()));
-    // Of a head the first half, if that has pairs.
-    let of_part = |width: usize| Some(Arc::new(Angles::of_part(t, (d_head, width), 100.0).unwrap()));
+    let turned = |width: usize, theta: f64, factor: f64| {
+        let pairs = width / 2;
+        let rates: Vec<f64> = (0..pairs).map(|i| theta.powf(-(i as f64) / pairs as f64)).collect();
+        Arc::new(Angles::new(t, d_head, (&rates, factor)).unwrap())
+    };
+    let angles = d_head.is_multiple_of(2).then(|| turned(d_head, 10_000.0, 1.0));
+    // Of a head the first half, if that has pairs, and that longer than before.
+    let of_part = |width: usize| Some(turned(width, 100.0, 1.1));
     let in_part = if d_head > 3 && (d_head / 2).is_multiple_of(2) { of_part(d_head / 2) } else { None };
     let causal = |window: Option<usize>| Sight::Causal { window };
     let case = |sight: Sight, starts: Option<Tensor>, angles: Option<Arc<Angles>>, p: f64| {

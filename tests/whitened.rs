@@ -227,9 +227,9 @@ fn what_cannot_be_calibrated_is_refused_and_nothing_is_written() {
         fs::remove_dir_all(path).unwrap();
     }
     for (model, said, part) in [
-        ("llama", r#""rope_parameters": {"rope_type": "llama3", "factor": 8.0}"#, "its rotary angles are scaled"),
-        ("llama", r#""rope_scaling": {"type": "linear", "factor": 2.0}"#, "its rotary angles are scaled"),
-        ("phi3", r#""rope_parameters": {"full_attention": {"rope_type": "yarn"}}"#, "its rotary angles are scaled"),
+        ("llama", r#""rope_parameters": {"rope_type": "llama3", "factor": 8.0}"#, "scaled by the rule `llama3`"),
+        ("llama", r#""rope_scaling": {"type": "longrope", "factor": 2.0}"#, "scaled by the rule `longrope`"),
+        ("phi3", r#""rope_parameters": {"full_attention": {"rope_type": "yarn"}}"#, "scaled by the rule `yarn`"),
         ("dense", r#""hidden_act": "relu""#, "its activation is `relu`"),
         ("gpt2", r#""scale_attn_by_inverse_layer_idx": true"#, "scaled in a way of their own"),
         (

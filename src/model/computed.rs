@@ -67,12 +67,20 @@ impl Config {
         let found = [
             (!is_turned, "its positions are neither learned nor rotary"),
             (self.norm_place() == NormPlace::Post, "its norms stand after its blocks"),
-            (!matches!(self.norms_per_layer(), 1 | 2), "its layers have more than two norms"),
+            (!self.norms_are_computed(), "its layers have an unusual number of norms"),
             (self.details.first_norm == Some(false), "its first layer has a norm less than the others"),
             (self.has_embedding_norm(), "the sum of its embeddings is normalised"),
             (self.heads() != Heads::Causal, "its head is more than a linear over the vocabulary"),
         ];
         self.beyond_all().into_iter().chain(found).find_map(|(is_so, what)| is_so.then_some(what))
+    }
+
+    /// Before both blocks or before what both see, after both, or before and after.
+    fn norms_are_computed(&self) -> bool {
+        match self.norm_place() {
+            NormPlace::Inner => self.norms_per_layer() == 2,
+            NormPlace::Pre | NormPlace::Post => matches!(self.norms_per_layer(), 1 | 2 | 4),
+        }
     }
 
     /// What no model that is computed has.
@@ -109,9 +117,18 @@ mod tests {
         let experts =
             Experts { count: 8, active: 2, d_ff: 9, layers: None, shared_d_ff: 0, shared_gate: false, bias: false };
         assert!(why(decoder(Details { experts: Some(experts), ..Details::default() })).contains("experts"));
-        assert!(why(decoder(Details { head_dim: Some(7), ..rotary })).contains("odd width"));
+        assert!(why(decoder(Details { head_dim: Some(7), ..rotary.clone() })).contains("odd width"));
         let alibi = Details { positions: Some(Positions::Alibi), ..Details::default() };
         assert!(why(decoder(alibi)).contains("neither learned nor rotary"));
+        for (place, norms, is_computed) in [
+            (NormPlace::Pre, 4, true),
+            (NormPlace::Pre, 3, false),
+            (NormPlace::Inner, 2, true),
+            (NormPlace::Inner, 1, false),
+        ] {
+            let details = Details { norm_place: Some(place), norms_per_layer: Some(norms), ..rotary.clone() };
+            assert_eq!(decoder(details).computed().is_ok(), is_computed, "{place:?}, {norms}");
+        }
         assert!(why(Config { gated_mlp: true, ..bert_base() }).contains("encoder"));
     }
 

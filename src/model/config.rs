@@ -128,7 +128,14 @@ impl Config {
         self.details.norm_place.unwrap_or(usual)
     }
 
-    /// Norms of the residual stream in a layer.
+    /// Whether a layer has norms before its blocks, and after them before they are added to what went in.
+    #[must_use]
+    pub fn norms_around_blocks(&self) -> (bool, bool) {
+        let is_inner = self.norm_place() == NormPlace::Inner;
+        (!is_inner, is_inner || self.norms_per_layer() > 2)
+    }
+
+    /// Norms in a layer, without those of queries and keys.
     #[must_use]
     pub fn norms_per_layer(&self) -> usize {
         self.details.norms_per_layer.unwrap_or(2)
@@ -151,7 +158,7 @@ impl Config {
     /// Whether the output of the last layer is normalised.
     #[must_use]
     pub fn has_final_norm(&self) -> bool {
-        self.details.final_norm.unwrap_or(self.norm_place() == NormPlace::Pre)
+        self.details.final_norm.unwrap_or(self.norm_place() != NormPlace::Post)
     }
 
     /// How it knows where a token stands.

@@ -14,6 +14,7 @@ mod params;
 mod peak;
 mod read;
 mod rotary;
+mod rotary_scaling;
 mod said;
 mod shape;
 
@@ -33,4 +34,5 @@ pub use ops::{Ops, UnknownOps};
 pub use params::{NoValueLinear, active_params, count_params, embedding_params, lora_params, trainable_params};
 pub use peak::{HeadTiles, peak_of_forward_pass, peak_of_train_step};
 pub use rotary::{Rotary, Theta, ThetaError};
+pub use rotary_scaling::{Scaling, ScalingError};
 pub use shape::{Bias, Details, Experts, Heads, Latent, Norm, NormPlace, PositionScores, Positions, QkNorm, Window};

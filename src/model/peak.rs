@@ -80,7 +80,7 @@ fn is_pre_norm(config: &Config) -> bool {
     config.family == Family::Decoder || config.computed() == Ok(Computed::ModernBert)
 }
 
-/// The numbers that such a layer keeps for each token: the inputs of both norms, of both blocks and of all products
+/// The numbers that such a layer keeps for each token: the inputs of its norms, of both blocks and of all products
 /// with weights that are trained, what attention is computed of, and the inner activations; and the narrow activations of LRT
 /// and LoRA. A linear that LoRA leaves as it is needs its input for no gradient.
 fn pre_norm_layer(config: &Config, arch: Arch) -> u128 {
@@ -97,8 +97,13 @@ fn pre_norm_layer(config: &Config, arch: Arch) -> u128 {
         }
     };
     let qk_norm = if config.details.qk_norm.is_some() { queries + keys } else { 0 };
-    let parallel = if config.norms_per_layer() == 1 { d } else { 0 };
-    (2 * d + queries + 2 * keys + qk_norm + ways_in * d_ff + products + narrow).saturating_sub(parallel) as u128
+    // Of one norm for both blocks there is an input less, and of norms after them as well as before there are two more.
+    let inputs = match config.norms_per_layer() {
+        1 => d,
+        4 => 4 * d,
+        _ => 2 * d,
+    };
+    (inputs + queries + 2 * keys + qk_norm + ways_in * d_ff + products + narrow) as u128
 }
 
 /// Bytes of the logits that are there at a time. Of a decoder those of a tile, in whose place the gradient follows. Of an encoder those

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Config;
+use super::rotary_scaling::Scaling;
 use crate::units::whole_or_none;
 
 /// The base of rotary angles (Su et al. 2021, arXiv 2104.09864, section 3.2.2), where nothing says another.
@@ -48,6 +49,9 @@ pub struct Rotary {
     /// How many elements of each head are turned, from its first on; all.
     #[serde(default, deserialize_with = "whole_or_none", skip_serializing_if = "Option::is_none")]
     pub width: Option<usize>,
+    /// How the angles are slowed for sequences longer than those that the model was first trained on; not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scaling: Option<Scaling>,
 }
 
 impl Config {
@@ -57,6 +61,18 @@ impl Config {
         let rotary = self.details.rotary.unwrap_or_default();
         let local = rotary.local_theta.filter(|_| has_window);
         local.or(rotary.theta).map_or(USUAL_THETA, f64::from)
+    }
+
+    /// By which angle each pair of a head turns from a position to the next, in layers with a window or without, and what queries and
+    /// keys are multiplied by then.
+    #[must_use]
+    pub fn rotary_rates(&self, has_window: bool) -> (Vec<f64>, f64) {
+        let (theta, pairs) = (self.theta(has_window), self.rotary_width() / 2);
+        let rates: Vec<f64> = (0..pairs).map(|i| theta.powf(-(i as f64) / pairs as f64)).collect();
+        match self.details.rotary.and_then(|rotary| rotary.scaling) {
+            Some(scaling) => (scaling.scaled(&rates, theta), scaling.attention_factor()),
+            None => (rates, 1.0),
+        }
     }
 
     /// How many elements of each head rotary positions turn.
@@ -73,7 +89,7 @@ impl Rotary {
     pub fn beyond_usual(self, d_head: usize) -> Option<Self> {
         let theta = self.theta.filter(|theta| theta.0 != USUAL_THETA);
         let local_theta = self.local_theta.filter(|local| local.0 != theta.map_or(USUAL_THETA, f64::from));
-        let own = Self { theta, local_theta, width: self.width.filter(|width| *width != d_head) };
+        let own = Self { theta, local_theta, width: self.width.filter(|width| *width != d_head), ..self };
         Some(own).filter(|own| *own != Self::default())
     }
 }
@@ -93,15 +109,16 @@ mod tests {
         let of = |rotary| Config { details: Details { rotary, ..Details::default() }, ..bert_base() };
         let usual = of(None);
         assert_eq!((usual.theta(false), usual.theta(true), usual.rotary_width()), (10_000.0, 10_000.0, 64));
-        let own = of(Some(Rotary { theta: Some(theta(5e5)), local_theta: None, width: Some(16) }));
+        let own = of(Some(Rotary { theta: Some(theta(5e5)), local_theta: None, width: Some(16), scaling: None }));
         assert_eq!((own.theta(false), own.theta(true), own.rotary_width()), (500_000.0, 500_000.0, 16));
-        let both = of(Some(Rotary { theta: Some(theta(160_000.0)), local_theta: Some(theta(10_000.0)), width: None }));
+        let both =
+            of(Some(Rotary { theta: Some(theta(160_000.0)), local_theta: Some(theta(10_000.0)), ..Rotary::default() }));
         assert_eq!((both.theta(false), both.theta(true)), (160_000.0, 10_000.0));
     }
 
     #[test]
     fn what_is_so_anyway_is_left_out() {
-        let all = Rotary { theta: Some(theta(1e4)), local_theta: Some(theta(1e4)), width: Some(64) };
+        let all = Rotary { theta: Some(theta(1e4)), local_theta: Some(theta(1e4)), width: Some(64), scaling: None };
         assert_eq!(all.beyond_usual(64), None);
         assert_eq!(all.beyond_usual(128), Some(Rotary { width: Some(64), ..Rotary::default() }));
         let local = Rotary { theta: Some(theta(1e6)), ..all };

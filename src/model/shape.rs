@@ -53,6 +53,9 @@ pub enum NormPlace {
     Pre,
     /// After each block.
     Post,
+    /// After each block and before it is added to what went in, so that the last layer needs a norm of its own (OLMo 2, arXiv
+    /// 2501.00656, section 3.1).
+    Inner,
 }
 
 /// Norms of queries and keys.

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::model::Config;
 
 /// Types of models that are computed here as transformers computes them.
-const TYPES: [&str; 7] = ["bert", "gpt2", "llama", "mistral", "modernbert", "phi3", "qwen3"];
+const TYPES: [&str; 9] = ["bert", "gpt2", "llama", "mistral", "modernbert", "olmo2", "phi3", "qwen2", "qwen3"];
 /// Activations that are computed as others, which cost the same.
 const OTHER_ACTIVATIONS: [&str; 2] = ["quick_gelu", "relu2"];
 
@@ -31,19 +31,24 @@ pub(super) fn differs<'a>(said: &dyn Fn(&str) -> Option<&'a Value>, config: &Con
     if kind == "modernbert" && config.windowed().is_some_and(|window| window.global_every.is_none()) {
         return Some("its windows are in other layers".to_owned());
     }
-    if ["rope_scaling", "rope_parameters"].into_iter().filter_map(said).any(is_scaled) {
-        return Some("its rotary angles are scaled".to_owned());
+    let is_known = config.details.rotary.is_some_and(|rotary| rotary.scaling.is_some());
+    let of_rotary = ["rope_scaling", "rope_parameters"].into_iter().filter_map(said);
+    if let Some(kind) = of_rotary.filter(|_| !is_known).find_map(unknown_scaling) {
+        return Some(format!("its rotary angles are scaled by the rule `{kind}`"));
     }
     let is = |name: &str, value: bool| said(name).and_then(Value::as_bool) == Some(value);
     (is("scale_attn_by_inverse_layer_idx", true) || is("scale_attn_weights", false))
         .then(|| "its scores are scaled in a way of their own".to_owned())
 }
 
-/// Whether rotary positions are of another kind than the usual, in all layers or in some.
-fn is_scaled(said: &Value) -> bool {
-    let Some(said) = said.as_object() else { return !said.is_null() };
+/// The rule by which rotary angles are slowed, in all layers or in some, if there is one. `dynamic` slows only those beyond the length
+/// of the model.
+fn unknown_scaling(said: &Value) -> Option<String> {
+    let Some(said) = said.as_object() else { return (!said.is_null()).then(|| said.to_string()) };
     let kind = ["rope_type", "type"].into_iter().find_map(|name| said.get(name)).and_then(Value::as_str);
     // Kinds of layers have objects of their own, and a factor scales whatever its kind is called.
-    kind.map_or(said.contains_key("factor"), |kind| kind != "default")
-        || said.values().filter(|inner| inner.is_object()).any(is_scaled)
+    let unnamed = said.contains_key("factor").then_some("factor");
+    let kind = if kind.is_some() { kind } else { unnamed };
+    let of_all = kind.filter(|kind| !["default", "dynamic"].contains(kind)).map(str::to_owned);
+    of_all.or_else(|| said.values().filter(|inner| inner.is_object()).find_map(unknown_scaling))
 }

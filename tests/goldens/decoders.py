@@ -7,14 +7,15 @@ sequence has padding before it, and the third holds two documents; who sees whom
 
   python3 -m venv v && v/bin/pip install torch==2.11.0 transformers==5.23.0 peft safetensors && v/bin/python decoders.py
 """
+import math
 import pathlib
 
 import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import save_file
 from torch import nn
-from transformers import (GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM,
-                          Phi3Config, Phi3ForCausalLM, Qwen3Config, Qwen3ForCausalLM)
+from transformers import (Gemma2Config, Gemma2ForCausalLM, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM,
+                          MistralConfig, MistralForCausalLM, Olmo2Config, Olmo2ForCausalLM, Phi3Config, Phi3ForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM)
 
 from low_rank import factorise
 
@@ -73,14 +74,41 @@ def widen(model):
     for module in model.modules():
         kind = type(module).__name__
         if kind.endswith("RMSNorm"):
-            module.forward = lambda x, m=module: m.weight * (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + m.variance_epsilon))
+            eps = module.variance_epsilon if hasattr(module, "variance_epsilon") else module.eps
+            module.forward = lambda x, m=module, eps=eps: m.weight * (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + eps))
         elif kind.endswith("RotaryEmbedding"):
-            def turn(x, position_ids, m=module):
-                n = m.inv_freq.numel()
-                rates = m.config.rope_parameters["rope_theta"] ** (-torch.arange(n, dtype=torch.double) / n)
+            rates, factor = slowed(module.config.rope_parameters, module.inv_freq.numel())
+            assert torch.allclose(rates, module.inv_freq.double(), rtol=1e-5), (rates, module.inv_freq)
+            assert abs(factor - module.attention_scaling) < 1e-12
+
+            def turn(x, position_ids, rates=rates, factor=factor):
                 angles = (position_ids[..., None].double() * rates).repeat(1, 1, 2)
-                return angles.cos(), angles.sin()
+                return factor * angles.cos(), factor * angles.sin()
             module.forward = turn
+
+
+def slowed(rope, n):
+    """What transformers computes in f32 of n pairs, in f64: the rates, and what queries and keys are multiplied by."""
+    kind, theta = rope["rope_type"], rope["rope_theta"]
+    rates = theta ** (-torch.arange(n, dtype=torch.double) / n)
+    if kind == "default":
+        return rates, 1.0
+    factor = rope["factor"]
+    if kind == "linear":
+        return rates / factor, 1.0
+    original = rope["original_max_position_embeddings"]
+    if kind == "llama3":
+        low, high = rope["low_freq_factor"], rope["high_freq_factor"]
+        kept = (original * rates / (2 * math.pi) - low) / (high - low)
+        mscale = 1.0
+    else:
+        assert kind == "yarn"
+        pair = lambda turns: n * math.log(original / (turns * 2 * math.pi)) / math.log(theta)
+        begin, end = max(math.floor(pair(rope["beta_fast"])), 0), min(math.ceil(pair(rope["beta_slow"])), 2 * n - 1)
+        kept = 1 - (torch.arange(n, dtype=torch.double) - begin) / (end - begin)
+        mscale = 0.1 * math.log(factor) + 1
+    kept = kept.clamp(0, 1)
+    return kept * rates + (1 - kept) * rates / factor, mscale
 
 
 def low_rank(rank):
@@ -114,6 +142,25 @@ write("phi3", Phi3ForCausalLM(Phi3Config(**phi3)))
 rope = {"rope_type": "default", "rope_theta": 100.0, "partial_rotary_factor": 0.7}
 write("phi3_partial", Phi3ForCausalLM(Phi3Config(**phi3, rope_parameters=rope)))
 write("llama_theta", llama(theta=500_000.0))
+write("qwen2", Qwen2ForCausalLM(Qwen2Config(**{k: v for k, v in SHAPE.items() if k != "head_dim"} | dict(num_attention_heads=2),
+                                            num_key_value_heads=1, tie_word_embeddings=True, rope_theta=10_000.0)))
+write("olmo2", Olmo2ForCausalLM(Olmo2Config(**SHAPE, num_key_value_heads=2, tie_word_embeddings=False, rope_theta=10_000.0)))
+# Norms before and after each block. What else Gemma has stands aside: soft caps, gains that are added to one, embeddings that are
+# multiplied, and windows, which the mask has.
+gemma2 = Gemma2ForCausalLM(Gemma2Config(**SHAPE | dict(attn_implementation="eager"), num_key_value_heads=2,
+                                        tie_word_embeddings=True, query_pre_attn_scalar=6, attn_logit_softcapping=None,
+                                        final_logit_softcapping=None, sliding_window=11))
+gemma2.model.embed_tokens.embed_scale = torch.ones(())
+softmax = nn.functional.softmax  # which it computes in f32 otherwise
+nn.functional.softmax = lambda x, dim, dtype=None: softmax(x, dim)
+write("gemma2", gemma2)
+nn.functional.softmax = softmax
+# Slowed so that of three pairs one is fast, one slow and one between.
+longer = lambda **rope: LlamaForCausalLM(LlamaConfig(**SHAPE, num_key_value_heads=2, tie_word_embeddings=False,
+                                                     rope_parameters={"rope_theta": 30.0, "factor": 4.0} | rope))
+write("llama_linear", longer(rope_type="linear"))
+write("llama_llama3", longer(rope_type="llama3", low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=40))
+write("llama_yarn", longer(rope_type="yarn", beta_fast=4.0, beta_slow=1.0, original_max_position_embeddings=80))
 # Keys and values of one head have a rank of 6 at most.
 write("llama_lrt", llama(keys=1), change=low_rank(8))
 write("llama_lora", llama(), change=lora(3, ["q_proj", "v_proj"]))

@@ -1,6 +1,6 @@
 //! The table of types that are built as Llama is.
 
-use super::super::shape::{Norm, QkNorm};
+use super::super::shape::{Norm, NormPlace, QkNorm};
 use super::llama::{LLAMA, Like, When};
 use super::mixtures::{Mixture, Shared, Sparse};
 use super::windows::Rule;
@@ -71,8 +71,8 @@ pub(super) const LIKES: &[Like] = &[
         ..ATTENTION
     },
     Like { types: &["olmo"], norm: Norm::WithoutWeights, ..ATTENTION },
-    Like { types: &["olmo2"], qk_norm: QK_WIDTH, ..ATTENTION },
-    Like { types: &["olmo3"], qk_norm: QK_WIDTH, windows: Rule::Last(4, "-"), ..ATTENTION },
+    Like { types: &["olmo2"], place: NormPlace::Inner, qk_norm: QK_WIDTH, ..ATTENTION },
+    Like { types: &["olmo3"], place: NormPlace::Inner, qk_norm: QK_WIDTH, windows: Rule::Last(4, "-"), ..ATTENTION },
     Like {
         types: &["starcoder2"],
         norm: Norm::Layer,
@@ -90,7 +90,13 @@ pub(super) const LIKES: &[Like] = &[
         qkv: If("use_qkv_bias"),
         ..BARE
     },
-    Like { types: &["exaone4"], qk_norm: QK_HEAD, windows: Rule::Last(4, "sliding_window_pattern"), ..BARE },
+    Like {
+        types: &["exaone4"],
+        place: NormPlace::Inner,
+        qk_norm: QK_HEAD,
+        windows: Rule::Last(4, "sliding_window_pattern"),
+        ..BARE
+    },
     Like { types: &["glm"], qkv: If("attention_bias"), fused_gate: true, ..BARE },
     Like { types: &["glm4"], qkv: If("attention_bias"), norms: (4, Never), fused_gate: true, ..BARE },
     Like { types: &["nemotron", "jais2"], norm: Norm::Layer, is_gated: false, ..LLAMA },

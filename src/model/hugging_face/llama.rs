@@ -34,6 +34,7 @@ impl When {
 pub(super) struct Like {
     pub(super) types: &'static [&'static str],
     pub(super) norm: Norm,
+    pub(super) place: NormPlace,
     /// Norms in a layer, and how many fewer if a key says so.
     pub(super) norms: (usize, When),
     /// Norms of queries and keys, and whether they are there.
@@ -53,6 +54,7 @@ pub(super) struct Like {
 pub(super) const LLAMA: Like = Like {
     types: &["llama", "exaone", "internlm3", "iquestcoder"],
     norm: Norm::Rms,
+    place: NormPlace::Pre,
     norms: (2, When::Never),
     qk_norm: (QkNorm::Head, When::Never),
     qkv: When::If("attention_bias"),
@@ -87,7 +89,7 @@ pub(super) fn read(keys: &Keys, like: &Like) -> Result<Config, HuggingFaceError>
     let details = Details {
         tied_head: Some(keys.flag("tie_word_embeddings")?),
         norm: Some(like.norm),
-        norm_place: Some(NormPlace::Pre),
+        norm_place: Some(like.place),
         norms_per_layer: Some(norms - usize::from(fewer.is(keys)?)),
         qk_norm: Some(qk_norm).filter(|_| has_qk_norm.is(keys).unwrap_or(false)),
         positions: Some(Positions::Rotary),

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::super::config::Config;
 use super::super::rotary::{Rotary, Theta};
+use super::super::rotary_scaling::{Scaling, usual_attention_factor};
 use super::super::shape::Positions;
 use super::error::{HuggingFaceError, shown};
 use super::keys::Keys;
@@ -73,9 +74,58 @@ pub(super) fn complete(keys: &Keys, config: &mut Config) -> Result<(), HuggingFa
         theta: theta(global)?,
         local_theta: theta(local)?.filter(|_| has_windows),
         width: width(keys, config)?,
+        scaling: scaling(keys, config),
     };
     config.details.rotary = rotary.beyond_usual(config.d_head());
     Ok(())
+}
+
+/// How angles are slowed, where all layers have it alike and it is one of the known ways; of another, nothing that is counted
+/// depends on it. `dynamic` begins beyond the length of the model.
+fn scaling(keys: &Keys, config: &Config) -> Option<Scaling> {
+    let is_by_layer = [WITHOUT_WINDOW, WITH_WINDOW].into_iter().any(|part| inner(keys, None, part).is_some());
+    if is_by_layer {
+        let of_layers = |part| scaling_of(keys, Some(part), config);
+        return of_layers(WITHOUT_WINDOW).filter(|all| Some(*all) == of_layers(WITH_WINDOW));
+    }
+    scaling_of(keys, None, config)
+}
+
+fn scaling_of(keys: &Keys, part: Option<&str>, config: &Config) -> Option<Scaling> {
+    let said = |name: &str| inner(keys, part, name).filter(|value| !value.is_null());
+    let number = |name: &str| said(name).and_then(Value::as_f64);
+    let factor = number("factor");
+    // Phi-3's stands beside the object, and counts first there.
+    let aside = keys.aside_value(&["original_max_position_embeddings"]).and_then(Value::as_f64);
+    let original = || aside.or_else(|| number("original_max_position_embeddings")).unwrap_or(config.max_seq_len as f64);
+    let found = match said("rope_type").or_else(|| said("type"))?.as_str()? {
+        "linear" => Scaling::Linear { factor: factor? },
+        "llama3" => Scaling::Llama3 {
+            factor: factor?,
+            low_freq_factor: number("low_freq_factor")?,
+            high_freq_factor: number("high_freq_factor")?,
+            original_max_seq_len: original(),
+        },
+        "yarn" => {
+            let original_max_seq_len = original();
+            let factor = factor.unwrap_or_else(|| config.max_seq_len as f64 / original_max_seq_len);
+            let attention_factor = number("attention_factor").unwrap_or_else(|| {
+                let of = |m: f64| usual_attention_factor(factor, m);
+                let scales = number("mscale").zip(number("mscale_all_dim")).filter(|(m, all)| *m != 0.0 && *all != 0.0);
+                scales.map_or_else(|| of(1.0), |(m, all)| of(m) / of(all))
+            });
+            Scaling::Yarn {
+                factor,
+                original_max_seq_len,
+                beta_fast: number("beta_fast").unwrap_or(32.0),
+                beta_slow: number("beta_slow").unwrap_or(1.0),
+                attention_factor,
+                truncate: said("truncate").and_then(Value::as_bool).unwrap_or(true),
+            }
+        }
+        _ => return None,
+    };
+    found.checked().ok()
 }
 
 /// How many elements of each head are turned, if not all.

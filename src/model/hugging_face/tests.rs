@@ -1,3 +1,4 @@
+use super::super::rotary_scaling::Scaling;
 use super::super::shape::{Experts, Positions, Window};
 use super::super::{Arch, Family, active_params, count_params};
 use super::defaults::type_of_class;
@@ -298,6 +299,33 @@ fn rotary_positions_turn_as_a_file_or_its_type_says_under_all_names() {
     ] {
         assert_eq!(of(model_type, more), expected, "{model_type}{more}");
     }
+    let scaling =
+        |more: &str| read(&small("llama", more)).expect(more).0.details.rotary.and_then(|rotary| rotary.scaling);
+    let llama3 = |factor, original_max_seq_len| {
+        let (low_freq_factor, high_freq_factor) = (1.0, 4.0);
+        Some(Scaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_max_seq_len })
+    };
+    let of_llama = r#""low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192"#;
+    for (more, expected) in [
+        (format!(r#", "rope_scaling": {{"rope_type": "llama3", "factor": 8.0, {of_llama}}}"#), llama3(8.0, 8192.0)),
+        (format!(r#", "rope_parameters": {{"type": "llama3", "factor": 32, {of_llama}}}"#), llama3(32.0, 8192.0)),
+        (r#", "rope_scaling": {"type": "linear", "factor": 2.5}"#.to_owned(), Some(Scaling::Linear { factor: 2.5 })),
+        // What begins beyond the length of the model, what is not known, and what lacks a number scale nothing that is counted.
+        (r#", "rope_scaling": {"type": "dynamic", "factor": 2.0}"#.to_owned(), None),
+        (r#", "rope_scaling": {"type": "longrope", "factor": 2.0}"#.to_owned(), None),
+        (r#", "rope_scaling": {"rope_type": "llama3", "factor": 8.0}"#.to_owned(), None),
+        (r#", "rope_scaling": {"type": "linear", "factor": -1.0}"#.to_owned(), None),
+    ] {
+        assert_eq!(scaling(&more), expected, "{more}");
+    }
+    let yarn =
+        scaling(r#", "rope_scaling": {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32768}"#);
+    let Some(Scaling::Yarn { factor, original_max_seq_len, beta_fast, beta_slow, attention_factor, truncate }) = yarn
+    else {
+        panic!("{yarn:?}")
+    };
+    assert_eq!((factor, original_max_seq_len, beta_fast, beta_slow, truncate), (4.0, 32768.0, 32.0, 1.0, true));
+    assert!((attention_factor - 1.138_629_436).abs() < 1e-9);
     for (model_type, more, part) in [
         ("llama", r#", "rope_theta": "many""#, "expected a number such as"),
         ("llama", r#", "rope_parameters": {"rope_theta": 0}"#, "expected a number of at least 1"),

@@ -160,6 +160,7 @@ impl Stock<'_> {
     fn norms(&self, moved: &mut Moved) {
         let norms = self.config.norms_per_layer();
         let of_blocks = match self.config.norm_place() {
+            NormPlace::Inner => norms,
             NormPlace::Post if self.config.family == Family::Decoder => norms,
             NormPlace::Pre | NormPlace::Post => norms.saturating_sub(2),
         };

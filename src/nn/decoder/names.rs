@@ -8,8 +8,11 @@ pub(in crate::nn) struct Names {
     /// Its weight.
     pub(super) position: &'static str,
     layers: &'static str,
+    /// Norms before attention and the feed-forward block, and after them.
     pub(super) attention_norm: &'static str,
+    pub(super) attended_norm: &'static str,
     pub(super) feed_norm: &'static str,
+    pub(super) fed_norm: &'static str,
     /// Queries, keys and values as one matrix, or each as its own.
     pub(super) fused_qkv: &'static str,
     pub(super) qkv: [&'static str; 3],
@@ -30,7 +33,9 @@ const GPT2: Names = Names {
     position: "transformer.wpe.weight",
     layers: "transformer.h",
     attention_norm: "ln_1",
+    attended_norm: "ln_attn",
     feed_norm: "ln_2",
+    fed_norm: "ln_mlp",
     fused_qkv: "attn.c_attn",
     qkv: ["attn.q_attn", "attn.k_attn", "attn.v_attn"],
     output: "attn.c_proj",
@@ -47,7 +52,9 @@ const LLAMA: Names = Names {
     position: "model.embed_positions.weight",
     layers: "model.layers",
     attention_norm: "input_layernorm",
+    attended_norm: "post_attention_layernorm",
     feed_norm: "post_attention_layernorm",
+    fed_norm: "post_feedforward_layernorm",
     fused_qkv: "self_attn.qkv_proj",
     qkv: ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"],
     output: "self_attn.o_proj",
@@ -59,13 +66,18 @@ const LLAMA: Names = Names {
     is_transposed: false,
 };
 
+/// With norms before and after its blocks, as Gemma 2 has them.
+const GEMMA: Names = Names { feed_norm: "pre_feedforward_layernorm", ..LLAMA };
+
 /// Positions have no weights.
 const MODERN_BERT: Names = Names {
     word: "model.embeddings.tok_embeddings",
     position: "model.embeddings.position_embeddings.weight",
     layers: "model.layers",
     attention_norm: "attn_norm",
+    attended_norm: "attn_post_norm",
     feed_norm: "mlp_norm",
+    fed_norm: "mlp_post_norm",
     fused_qkv: "attn.Wqkv",
     qkv: ["attn.Wq", "attn.Wk", "attn.Wv"],
     output: "attn.Wo",
@@ -83,6 +95,7 @@ impl Names {
         match (config.family, config.positions()) {
             (Family::Encoder, _) => MODERN_BERT,
             (Family::Decoder, Positions::Learned) => GPT2,
+            (Family::Decoder, _) if config.norms_around_blocks() == (true, true) => GEMMA,
             (Family::Decoder, _) => LLAMA,
         }
     }

@@ -1,4 +1,4 @@
-//! Layers with norms before their blocks, and the norm after the last.
+//! Layers with norms before their blocks or of what these give, and the norm after the last.
 
 use std::sync::Arc;
 
@@ -21,12 +21,12 @@ impl LayerAngles {
         if config.positions() != Positions::Rotary {
             return Ok(Self([None, None]));
         }
-        let of = |theta| -> Result<_, NnError> {
-            let heads = (config.d_head(), config.rotary_width());
-            Ok(Some(Arc::new(Angles::of_part(config.max_seq_len, heads, theta)?)))
+        let of = |has_window| -> Result<_, NnError> {
+            let (rates, factor) = config.rotary_rates(has_window);
+            Ok(Some(Arc::new(Angles::new(config.max_seq_len, config.d_head(), (&rates, factor))?)))
         };
-        let global = of(config.theta(false))?;
-        let local = if config.theta(true) == config.theta(false) { global.clone() } else { of(config.theta(true))? };
+        let global = of(false)?;
+        let local = if config.theta(true) == config.theta(false) { global.clone() } else { of(true)? };
         Ok(Self([global, local]))
     }
 
@@ -36,12 +36,18 @@ impl LayerAngles {
 }
 
 struct Layer {
-    /// None where the first layer has none.
-    attention_norm: Option<Norm>,
-    attention: Attention,
-    /// None where both blocks see the same norm, and stand beside each other.
-    feed_norm: Option<Norm>,
-    feed: FeedForward,
+    attention: Block<Attention>,
+    feed: Block<FeedForward>,
+    /// Both see the same norm, and stand beside each other.
+    are_parallel: bool,
+}
+
+/// A block between its norms.
+struct Block<T> {
+    before: Option<Norm>,
+    inner: T,
+    /// Of what it gives, before that is added to what went in.
+    after: Option<Norm>,
 }
 
 impl Layer {
@@ -55,17 +61,24 @@ impl Layer {
         let name = names.layer(index);
         let window = config.windowed().filter(|_| config.has_window(index)).map(|window| window.length);
         let angles = angles.of_layer(window.is_some());
-        let has_attention_norm = index > 0 || config.details.first_norm != Some(false);
-        let has_feed_norm = config.norms_per_layer() > 1;
+        let (before, after) = config.norms_around_blocks();
+        let has_first = index > 0 || config.details.first_norm != Some(false);
+        let are_parallel = config.norms_per_layer() == 1;
+        let norm = |params: &mut Params, of: &str, is_there: bool| {
+            is_there.then(|| Norm::new(params, config, &format!("{name}.{of}"))).transpose()
+        };
         Ok(Self {
-            attention_norm: has_attention_norm
-                .then(|| Norm::new(params, config, &format!("{name}.{}", names.attention_norm)))
-                .transpose()?,
-            attention: Attention::new(params, (config, arch), names, &name, (angles, window))?,
-            feed_norm: has_feed_norm
-                .then(|| Norm::new(params, config, &format!("{name}.{}", names.feed_norm)))
-                .transpose()?,
-            feed: FeedForward::new(params, (config, arch), names, &name)?,
+            attention: Block {
+                before: norm(params, names.attention_norm, before && has_first)?,
+                inner: Attention::new(params, (config, arch), names, &name, (angles, window))?,
+                after: norm(params, names.attended_norm, after)?,
+            },
+            feed: Block {
+                before: norm(params, names.feed_norm, before && !are_parallel)?,
+                inner: FeedForward::new(params, (config, arch), names, &name)?,
+                after: norm(params, names.fed_norm, after)?,
+            },
+            are_parallel,
         })
     }
 
@@ -73,19 +86,20 @@ impl Layer {
     /// x `(B, T, D)`; result as x.
     fn forward(&self, x: &Tensor, of: Sequences<'_>, tape: &Tape, place: u64) -> Result<Tensor, NnError> {
         let pass = tape.pass();
-        let normed = match &self.attention_norm {
-            Some(norm) => norm.forward(x, tape)?,
-            None => x.clone(),
-        };
-        let attended = self.attention.forward(&normed, of, tape, place)?;
+        let normed = normed(self.attention.before.as_ref(), x, tape)?;
+        let attended = self.attention.inner.forward(&normed, of, tape, place)?;
+        let attended = self::normed(self.attention.after.as_ref(), &attended, tape)?;
         let x = tape.add_dropped(&attended, x, pass.dropout(place + 1))?;
-        let normed = match &self.feed_norm {
-            Some(norm) => norm.forward(&x, tape)?,
-            None => normed,
-        };
-        let fed = self.feed.forward(&normed, tape)?;
+        let normed = if self.are_parallel { normed } else { self::normed(self.feed.before.as_ref(), &x, tape)? };
+        let fed = self.feed.inner.forward(&normed, tape)?;
+        let fed = self::normed(self.feed.after.as_ref(), &fed, tape)?;
         Ok(tape.add_dropped(&fed, &x, pass.dropout(place + 2))?)
     }
+}
+
+/// x by a norm, or as it is.
+fn normed(norm: Option<&Norm>, x: &Tensor, tape: &Tape) -> Result<Tensor, NnError> {
+    norm.map_or_else(|| Ok(x.clone()), |norm| norm.forward(x, tape))
 }
 
 /// All layers, and the norm after the last.

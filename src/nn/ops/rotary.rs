@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use super::real::{Real, dispatch};
 
-/// The cosines and sines of all angles: position p turns pair i of n by `p * theta^(-i / n)`.
+/// The cosines and sines of all angles, both multiplied by what queries and keys are multiplied by.
 #[derive(Debug)]
 pub struct Angles {
     /// Positions of a sequence.
@@ -26,26 +26,20 @@ pub struct Angles {
 }
 
 impl Angles {
-    /// Those of `positions` positions for heads of `d_head` elements, all of which are turned.
+    /// Those of `positions` positions for heads of `d_head` elements: position p turns pair i by `p * rates[i]` and makes it `factor`
+    /// times as long. Elements beyond the pairs stay as they are.
     ///
     /// # Errors
-    /// If a head has no pairs, or an element without a partner.
-    pub fn new(positions: usize, d_head: usize, theta: f64) -> Result<Self> {
-        Self::of_part(positions, (d_head, d_head), theta)
-    }
-
-    /// Those of `positions` positions for heads of `d_head` elements, of which the first `width` are turned.
-    ///
-    /// # Errors
-    /// If these are no pairs, one has no partner, or they are more than a head has.
-    pub fn of_part(positions: usize, (d_head, width): (usize, usize), theta: f64) -> Result<Self> {
-        if width == 0 || !width.is_multiple_of(2) || width > d_head {
-            bail!("rotary positions turn pairs of elements: of heads of {d_head} they cannot turn {width}");
+    /// If there are no pairs, or more than a head has.
+    pub fn new(positions: usize, d_head: usize, (rates, factor): (&[f64], f64)) -> Result<Self> {
+        let pairs = rates.len();
+        if pairs == 0 || 2 * pairs > d_head {
+            bail!("rotary positions turn pairs of elements: of heads of {d_head} they cannot turn {pairs} pairs");
         }
-        let pairs = width / 2;
-        let angle = |i: usize| (i / pairs) as f64 * theta.powf(-((i % pairs) as f64) / pairs as f64);
+        let angle = |i: usize| (i / pairs) as f64 * rates[i % pairs];
         let angles = 0..positions * pairs;
-        let (cos, sin) = (angles.clone().map(|i| angle(i).cos()), angles.map(|i| angle(i).sin()));
+        let cos = angles.clone().map(|i| factor * angle(i).cos());
+        let sin = angles.map(|i| factor * angle(i).sin());
         Ok(Self {
             positions,
             pairs,
@@ -130,8 +124,7 @@ mod tests {
 
     #[test]
     fn the_second_position_turns_the_first_pair_by_one_radian() {
-        let angles = Angles::new(3, 4, 10_000.0).expect("even");
-        // Pair 1 turns by theta^(-2/4) = 0.01 a position.
+        let angles = Angles::new(3, 4, (&[1.0, 0.01], 1.0)).expect("two pairs");
         assert!((angles.sin[2] - 1f64.sin()).abs() < 1e-15 && (angles.sin[3] - 0.01f64.sin()).abs() < 1e-15);
         let x = [0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
         let y = angles.turn(&x, (3, 4), false);
@@ -142,20 +135,29 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_turned_stays_and_the_rates_are_those_of_what_is() {
-        let angles = Angles::of_part(2, (5, 4), 100.0).expect("even");
-        // Pair 1 of 2 turns by 100^(-1/2) = 0.1 a position.
-        assert!((angles.sin[3] - 0.1f64.sin()).abs() < 1e-15);
+    fn what_is_not_turned_stays() {
+        let angles = Angles::new(2, 5, (&[1.0, 0.1], 1.0)).expect("two pairs");
         let x = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 7.0];
         let y = angles.turn(&x, (2, 5), false);
         assert_eq!(y[5..], [0.0, angles.cos[3], 0.0, angles.sin[3], 7.0]);
         assert_eq!(angles.turn(&y, (2, 5), true)[9], 7.0);
         assert!(angles.check(2, 5).is_ok() && angles.check(2, 4).is_err());
-        assert!(Angles::of_part(2, (4, 6), 100.0).is_err() && Angles::of_part(2, (4, 0), 100.0).is_err());
     }
 
     #[test]
-    fn an_element_without_a_partner_is_refused() {
-        assert!(Angles::new(3, 5, 10_000.0).expect_err("odd").to_string().contains("heads of 5 they cannot turn 5"));
+    fn a_factor_makes_longer_what_is_turned_there_and_back() {
+        let angles = Angles::new(2, 3, (&[0.3], 2.0)).expect("one pair");
+        let y = angles.turn(&[1.0, 0.0, 5.0, 1.0, 0.0, 5.0], (2, 3), false);
+        assert_eq!(y, [2.0, 0.0, 5.0, 2.0 * 0.3f64.cos(), 2.0 * 0.3f64.sin(), 5.0]);
+        let back = angles.turn(&y, (2, 3), true);
+        assert!((back[3] - 4.0).abs() < 1e-15 && back[4].abs() < 1e-15, "the gradient is twice as long too");
+    }
+
+    #[test]
+    fn pairs_that_a_head_has_not_are_refused() {
+        assert!(
+            Angles::new(3, 5, (&[1.0; 3], 1.0)).expect_err("six").to_string().contains("heads of 5 they cannot turn 3")
+        );
+        assert!(Angles::new(3, 5, (&[], 1.0)).is_err());
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::super::computed::differs;
 use super::PretrainError;
-use crate::model::{Arch, Bias, Computed, Config, Family, Norm, Positions, count_params, read_hugging_face};
+use crate::model::{Arch, Bias, Computed, Config, Family, Norm, Positions, Scaling, count_params, read_hugging_face};
 use crate::nn::{Checkpoint, NnError, Params, said};
 
 /// The key that says what of a model transformers has no words for.
@@ -131,6 +131,26 @@ fn llama(model: &Config) -> Value {
         "hidden_size": model.d_model, "num_hidden_layers": model.n_layers, "num_attention_heads": model.n_heads,
         "num_key_value_heads": model.n_kv_heads(), "intermediate_size": model.d_ff, "vocab_size": model.vocab_size,
         "max_position_embeddings": model.max_seq_len, "tie_word_embeddings": model.is_tied(), "hidden_act": "silu",
-        "rms_norm_eps": 1e-6, "rope_theta": model.theta(false), "attention_bias": false, "mlp_bias": false,
+        "rms_norm_eps": 1e-6, "rope_parameters": rope(model), "attention_bias": false, "mlp_bias": false,
     })
+}
+
+/// Rotary positions of layers without windows.
+fn rope(model: &Config) -> Value {
+    let theta = model.theta(false);
+    let Some(scaling) = model.details.rotary.and_then(|rotary| rotary.scaling) else {
+        return json!({ "rope_type": "default", "rope_theta": theta });
+    };
+    match scaling {
+        Scaling::Linear { factor } => json!({ "rope_type": "linear", "rope_theta": theta, "factor": factor }),
+        Scaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_max_seq_len } => json!({
+            "rope_type": "llama3", "rope_theta": theta, "factor": factor, "low_freq_factor": low_freq_factor,
+            "high_freq_factor": high_freq_factor, "original_max_position_embeddings": original_max_seq_len,
+        }),
+        Scaling::Yarn { factor, original_max_seq_len, beta_fast, beta_slow, attention_factor, truncate } => json!({
+            "rope_type": "yarn", "rope_theta": theta, "factor": factor, "beta_fast": beta_fast, "beta_slow": beta_slow,
+            "original_max_position_embeddings": original_max_seq_len, "attention_factor": attention_factor,
+            "truncate": truncate,
+        }),
+    }
 }
