@@ -76,6 +76,12 @@ fn slowed(scaling: Scaling) -> Config {
     llama_theta(30.0, Some(scaling))
 }
 
+/// Its second layer turns nothing.
+fn smollm3() -> Config {
+    let rotary = Some(Rotary { unturned_every: Some(2), ..Rotary::default() });
+    llama(Details { rotary, tied_head: Some(true), ..Details::default() })
+}
+
 fn olmo2() -> Config {
     let details = Details { norm_place: Some(NormPlace::Inner), qk_norm: Some(QkNorm::Width), ..Details::default() };
     llama(details)
@@ -118,6 +124,7 @@ pub(crate) fn all() -> Vec<(&'static str, Config, &'static str)> {
         ("llama_theta", llama_theta(500_000.0, None), "dense"),
         ("qwen2", qwen2(), "dense"),
         ("olmo2", olmo2(), "dense"),
+        ("smollm3", smollm3(), "dense"),
         ("gemma2", gemma2(), "dense"),
         ("llama_linear", slowed(Scaling::Linear { factor: 4.0 }), "dense"),
         (

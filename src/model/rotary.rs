@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Config;
 use super::rotary_scaling::Scaling;
+use super::{Config, Positions};
 use crate::units::whole_or_none;
 
 /// The base of rotary angles (Su et al. 2021, arXiv 2104.09864, section 3.2.2), where nothing says another.
@@ -52,6 +52,9 @@ pub struct Rotary {
     /// How the angles are slowed for sequences longer than those that the model was first trained on; not at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scaling: Option<Scaling>,
+    /// Each so many-th layer turns nothing, and has no positions then (Yang et al. 2025, arXiv 2501.18795); all turn.
+    #[serde(default, deserialize_with = "whole_or_none", skip_serializing_if = "Option::is_none")]
+    pub unturned_every: Option<usize>,
 }
 
 impl Config {
@@ -61,6 +64,13 @@ impl Config {
         let rotary = self.details.rotary.unwrap_or_default();
         let local = rotary.local_theta.filter(|_| has_window);
         local.or(rotary.theta).map_or(USUAL_THETA, f64::from)
+    }
+
+    /// Whether rotary positions turn queries and keys of this layer, the first being 0.
+    #[must_use]
+    pub fn is_turned(&self, layer: usize) -> bool {
+        let every = self.details.rotary.and_then(|rotary| rotary.unturned_every);
+        self.positions() == Positions::Rotary && every.is_none_or(|every| !(layer + 1).is_multiple_of(every))
     }
 
     /// By which angle each pair of a head turns from a position to the next, in layers with a window or without, and what queries and
@@ -109,7 +119,7 @@ mod tests {
         let of = |rotary| Config { details: Details { rotary, ..Details::default() }, ..bert_base() };
         let usual = of(None);
         assert_eq!((usual.theta(false), usual.theta(true), usual.rotary_width()), (10_000.0, 10_000.0, 64));
-        let own = of(Some(Rotary { theta: Some(theta(5e5)), local_theta: None, width: Some(16), scaling: None }));
+        let own = of(Some(Rotary { theta: Some(theta(5e5)), local_theta: None, width: Some(16), ..Rotary::default() }));
         assert_eq!((own.theta(false), own.theta(true), own.rotary_width()), (500_000.0, 500_000.0, 16));
         let both =
             of(Some(Rotary { theta: Some(theta(160_000.0)), local_theta: Some(theta(10_000.0)), ..Rotary::default() }));
@@ -118,11 +128,22 @@ mod tests {
 
     #[test]
     fn what_is_so_anyway_is_left_out() {
-        let all = Rotary { theta: Some(theta(1e4)), local_theta: Some(theta(1e4)), width: Some(64), scaling: None };
+        let all =
+            Rotary { theta: Some(theta(1e4)), local_theta: Some(theta(1e4)), width: Some(64), ..Rotary::default() };
         assert_eq!(all.beyond_usual(64), None);
         assert_eq!(all.beyond_usual(128), Some(Rotary { width: Some(64), ..Rotary::default() }));
         let local = Rotary { theta: Some(theta(1e6)), ..all };
         assert_eq!(local.beyond_usual(64), Some(Rotary { width: None, ..local }));
+    }
+
+    #[test]
+    fn each_fourth_layer_turns_nothing_where_that_is_said() {
+        let rotary = Some(Rotary { unturned_every: Some(4), ..Rotary::default() });
+        let details = Details { rotary, positions: Some(Positions::Rotary), ..Details::default() };
+        let config = Config { details, ..bert_base() };
+        let unturned: Vec<usize> = (0..12).filter(|layer| !config.is_turned(*layer)).collect();
+        assert_eq!(unturned, [3, 7, 11]);
+        assert!(!bert_base().is_turned(0));
     }
 
     #[test]

@@ -5,7 +5,8 @@ use serde_json::Value;
 use crate::model::Config;
 
 /// Types of models that are computed here as transformers computes them.
-const TYPES: [&str; 9] = ["bert", "gpt2", "llama", "mistral", "modernbert", "olmo2", "phi3", "qwen2", "qwen3"];
+const TYPES: [&str; 10] =
+    ["bert", "gpt2", "llama", "mistral", "modernbert", "olmo2", "phi3", "qwen2", "qwen3", "smollm3"];
 /// Activations that are computed as others, which cost the same.
 const OTHER_ACTIVATIONS: [&str; 2] = ["quick_gelu", "relu2"];
 
@@ -35,6 +36,12 @@ pub(super) fn differs<'a>(said: &dyn Fn(&str) -> Option<&'a Value>, config: &Con
     let of_rotary = ["rope_scaling", "rope_parameters"].into_iter().filter_map(said);
     if let Some(kind) = of_rotary.filter(|_| !is_known).find_map(unknown_scaling) {
         return Some(format!("its rotary angles are scaled by the rule `{kind}`"));
+    }
+    // 1 where a layer turns, 0 where it does not.
+    let turns = said("no_rope_layers").and_then(Value::as_array);
+    let is_otherwise = |(layer, turns): (usize, &Value)| turns.as_u64() != Some(u64::from(config.is_turned(layer)));
+    if turns.is_some_and(|turns| turns.iter().enumerate().any(is_otherwise)) {
+        return Some("its layers without rotary positions are not each so many-th one".to_owned());
     }
     let is = |name: &str, value: bool| said(name).and_then(Value::as_bool) == Some(value);
     (is("scale_attn_by_inverse_layer_idx", true) || is("scale_attn_weights", false))

@@ -15,7 +15,8 @@ from peft import LoraConfig, get_peft_model
 from safetensors.torch import save_file
 from torch import nn
 from transformers import (Gemma2Config, Gemma2ForCausalLM, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM,
-                          MistralConfig, MistralForCausalLM, Olmo2Config, Olmo2ForCausalLM, Phi3Config, Phi3ForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM)
+                          MistralConfig, MistralForCausalLM, Olmo2Config, Olmo2ForCausalLM, Phi3Config, Phi3ForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM,
+                          SmolLM3Config, SmolLM3ForCausalLM)
 
 from low_rank import factorise
 
@@ -144,6 +145,8 @@ write("phi3_partial", Phi3ForCausalLM(Phi3Config(**phi3, rope_parameters=rope)))
 write("llama_theta", llama(theta=500_000.0))
 write("qwen2", Qwen2ForCausalLM(Qwen2Config(**{k: v for k, v in SHAPE.items() if k != "head_dim"} | dict(num_attention_heads=2),
                                             num_key_value_heads=1, tie_word_embeddings=True, rope_theta=10_000.0)))
+write("smollm3", SmolLM3ForCausalLM(SmolLM3Config(**SHAPE, num_key_value_heads=2, tie_word_embeddings=True, no_rope_layers=[1, 0],
+                                                  rope_parameters={"rope_type": "default", "rope_theta": 10_000.0})))
 write("olmo2", Olmo2ForCausalLM(Olmo2Config(**SHAPE, num_key_value_heads=2, tie_word_embeddings=False, rope_theta=10_000.0)))
 # Norms before and after each block. What else Gemma has stands aside: soft caps, gains that are added to one, embeddings that are
 # multiplied, and windows, which the mask has.

@@ -75,9 +75,24 @@ pub(super) fn complete(keys: &Keys, config: &mut Config) -> Result<(), HuggingFa
         local_theta: theta(local)?.filter(|_| has_windows),
         width: width(keys, config)?,
         scaling: scaling(keys, config),
+        unturned_every: unturned_every(keys, config),
     };
     config.details.rotary = rotary.beyond_usual(config.d_head());
     Ok(())
+}
+
+/// Which layers turn nothing, by the type that says so: each so many-th, or none where its list follows no such rule.
+fn unturned_every(keys: &Keys, config: &Config) -> Option<usize> {
+    if keys.model_type != "smollm3" {
+        return None;
+    }
+    let number = |value: &Value| value.as_u64().and_then(|n| usize::try_from(n).ok());
+    let Some(list) = keys.aside_value(&["no_rope_layers"]).and_then(Value::as_array) else {
+        return Some(keys.aside_value(&["no_rope_layer_interval"]).and_then(number).unwrap_or(4)).filter(|n| *n > 0);
+    };
+    let is_turned = |layer: usize| list.get(layer).is_none_or(|turned| number(turned) != Some(0));
+    let every = (0..config.n_layers).find(|layer| !is_turned(*layer))? + 1;
+    (0..config.n_layers).all(|layer| is_turned(layer) != (layer + 1).is_multiple_of(every)).then_some(every)
 }
 
 /// How angles are slowed, where all layers have it alike and it is one of the known ways; of another, nothing that is counted

@@ -318,6 +318,19 @@ fn rotary_positions_turn_as_a_file_or_its_type_says_under_all_names() {
     ] {
         assert_eq!(scaling(&more), expected, "{more}");
     }
+    let unturned = |model_type: &str, more: &str| {
+        read(&small(model_type, more)).expect(more).0.details.rotary.and_then(|rotary| rotary.unturned_every)
+    };
+    for (model_type, more, every) in [
+        ("smollm3", "", Some(4)),
+        ("smollm3", r#", "no_rope_layer_interval": 2"#, Some(2)),
+        ("smollm3", r#", "no_rope_layers": [1, 0, 1, 0]"#, Some(2)),
+        ("smollm3", r#", "no_rope_layers": [1, 1, 1, 1]"#, None),
+        ("smollm3", r#", "no_rope_layers": [0, 1, 1, 0]"#, None),
+        ("llama", r#", "no_rope_layers": [1, 0, 1, 0]"#, None),
+    ] {
+        assert_eq!(unturned(model_type, more), every, "{model_type}{more}");
+    }
     let yarn =
         scaling(r#", "rope_scaling": {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32768}"#);
     let Some(Scaling::Yarn { factor, original_max_seq_len, beta_fast, beta_slow, attention_factor, truncate }) = yarn

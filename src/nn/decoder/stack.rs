@@ -30,8 +30,8 @@ impl LayerAngles {
         Ok(Self([global, local]))
     }
 
-    fn of_layer(&self, has_window: bool) -> Option<Arc<Angles>> {
-        self.0[usize::from(has_window)].clone()
+    fn of_layer(&self, config: &Config, layer: usize) -> Option<Arc<Angles>> {
+        self.0[usize::from(config.has_window(layer))].clone().filter(|_| config.is_turned(layer))
     }
 }
 
@@ -60,7 +60,7 @@ impl Layer {
     ) -> Result<Self, NnError> {
         let name = names.layer(index);
         let window = config.windowed().filter(|_| config.has_window(index)).map(|window| window.length);
-        let angles = angles.of_layer(window.is_some());
+        let angles = angles.of_layer(config, index);
         let (before, after) = config.norms_around_blocks();
         let has_first = index > 0 || config.details.first_norm != Some(false);
         let are_parallel = config.norms_per_layer() == 1;
