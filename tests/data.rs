@@ -21,6 +21,11 @@ fn every_device_loads_and_its_figures_are_of_its_size() {
         }
         for price in &d.prices {
             assert!((0.05..20.0).contains(&price.price.base()), "{}: {}", d.id, price.price.value);
+            // Bahrain is rented, and no intensity of it is known.
+            for region in price.regions.keys().filter(|region| *region != "me-south-1") {
+                let provider = price.provider.as_deref();
+                assert!(Catalog::default().cloud_region(provider, region).is_ok(), "{}: no region {region}", d.id);
+            }
         }
         assert!(d.kind == DeviceKind::Cpu || d.memory.is_some(), "{} has no memory", d.id);
         if d.kind == DeviceKind::Gpu {
