@@ -1,7 +1,9 @@
 //! Finding and reading entries: embedded files, a folder of the user's over them, or one file.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use include_dir::{Dir, include_dir};
 use serde::de::DeserializeOwned;
@@ -63,10 +65,14 @@ pub struct Catalog {
 }
 
 /// Where an entry's text is.
+#[derive(Debug, Clone)]
 enum Place {
     Embedded(&'static str),
     File(PathBuf),
 }
+
+/// The entries of one sort, by id.
+type Places = BTreeMap<Cow<'static, str>, Place>;
 
 impl Catalog {
     /// The embedded entries, overridden and extended by the files of the same layout in `folder`.
@@ -94,13 +100,13 @@ impl Catalog {
         // A file of the user's that is not valid is not what is looked for: its own error comes when it is asked for.
         let names = |of: &dyn Fn(&E) -> Vec<String>| -> Vec<(String, String)> {
             let read = places.iter().filter_map(|(id, place)| Some((id, read_place::<E>(id, place, E::KIND).ok()?)));
-            read.flat_map(|(id, e)| of(&e).into_iter().map(|n| (n, id.clone())).collect::<Vec<_>>()).collect()
+            read.flat_map(|(id, e)| of(&e).into_iter().map(|n| (n, id.to_string())).collect::<Vec<_>>()).collect()
         };
         let called = || names(&|e| e.called().into_iter().map(str::to_owned).collect());
         let also_called = || names(&|e| e.also_called());
-        let ids: Vec<&str> = places.keys().map(String::as_str).collect();
+        let ids: Vec<&str> = places.keys().map(AsRef::as_ref).collect();
         let found = look_up(E::KIND, name, &ids, called, also_called)?;
-        read_place(&found, &places[&found], E::KIND)
+        read_place(&found, &places[found.as_str()], E::KIND)
     }
 
     /// Every entry of one sort, by id.
@@ -116,7 +122,7 @@ impl Catalog {
     /// # Errors
     /// If the user's folder cannot be read.
     pub fn ids(&self, kind: EntryKind) -> Result<Vec<String>, CatalogError> {
-        Ok(self.places(kind)?.into_keys().collect())
+        Ok(self.places(kind)?.into_keys().map(Cow::into_owned).collect())
     }
 
     /// A grid with the intensity of the zone that feeds it, or that feeds that one.
@@ -160,11 +166,8 @@ impl Catalog {
         Ok(self.all::<Device>()?.into_iter().find(known))
     }
 
-    fn places(&self, kind: EntryKind) -> Result<BTreeMap<String, Place>, CatalogError> {
-        let mut places = BTreeMap::new();
-        if let Some(dir) = embedded(kind) {
-            collect_embedded(dir, &mut places);
-        }
+    fn places(&self, kind: EntryKind) -> Result<Places, CatalogError> {
+        let mut places = embedded(kind).clone();
         if let Some(folder) = &self.folder {
             let root = folder.join(kind.folder());
             if root.is_dir() {
@@ -178,14 +181,22 @@ impl Catalog {
     }
 }
 
-/// The embedded files of one sort.
-fn embedded(kind: EntryKind) -> Option<&'static Dir<'static>> {
-    match kind {
-        EntryKind::Hardware => Some(&HARDWARE),
-        EntryKind::Grid => PROFILES.get_dir("grid"),
-        EntryKind::Site => PROFILES.get_dir("site"),
-        EntryKind::Workload => PROFILES.get_dir("workload"),
-    }
+/// The embedded entries of one sort: a sweep over all grids asks for them thousands of times.
+fn embedded(kind: EntryKind) -> &'static Places {
+    static FOUND: [OnceLock<Places>; 4] = [const { OnceLock::new() }; 4];
+    let (at, dir) = match kind {
+        EntryKind::Hardware => (0, Some(&HARDWARE)),
+        EntryKind::Grid => (1, PROFILES.get_dir("grid")),
+        EntryKind::Site => (2, PROFILES.get_dir("site")),
+        EntryKind::Workload => (3, PROFILES.get_dir("workload")),
+    };
+    FOUND[at].get_or_init(|| {
+        let mut places = Places::new();
+        if let Some(dir) = dir {
+            collect_embedded(dir, &mut places);
+        }
+        places
+    })
 }
 
 fn looks_like_a_path(name: &str) -> bool {
@@ -198,11 +209,11 @@ fn is_yaml(path: &Path) -> bool {
     path.extension().is_some_and(|e| e == "yaml" || e == "yml")
 }
 
-fn stem(path: &Path) -> String {
-    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+fn stem(path: &Path) -> Cow<'_, str> {
+    path.file_stem().unwrap_or_default().to_string_lossy()
 }
 
-fn collect_embedded(dir: &'static Dir<'static>, places: &mut BTreeMap<String, Place>) {
+fn collect_embedded(dir: &'static Dir<'static>, places: &mut Places) {
     for file in dir.files().filter(|f| is_yaml(f.path())) {
         if let Some(text) = file.contents_utf8() {
             places.insert(stem(file.path()), Place::Embedded(text));
@@ -214,12 +225,7 @@ fn collect_embedded(dir: &'static Dir<'static>, places: &mut BTreeMap<String, Pl
 }
 
 /// Adds the YAML files of a folder. Links to folders are not followed: they can lead round in circles.
-fn collect_files(
-    dir: &Path,
-    depth: usize,
-    left: &mut usize,
-    places: &mut BTreeMap<String, Place>,
-) -> Result<(), CatalogError> {
+fn collect_files(dir: &Path, depth: usize, left: &mut usize, places: &mut Places) -> Result<(), CatalogError> {
     let failed = |source| FileError::Read { path: dir.to_owned(), source };
     for entry in std::fs::read_dir(dir).map_err(failed)? {
         let entry = entry.map_err(failed)?;
@@ -235,7 +241,8 @@ fn collect_files(
                 collect_files(&path, depth - 1, left, places)?;
             }
         } else if is_yaml(&path) {
-            places.insert(stem(&path), Place::File(path));
+            let id = stem(&path).into_owned();
+            places.insert(Cow::Owned(id), Place::File(path));
         }
     }
     Ok(())

@@ -292,33 +292,23 @@ pub fn draw_scenarios<'a>(
     // Scenarios that differ in the grid alone follow each other.
     let runs: Vec<&mut [&mut Scenario]> = scenarios.chunk_by_mut(|a, b| a.is_same_run(b)).collect();
     let draws = || MonteCarlo::new(seed, TRIALS);
-    runs.into_par_iter().try_for_each_init(draws, |monte_carlo, run| draw_run_of(run, axes, micro_batch, monte_carlo))
+    runs.into_par_iter().try_for_each_init(draws, |monte_carlo, run| {
+        let Some(first) = run.first_mut() else { return Ok(()) };
+        let source = axes.steps(first, first.layout.map(LayoutSpec::Of), micro_batch)?;
+        let (workload, conditions) = (&axes.workloads[first.workload], &axes.hardware[first.hardware].1);
+        let drawn = draw_run(workload, first.devices, conditions, (first.arch, &source), monte_carlo);
+        run.par_iter_mut().for_each_init(draws, |monte_carlo, s| s.footprint = of_draws(s, &drawn, axes, monte_carlo));
+        Ok(())
+    })
 }
 
-/// Gives the scenarios of one run, in several grids, the numbers of draws.
-fn draw_run_of(
-    scenarios: &mut [&mut Scenario],
-    axes: &Axes,
-    micro_batch: Option<usize>,
-    monte_carlo: &MonteCarlo,
-) -> Result<(), EstimateError> {
-    let mut drawn: Option<RunDraws> = None;
-    for s in scenarios {
-        let (device, conditions) = &axes.hardware[s.hardware];
-        let drawn = match &mut drawn {
-            Some(known) => known,
-            none => {
-                let source = axes.steps(s, s.layout.map(LayoutSpec::Of), micro_batch)?;
-                let workload = &axes.workloads[s.workload];
-                none.insert(draw_run(workload, s.devices, conditions, (s.arch, &source), monte_carlo))
-            }
-        };
-        let (_, of_grid) = &axes.grids[s.grid];
-        let site = UsualSite::of(Some(device), s.devices).index();
-        let place = at_place(conditions, &of_grid[site], axes.rent_at(s.hardware, s.grid), axes.owned);
-        s.footprint = footprint(monte_carlo, &drawn.run, &place, 1.0).map(|draws| Interval::of_draws(draws.clone()));
-    }
-    Ok(())
+/// What a scenario comes to by the draws of its run.
+fn of_draws(s: &Scenario, drawn: &RunDraws, axes: &Axes, monte_carlo: &MonteCarlo) -> Footprint<Interval> {
+    let (device, conditions) = &axes.hardware[s.hardware];
+    let (_, of_grid) = &axes.grids[s.grid];
+    let site = UsualSite::of(Some(device), s.devices).index();
+    let place = at_place(conditions, &of_grid[site], axes.rent_at(s.hardware, s.grid), axes.owned);
+    footprint(monte_carlo, &drawn.run, &place, 1.0).map(|draws| Interval::of_draws(draws.clone()))
 }
 
 /// The cloud of a region does not have the device.
