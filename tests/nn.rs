@@ -177,7 +177,8 @@ fn logits_losses_and_every_gradient_agree_with_pytorch() {
     for arch in 0..ARCHS.len() {
         agrees_with_pytorch(arch, (DType::F64, Ops::Fused), &Device::Cpu, (1e-12, 1e-11));
         agrees_with_pytorch(arch, (DType::F64, Ops::Stock), &Device::Cpu, (1e-12, 1e-11));
-        agrees_with_pytorch(arch, (DType::F32, Ops::Fused), &Device::Cpu, (2e-5, 2e-5));
+        // PyTorch's own gradients in f32 are off by 2.4e-5 of those in f64, on a processor with AVX2.
+        agrees_with_pytorch(arch, (DType::F32, Ops::Fused), &Device::Cpu, (2e-5, 1e-4));
     }
 }
 
