@@ -291,13 +291,13 @@ pub fn draw_scenarios<'a>(
     let mut scenarios: Vec<&mut Scenario> = scenarios.into_iter().collect();
     // Scenarios that differ in the grid alone follow each other.
     let runs: Vec<&mut [&mut Scenario]> = scenarios.chunk_by_mut(|a, b| a.is_same_run(b)).collect();
-    let draws = || MonteCarlo::new(seed, TRIALS);
-    runs.into_par_iter().try_for_each_init(draws, |monte_carlo, run| {
+    let begin = || MonteCarlo::new(seed, TRIALS);
+    runs.into_par_iter().try_for_each_init(begin, |monte_carlo, run| {
         let Some(first) = run.first_mut() else { return Ok(()) };
         let source = axes.steps(first, first.layout.map(LayoutSpec::Of), micro_batch)?;
         let (workload, conditions) = (&axes.workloads[first.workload], &axes.hardware[first.hardware].1);
         let drawn = draw_run(workload, first.devices, conditions, (first.arch, &source), monte_carlo);
-        run.par_iter_mut().for_each_init(draws, |monte_carlo, s| s.footprint = of_draws(s, &drawn, axes, monte_carlo));
+        run.par_iter_mut().for_each_init(begin, |monte_carlo, s| s.footprint = of_draws(s, &drawn, axes, monte_carlo));
         Ok(())
     })
 }
