@@ -14,7 +14,7 @@ use super::say;
 /// A campaign that has not come to the end of a step by then is ended where it stands: what was finished is on disk.
 const OF_A_STEP: Duration = Duration::from_millis(600);
 /// A training that has not come to the end of a step or an evaluation by then, and written its checkpoint, has the last one.
-const OF_A_CHECKPOINT: Duration = Duration::from_secs(60);
+const OF_A_CHECKPOINT: Duration = Duration::from_mins(1);
 
 /// What is said if the program has to end at once: of the campaign at hand.
 static LAST_WORDS: Mutex<String> = Mutex::new(String::new());
