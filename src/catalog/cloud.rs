@@ -38,7 +38,8 @@ impl Catalog {
         Err(CatalogError::UnknownProvider { name: name.to_owned(), known })
     }
 
-    /// The device called `name`. Where several are, the one of them that `provider` rents, in `region` if that is named.
+    /// The device called `name`. Where several are, the one of them that `provider` rents, in `region` if it rents
+    /// any there.
     ///
     /// # Errors
     /// As [`Catalog::load`], and if the provider rents several of them, or none.
@@ -47,11 +48,18 @@ impl Catalog {
             (Err(CatalogError::Ambiguous { among, .. }), Some(provider)) => (among, provider),
             (other, _) => return other,
         };
-        let rented = |id: &String| {
-            let device: Device = self.load(id).ok()?;
-            (!offers_in(&device.prices, Some(provider), region).is_empty()).then_some(device)
+        let rented_in = |region: Option<&str>| -> Vec<Device> {
+            let rented = |id: &String| {
+                let device: Device = self.load(id).ok()?;
+                (!offers_in(&device.prices, Some(provider), region).is_empty()).then_some(device)
+            };
+            among.iter().filter_map(rented).collect()
         };
-        let mut rented: Vec<Device> = among.iter().filter_map(rented).collect();
+        let mut rented = rented_in(region);
+        // What the provider has elsewhere alone is still what is meant: that it is not there is said where the price is missing.
+        if rented.is_empty() {
+            rented = rented_in(None);
+        }
         match rented.len() {
             1 => Ok(rented.remove(0)),
             0 => Err(CatalogError::Ambiguous { name: name.to_owned(), among }),
@@ -148,6 +156,8 @@ mod tests {
         // Those of 80 GB are in other regions.
         assert_eq!(catalog.device_of("a100", Some("aws"), Some("eu-west-1")).expect("one").id, "a100-sxm4-40gb");
         assert!(catalog.device_of("a100", Some("aws"), Some("us-east-1")).is_err());
+        // In Brazil it has neither.
+        assert_eq!(catalog.device_of("a100-40gb", Some("aws"), Some("sa-east-1")).expect("one").id, "a100-sxm4-40gb");
         assert!(catalog.device_of("a100-40gb", None, None).is_err());
     }
 
