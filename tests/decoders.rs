@@ -144,7 +144,7 @@ pub(crate) fn all() -> Vec<(&'static str, Config, &'static str)> {
                 original_max_seq_len: 80.0,
                 beta_fast: 4.0,
                 beta_slow: 1.0,
-                attention_factor: 0.1 * 4f64.ln() + 1.0,
+                attention_factor: None,
                 truncate: true,
             }),
             "dense",

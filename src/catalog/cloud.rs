@@ -51,7 +51,9 @@ impl Catalog {
         let rented_in = |region: Option<&str>| -> Vec<Device> {
             let rented = |id: &String| {
                 let device: Device = self.load(id).ok()?;
-                (!offers_in(&device.prices, Some(provider), region).is_empty()).then_some(device)
+                let own: Vec<&Offer> =
+                    device.prices.iter().filter(|offer| offer.provider.as_deref() == Some(provider)).collect();
+                (!offers_in(&own, region).is_empty()).then_some(device)
             };
             among.iter().filter_map(rented).collect()
         };

@@ -184,13 +184,13 @@ impl Catalog {
 /// The embedded entries of one sort: a sweep over all grids asks for them thousands of times.
 fn embedded(kind: EntryKind) -> &'static Places {
     static FOUND: [OnceLock<Places>; 4] = [const { OnceLock::new() }; 4];
-    let (at, dir) = match kind {
-        EntryKind::Hardware => (0, Some(&HARDWARE)),
-        EntryKind::Grid => (1, PROFILES.get_dir("grid")),
-        EntryKind::Site => (2, PROFILES.get_dir("site")),
-        EntryKind::Workload => (3, PROFILES.get_dir("workload")),
-    };
-    FOUND[at].get_or_init(|| {
+    FOUND[kind as usize].get_or_init(|| {
+        let dir = match kind {
+            EntryKind::Hardware => Some(&HARDWARE),
+            EntryKind::Grid => PROFILES.get_dir("grid"),
+            EntryKind::Site => PROFILES.get_dir("site"),
+            EntryKind::Workload => PROFILES.get_dir("workload"),
+        };
         let mut places = Places::new();
         if let Some(dir) = dir {
             collect_embedded(dir, &mut places);

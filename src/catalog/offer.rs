@@ -93,20 +93,17 @@ pub fn newest_of_each<'a>(offers: impl IntoIterator<Item = &'a Offer>) -> Vec<&'
     sorted
 }
 
-/// The offers of a provider, of all providers if none is named, in a region if one is. Where the regions of a machine are known,
-/// what is asked for it elsewhere does not count.
+/// The offers as they are in a region, if one is named. Where the regions of a machine are known, what is asked for it elsewhere does
+/// not count.
 #[must_use]
-pub fn offers_in<'a>(offers: &'a [Offer], provider: Option<&str>, region: Option<&str>) -> Vec<Cow<'a, Offer>> {
-    let own = || offers.iter().filter(move |o| provider.is_none() || o.provider.as_deref() == provider);
-    let Some(region) = region else { return own().map(Cow::Borrowed).collect() };
+pub fn offers_in<'a>(offers: &[&'a Offer], region: Option<&str>) -> Vec<Cow<'a, Offer>> {
+    let Some(region) = region else { return offers.iter().map(|offer| Cow::Borrowed(*offer)).collect() };
     let is_placed = |offer: &Offer| {
-        let same = |other: &&Offer| other.provider == offer.provider && other.instance == offer.instance;
-        own().filter(same).any(|other| !other.regions.is_empty())
+        let same = |other: &&&Offer| other.provider == offer.provider && other.instance == offer.instance;
+        offers.iter().filter(same).any(|other| !other.regions.is_empty())
     };
-    own()
-        .filter(|offer| !offer.regions.is_empty() || !is_placed(offer))
-        .filter_map(|offer| offer.in_region(region).map(Cow::Owned))
-        .collect()
+    let counts = offers.iter().filter(|offer| !offer.regions.is_empty() || !is_placed(offer));
+    counts.filter_map(|offer| offer.in_region(region).map(Cow::Owned)).collect()
 }
 
 /// The offer that stands for several: the middle one by price, the cheaper of the two in the middle of an even number.
@@ -201,15 +198,13 @@ mod tests {
         let placed = offer(text).expect("valid");
         assert_eq!(offer(&serde_yaml::to_string(&placed).expect("written")).as_ref(), Ok(&placed));
         let elsewhere = "{value: 4, unit: USD/h, year: 2025, source: x, provider: aws, instance: p4d}";
-        let offers = [placed, offer(elsewhere).expect("valid")];
-        let usd = |provider, region| {
-            let found = offers_in(&offers, provider, region);
-            found.iter().map(|o| o.price.base()).collect::<Vec<f64>>()
-        };
-        assert_eq!(usd(Some("aws"), None), [2.5, 4.0]);
-        assert_eq!(usd(Some("aws"), Some("eu-west-1")), [3.0], "the older one is of some other region");
-        assert!(usd(Some("aws"), Some("eu-north-1")).is_empty() && usd(Some("gcp"), None).is_empty());
-        assert_eq!(offers_in(&offers[1..], Some("aws"), Some("eu-north-1")).len(), 1, "nobody says where it is");
+        let unplaced = offer(elsewhere).expect("valid");
+        let offers = [&placed, &unplaced];
+        let usd = |region| offers_in(&offers, region).iter().map(|o| o.price.base()).collect::<Vec<f64>>();
+        assert_eq!(usd(None), [2.5, 4.0]);
+        assert_eq!(usd(Some("eu-west-1")), [3.0], "the older one is of some other region");
+        assert!(usd(Some("eu-north-1")).is_empty());
+        assert_eq!(offers_in(&offers[1..], Some("eu-north-1")).len(), 1, "nobody says where it is");
         let error = offer(&text.replace("2.5, u", "2, u")).expect_err("another price");
         assert!(error.contains("`value` is 2, and the cheapest of `regions` 2.5: expected the same"), "{error}");
         assert!(offer(&text.replace("1: 3", "1: -3")).is_err());

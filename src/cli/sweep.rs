@@ -214,7 +214,8 @@ pub(super) fn run(
     if !options.pareto.is_empty() {
         scenarios = frontier(scenarios, &goals);
     }
-    context.note(format_args!("{total} scenarios, {} kept", scenarios.len()));
+    let plural = if total == 1 { "" } else { "s" };
+    context.note(format_args!("{total} scenario{plural}, {} kept", scenarios.len()));
     if let Some(out) = &options.out {
         let parquet = out.extension().is_some_and(|e| e == "parquet");
         let mut frame = sweep_frame(&scenarios, &axes)?;
@@ -245,17 +246,17 @@ pub(super) fn run(
     let alone = fastest.map(|s| alone(s, &axes, base, grids[s.grid].as_deref(), context)).transpose()?.flatten();
     let said = match (advice, &alone) {
         (Some(advice), _) => advice,
-        (None, Some(estimate)) => format!("The fastest of {}: {}", counted(&scenarios), sentence(estimate)),
+        (None, Some(estimate)) => format!("{}: {}", first_of(&scenarios), sentence(estimate)),
         (None, None) => "No scenario fits and is within the limits.".to_owned(),
     };
     print(&(text(&said, scenarios, (&axes, &goals), total, alone.as_ref(), options) + &warnings_text(&warnings)))
 }
 
-/// `1 scenario`, or how many of them fit.
-fn counted(scenarios: &[Scenario]) -> String {
+/// What the first of those that fit is among them.
+fn first_of(scenarios: &[Scenario]) -> String {
     match scenarios.iter().filter(|s| s.fits != Some(false)).count() {
-        1 => "the 1 scenario that fits".to_owned(),
-        count => format!("the {count} scenarios that fit"),
+        1 => "The only scenario that fits".to_owned(),
+        count => format!("The fastest of the {count} scenarios that fit"),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Which shapes can be.
 
 use super::config::{Config, MAX_EXPERTS, MAX_HEADS, MAX_LAYERS, MAX_ROWS, MAX_WIDTH};
+use super::rotary_scaling::{Scaling, ScalingError};
 use super::shape::{Positions, Window};
 
 /// A shape that cannot be.
@@ -40,6 +41,9 @@ pub enum ConfigError {
         /// What is turned.
         width: usize,
     },
+    /// No angles are slowed so.
+    #[error(transparent)]
+    Scaling(#[from] ScalingError),
 }
 
 impl Config {
@@ -102,6 +106,8 @@ impl Config {
         }
         dimension("d_model` / `n_heads", Some(self.d_head()), 1, MAX_WIDTH)?;
         dimension("width` of `rotary", d.rotary.and_then(|r| r.width), 1, self.d_head())?;
+        dimension("unturned_every` of `rotary", d.rotary.and_then(|r| r.unturned_every), 1, MAX_LAYERS)?;
+        d.rotary.and_then(|r| r.scaling).map_or(Ok(()), Scaling::check)?;
         if !self.n_heads.is_multiple_of(self.n_kv_heads()) {
             return Err(ConfigError::KvHeads { n_kv_heads: self.n_kv_heads(), n_heads: self.n_heads });
         }

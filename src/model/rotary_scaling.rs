@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// A way to slow them. Lengths are in tokens; the defaults are those of the papers.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Written", into = "Written")]
+#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Scaling {
     /// All angles alike (Chen et al. 2023, arXiv 2306.15595).
     Linear {
@@ -19,8 +19,10 @@ pub enum Scaling {
         /// How many times as long sequences may be.
         factor: f64,
         /// Pairs that turn fewer times than this over the original length are slow.
+        #[serde(default = "one")]
         low_freq_factor: f64,
         /// Pairs that turn more times than this are fast.
+        #[serde(default = "four")]
         high_freq_factor: f64,
         /// The original length.
         original_max_seq_len: f64,
@@ -33,46 +35,22 @@ pub enum Scaling {
         /// The original length.
         original_max_seq_len: f64,
         /// The ramp ends at pairs that turn so many times over the original length.
-        beta_fast: f64,
-        /// It begins at those that turn so many times.
-        beta_slow: f64,
-        /// What queries and keys are multiplied by.
-        attention_factor: f64,
-        /// Whether the ramp begins and ends at whole pairs.
-        truncate: bool,
-    },
-}
-
-// Its numbers are never NaN.
-impl Eq for Scaling {}
-
-/// As it is written, with what may be left out.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
-enum Written {
-    Linear {
-        factor: f64,
-    },
-    Llama3 {
-        factor: f64,
-        #[serde(default = "one")]
-        low_freq_factor: f64,
-        #[serde(default = "four")]
-        high_freq_factor: f64,
-        original_max_seq_len: f64,
-    },
-    Yarn {
-        factor: f64,
-        original_max_seq_len: f64,
         #[serde(default = "thirty_two")]
         beta_fast: f64,
+        /// It begins at those that turn so many times.
         #[serde(default = "one")]
         beta_slow: f64,
+        /// What queries and keys are multiplied by; what follows from the factor.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         attention_factor: Option<f64>,
+        /// Whether the ramp begins and ends at whole pairs.
         #[serde(default = "yes")]
         truncate: bool,
     },
 }
+
+// A model with numbers that are none is refused.
+impl Eq for Scaling {}
 
 const fn one() -> f64 {
     1.0
@@ -95,47 +73,14 @@ const fn yes() -> bool {
 #[error("rotary angles cannot be scaled so: {0}")]
 pub struct ScalingError(&'static str);
 
-impl TryFrom<Written> for Scaling {
-    type Error = ScalingError;
-
-    fn try_from(written: Written) -> Result<Self, ScalingError> {
-        let scaling = match written {
-            Written::Linear { factor } => Self::Linear { factor },
-            Written::Llama3 { factor, low_freq_factor, high_freq_factor, original_max_seq_len } => {
-                Self::Llama3 { factor, low_freq_factor, high_freq_factor, original_max_seq_len }
-            }
-            Written::Yarn { factor, original_max_seq_len, beta_fast, beta_slow, attention_factor, truncate } => {
-                let attention_factor = attention_factor.unwrap_or_else(|| usual_attention_factor(factor, 1.0));
-                Self::Yarn { factor, original_max_seq_len, beta_fast, beta_slow, attention_factor, truncate }
-            }
-        };
-        scaling.checked()
-    }
-}
-
-impl From<Scaling> for Written {
-    fn from(scaling: Scaling) -> Self {
-        match scaling {
-            Scaling::Linear { factor } => Self::Linear { factor },
-            Scaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_max_seq_len } => {
-                Self::Llama3 { factor, low_freq_factor, high_freq_factor, original_max_seq_len }
-            }
-            Scaling::Yarn { factor, original_max_seq_len, beta_fast, beta_slow, attention_factor, truncate } => {
-                let attention_factor = Some(attention_factor);
-                Self::Yarn { factor, original_max_seq_len, beta_fast, beta_slow, attention_factor, truncate }
-            }
-        }
-    }
-}
-
 /// The attention factor of `YaRN` where none is given: `0.1 m ln(factor) + 1` (arXiv 2309.00071, equation 22).
 pub(super) fn usual_attention_factor(factor: f64, m: f64) -> f64 {
     if factor > 1.0 { 0.1 * m * factor.ln() + 1.0 } else { 1.0 }
 }
 
 impl Scaling {
-    /// Itself, if its numbers make sense.
-    pub(super) fn checked(self) -> Result<Self, ScalingError> {
+    /// Checks that its numbers make sense.
+    pub(super) fn check(self) -> Result<(), ScalingError> {
         let is_of_size = |x: f64| (1e-6..=1e12).contains(&x);
         let (numbers, is_in_order): (Vec<f64>, bool) = match self {
             Self::Linear { factor } => (vec![factor], true),
@@ -143,19 +88,25 @@ impl Scaling {
                 let numbers = vec![factor, low_freq_factor, high_freq_factor, original_max_seq_len];
                 (numbers, low_freq_factor < high_freq_factor)
             }
-            Self::Yarn { factor, original_max_seq_len, beta_fast, beta_slow, attention_factor, .. } => {
-                (vec![factor, original_max_seq_len, beta_fast, beta_slow, attention_factor], beta_slow <= beta_fast)
-            }
+            Self::Yarn { factor, original_max_seq_len, beta_fast, beta_slow, attention_factor, .. } => (
+                vec![factor, original_max_seq_len, beta_fast, beta_slow, attention_factor.unwrap_or(1.0)],
+                beta_slow <= beta_fast,
+            ),
         };
         if !numbers.into_iter().all(is_of_size) {
             return Err(ScalingError("its factors and lengths have to be positive numbers of a size that can be"));
         }
-        if is_in_order { Ok(self) } else { Err(ScalingError("the slow pairs have to turn less than the fast ones")) }
+        if is_in_order { Ok(()) } else { Err(ScalingError("the slow pairs have to turn less than the fast ones")) }
     }
 
     /// What queries and keys are multiplied by when they are turned.
     pub(super) fn attention_factor(self) -> f64 {
-        if let Self::Yarn { attention_factor, .. } = self { attention_factor } else { 1.0 }
+        match self {
+            Self::Yarn { factor, attention_factor, .. } => {
+                attention_factor.unwrap_or_else(|| usual_attention_factor(factor, 1.0))
+            }
+            Self::Linear { .. } | Self::Llama3 { .. } => 1.0,
+        }
     }
 
     /// The angles by which each pair turns from a position to the next, `rates` before. `theta` is their base.
@@ -247,7 +198,8 @@ mod tests {
             (r#"{"kind": "other", "factor": 2}"#, "unknown variant `other`"),
             (r#"{"kind": "linear", "factor": 2, "colour": 1}"#, "unknown field `colour`"),
         ] {
-            let error = serde_json::from_str::<Scaling>(text).expect_err(text).to_string();
+            let read = serde_json::from_str::<Scaling>(text).map_err(|error| error.to_string());
+            let error = read.and_then(|scaling| scaling.check().map_err(|error| error.to_string())).expect_err(text);
             assert!(error.contains(part), "{text}: {error}");
         }
     }

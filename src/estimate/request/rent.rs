@@ -9,9 +9,6 @@ use crate::estimate::error::EstimateError;
 use crate::record::Warning;
 use crate::stats::Distribution;
 
-/// Offers as the catalog has them, or as they are in a region.
-type Offers<'a> = Vec<Cow<'a, Offer>>;
-
 const NAME: &str = "price of a device";
 
 /// What was said of prices.
@@ -57,7 +54,7 @@ impl Rent {
             return Ok(found);
         }
         let Some(device) = device.filter(|d| d.per == Per::Device) else { return Ok(found) };
-        let offers = self.offers(device)?;
+        let offers = offers_in(&self.offers(device)?, self.region.as_deref());
         let known = offers.iter().map(AsRef::as_ref);
         let ranked: Vec<&Offer> = match (&self.provider, &self.basis) {
             (None, None) => usual_of(known),
@@ -87,18 +84,22 @@ impl Rent {
         Ok(found)
     }
 
-    /// The offers that count.
-    fn offers<'a>(&self, device: &'a Device) -> Result<Offers<'a>, EstimateError> {
-        let named = self.instance.as_deref().filter(|_| self.provider.is_some());
-        let mut of_any_year = offers_in(&device.prices, self.provider.as_deref(), self.region.as_deref());
-        of_any_year.retain(|offer| named.is_none_or(|name| offer.is_instance(name)));
+    /// Whether an offer is of the provider and the machine that were named.
+    fn is_of_named(&self, offer: &Offer) -> bool {
+        self.provider.is_none()
+            || offer.provider == self.provider && self.instance.as_deref().is_none_or(|name| offer.is_instance(name))
+    }
+
+    /// The offers that count, wherever.
+    fn offers<'a>(&self, device: &'a Device) -> Result<Vec<&'a Offer>, EstimateError> {
+        let of_any_year: Vec<&Offer> = device.prices.iter().filter(|offer| self.is_of_named(offer)).collect();
         let all = self.of_year(device, of_any_year)?;
         let Some(basis) = &self.basis else {
-            let usual: Offers<'_> = all.iter().filter(|offer| offer.is_usual()).cloned().collect();
+            let usual: Vec<&Offer> = all.iter().copied().filter(|offer| offer.is_usual()).collect();
             // Only one who names a provider is offered no more than its usual prices.
             return Ok(if self.provider.is_some() && !usual.is_empty() { usual } else { all });
         };
-        let offers: Offers<'_> = all.iter().filter(|offer| offer.basis() == basis).cloned().collect();
+        let offers: Vec<&Offer> = all.iter().copied().filter(|offer| offer.basis() == basis).collect();
         if offers.is_empty() {
             let mut allowed: Vec<String> = all.iter().map(|offer| offer.basis().to_owned()).collect();
             allowed.sort();
@@ -109,7 +110,7 @@ impl Rent {
     }
 
     /// Those of the year that was named. A provider without any offer has none of a year either, which is said elsewhere.
-    fn of_year<'a>(&self, device: &Device, offers: Offers<'a>) -> Result<Offers<'a>, EstimateError> {
+    fn of_year<'a>(&self, device: &Device, offers: Vec<&'a Offer>) -> Result<Vec<&'a Offer>, EstimateError> {
         let Some(year) = self.year else { return Ok(offers) };
         let known: BTreeSet<i32> = offers.iter().filter_map(|offer| offer.year()).collect();
         let is_said_elsewhere = offers.is_empty() && self.provider.is_some();
@@ -157,7 +158,7 @@ impl Rent {
         let others = if others.is_empty() { "nobody".to_owned() } else { others.join(", ") };
         let what = self.instance.as_deref().unwrap_or(&device.id);
         let regions: BTreeSet<&str> = (device.prices.iter())
-            .filter(|offer| offer.provider.as_deref() == Some(provider))
+            .filter(|offer| self.is_of_named(offer))
             .flat_map(|offer| offer.regions.keys().map(String::as_str))
             .collect();
         match &self.region {
@@ -202,6 +203,22 @@ mod tests {
         let missing = there("sa-east-1").of(Some(&a100)).expect("valid").missing.expect("said");
         assert!(missing.starts_with("the catalog knows a100-sxm4-40gb of aws in ap-northeast-1, "), "{missing}");
         assert!(missing.ends_with(", not in sa-east-1: give --usd-per-hour, or another --region"), "{missing}");
+        // Nobody says of which region the prices of other years and other sorts are.
+        let of_2024 = Rent { year: Some(2024), ..there("eu-west-1") };
+        let price = of_2024.of(Some(&a100)).expect("valid").price.expect("known");
+        assert_eq!(price.distribution, Distribution::Point(4.097));
+        assert!(price.source.ends_with("other regions of the provider may ask more"), "{}", price.source);
+        let rented = Rent { basis: Some("reserved".to_owned()), ..there("eu-west-1") };
+        let price = rented.of(Some(&a100)).expect("valid").price.expect("known");
+        assert_eq!(price.distribution, Distribution::Point(1.844));
+        // Of several machines with the device, the one that is named is in regions of its own.
+        let small = Rent { instance: Some("p5.4xlarge".to_owned()), ..there("eu-north-1") };
+        let missing = small.of(Some(&device("h100-sxm5-80gb"))).expect("valid").missing.expect("said");
+        assert!(
+            missing.starts_with("the catalog knows p5.4xlarge of aws in ap-northeast-1, ap-south-1, "),
+            "{missing}"
+        );
+        assert!(!missing.contains("eu-north-1, "), "p5.48xlarge alone is there: {missing}");
         let rent = Rent { basis: Some("reserved".to_owned()), ..of_provider("aws") };
         let price = rent.of(Some(&device("a100-sxm4-40gb"))).expect("valid").price.expect("known");
         assert_eq!(price.distribution, Distribution::Point(1.844));

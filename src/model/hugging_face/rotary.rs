@@ -124,11 +124,9 @@ fn scaling_of(keys: &Keys, part: Option<&str>, config: &Config) -> Option<Scalin
         "yarn" => {
             let original_max_seq_len = original();
             let factor = factor.unwrap_or_else(|| config.max_seq_len as f64 / original_max_seq_len);
-            let attention_factor = number("attention_factor").unwrap_or_else(|| {
-                let of = |m: f64| usual_attention_factor(factor, m);
-                let scales = number("mscale").zip(number("mscale_all_dim")).filter(|(m, all)| *m != 0.0 && *all != 0.0);
-                scales.map_or_else(|| of(1.0), |(m, all)| of(m) / of(all))
-            });
+            let of = |m: f64| usual_attention_factor(factor, m);
+            let scales = number("mscale").zip(number("mscale_all_dim")).filter(|(m, all)| *m != 0.0 && *all != 0.0);
+            let attention_factor = number("attention_factor").or_else(|| scales.map(|(m, all)| of(m) / of(all)));
             Scaling::Yarn {
                 factor,
                 original_max_seq_len,
@@ -140,7 +138,7 @@ fn scaling_of(keys: &Keys, part: Option<&str>, config: &Config) -> Option<Scalin
         }
         _ => return None,
     };
-    found.checked().ok()
+    Some(found).filter(|found| found.check().is_ok())
 }
 
 /// How many elements of each head are turned, if not all.
